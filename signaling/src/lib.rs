@@ -1,0 +1,4 @@
+//! The browser's and integrator's door.
+
+pub mod id;
+pub mod ports;

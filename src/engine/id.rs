@@ -1,0 +1,86 @@
+//! Names of what the engine handles.
+//!
+//! Meetings and participants are named by those who make them (signalling); the engine only tells one from another.
+//! Publications and endpoints are the engine's own.
+
+use std::fmt;
+
+macro_rules! opaque {
+    ($($(#[$doc:meta])* $name:ident($inner:ty) = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{:x}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+opaque! {
+    /// A meeting: the scope within which publications are forwarded.
+    MeetingId(u128) = "mtg";
+    /// A participant: may hold several endpoints (a browser, a WHIP publisher), hears itself on none of them.
+    ParticipantId(u128) = "par";
+    /// One endpoint of a participant. Never reused while the process lives.
+    EndpointId(u64) = "end";
+    /// One publication; its number is the CSRC on every packet that is forwarded from it.
+    PublicationId(u32) = "pub";
+}
+
+/// The two media of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// RTP clock 48 kHz (Opus).
+    Audio,
+    /// RTP clock 90 kHz.
+    Video,
+}
+
+impl MediaKind {
+    /// RTP clock rate in Hz (RFC 7587 §4.1, RFC 7741 §4.1).
+    #[must_use]
+    pub const fn clock_hz(self) -> u32 {
+        match self {
+            Self::Audio => 48_000,
+            Self::Video => 90_000,
+        }
+    }
+}
+
+/// What a participant publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicationKind {
+    /// Voice.
+    Microphone,
+    /// Picture of the person.
+    Camera,
+}
+
+impl PublicationKind {
+    /// Audio or video.
+    #[must_use]
+    pub const fn media(self) -> MediaKind {
+        match self {
+            Self::Microphone => MediaKind::Audio,
+            Self::Camera => MediaKind::Video,
+        }
+    }
+}
+
+/// Codecs that the engine forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// RFC 7587.
+    Opus,
+    /// RFC 7741.
+    Vp8,
+}

@@ -1,0 +1,4 @@
+//! The SFU: forwards each publication to the slots that want it. Never decodes media.
+
+pub mod id;
+pub mod tap;
