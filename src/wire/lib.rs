@@ -1,1 +1,26 @@
-//! wire
+//! The wire: RTP, RTCP and the codec headers between bytes and values.
+//!
+//! Every media packet of every meeting passes through here, so the rules are strict and simple.
+//! Parsing borrows the datagram, allocates nothing and costs at most the length of the datagram
+//! (transport-wide feedback, whose runs are compressed, has its own ceiling); what is not
+//! well-formed is refused with a [`Malformed`] and never with a panic. Writing appends to a buffer
+//! that the caller owns and reuses. Nothing here reads a clock, a socket or a key.
+//!
+//! Data flow: a datagram is told apart by [`rtp::is_rtcp`]. Media goes through
+//! [`rtp::RtpHeader::parse`] (before decryption, for the SSRC and the extensions) and then through
+//! [`vp8`] or [`opus`] for what forwarding must know of the payload; [`seq`] gives its 16-bit
+//! numbers a place on an endless line. Control goes through [`rtcp::parse_compound`]. On the way
+//! out stand [`rtp::write_header`], [`vp8::Vp8Descriptor::write_normalised`], the writers of
+//! [`rtcp`] and [`twcc::write_transport_cc`].
+
+mod bytes;
+pub mod ext;
+pub mod malformed;
+pub mod opus;
+pub mod rtcp;
+pub mod rtp;
+pub mod seq;
+pub mod twcc;
+pub mod vp8;
+
+pub use malformed::Malformed;
