@@ -1,0 +1,79 @@
+/**
+ * What this participant sends: at most one microphone and one camera, kept over changes of transport.
+ *
+ * Why apart from the transport: a path that fails takes no device with it. The new path's empty lines get the same
+ * tracks, and the camera's light does not even blink.
+ */
+
+/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { Transport } from './transport.js' */
+
+export class Publisher {
+  /** @type {Record<PublicationKind, MediaStreamTrack | null>} */ #tracks = { microphone: null, camera: null };
+  /** @type {Transport | null} */ #transport = null;
+  /** @type {(kind: PublicationKind) => void} */ #lost;
+
+  /** @param {(kind: PublicationKind) => void} lost A device went away by itself (unplugged, or taken back). */
+  constructor(lost) {
+    this.#lost = lost;
+  }
+
+  /** @param {PublicationKind} kind */
+  track(kind) {
+    return this.#tracks[kind];
+  }
+
+  /** @param {Transport} transport */
+  attach(transport) {
+    this.#transport = transport;
+    this.#send('microphone');
+    this.#send('camera');
+  }
+
+  /** @param {PublicationKind} kind @param {MediaStreamTrack} track */
+  put(kind, track) {
+    const before = this.#tracks[kind];
+    if (before === track) return;
+    this.#tracks[kind] = track;
+    if (kind === 'camera') track.contentHint = 'motion';
+    track.onended = () => {
+      if (this.#tracks[kind] !== track) return;
+      this.take(kind);
+      this.#lost(kind);
+    };
+    this.#send(kind);
+    if (before) stop(before);
+  }
+
+  /** Stops and forgets a device; its light goes out. @param {PublicationKind} kind */
+  take(kind) {
+    const track = this.#tracks[kind];
+    this.#tracks[kind] = null;
+    this.#send(kind);
+    if (track) stop(track);
+  }
+
+  /** Silence at once, whatever the server answers. @param {PublicationKind} kind @param {boolean} enabled */
+  enable(kind, enabled) {
+    const track = this.#tracks[kind];
+    if (track) track.enabled = enabled;
+  }
+
+  close() {
+    this.#transport = null;
+    this.take('microphone');
+    this.take('camera');
+  }
+
+  /** @param {PublicationKind} kind */
+  #send(kind) {
+    // Rejected only when the transport is already closed; its successor gets the track by `attach`.
+    this.#transport?.senders[kind].replaceTrack(this.#tracks[kind]).catch(() => {});
+  }
+}
+
+/** @param {MediaStreamTrack} track */
+function stop(track) {
+  track.onended = null;
+  track.stop();
+}

@@ -1,0 +1,159 @@
+/**
+ * The plain HTTP calls: who am I, meetings, join, recordings.
+ *
+ * Why: every failure becomes one `ApiError` with a stable code, so that pages choose their words by code and never
+ * by status or exception text.
+ */
+
+/** @typedef {{ userId: string, displayName: string }} Me */
+/**
+ * @typedef {object} Meeting
+ * @property {string} id
+ * @property {string} subject
+ * @property {string} joinWebUrl
+ * @property {string} [joinMeetingId]
+ * @property {string} [passcode]
+ * @property {string} createdDateTime
+ * @property {boolean} isLive
+ * @property {number} participants
+ * @property {number} unread
+ */
+/** @typedef {{ subject: string, organizer: string, participants: number, isRecording: boolean }} JoinPreview */
+/** @typedef {{ joinWebUrl: string } | { joinMeetingId: string, passcode: string }} JoinTarget */
+/**
+ * @typedef {object} Joined
+ * @property {string} participantId
+ * @property {string} token
+ * @property {RTCIceServer[]} iceServers
+ * @property {import('./messages.js').MeetingInfo} meeting
+ * @property {import('./messages.js').Role} role
+ */
+/**
+ * @typedef {object} RecordedTrack
+ * @property {number} number
+ * @property {string} displayName
+ * @property {'microphone' | 'camera'} kind
+ * @property {string} contentType
+ * @property {number} size
+ * @property {number} offsetMs
+ * @property {number} durationMs
+ */
+/**
+ * @typedef {object} RecordingDetails
+ * @property {string} id
+ * @property {string} [subject]
+ * @property {string} [state]
+ * @property {string} [createdDateTime]
+ * @property {string} [endDateTime]
+ * @property {boolean} [complete]
+ * @property {RecordedTrack[]} [tracks]
+ */
+
+export class ApiError extends Error {
+  /** @param {number} status 0 when no answer came. @param {string} code @param {string} message @param {string} requestId */
+  constructor(status, code, message, requestId) {
+    super(message);
+    this.name = 'ApiError';
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId;
+  }
+}
+
+/** @param {Response} response */
+async function refusal(response) {
+  /** @type {{ error?: { code?: string, message?: string, requestId?: string } }} */
+  const body = await response.json().catch(() => ({}));
+  return new ApiError(
+    response.status,
+    body.error?.code ?? `http_${response.status}`,
+    body.error?.message ?? '',
+    body.error?.requestId ?? '',
+  );
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: unknown, token?: string | undefined, signal?: AbortSignal }} [options]
+ * @returns {Promise<unknown>}
+ */
+export async function call(method, path, { body, token, signal } = {}) {
+  /** @type {Record<string, string>} */
+  const headers = { accept: 'application/json' };
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+  /** @type {RequestInit} */
+  const init = { method, headers, credentials: 'same-origin', cache: 'no-store' };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  if (signal) init.signal = signal;
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(path, init);
+  } catch (cause) {
+    throw new ApiError(0, 'unreachable', String(cause), '');
+  }
+  if (!response.ok) throw await refusal(response);
+  if (response.status === 204) return null;
+  return response.json().catch(() => null);
+}
+
+const part = encodeURIComponent;
+
+/** The organiser's link, once: its key becomes a session cookie. @param {string} key */
+export const openSession = (key) => call('POST', '/v1/session', { body: { key } });
+
+/** @returns {Promise<Me | null>} Null for a guest. */
+export async function me() {
+  try {
+    return /** @type {Me} */ (await call('GET', '/v1/me'));
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 401 || error.status === 403)) return null;
+    throw error;
+  }
+}
+
+/** @param {string} subject @returns {Promise<Meeting>} */
+export const createMeeting = async (subject) =>
+  /** @type {Meeting} */ (await call('POST', '/v1/onlineMeetings', { body: { subject } }));
+
+/** @returns {Promise<Meeting[]>} */
+export const listMeetings = async () =>
+  /** @type {{ value: Meeting[] }} */ (await call('GET', '/v1/onlineMeetings')).value;
+
+/** @param {string} secret @returns {Promise<JoinPreview>} */
+export const lookAtMeeting = async (secret) =>
+  /** @type {JoinPreview} */ (await call('GET', `/v1/join/${part(secret)}`));
+
+/** @param {JoinTarget} target @param {string} displayName @param {string} [rejoinToken] @returns {Promise<Joined>} */
+export const join = async (target, displayName, rejoinToken) =>
+  /** @type {Joined} */ (
+    await call('POST', '/v1/join', {
+      body: { ...target, displayName, ...(rejoinToken === undefined ? {} : { rejoinToken }) },
+    })
+  );
+
+/** @param {string} meetingId @returns {Promise<RecordingDetails[]>} */
+export const listRecordings = async (meetingId) =>
+  /** @type {{ value: RecordingDetails[] }} */ (
+    await call('GET', `/v1/onlineMeetings/${part(meetingId)}/recordings`)
+  ).value;
+
+/** @param {string} recordingId @returns {Promise<RecordingDetails>} */
+export const readRecording = async (recordingId) =>
+  /** @type {RecordingDetails} */ (await call('GET', `/v1/recordings/${part(recordingId)}`));
+
+/** @param {string} recordingId @param {number} track */
+export const trackPath = (recordingId, track) => `/v1/recordings/${part(recordingId)}/tracks/${track}/content`;
+
+/**
+ * @param {unknown} body
+ * @param {string} token
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ session: string, messages: unknown[], next: number }>}
+ */
+export const poll = async (body, token, signal) =>
+  /** @type {{ session: string, messages: unknown[], next: number }} */ (
+    await call('POST', '/v1/live/poll', { body, token, signal })
+  );

@@ -1,0 +1,157 @@
+/**
+ * What is on the stage and where: the tiles, and the grid that makes them as large as the window allows.
+ *
+ * Why pure: "a tile never changes its person without changing its name first" and "people keep their place" are rules
+ * about data, so they are kept and tested here, without a browser.
+ *
+ *   MeetingState -> tilesOf -> fitToStage -> grid -> ui/stage.js
+ */
+
+import { othersOnStage } from './select.js';
+
+/** @import { MeetingState } from './meeting.js' */
+
+/**
+ * @typedef {object} Tile
+ * @property {string} key Stable for the life of the element: the slot's, or the participant's without a slot.
+ * @property {string | null} mid The slot whose `<video>` it holds.
+ * @property {string} participantId Whom it shows, and so whose name is on it.
+ * @property {boolean} live Whether the slot's picture is that person's; otherwise their initials cover it.
+ */
+/** @typedef {{ x: number, y: number, width: number, height: number }} Box */
+
+export const TILE_RATIO = 16 / 9;
+
+/**
+ * Whom a slot's tile shows. The name follows the picture: as long as frames of the previous person are on the screen
+ * their name stays, whatever the server has assigned meanwhile.
+ *
+ * @param {MeetingState} state
+ * @param {string} mid
+ * @returns {{ participantId: string, live: boolean } | null}
+ */
+export function personInSlot(state, mid) {
+  const assigned = state.slots.get(mid)?.participantId ?? null;
+  if (assigned === null) return null;
+  const shown = state.shown.get(mid);
+  const pictured = shown === undefined ? undefined : state.publications.get(shown)?.participantId;
+  const person = pictured === undefined ? undefined : state.participants.get(pictured);
+  if (person && !person.cameraMuted) return { participantId: person.id, live: true };
+  return state.participants.has(assigned) ? { participantId: assigned, live: false } : null;
+}
+
+/**
+ * Every tile that belongs on the stage, in the order in which people came.
+ *
+ * @param {MeetingState} state
+ * @returns {Tile[]}
+ */
+export function tilesOf(state) {
+  /** @type {Map<string, Tile>} */
+  const byPerson = new Map();
+  for (const [mid, kind] of state.slotKinds) {
+    if (kind !== 'video') continue;
+    const person = personInSlot(state, mid);
+    if (person === null || person.participantId === state.self) continue;
+    const present = byPerson.get(person.participantId);
+    // For a moment two slots may stand for one person; the one with the picture counts.
+    if (!present || (person.live && !present.live)) byPerson.set(person.participantId, { key: `slot-${mid}`, mid, ...person });
+  }
+  return othersOnStage(state).map(
+    ({ id }) => byPerson.get(id) ?? { key: `person-${id}`, mid: null, participantId: id, live: false },
+  );
+}
+
+/**
+ * Keeps as many tiles as fit legibly: who has a slot first, then the active speaker, then order of arrival. The kept
+ * ones stay in order of arrival.
+ *
+ * @param {readonly Tile[]} tiles
+ * @param {number} capacity At least 1.
+ * @param {string | null} speaker
+ * @returns {{ tiles: Tile[], hidden: number }}
+ */
+export function fitToStage(tiles, capacity, speaker) {
+  if (tiles.length <= capacity) return { tiles: [...tiles], hidden: 0 };
+  // One place goes to the "+N" tile.
+  const places = Math.max(1, capacity - 1);
+  /** @param {Tile} tile */
+  const weight = (tile) => (tile.live ? 3 : 0) + (tile.mid === null ? 0 : 2) + (tile.participantId === speaker ? 1 : 0);
+  const kept = new Set(
+    tiles
+      .map((tile, index) => ({ tile, index }))
+      .sort((a, b) => weight(b.tile) - weight(a.tile) || a.index - b.index)
+      .slice(0, places)
+      .map(({ tile }) => tile),
+  );
+  return { tiles: tiles.filter((tile) => kept.has(tile)), hidden: tiles.length - kept.size };
+}
+
+/**
+ * How many tiles of at least `minWidth` fit.
+ *
+ * @param {number} width
+ * @param {number} height
+ * @param {number} gap
+ * @param {number} minWidth
+ */
+export function capacityOf(width, height, gap, minWidth) {
+  const columns = Math.floor((width + gap) / (minWidth + gap));
+  const rows = Math.floor((height + gap) / (minWidth / TILE_RATIO + gap));
+  return Math.max(1, columns) * Math.max(1, rows);
+}
+
+/**
+ * The grid of `count` equal 16:9 tiles that maximises their area; the last row is centred.
+ *
+ * @param {number} count
+ * @param {number} width
+ * @param {number} height
+ * @param {number} gap
+ * @returns {Box[]}
+ */
+export function grid(count, width, height, gap) {
+  if (count <= 0 || width <= 0 || height <= 0) return [];
+  let best = { columns: 1, tile: 0 };
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const tile = Math.max(
+      0,
+      Math.min((width - gap * (columns - 1)) / columns, ((height - gap * (rows - 1)) / rows) * TILE_RATIO),
+    );
+    // A hair of tolerance: of equally large grids the one with fewer columns reads better in a tall window.
+    if (tile > best.tile + 0.01) best = { columns, tile };
+  }
+  const tileWidth = Math.floor(best.tile);
+  const tileHeight = Math.floor(best.tile / TILE_RATIO);
+  const rows = Math.ceil(count / best.columns);
+  const top = (height - rows * tileHeight - (rows - 1) * gap) / 2;
+  return Array.from({ length: count }, (_, index) => {
+    const row = Math.floor(index / best.columns);
+    const inRow = row === rows - 1 ? count - row * best.columns : best.columns;
+    const left = (width - inRow * tileWidth - (inRow - 1) * gap) / 2;
+    return {
+      x: Math.round(left + (index - row * best.columns) * (tileWidth + gap)),
+      y: Math.round(top + row * (tileHeight + gap)),
+      width: tileWidth,
+      height: tileHeight,
+    };
+  });
+}
+
+/**
+ * Which pictures to ask the server for, when there are more people than video slots: those whose tiles are in sight.
+ *
+ * @param {MeetingState} state
+ * @param {readonly Tile[]} visible
+ * @returns {import('../protocol/messages.js').Want[]}
+ */
+export function wantsOf(state, visible) {
+  const slots = [...state.slotKinds.values()].filter((kind) => kind === 'video').length;
+  if (othersOnStage(state).length <= slots) return [];
+  return visible.map(({ participantId }, index) => ({
+    participantId,
+    kind: 'camera',
+    priority: Math.max(1, Math.min(255, visible.length - index)),
+  }));
+}

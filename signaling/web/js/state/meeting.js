@@ -1,0 +1,303 @@
+/**
+ * The meeting as this page sees it: one pure reducer from server messages and own acts to the state that is drawn.
+ *
+ * Why: whoever wants to know how the page reacts to a message reads one function; it runs in tests without a browser.
+ *
+ *   connection.js -> {type: 'server'} -> reduce -> ui/*        media/*, ui/* -> other actions -> reduce
+ */
+
+import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
+
+/** @import { MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
+/** @import { Link } from '../protocol/connection.js' */
+/** @import { Thread } from './thread.js' */
+
+/** @typedef {'left' | 'removed' | 'meetingEnded' | 'replaced' | 'refused'} Ending */
+/** @typedef {'chat' | 'people'} Panel */
+/** @typedef {'none' | 'asking' | 'live'} Capture What the browser gives for one kind of device. */
+/** @typedef {'denied' | 'missing' | 'busy' | 'insecure' | 'failed'} DeviceProblem */
+/**
+ * @typedef {{ code: 'mutedBy', name: string }
+ *   | { code: 'device', kind: PublicationKind, problem: DeviceProblem }
+ *   | { code: 'refused', message: string }
+ *   | { code: 'linkCopied' }
+ *   | { code: 'recordingFailed', reason: string }} NoticeContent
+ */
+/** @typedef {NoticeContent & { id: number }} Notice */
+/**
+ * @typedef {object} Announcement Said once to those who do not see the page.
+ * @property {number} id
+ * @property {{ code: 'joined' | 'left', name: string } | { code: 'message', name: string, text: string }} content
+ */
+/**
+ * @typedef {object} MeetingState
+ * @property {Ending | null} ending
+ * @property {Link} link
+ * @property {'connecting' | 'connected' | 'interrupted'} media The path of sound and picture.
+ * @property {boolean} everOpen Whether the first `welcome` has come.
+ * @property {string | null} self
+ * @property {Role} role
+ * @property {MeetingInfo | null} meeting
+ * @property {ReadonlyMap<string, Participant>} participants In the order in which they came.
+ * @property {ReadonlyMap<number, Publication>} publications
+ * @property {ReadonlyMap<string, 'audio' | 'video'>} slotKinds By mid, as offered.
+ * @property {ReadonlyMap<string, Slot>} slots By mid, as the server last said.
+ * @property {ReadonlyMap<string, number>} shown By mid: the publication whose picture is on the screen (its CSRC).
+ * @property {string | null} speaker
+ * @property {Recording} recording
+ * @property {Thread} thread
+ * @property {Record<PublicationKind, Capture>} capture
+ * @property {Record<PublicationKind, boolean>} wanted Whether the person wants to be heard, seen.
+ * @property {Panel | null} panel
+ * @property {boolean} soundBlocked The browser wants a click before it plays.
+ * @property {readonly Notice[]} notices
+ * @property {Announcement | null} announcement
+ * @property {number} nextId
+ */
+/**
+ * @typedef {{ type: 'server', message: ServerMessage }
+ *   | { type: 'link', link: Link }
+ *   | { type: 'ended', ending: Ending }
+ *   | { type: 'offered', slots: { mid: string, kind: 'audio' | 'video' }[] }
+ *   | { type: 'mediaState', media: MeetingState['media'] }
+ *   | { type: 'shown', mid: string, publicationId: number | null }
+ *   | { type: 'muteAcknowledged', kind: PublicationKind, muted: boolean }
+ *   | { type: 'wanted', kind: PublicationKind, wanted: boolean }
+ *   | { type: 'capture', kind: PublicationKind, capture: Capture }
+ *   | { type: 'soundBlocked', blocked: boolean }
+ *   | { type: 'panel', panel: Panel | null }
+ *   | { type: 'chatQueued', clientMessageId: string, text: string }
+ *   | { type: 'chatSettled', clientMessageId: string, state: 'sent' | 'failed' }
+ *   | { type: 'notice', notice: NoticeContent }
+ *   | { type: 'dismissed', id: number }} Action
+ */
+
+/** @type {MeetingState} */
+export const INITIAL = {
+  ending: null,
+  link: { phase: 'connecting', attempt: 0, transport: 'socket' },
+  media: 'connecting',
+  everOpen: false,
+  self: null,
+  role: 'presenter',
+  meeting: null,
+  participants: new Map(),
+  publications: new Map(),
+  slotKinds: new Map(),
+  slots: new Map(),
+  shown: new Map(),
+  speaker: null,
+  recording: { state: 'off', recordingId: null },
+  thread: EMPTY_THREAD,
+  capture: { microphone: 'none', camera: 'none' },
+  wanted: { microphone: true, camera: true },
+  panel: null,
+  soundBlocked: false,
+  notices: [],
+  announcement: null,
+  nextId: 1,
+};
+
+/** Older notices make room for newer ones. */
+const NOTICES_MAX = 3;
+
+/**
+ * @template K, V
+ * @param {Iterable<V>} values
+ * @param {(value: V) => K} key
+ * @returns {Map<K, V>}
+ */
+const byKey = (values, key) => new Map(Array.from(values, (value) => [key(value), value]));
+
+/** @param {MeetingState} state @param {Action} action @returns {MeetingState} */
+export function reduce(state, action) {
+  switch (action.type) {
+    case 'server':
+      return reduceServer(state, action.message);
+    case 'link':
+      return { ...state, link: action.link };
+    case 'ended':
+      return state.ending === null ? { ...state, ending: action.ending } : state;
+    case 'offered':
+      // A new transport: nothing of the old one is on any screen any more.
+      return {
+        ...state,
+        slotKinds: new Map(action.slots.map(({ mid, kind }) => [mid, kind])),
+        slots: new Map(),
+        shown: new Map(),
+      };
+    case 'mediaState':
+      return { ...state, media: action.media };
+    case 'shown':
+      return setShown(state, action.mid, action.publicationId);
+    case 'muteAcknowledged':
+      return state.self === null ? state : patchParticipant(state, state.self, muteField(action.kind, action.muted));
+    case 'wanted':
+      return { ...state, wanted: { ...state.wanted, [action.kind]: action.wanted } };
+    case 'capture':
+      return { ...state, capture: { ...state.capture, [action.kind]: action.capture } };
+    case 'soundBlocked':
+      return { ...state, soundBlocked: action.blocked };
+    case 'panel':
+      return readIfOpen({ ...state, panel: action.panel });
+    case 'chatQueued':
+      return { ...state, thread: queue(state.thread, action.clientMessageId, action.text) };
+    case 'chatSettled':
+      return { ...state, thread: settle(state.thread, action.clientMessageId, action.state) };
+    case 'notice':
+      return withNotice(state, action.notice);
+    case 'dismissed':
+      return { ...state, notices: state.notices.filter(({ id }) => id !== action.id) };
+  }
+}
+
+/** @param {MeetingState} state @param {ServerMessage} message @returns {MeetingState} */
+function reduceServer(state, message) {
+  switch (message.type) {
+    case 'welcome':
+      return readIfOpen({
+        ...state,
+        everOpen: true,
+        self: message.self,
+        role: message.role,
+        meeting: message.meeting,
+        participants: keepOrder(state.participants, message.roster),
+        publications: byKey(message.publications, ({ id }) => id),
+        slots: byKey(message.slots, ({ mid }) => mid),
+        recording: message.recording,
+        thread: resume(state.thread, message.events, message.cursor),
+      });
+    case 'event':
+      return reduceEvent(state, message.event);
+    case 'roster':
+      return reduceRoster(state, message);
+    case 'publications': {
+      const publications = new Map(state.publications);
+      for (const id of message.removed) publications.delete(id);
+      for (const publication of message.added) publications.set(publication.id, publication);
+      return { ...state, publications };
+    }
+    case 'slots':
+      return reduceSlots(state, message.slots);
+    case 'speaker':
+      return { ...state, speaker: message.participantId };
+    case 'muted': {
+      const muted = state.self === null ? state : patchParticipant(state, state.self, muteField(message.kind, true));
+      const name = state.participants.get(message.by)?.displayName ?? '';
+      return withNotice(
+        { ...muted, wanted: { ...muted.wanted, [message.kind]: false } },
+        { code: 'mutedBy', name },
+      );
+    }
+    case 'recording':
+      return { ...state, recording: { state: message.state, recordingId: message.recordingId } };
+    case 'answer': {
+      const publications = new Map(state.publications);
+      for (const publication of message.publications) publications.set(publication.id, publication);
+      return { ...state, publications };
+    }
+    case 'media':
+    case 'ack':
+    case 'error':
+    case 'removed':
+    case 'resync':
+    case 'ping':
+    case 'pong':
+      return state;
+  }
+}
+
+/** @param {MeetingState} state @param {import('../protocol/messages.js').ThreadEvent} event @returns {MeetingState} */
+function reduceEvent(state, event) {
+  const thread = addEvents(state.thread, [event]);
+  if (thread.cursor === state.thread.cursor) return thread === state.thread ? state : { ...state, thread };
+  let next = { ...state, thread };
+  if (event.kind === 'message' && event.from.participantId !== state.self && state.panel !== 'chat') {
+    next = announce(next, { code: 'message', name: event.from.displayName, text: event.text });
+  } else if (event.kind === 'recordingFailed') {
+    next = withNotice(next, { code: 'recordingFailed', reason: event.reason });
+  }
+  return readIfOpen(next);
+}
+
+/** @param {MeetingState} state @param {import('../protocol/messages.js').RosterMessage} message @returns {MeetingState} */
+function reduceRoster(state, message) {
+  const participants = new Map(state.participants);
+  let next = state;
+  for (const id of message.left) {
+    const gone = participants.get(id);
+    participants.delete(id);
+    if (gone && id !== state.self) next = announce(next, { code: 'left', name: gone.displayName });
+  }
+  for (const participant of message.joined) {
+    const isNew = !participants.has(participant.id) && participant.id !== state.self;
+    participants.set(participant.id, participant);
+    if (isNew) next = announce(next, { code: 'joined', name: participant.displayName });
+  }
+  for (const participant of message.changed) participants.set(participant.id, participant);
+  return { ...next, participants };
+}
+
+/** @param {MeetingState} state @param {readonly Slot[]} changed @returns {MeetingState} */
+function reduceSlots(state, changed) {
+  const slots = new Map(state.slots);
+  const shown = new Map(state.shown);
+  for (const slot of changed) {
+    slots.set(slot.mid, slot);
+    if (slot.participantId === null) shown.delete(slot.mid);
+  }
+  return { ...state, slots, shown };
+}
+
+/** @param {MeetingState} state @param {string} mid @param {number | null} publicationId @returns {MeetingState} */
+function setShown(state, mid, publicationId) {
+  if ((state.shown.get(mid) ?? null) === publicationId) return state;
+  const shown = new Map(state.shown);
+  if (publicationId === null) shown.delete(mid);
+  else shown.set(mid, publicationId);
+  return { ...state, shown };
+}
+
+/**
+ * After a reconnection everybody stays in their place; newcomers go to the end.
+ *
+ * @param {ReadonlyMap<string, Participant>} before
+ * @param {readonly Participant[]} roster
+ */
+function keepOrder(before, roster) {
+  const now = byKey(roster, ({ id }) => id);
+  /** @type {Map<string, Participant>} */
+  const ordered = new Map();
+  for (const id of before.keys()) {
+    const participant = now.get(id);
+    if (participant) ordered.set(id, participant);
+  }
+  for (const participant of roster) ordered.set(participant.id, participant);
+  return ordered;
+}
+
+/** @param {PublicationKind} kind @param {boolean} muted @returns {Partial<Participant>} */
+const muteField = (kind, muted) => (kind === 'microphone' ? { microphoneMuted: muted } : { cameraMuted: muted });
+
+/** @param {MeetingState} state @param {string} id @param {Partial<Participant>} patch @returns {MeetingState} */
+function patchParticipant(state, id, patch) {
+  const participant = state.participants.get(id);
+  if (!participant) return state;
+  return { ...state, participants: new Map(state.participants).set(id, { ...participant, ...patch }) };
+}
+
+/** @param {MeetingState} state @param {NoticeContent} content @returns {MeetingState} */
+function withNotice(state, content) {
+  const notice = { ...content, id: state.nextId };
+  return { ...state, nextId: state.nextId + 1, notices: [...state.notices, notice].slice(-NOTICES_MAX) };
+}
+
+/** @param {MeetingState} state @param {Announcement['content']} content @returns {MeetingState} */
+const announce = (state, content) => ({
+  ...state,
+  nextId: state.nextId + 1,
+  announcement: { id: state.nextId, content },
+});
+
+/** @param {MeetingState} state @returns {MeetingState} */
+const readIfOpen = (state) => (state.panel === 'chat' ? { ...state, thread: markRead(state.thread) } : state);
