@@ -1,0 +1,62 @@
+/**
+ * Reading a recording's tracks back with ffmpeg: what a person would see and hear, not what the file says of itself.
+ */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { TONES } from './media.mjs';
+import { HEIGHT, readCode, WIDTH } from './paint.mjs';
+
+const run = promisify(execFile);
+const LIMITS = { maxBuffer: 1 << 30, timeout: 60_000 };
+const SAMPLE_RATE = 48_000;
+
+/** ffprobe's view; throws when ffprobe finds anything wrong. */
+export async function probe(file) {
+  const { stdout, stderr } = await run('ffprobe', ['-v', 'warning', '-show_streams', '-show_format', '-of', 'json', file], LIMITS);
+  if (stderr.trim()) throw new Error(`ffprobe ${file}: ${stderr}`);
+  return JSON.parse(stdout);
+}
+
+/** The codes in the pictures of a video file, in order; null for a picture that cannot be read. */
+export async function pictures(file) {
+  const { stdout, stderr } = await run(
+    'ffmpeg',
+    ['-v', 'error', '-i', file, '-vf', `scale=${WIDTH}:${HEIGHT}`, '-fps_mode', 'passthrough', '-f', 'rawvideo', '-pix_fmt', 'gray', '-'],
+    { ...LIMITS, encoding: 'buffer' },
+  );
+  const size = WIDTH * HEIGHT;
+  const codes = [];
+  for (let start = 0; start + size <= stdout.length; start += size) {
+    codes.push(readCode((x, y) => stdout[start + y * WIDTH + x], WIDTH, HEIGHT));
+  }
+  return { codes, errors: stderr.toString() };
+}
+
+/** For each person: the share of 100 ms windows in which their tone stands out. */
+export async function tones(file) {
+  const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', file, '-f', 'f32le', '-ac', '1', '-ar', String(SAMPLE_RATE), '-'], {
+    ...LIMITS,
+    encoding: 'buffer',
+  });
+  const samples = new Float32Array(stdout.buffer.slice(stdout.byteOffset, stdout.byteOffset + (stdout.length & ~3)));
+  const window = SAMPLE_RATE / 10;
+  const windows = Math.floor(samples.length / window);
+  const shares = TONES.map((tone) => {
+    let heard = 0;
+    for (let n = 0; n < windows; n += 1) if (strength(samples.subarray(n * window, (n + 1) * window), tone) > 0.3) heard += 1;
+    return windows ? heard / windows : 0;
+  });
+  return { shares, seconds: samples.length / SAMPLE_RATE };
+}
+
+/** How much of the energy lies at one frequency, 0..1 (Goertzel); 0 in silence. */
+export function strength(samples, tone) {
+  const factor = 2 * Math.cos((2 * Math.PI * tone) / SAMPLE_RATE);
+  let [one, two, energy] = [0, 0, 0];
+  for (const sample of samples) {
+    [one, two] = [sample + factor * one - two, one];
+    energy += sample * sample;
+  }
+  if (energy / samples.length < 1e-5) return 0;
+  return (2 * (one * one + two * two - factor * one * two)) / (samples.length * energy);
+}
