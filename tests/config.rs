@@ -1,0 +1,218 @@
+//! The configuration as an operator meets it: the file in the repository is complete and true, and what is wrong is
+//! refused with its key, value, place and reason.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
+use std::net::SocketAddr;
+
+use plenum::config::{Announce, Config, LogFormat, Origin, Refused};
+use proptest::prelude::*;
+
+const DOCUMENTED: &str = include_str!("../config.toml");
+
+fn parse(text: &str) -> Result<Config, Refused> {
+    Config::parse("config.toml", text, [])
+}
+
+fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, Refused> {
+    Config::parse("config.toml", text, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+#[test]
+fn the_documented_file_holds_every_key_once_and_states_the_built_in_defaults() {
+    let table: toml::Table = DOCUMENTED.parse().unwrap();
+    let mut written: Vec<String> = Vec::new();
+    for (section, keys) in &table {
+        written.extend(keys.as_table().unwrap().keys().map(|key| format!("{section}.{key}")));
+    }
+    let mut known: Vec<String> = Config::keys().into_iter().map(str::to_owned).collect();
+    written.sort();
+    known.sort();
+    assert_eq!(written, known);
+    assert_eq!(parse(DOCUMENTED).unwrap(), Config::default());
+}
+
+#[test]
+fn every_key_of_the_documented_file_is_explained_above_it() {
+    let mut explained = false;
+    for line in DOCUMENTED.lines() {
+        if line.contains(" = ") && !line.starts_with('#') {
+            assert!(explained || line.starts_with("tls_key"), "{line} has no comment above it");
+        }
+        explained = line.starts_with("# ");
+    }
+}
+
+#[test]
+fn the_defaults_serve_this_machine_alone_and_are_accepted() {
+    let config = Config::default();
+    assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
+    assert_eq!(config.check(), Ok(()));
+}
+
+#[test]
+fn values_arrive_parsed() {
+    let config = parse(
+        r#"
+        [server]
+        listen = "[::]:443"
+        public_url = "https://meet.example.org"
+        behind_proxy = true
+        [media]
+        announce = ["203.0.113.7", "203.0.113.8:40000", "2001:db8::1", "[2001:db8::2]:5000"]
+        [limits]
+        connections = 1_000
+        [log]
+        format = "json"
+        level = "debug"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.server.listen, "[::]:443".parse().unwrap());
+    assert_eq!(config.server.public_url.as_ref().map(Origin::as_str), Some("https://meet.example.org"));
+    let announced: Vec<SocketAddr> = config.media.announce.iter().map(|entry| entry.with_port(443)).collect();
+    let expected = ["203.0.113.7:443", "203.0.113.8:40000", "[2001:db8::1]:443", "[2001:db8::2]:5000"];
+    assert_eq!(announced, expected.map(|text| text.parse::<SocketAddr>().unwrap()));
+    assert_eq!(config.limits.connections, 1000);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.check(), Ok(()));
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let config = with_environment(
+        "[server]\nlisten = \"127.0.0.1:1\"\ndata = \"from-file\"\n",
+        &[
+            ("PLENUM__SERVER__LISTEN", "127.0.0.1:2"),
+            ("PLENUM__MEDIA__ANNOUNCE", "192.0.2.1, 192.0.2.2:9"),
+            ("PLENUM__SERVER__BEHIND_PROXY", "true"),
+            ("PLENUM__LIMITS__CONNECTIONS", "500"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.port(), 2);
+    assert_eq!(config.server.data.to_str(), Some("from-file"));
+    assert!(config.server.behind_proxy);
+    assert_eq!(config.limits.connections, 500);
+    assert_eq!(
+        config.media.announce,
+        [
+            Announce { address: "192.0.2.1".parse().unwrap(), port: None },
+            Announce { address: "192.0.2.2".parse().unwrap(), port: Some(9) },
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_place_key_value_and_reason() {
+    for (text, place, words) in [
+        ("[server]\nlisten = \"8080\"", "config.toml:2", &["server.listen", "\"8080\"", "IP address with a port"][..]),
+        ("[server]\n\nlisten = 8080", "config.toml:3", &["server.listen", "8080", "text in quotes"]),
+        ("[server]\nlisen = \"x\"", "config.toml:2", &["server.lisen", "not a setting", "Did you mean server.listen?"]),
+        ("[server]\ncolour = 1", "config.toml:2", &["server.colour", "[server] knows: ", "public_url"]),
+        (
+            "[servers]\nx = 1",
+            "config.toml:2",
+            &["servers.x", "no section [servers]", "limits, log, media, metrics, server"],
+        ),
+        ("listen = \"127.0.0.1:1\"", "config.toml:1", &["`listen`", "outside of any section"]),
+        ("[server]\nlan = 1", "config.toml:2", &["server.lan", "1", "true or false"]),
+        ("[server]\ndata = \"\"", "config.toml:2", &["server.data", "empty"]),
+        (
+            "[server]\npublic_url = \"meet.example.org\"",
+            "config.toml:2",
+            &["server.public_url", "meet.example.org", "origin"],
+        ),
+        ("[server]\npublic_url = \"https://a.example/path\"", "config.toml:2", &["without a path"]),
+        ("[server]\npublic_url = \"ftp://a.example\"", "config.toml:2", &["not an origin"]),
+        ("[server]\npublic_url = \"https://me@a.example\"", "config.toml:2", &["not an origin"]),
+        ("[media]\nannounce = \"203.0.113.7\"", "config.toml:2", &["media.announce", "not a list"]),
+        (
+            "[media]\nannounce = [\"meet.example.org\"]",
+            "config.toml:2",
+            &["media.announce", "meet.example.org", "IP address"],
+        ),
+        ("[media]\nannounce = [\"0.0.0.0\"]", "config.toml:2", &["media.announce", "0.0.0.0", "no address"]),
+        ("[limits]\nconnections = 0", "config.toml:2", &["limits.connections", "0", "from 16 to"]),
+        ("[limits]\nconnections = -5", "config.toml:2", &["limits.connections", "-5"]),
+        ("[log]\nlevel = \"loud\"", "config.toml:2", &["log.level", "\"loud\"", "\"debug\""]),
+        ("[log]\nformat = \"xml\"", "config.toml:2", &["log.format", "\"xml\"", "\"json\""]),
+        ("[log]\nlevel = \"info", "config.toml:2", &["not valid TOML"]),
+        ("[server]\ntls_key = \"k.pem\"", "server.tls_certificate, server.tls_key", &["HTTPS needs both"]),
+    ] {
+        let Refused(problems) = parse(text).expect_err(text);
+        let problem = problems.iter().find(|problem| problem.place == place);
+        let problem = problem.unwrap_or_else(|| panic!("{text}: nothing at {place} in {problems:?}"));
+        for word in words {
+            assert!(problem.text.contains(word), "{text}: {word:?} is missing in {:?}", problem.text);
+        }
+    }
+}
+
+#[test]
+fn a_bad_variable_is_refused_by_its_own_name() {
+    for (name, value, word) in [
+        ("PLENUM__SERVER__LISTEN", "nowhere", "nowhere"),
+        ("PLENUM__SERVER__LAN", "yes", "true or false"),
+        ("PLENUM__LIMITS__CONNECTIONS", "many", "whole number"),
+        ("PLENUM__SERVER__LISEN", "x", "Did you mean server.listen?"),
+    ] {
+        let refused = with_environment("", &[(name, value)]).expect_err(name).to_string();
+        assert!(refused.contains(&format!("environment variable {name}")) && refused.contains(word), "{refused}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let Refused(problems) = parse("[server]\nlan = 3\ndata = 4\n[log]\nlevel = \"loud\"\nshape = 1").unwrap_err();
+    assert_eq!(problems.len(), 4, "{problems:?}");
+}
+
+#[test]
+fn a_secret_is_never_repeated_in_a_message() {
+    let refused = parse("[metrics]\ntoken = \"short-s3cret\"").unwrap_err().to_string();
+    assert!(refused.contains("metrics.token") && !refused.contains("s3cret"), "{refused}");
+    let config = parse("[metrics]\ntoken = \"0123456789abcdef-s3cret\"").unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn plain_http_beyond_this_machine_needs_a_reason() {
+    let listen = |extra: &str| parse(&format!("[server]\nlisten = \"0.0.0.0:8080\"\n{extra}")).unwrap().check();
+    let refused = listen("").unwrap_err().to_string();
+    for word in ["0.0.0.0:8080", "--lan", "tls_certificate", "behind_proxy"] {
+        assert!(refused.contains(word), "{word} is missing in {refused}");
+    }
+    assert_eq!(listen("behind_proxy = true"), Ok(()));
+    assert_eq!(listen("lan = true"), Ok(()));
+    assert_eq!(listen("tls_certificate = \"a\"\ntls_key = \"b\""), Ok(()));
+    assert_eq!(parse("[server]\nlisten = \"[::1]:8080\"").unwrap().check(), Ok(()));
+}
+
+#[test]
+fn settings_that_exclude_each_other_are_refused() {
+    let check = |text: &str| parse(text).unwrap().check();
+    assert!(check("[server]\nlan = true\nbehind_proxy = true").is_err());
+    assert!(check("[server]\nbehind_proxy = true\npublic_url = \"http://meet.example.org\"").is_err());
+    assert!(check("[server]\nbehind_proxy = true\npublic_url = \"https://meet.example.org\"").is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_the_reader_panic(text in "\\PC{0,200}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_value_makes_the_reader_panic(value in "\\PC{0,40}", key in 0..20_usize) {
+        let keys = Config::keys();
+        let key = keys.get(key % keys.len()).unwrap();
+        let (section, name) = key.split_once('.').unwrap();
+        let quoted = toml::Value::String(value.clone()).to_string();
+        let _ = parse(&format!("[{section}]\n{name} = {quoted}"));
+        let _ = parse(&format!("[{section}]\n{name} = {value}"));
+        let variable = format!("PLENUM__{}", key.to_uppercase().replace('.', "__"));
+        let _ = with_environment("", &[(&variable, &value)]);
+    }
+}
