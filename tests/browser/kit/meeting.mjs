@@ -38,6 +38,7 @@ export async function join({ page }, joinWebUrl, name) {
   const pressed = performance.now();
   await button(page, 'Join').click();
   await button(page, 'Leave').waitFor();
+  await until('the place in the meeting', () => page.evaluate(() => window.plenum?.state().self));
   return pressed;
 }
 
@@ -50,7 +51,7 @@ const tiles = (viewer) => viewer.page.evaluate(() => window.__kit.tiles());
 export function seesPicture(viewer, name, person, options) {
   return until(`person ${person} in the tile of ${name}`, async () => {
     const seen = await tiles(viewer);
-    const tile = seen.find((one) => one.name === name && one.picture?.person === person);
+    const tile = seen.find((one) => one.name === name && one.live && one.picture?.person === person);
     if (!tile) throw new Error(`tiles ${JSON.stringify(seen)}`);
     return tile.picture;
   }, options);

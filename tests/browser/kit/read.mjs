@@ -39,6 +39,7 @@ function inPage(tones, loop, readCode) {
       [...tile.querySelectorAll('video')].map((video) => ({
         participant: tile.dataset.participantId,
         name: tile.dataset.name ?? '',
+        live: tile.dataset.live !== 'false',
         mid: video.dataset.mid ?? '',
         picture: picture(video),
       })),
