@@ -10,5 +10,8 @@
 //! Nothing here owns a socket, a thread or a clock: datagrams and instants come in as arguments, datagrams and events
 //! go out as values.
 
+pub mod certificate;
 pub mod ice;
+pub mod sdp;
 pub mod srtp;
+pub mod webrtc;

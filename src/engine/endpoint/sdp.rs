@@ -1,0 +1,405 @@
+//! The answerer: one offer in, one answer out, and what both sides agreed on (RFC 9429, RFC 3264, RFC 9143).
+//!
+//! Browsers and other WHIP or WHEP clients come through the same [`negotiate`]. The server answers once and never
+//! offers: what the client sends becomes [`SendLine`]s, what it wants to receive becomes [`SlotLine`]s whose SSRCs are
+//! fixed for the life of the connection.
+//!
+//! ```text
+//! offer -> parse (bounded, borrowed) -> accept or reject each line -> write the answer
+//!                                             |-> sendonly: SendLine    (we receive)
+//!                                             |-> recvonly: SlotLine    (we send)
+//!                                             |-> inactive: agreed on, unused
+//!                                             `-> unknown:  port 0
+//! ```
+//!
+//! `rtc-sdp` is not used here: it keeps every attribute of every line as text of its own, where a 512 KiB offer needs a
+//! bound, and it cannot say which line is at fault. Tests read our answers with it.
+
+use std::net::SocketAddr;
+
+use crate::endpoint::certificate::Fingerprint;
+use crate::endpoint::ice::IceCredentials;
+use crate::id::{Codec, MediaKind};
+
+mod answer;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use parse::ExtensionIds;
+use parse::{Feedback, Offer, Section};
+
+/// Longest offer, in bytes.
+pub const MAX_OFFER_LEN: usize = 512 * 1024;
+
+/// Most media lines in an offer.
+pub const MAX_LINES: usize = 64;
+
+/// RFC 6464.
+const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// Transport-wide congestion control.
+const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// RFC 9143 §15.
+const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// Longest mid that we mirror; the header extension has room for 16 bytes.
+const MAX_MID_LEN: usize = 16;
+
+/// Why an offer is refused. The text is for the author of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SdpError {
+    /// Longer than [`MAX_OFFER_LEN`].
+    #[error("the offer is longer than {MAX_OFFER_LEN} bytes; offer fewer lines or fewer codecs (setCodecPreferences)")]
+    TooLarge,
+    /// More than [`MAX_LINES`].
+    #[error("the offer has more than {MAX_LINES} media lines; offer fewer receive slots")]
+    TooManyLines,
+    /// No SDP.
+    #[error(
+        "line {line} of the offer is not SDP (RFC 8866: \"x=value\", beginning with v=0); send the text of createOffer() unchanged"
+    )]
+    Malformed {
+        /// Line number, from 1.
+        line: usize,
+    },
+    /// No or a bad `a=mid`.
+    #[error(
+        "media line {line} has no a=mid, or one that is repeated, longer than {MAX_MID_LEN} bytes or has blanks; give every media line its own mid (RFC 9143)"
+    )]
+    Mid {
+        /// Which `m=` line, from 1.
+        line: usize,
+    },
+    /// Not bundled.
+    #[error(
+        "media line {line} is not in a=group:BUNDLE; all media share one transport here, so offer with bundlePolicy \"max-bundle\" (RFC 9143)"
+    )]
+    NotBundled {
+        /// Which `m=` line, from 1.
+        line: usize,
+    },
+    /// No RTCP multiplexing.
+    #[error("media line {line} has no a=rtcp-mux; RTP and RTCP share one port here, so offer it (RFC 5761)")]
+    RtcpMux {
+        /// Which `m=` line, from 1.
+        line: usize,
+    },
+    /// No usable fingerprint.
+    #[error("the offer has no a=fingerprint of sha-256, sha-384 or sha-512; DTLS-SRTP needs one (RFC 8122)")]
+    NoFingerprint,
+    /// The client does not want to be the DTLS client.
+    #[error(
+        "the offer has no a=setup:actpass or a=setup:active; the server is always the passive side of DTLS, so offer actpass (RFC 5763)"
+    )]
+    Setup,
+    /// No ICE.
+    #[error("the offer has no a=ice-ufrag; the server finds clients by ICE, so offer it (RFC 8839)")]
+    NoIce,
+    /// A line that both sends and receives.
+    #[error(
+        "media line {line} is sendrecv; the server answers sendonly and recvonly lines only, so add one transceiver per direction"
+    )]
+    SendRecv {
+        /// Which `m=` line, from 1.
+        line: usize,
+    },
+    /// Every line had to be rejected.
+    #[error(
+        "no media line of the offer can be used; offer audio with opus/48000/2 or video with VP8/90000, over UDP/TLS/RTP/SAVPF"
+    )]
+    NothingInCommon,
+}
+
+/// What the answer says about us.
+pub struct AnswerParams<'a> {
+    /// Of this endpoint.
+    pub ice: &'a IceCredentials,
+    /// Of our certificate: `sha-256 AB:CD:..`.
+    pub fingerprint: &'a str,
+    /// UDP host candidates, best first.
+    pub candidates: &'a [SocketAddr],
+    /// Any number that is not used twice.
+    pub session_id: u64,
+    /// Gives an SSRC that no stream of this endpoint has.
+    pub new_ssrc: &'a mut dyn FnMut() -> u32,
+}
+
+/// What both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The answer's text.
+    pub answer: String,
+    /// Whose certificate the DTLS handshake must show.
+    pub peer_fingerprint: Fingerprint,
+    /// Ids of header extensions, the same on all lines.
+    pub extensions: ExtensionIds,
+    /// What the client sends, in the order of the offer.
+    pub sends: Vec<SendLine>,
+    /// What it receives, in the order of the offer.
+    pub slots: Vec<SlotLine>,
+}
+
+/// A line on which the client sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendLine {
+    /// Its name.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The SSRC that the offer announced, if any; otherwise the MID extension tells.
+    pub ssrc: Option<u32>,
+    /// The SSRC of its retransmissions, if announced.
+    pub rtx_ssrc: Option<u32>,
+    /// Agreed codecs, best first; never empty.
+    pub codecs: Vec<NegotiatedCodec>,
+}
+
+/// A line on which the client receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotLine {
+    /// Its name.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What we send media on, for the life of the slot.
+    pub ssrc: u32,
+    /// What we send retransmissions on; for video where the client negotiated them.
+    pub rtx_ssrc: Option<u32>,
+    /// Agreed codecs, best first; never empty.
+    pub codecs: Vec<NegotiatedCodec>,
+}
+
+/// A codec and the client's numbers for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NegotiatedCodec {
+    /// Which.
+    pub codec: Codec,
+    /// Of media packets.
+    pub payload_type: u8,
+    /// Of retransmissions (RFC 4588).
+    pub rtx_payload_type: Option<u8>,
+}
+
+/// `a=sendrecv` and its kin, as the offerer sees them (RFC 8866 §6.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "sendrecv" => Self::SendRecv,
+            "sendonly" => Self::SendOnly,
+            "recvonly" => Self::RecvOnly,
+            "inactive" => Self::Inactive,
+            _ => return None,
+        })
+    }
+}
+
+/// What becomes of a media line.
+enum Outcome<'a> {
+    Rejected,
+    Accepted(Accepted<'a>),
+}
+
+/// An accepted media line.
+struct Accepted<'a> {
+    mid: &'a str,
+    kind: MediaKind,
+    codec: NegotiatedCodec,
+    feedback: Feedback,
+    extensions: ExtensionIds,
+    role: Role,
+}
+
+/// What an accepted line is for.
+#[derive(Clone, Copy)]
+enum Role {
+    Send,
+    Slot { ssrc: u32, rtx_ssrc: Option<u32> },
+    Unused,
+}
+
+/// Answers an offer.
+///
+/// # Errors
+/// An [`SdpError`] that says what the client has to change. Lines that we cannot use are no error: they are rejected in
+/// the answer, unless nothing is left.
+pub fn negotiate(offer: &str, params: AnswerParams<'_>) -> Result<Negotiated, SdpError> {
+    let AnswerParams { ice, fingerprint, candidates, session_id, new_ssrc } = params;
+    let offer = parse::parse(offer)?;
+    let extensions = session_extensions(&offer);
+    let mut outcomes = Vec::with_capacity(offer.sections.len());
+    for (at, section) in offer.sections.iter().enumerate() {
+        outcomes.push(consider(&offer, section, at + 1, extensions, new_ssrc)?);
+    }
+    check_mids(&offer)?;
+    let peer_fingerprint = check_transport(&offer, &outcomes)?;
+    let us = answer::Us { ice, fingerprint, candidates, session_id };
+    Ok(Negotiated {
+        answer: answer::write(&offer, &outcomes, &us),
+        peer_fingerprint,
+        extensions,
+        sends: send_lines(&offer, &outcomes),
+        slots: slot_lines(&outcomes),
+    })
+}
+
+/// Ids mean the same on all lines of a bundle (RFC 9143 §9.2); the first line that names an extension counts.
+fn session_extensions(offer: &Offer<'_>) -> ExtensionIds {
+    offer.sections.iter().fold(offer.session.extensions, |known, section| known.or(section.attributes.extensions))
+}
+
+/// Accepts, rejects or refuses one line (`line` counts from 1).
+fn consider<'a>(
+    offer: &Offer<'a>,
+    section: &Section<'a>,
+    line: usize,
+    known: ExtensionIds,
+    new_ssrc: &mut dyn FnMut() -> u32,
+) -> Result<Outcome<'a>, SdpError> {
+    let attributes = &section.attributes;
+    let stopped = section.port == "0" && !attributes.bundle_only;
+    let Some((kind, codec)) = common_codec(section).filter(|_| !stopped) else {
+        return Ok(Outcome::Rejected);
+    };
+    let mid = attributes.mid.filter(|mid| is_mid(mid)).ok_or(SdpError::Mid { line })?;
+    // RFC 9143 §7.2: one line alone needs no group.
+    let bundled = match offer.bundle {
+        Some(mids) => mids.split_ascii_whitespace().any(|bundled| bundled == mid),
+        None => offer.sections.len() == 1,
+    };
+    if !bundled {
+        return Err(SdpError::NotBundled { line });
+    }
+    if !attributes.rtcp_mux {
+        return Err(SdpError::RtcpMux { line });
+    }
+    let role = match attributes.direction.or(offer.session.direction) {
+        Some(Direction::SendOnly) => Role::Send,
+        Some(Direction::RecvOnly) => {
+            let ssrc = new_ssrc();
+            // An SSRC without its FID group makes the browser ignore retransmissions, and the reverse helps nobody.
+            Role::Slot { ssrc, rtx_ssrc: codec.rtx_payload_type.map(|_| new_ssrc()) }
+        }
+        Some(Direction::Inactive) => Role::Unused,
+        // RFC 8866 §6.7: sendrecv is the default.
+        Some(Direction::SendRecv) | None => return Err(SdpError::SendRecv { line }),
+    };
+    let extensions = accepted_extensions(attributes.extensions.or(offer.session.extensions), known, kind);
+    let mut feedback = attributes.feedback(codec.payload_type);
+    if extensions.transport_cc.is_none() {
+        feedback = feedback.without(Feedback::TRANSPORT_CC);
+    }
+    Ok(Outcome::Accepted(Accepted { mid, kind, codec, feedback, extensions, role }))
+}
+
+/// What the line's answer may name: offered on this line, under the id that holds everywhere.
+fn accepted_extensions(offered: ExtensionIds, known: ExtensionIds, kind: MediaKind) -> ExtensionIds {
+    let agreed = |here: Option<u8>, everywhere: Option<u8>| here.filter(|_| here == everywhere);
+    ExtensionIds {
+        audio_level: agreed(offered.audio_level, known.audio_level).filter(|_| kind == MediaKind::Audio),
+        transport_cc: agreed(offered.transport_cc, known.transport_cc),
+        mid: agreed(offered.mid, known.mid),
+        rid: None,
+        repaired_rid: None,
+    }
+}
+
+/// The first codec of a line that we forward, in the client's order.
+fn common_codec(section: &Section<'_>) -> Option<(MediaKind, NegotiatedCodec)> {
+    let secure = ["UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"];
+    secure.contains(&section.protocol).then_some(())?;
+    let (kind, codec, encodings): (_, _, &[&str]) = match section.media {
+        "audio" => (MediaKind::Audio, Codec::Opus, &["opus/48000/2"]),
+        "video" => (MediaKind::Video, Codec::Vp8, &["VP8/90000"]),
+        _ => return None,
+    };
+    let is = |payload_type: u8, names: &[&str]| {
+        let encoding = section.attributes.encoding(payload_type);
+        encoding.is_some_and(|encoding| names.iter().any(|name| name.eq_ignore_ascii_case(encoding)))
+    };
+    let payload_type = payload_types(section).find(|payload_type| is(*payload_type, encodings))?;
+    let rtx_payload_type = payload_types(section)
+        .find(|rtx| is(*rtx, &["rtx/90000"]) && section.attributes.apt(*rtx) == Some(payload_type))
+        .filter(|_| kind == MediaKind::Video);
+    Some((kind, NegotiatedCodec { codec, payload_type, rtx_payload_type }))
+}
+
+/// The payload types of an `m=` line in their order.
+fn payload_types(section: &Section<'_>) -> impl Iterator<Item = u8> {
+    section.formats.split_ascii_whitespace().filter_map(|format| format.parse().ok())
+}
+
+/// A mid that can be mirrored: short and without blanks.
+fn is_mid(mid: &str) -> bool {
+    !mid.is_empty() && mid.len() <= MAX_MID_LEN && mid.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Two lines of one name could not be told apart.
+fn check_mids(offer: &Offer<'_>) -> Result<(), SdpError> {
+    for (at, section) in offer.sections.iter().enumerate() {
+        let mid = section.attributes.mid;
+        let repeated = offer.sections.iter().take(at).any(|earlier| mid.is_some() && earlier.attributes.mid == mid);
+        if repeated {
+            return Err(SdpError::Mid { line: at + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// The transport is described by the first accepted line of the bundle or by the session (RFC 9143 §7.3).
+fn check_transport(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Result<Fingerprint, SdpError> {
+    let first = offer.sections.iter().zip(outcomes).find(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)));
+    let (section, _) = first.ok_or(SdpError::NothingInCommon)?;
+    let (here, session) = (&section.attributes, &offer.session);
+    if !here.has_ice && !session.has_ice {
+        return Err(SdpError::NoIce);
+    }
+    if !matches!(here.setup.or(session.setup), Some("actpass" | "active")) {
+        return Err(SdpError::Setup);
+    }
+    let fingerprints = if here.fingerprints.is_empty() { &session.fingerprints } else { &here.fingerprints };
+    fingerprints.iter().find_map(|value| Fingerprint::parse(value)).ok_or(SdpError::NoFingerprint)
+}
+
+fn send_lines(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Vec<SendLine> {
+    let lines = offer.sections.iter().zip(outcomes).filter_map(|(section, outcome)| match outcome {
+        Outcome::Accepted(line @ Accepted { role: Role::Send, .. }) => Some((&section.attributes, line)),
+        Outcome::Accepted(_) | Outcome::Rejected => None,
+    });
+    lines
+        .map(|(attributes, line)| SendLine {
+            mid: line.mid.to_owned(),
+            kind: line.kind,
+            ssrc: attributes.fid.map(|(media, _)| media).or(attributes.ssrc),
+            rtx_ssrc: attributes.fid.map(|(_, rtx)| rtx),
+            codecs: vec![line.codec],
+        })
+        .collect()
+}
+
+fn slot_lines(outcomes: &[Outcome<'_>]) -> Vec<SlotLine> {
+    let lines = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Accepted(line) => match line.role {
+            Role::Slot { ssrc, rtx_ssrc } => Some((line, ssrc, rtx_ssrc)),
+            Role::Send | Role::Unused => None,
+        },
+        Outcome::Rejected => None,
+    });
+    lines
+        .map(|(line, ssrc, rtx_ssrc)| SlotLine {
+            mid: line.mid.to_owned(),
+            kind: line.kind,
+            ssrc,
+            rtx_ssrc,
+            codecs: vec![line.codec],
+        })
+        .collect()
+}

@@ -1,0 +1,284 @@
+//! Reads an offer (RFC 8866) into what the answer depends on, in one pass over its lines.
+//!
+//! Unknown lines and attributes are skipped. Everything is borrowed from the text; per section a table of payload types
+//! is the largest thing kept, so that the memory for an offer is bounded by its length.
+
+use super::{Direction, MAX_LINES, MAX_OFFER_LEN, SdpError};
+
+/// Payload types are seven bits wide (RFC 3550 §5.1).
+const PAYLOAD_TYPES: usize = 128;
+
+/// Where feedback for every payload type (`a=rtcp-fb:*`) is noted.
+const ANY_PAYLOAD_TYPE: usize = PAYLOAD_TYPES;
+
+/// A parsed offer.
+pub(super) struct Offer<'a> {
+    /// What holds for sections that do not say otherwise.
+    pub(super) session: Attributes<'a>,
+    /// The mids of `a=group:BUNDLE`.
+    pub(super) bundle: Option<&'a str>,
+    pub(super) sections: Vec<Section<'a>>,
+}
+
+/// One `m=` line and its attributes.
+pub(super) struct Section<'a> {
+    pub(super) media: &'a str,
+    pub(super) port: &'a str,
+    pub(super) protocol: &'a str,
+    pub(super) formats: &'a str,
+    pub(super) attributes: Attributes<'a>,
+}
+
+/// RTCP feedback kinds that we speak (RFC 4585, RFC 5104, transport-wide congestion control), as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Feedback(u8);
+
+impl Feedback {
+    /// Bit and wire form, in the order in which an answer lists them.
+    pub(super) const KINDS: [(Self, &'static str); 4] =
+        [(Self(1), "transport-cc"), (Self(2), "ccm fir"), (Self(4), "nack"), (Self(8), "nack pli")];
+    pub(super) const TRANSPORT_CC: Self = Self(1);
+
+    fn parse(text: &str) -> Self {
+        Self::KINDS.into_iter().find(|(_, name)| *name == text).map_or(Self(0), |(kind, _)| kind)
+    }
+
+    pub(super) const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(super) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// RTP header extensions that we know, by the ids that the offer gave them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExtensionIds {
+    /// Loudness of the packet's audio (RFC 6464).
+    pub audio_level: Option<u8>,
+    /// Transport-wide sequence number.
+    pub transport_cc: Option<u8>,
+    /// Which media line a packet belongs to (RFC 9143 §15).
+    pub mid: Option<u8>,
+    /// Which simulcast layer (RFC 8852). Noted only: the answer does not accept it yet.
+    pub rid: Option<u8>,
+    /// The layer that a retransmission repairs (RFC 8852). Noted only.
+    pub repaired_rid: Option<u8>,
+}
+
+impl ExtensionIds {
+    fn slot(&mut self, uri: &str) -> Option<&mut Option<u8>> {
+        Some(match uri {
+            super::AUDIO_LEVEL => &mut self.audio_level,
+            super::TRANSPORT_CC => &mut self.transport_cc,
+            super::MID => &mut self.mid,
+            "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id" => &mut self.rid,
+            "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id" => &mut self.repaired_rid,
+            _ => return None,
+        })
+    }
+
+    /// Fills what is still open from `other`.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            audio_level: self.audio_level.or(other.audio_level),
+            transport_cc: self.transport_cc.or(other.transport_cc),
+            mid: self.mid.or(other.mid),
+            rid: self.rid.or(other.rid),
+            repaired_rid: self.repaired_rid.or(other.repaired_rid),
+        }
+    }
+}
+
+/// `a=` lines of the session or of a section.
+pub(super) struct Attributes<'a> {
+    pub(super) mid: Option<&'a str>,
+    pub(super) direction: Option<Direction>,
+    pub(super) setup: Option<&'a str>,
+    pub(super) fingerprints: Vec<&'a str>,
+    pub(super) has_ice: bool,
+    pub(super) rtcp_mux: bool,
+    pub(super) rtcp_rsize: bool,
+    pub(super) bundle_only: bool,
+    pub(super) allow_mixed: bool,
+    pub(super) extensions: ExtensionIds,
+    pub(super) ssrc: Option<u32>,
+    /// The first `a=ssrc-group:FID`: medium and its retransmission.
+    pub(super) fid: Option<(u32, u32)>,
+    rtpmap: Vec<Option<&'a str>>,
+    apt: Vec<Option<u8>>,
+    feedback: Vec<Feedback>,
+}
+
+/// Fingerprints that a section may list; further ones are ignored. Real offers have one per hash function.
+const MAX_FINGERPRINTS: usize = 8;
+
+impl<'a> Attributes<'a> {
+    fn new() -> Self {
+        Self {
+            mid: None,
+            direction: None,
+            setup: None,
+            fingerprints: Vec::new(),
+            has_ice: false,
+            rtcp_mux: false,
+            rtcp_rsize: false,
+            bundle_only: false,
+            allow_mixed: false,
+            extensions: ExtensionIds::default(),
+            ssrc: None,
+            fid: None,
+            rtpmap: vec![None; PAYLOAD_TYPES],
+            apt: vec![None; PAYLOAD_TYPES],
+            feedback: vec![Feedback::default(); PAYLOAD_TYPES + 1],
+        }
+    }
+
+    /// The encoding of a payload type, such as `opus/48000/2`.
+    pub(super) fn encoding(&self, payload_type: u8) -> Option<&'a str> {
+        self.rtpmap.get(usize::from(payload_type)).copied().flatten()
+    }
+
+    /// The payload type that a retransmission payload type repairs.
+    pub(super) fn apt(&self, payload_type: u8) -> Option<u8> {
+        self.apt.get(usize::from(payload_type)).copied().flatten()
+    }
+
+    pub(super) fn feedback(&self, payload_type: u8) -> Feedback {
+        let noted = |at: usize| self.feedback.get(at).copied().unwrap_or_default();
+        noted(usize::from(payload_type)).union(noted(ANY_PAYLOAD_TYPE))
+    }
+
+    fn read(&mut self, name: &str, value: &'a str) {
+        match name {
+            "mid" => self.mid = self.mid.or(Some(value)),
+            "setup" => self.setup = self.setup.or(Some(value)),
+            "fingerprint" if self.fingerprints.len() < MAX_FINGERPRINTS => self.fingerprints.push(value),
+            "ice-ufrag" => self.has_ice = true,
+            "rtcp-mux" => self.rtcp_mux = true,
+            "rtcp-rsize" => self.rtcp_rsize = true,
+            "bundle-only" => self.bundle_only = true,
+            "extmap-allow-mixed" => self.allow_mixed = true,
+            "extmap" => self.read_extension(value),
+            "rtpmap" => self.read_rtpmap(value),
+            "fmtp" => self.read_fmtp(value),
+            "rtcp-fb" => self.read_feedback(value),
+            "ssrc" => self.ssrc = self.ssrc.or_else(|| first_word(value).parse().ok()),
+            "ssrc-group" => self.fid = self.fid.or_else(|| parse_fid(value)),
+            _ => self.direction = Direction::parse(name).or(self.direction),
+        }
+    }
+
+    /// `3 uri` or `3/sendonly uri attributes`. Ids above 14 need the two-byte form, which we do not write.
+    fn read_extension(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace();
+        let id = words.next().and_then(|word| word.split('/').next()).and_then(|id| id.parse().ok());
+        let Some(id @ 1..=14) = id else { return };
+        if let Some(known @ None) = words.next().and_then(|uri| self.extensions.slot(uri)) {
+            *known = Some(id);
+        }
+    }
+
+    fn read_rtpmap(&mut self, value: &'a str) {
+        if let Some((payload_type, encoding)) = value.split_once(' ')
+            && let Some(entry @ None) = parse_payload_type(payload_type).and_then(|at| self.rtpmap.get_mut(at))
+        {
+            *entry = Some(encoding.trim());
+        }
+    }
+
+    /// Of format parameters only `apt` matters to us (RFC 4588 §8.1).
+    fn read_fmtp(&mut self, value: &str) {
+        let Some((payload_type, parameters)) = value.split_once(' ') else { return };
+        let apt = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("apt="));
+        if let Some(apt) = apt.and_then(|apt| apt.parse().ok())
+            && let Some(entry @ None) = parse_payload_type(payload_type).and_then(|at| self.apt.get_mut(at))
+        {
+            *entry = Some(apt);
+        }
+    }
+
+    fn read_feedback(&mut self, value: &str) {
+        let Some((payload_type, kind)) = value.split_once(' ') else { return };
+        let at = if payload_type == "*" { Some(ANY_PAYLOAD_TYPE) } else { parse_payload_type(payload_type) };
+        if let Some(noted) = at.and_then(|at| self.feedback.get_mut(at)) {
+            *noted = noted.union(Feedback::parse(kind.trim()));
+        }
+    }
+}
+
+/// Splits an offer into its sections.
+pub(super) fn parse(offer: &str) -> Result<Offer<'_>, SdpError> {
+    if offer.len() > MAX_OFFER_LEN {
+        return Err(SdpError::TooLarge);
+    }
+    let mut parsed = Offer { session: Attributes::new(), bundle: None, sections: Vec::new() };
+    let mut saw_version = false;
+    for (at, line) in offer.lines().enumerate() {
+        let line = line.trim_end();
+        if line.is_empty() {
+            continue;
+        }
+        let (kind, value) = line.split_once('=').ok_or(SdpError::Malformed { line: at + 1 })?;
+        if kind.len() != 1 || value.contains(char::is_control) {
+            return Err(SdpError::Malformed { line: at + 1 });
+        }
+        match kind {
+            "v" => saw_version = true,
+            _ if !saw_version => return Err(SdpError::Malformed { line: at + 1 }),
+            "m" if parsed.sections.len() == MAX_LINES => return Err(SdpError::TooManyLines),
+            "m" => parsed.sections.push(parse_media_line(value).ok_or(SdpError::Malformed { line: at + 1 })?),
+            "a" => parsed.read_attribute(value),
+            _ => {}
+        }
+    }
+    Ok(parsed)
+}
+
+impl<'a> Offer<'a> {
+    fn read_attribute(&mut self, attribute: &'a str) {
+        let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+        match self.sections.last_mut() {
+            Some(section) => section.attributes.read(name, value.trim()),
+            None if name == "group" => {
+                self.bundle = self.bundle.or_else(|| {
+                    value.trim().strip_prefix("BUNDLE").filter(|mids| mids.is_empty() || mids.starts_with(' '))
+                });
+            }
+            None => self.session.read(name, value.trim()),
+        }
+    }
+}
+
+/// `audio 9 UDP/TLS/RTP/SAVPF 111 63`.
+fn parse_media_line(value: &str) -> Option<Section<'_>> {
+    let mut words = value.splitn(4, ' ');
+    let section = Section {
+        media: words.next()?,
+        port: words.next()?,
+        protocol: words.next()?,
+        formats: words.next()?.trim(),
+        attributes: Attributes::new(),
+    };
+    let whole = !section.media.is_empty() && !section.protocol.is_empty() && !section.formats.is_empty();
+    (whole && section.port.bytes().next()?.is_ascii_digit()).then_some(section)
+}
+
+fn parse_payload_type(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|payload_type| *payload_type < PAYLOAD_TYPES)
+}
+
+/// `FID medium retransmission`.
+fn parse_fid(value: &str) -> Option<(u32, u32)> {
+    let mut ssrcs = value.strip_prefix("FID ")?.split_ascii_whitespace().map(str::parse);
+    Some((ssrcs.next()?.ok()?, ssrcs.next()?.ok()?))
+}
+
+fn first_word(value: &str) -> &str {
+    value.split_ascii_whitespace().next().unwrap_or_default()
+}

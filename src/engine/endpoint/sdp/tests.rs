@@ -1,0 +1,273 @@
+//! Offers of real clients with the answers they got, and the rules one by one. `UPDATE_GOLDEN=1` rewrites the answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use rtc_sdp::SessionDescription;
+
+use super::*;
+
+const PAGE: &str = include_str!("testdata/chromium_page.sdp");
+const UNTRIMMED: &str = include_str!("testdata/chromium_untrimmed.sdp");
+const SIMULCAST: &str = include_str!("testdata/chromium_simulcast.sdp");
+const H264_ONLY: &str = include_str!("testdata/chromium_h264_only.sdp");
+const SENDRECV: &str = include_str!("testdata/chromium_sendrecv.sdp");
+const GSTREAMER: &str = include_str!("testdata/gstreamer_whip.sdp");
+const OBS: &str = include_str!("testdata/obs_whip.sdp");
+
+fn answer_to(offer: &str) -> Result<Negotiated, SdpError> {
+    let ice = IceCredentials { ufrag: "s0abcdefgh".into(), pwd: "abcdefghijklmnopqrstuvwx".into() };
+    let fingerprint = format!("sha-256 {}", ["AB"; 32].join(":"));
+    let candidates = ["192.0.2.1:8080".parse().unwrap(), "[2001:db8::1]:8080".parse().unwrap()];
+    let mut next = 1_000;
+    negotiate(
+        offer,
+        AnswerParams {
+            ice: &ice,
+            fingerprint: &fingerprint,
+            candidates: &candidates,
+            session_id: 7,
+            new_ssrc: &mut || {
+                next += 1;
+                next
+            },
+        },
+    )
+}
+
+fn golden(name: &str, offer: &str) -> Negotiated {
+    let negotiated = answer_to(offer).unwrap();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("endpoint/sdp/testdata/{name}.answer.sdp"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &negotiated.answer).unwrap();
+    }
+    assert_eq!(negotiated.answer, std::fs::read_to_string(&path).unwrap(), "{name}");
+    SessionDescription::unmarshal(&mut Cursor::new(negotiated.answer.as_bytes())).expect("another parser reads it");
+    negotiated
+}
+
+/// The lines of the section with that mid.
+fn section<'a>(sdp: &'a str, mid: &str) -> Vec<&'a str> {
+    let sections = sdp.split("\r\nm=").skip(1);
+    let mut found = sections.filter(|section| section.lines().any(|line| line == format!("a=mid:{mid}")));
+    found.next().unwrap_or_else(|| panic!("no section {mid}")).lines().collect()
+}
+
+fn opus(payload_type: u8) -> Vec<NegotiatedCodec> {
+    vec![NegotiatedCodec { codec: Codec::Opus, payload_type, rtx_payload_type: None }]
+}
+
+fn vp8(payload_type: u8, rtx: u8) -> Vec<NegotiatedCodec> {
+    vec![NegotiatedCodec { codec: Codec::Vp8, payload_type, rtx_payload_type: Some(rtx) }]
+}
+
+#[test]
+fn the_page_of_a_meeting_gets_its_send_lines_and_slots() {
+    let negotiated = golden("chromium_page", PAGE);
+    assert_eq!(negotiated.sends.len(), 2);
+    let camera = &negotiated.sends[1];
+    assert_eq!((camera.mid.as_str(), camera.kind), ("1", MediaKind::Video));
+    assert_eq!((camera.ssrc, camera.rtx_ssrc), (Some(751_118_903), Some(3_061_025_827)));
+    assert_eq!(camera.codecs, vp8(96, 97));
+    assert_eq!(negotiated.sends[0].ssrc, Some(2_350_716_537));
+    assert_eq!(negotiated.sends[0].codecs, opus(111));
+
+    let kinds: Vec<_> = negotiated.slots.iter().map(|slot| slot.kind).collect();
+    assert_eq!(kinds, [[MediaKind::Audio; 3].as_slice(), &[MediaKind::Video; 4]].concat());
+    assert!(negotiated.slots.iter().all(|slot| slot.rtx_ssrc.is_some() == (slot.kind == MediaKind::Video)));
+    assert_eq!(
+        negotiated.extensions,
+        ExtensionIds {
+            audio_level: Some(1),
+            transport_cc: Some(3),
+            mid: Some(4),
+            rid: Some(10),
+            repaired_rid: Some(11)
+        }
+    );
+}
+
+#[test]
+fn a_slot_declares_its_ssrcs_and_an_msid_of_its_own() {
+    let negotiated = answer_to(PAGE).unwrap();
+    let mut msids = Vec::new();
+    for slot in &negotiated.slots {
+        let lines = section(&negotiated.answer, &slot.mid);
+        assert!(lines.contains(&"a=sendonly"));
+        assert!(lines.contains(&format!("a=ssrc:{} cname:plenum", slot.ssrc).as_str()));
+        let groups = lines.iter().filter(|line| line.starts_with("a=ssrc-group:FID ")).count();
+        assert_eq!(groups, usize::from(slot.rtx_ssrc.is_some()), "never an SSRC without its FID");
+        msids.extend(lines.iter().filter(|line| line.starts_with("a=msid:")).copied());
+    }
+    let count = msids.len();
+    msids.sort_unstable();
+    msids.dedup();
+    assert_eq!((count, msids.len()), (7, 7));
+}
+
+#[test]
+fn rfc3264_s6_the_answer_keeps_the_order_of_lines_and_their_mids() {
+    let negotiated = golden("chromium_untrimmed", UNTRIMMED);
+    let heads = |sdp: &str| -> Vec<(String, String)> {
+        let sections = sdp.split("\r\nm=").skip(1);
+        sections
+            .map(|section| {
+                let mid = section.lines().find(|line| line.starts_with("a=mid:")).unwrap();
+                (section.split(' ').next().unwrap().to_owned(), mid.to_owned())
+            })
+            .collect()
+    };
+    assert_eq!(heads(UNTRIMMED), heads(&negotiated.answer));
+    assert!(negotiated.answer.contains("\r\na=group:BUNDLE 0 1 2 3\r\n"), "the data channel is not bundled");
+    assert!(section(&negotiated.answer, "4")[0].starts_with("application 0 "));
+}
+
+#[test]
+fn simulcast_is_answered_with_one_layer() {
+    let negotiated = golden("chromium_simulcast", SIMULCAST);
+    assert!(SIMULCAST.contains("a=simulcast:send"));
+    assert!(!negotiated.answer.contains("simulcast") && !negotiated.answer.contains("rid"));
+    assert_eq!(negotiated.sends[1].ssrc, None, "its packets are told by MID");
+}
+
+#[test]
+fn a_line_without_a_codec_of_ours_is_rejected_and_the_rest_goes_on() {
+    let negotiated = golden("chromium_h264_only", H264_ONLY);
+    assert!(negotiated.answer.contains("\r\na=group:BUNDLE 0\r\n"));
+    assert!(section(&negotiated.answer, "1")[0].starts_with("video 0 UDP/TLS/RTP/SAVPF "));
+    assert_eq!(negotiated.slots.len(), 1);
+}
+
+#[test]
+fn other_stacks_are_answered_too() {
+    let negotiated = golden("gstreamer_whip", GSTREAMER);
+    assert_eq!(negotiated.sends.iter().map(|send| send.mid.as_str()).collect::<Vec<_>>(), ["video0", "audio1"]);
+    assert_eq!(negotiated.sends[1].codecs, opus(98), "OPUS in capitals, on a bundle-only line");
+    let negotiated = golden("obs_whip", OBS);
+    assert_eq!(negotiated.sends.len(), 1, "its video is H.264");
+}
+
+#[test]
+fn feedback_and_extensions_are_answered_only_where_offered() {
+    let answer = answer_to(PAGE).unwrap().answer;
+    let video = section(&answer, "1");
+    for kind in ["nack", "nack pli", "ccm fir", "transport-cc"] {
+        assert!(video.contains(&format!("a=rtcp-fb:96 {kind}").as_str()), "{kind}");
+    }
+    assert!(!answer.contains("goog-remb") && !answer.contains("abs-send-time"));
+    let without_extension: String =
+        PAGE.lines().filter(|line| !line.contains(TRANSPORT_CC)).map(|line| format!("{line}\r\n")).collect();
+    let answer = answer_to(&without_extension).unwrap().answer;
+    assert!(!answer.contains("transport-cc"));
+}
+
+#[test]
+fn an_extension_under_another_id_on_a_later_line_is_not_accepted_there() {
+    let moved = PAGE.replacen(
+        "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid",
+        "a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid",
+        1,
+    );
+    let negotiated = answer_to(&moved).unwrap();
+    assert_eq!(negotiated.extensions.mid, Some(9));
+    assert!(section(&negotiated.answer, "0").contains(&"a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid"));
+    assert!(!section(&negotiated.answer, "1").iter().any(|line| line.ends_with("sdes:mid")));
+}
+
+#[test]
+fn inactive_stays_inactive_and_takes_no_ssrc() {
+    let paused = PAGE.replace("a=recvonly", "a=inactive");
+    let negotiated = answer_to(&paused).unwrap();
+    assert!(negotiated.slots.is_empty());
+    assert!(section(&negotiated.answer, "2").contains(&"a=inactive"));
+    assert!(negotiated.answer.contains("a=group:BUNDLE 0 1 2 3 4 5 6 7 8\r\n"));
+}
+
+#[test]
+fn the_default_candidate_stands_in_the_media_lines() {
+    let answer = answer_to(PAGE).unwrap().answer;
+    assert!(answer.contains("m=audio 8080 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.1\r\n"));
+    assert_eq!(answer.matches("a=candidate:").count(), 2, "once for the bundle");
+    assert!(answer.contains(" 192.0.2.1 8080 typ host\r\n") && answer.contains(" 2001:db8::1 8080 typ host\r\n"));
+    assert_eq!(answer.matches("a=end-of-candidates").count(), 1);
+}
+
+#[test]
+fn offers_that_cannot_work_are_refused_with_the_reason() {
+    let drop_lines = |start: &str| -> String {
+        PAGE.lines().filter(|line| !line.starts_with(start)).map(|line| format!("{line}\r\n")).collect()
+    };
+    let cases = [
+        (SENDRECV.to_owned(), SdpError::SendRecv { line: 1 }),
+        (drop_lines("a=sendonly"), SdpError::SendRecv { line: 1 }),
+        (drop_lines("a=mid"), SdpError::Mid { line: 1 }),
+        (PAGE.replace("a=mid:3", "a=mid:2"), SdpError::Mid { line: 4 }),
+        (PAGE.replace("a=mid:0", "a=mid:has blanks"), SdpError::Mid { line: 1 }),
+        (drop_lines("a=group"), SdpError::NotBundled { line: 1 }),
+        (PAGE.replace("BUNDLE 0 1 2", "BUNDLE 0 2"), SdpError::NotBundled { line: 2 }),
+        (drop_lines("a=rtcp-mux"), SdpError::RtcpMux { line: 1 }),
+        (drop_lines("a=fingerprint"), SdpError::NoFingerprint),
+        (PAGE.replace("fingerprint:sha-256", "fingerprint:sha-1"), SdpError::NoFingerprint),
+        (drop_lines("a=setup"), SdpError::Setup),
+        (PAGE.replace("a=setup:actpass", "a=setup:passive"), SdpError::Setup),
+        (drop_lines("a=ice-ufrag"), SdpError::NoIce),
+        (PAGE.replace("opus/48000/2", "opus/8000").replace("VP8", "VP7"), SdpError::NothingInCommon),
+        (String::new(), SdpError::NothingInCommon),
+        ("v=0\r\nnonsense".to_owned(), SdpError::Malformed { line: 2 }),
+        (PAGE.replacen("v=0\r\n", "", 1), SdpError::Malformed { line: 1 }),
+        ("v=0\r\nm=audio\r\n".to_owned(), SdpError::Malformed { line: 2 }),
+        (format!("v=0\r\n{}", "m=audio 9 X 1\r\n".repeat(65)), SdpError::TooManyLines),
+        ("v=0\r\n".repeat(MAX_OFFER_LEN / 5 + 1), SdpError::TooLarge),
+    ];
+    for (offer, error) in cases {
+        assert_eq!(answer_to(&offer).err(), Some(error), "{error}");
+    }
+}
+
+#[test]
+fn a_hostile_offer_of_full_length_is_read_in_linear_time() {
+    let formats = " 96".repeat(160_000);
+    let offer = format!("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF{formats}\r\n");
+    assert_eq!(answer_to(&offer), Err(SdpError::NothingInCommon));
+    let lines = "a=rtpmap:96 H264/90000\r\n".repeat(20_000);
+    let offer = format!("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n{lines}");
+    assert_eq!(answer_to(&offer), Err(SdpError::NothingInCommon));
+}
+
+/// Real offers with some lines removed, doubled or replaced.
+fn damaged() -> impl Strategy<Value = String> {
+    let offers = prop::sample::select(vec![PAGE, UNTRIMMED, SIMULCAST, H264_ONLY, GSTREAMER, OBS]);
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, "[ -~]{0,30}"), 0..12);
+    (offers, edits).prop_map(|(offer, edits)| {
+        let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();
+        for (at, edit, text) in edits {
+            let at = at.index(lines.len());
+            match edit {
+                0 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[at].clone()),
+                _ => lines[at] = text,
+            }
+        }
+        lines.join("\r\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>(), lines in "(v=0\r\n)?([vmactos]=[ -~]{0,40}\r\n){0,30}") {
+        let _ = answer_to(&text);
+        let _ = answer_to(&lines);
+    }
+
+    #[test]
+    fn an_answer_has_as_many_lines_as_its_offer_and_is_sdp(offer in damaged()) {
+        if let Ok(negotiated) = answer_to(&offer) {
+            let lines = |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).count();
+            prop_assert_eq!(lines(&offer), lines(&negotiated.answer));
+            prop_assert!(SessionDescription::unmarshal(&mut Cursor::new(negotiated.answer.as_bytes())).is_ok());
+            prop_assert!(negotiated.answer.split_inclusive("\r\n").all(|line| line.ends_with("\r\n")));
+        }
+    }
+}
