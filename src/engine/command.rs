@@ -1,0 +1,77 @@
+//! What the engine is told to do: values in the shard's mailbox.
+
+use crate::endpoint::srtp::SrtpKeys;
+use crate::endpoint::webrtc::EndpointParts;
+use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::tap::TapSender;
+
+/// A publication that comes with a new endpoint, in the order of its send lines.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPublication {
+    /// Its name, given by the control side so that it can be announced before its first packet.
+    pub id: PublicationId,
+    /// Microphone or camera.
+    pub kind: PublicationKind,
+    /// What its packets carry.
+    pub codec: Codec,
+}
+
+/// An order to the shard.
+pub enum Command {
+    /// A new endpoint. `parts.publications` is empty; the shard fills it from `publications`.
+    Add {
+        /// What it is made of.
+        parts: Box<EndpointParts>,
+        /// One for each send line.
+        publications: Vec<NewPublication>,
+        /// The endpoint that it takes the place of.
+        replaces: Option<EndpointId>,
+    },
+    /// Take an endpoint away.
+    Remove(EndpointId),
+    /// Take all endpoints of a participant away and forget its mutes.
+    RemoveParticipant(ParticipantId),
+    /// Mute or unmute in the router, present and future publications alike.
+    SetMuted {
+        /// Whose.
+        participant: ParticipantId,
+        /// Which.
+        kind: PublicationKind,
+        /// The new state.
+        muted: bool,
+    },
+    /// What an endpoint would like to see.
+    Layout {
+        /// Who wishes.
+        endpoint: EndpointId,
+        /// Whose picture, with what priority.
+        wants: Vec<(ParticipantId, u8)>,
+    },
+    /// A tap joins.
+    AddTap {
+        /// Where.
+        meeting: MeetingId,
+        /// As whom.
+        participant: ParticipantId,
+        /// The engine's end of it.
+        sender: TapSender,
+    },
+    /// The control thread's handshake record for the peer.
+    SendDtls {
+        /// Whose handshake.
+        endpoint: EndpointId,
+        /// To send as it is.
+        datagram: Vec<u8>,
+    },
+    /// The handshake is done and the peer's certificate is the one of the offer.
+    Keys {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Both directions.
+        keys: Box<SrtpKeys>,
+    },
+    /// The handshake failed, or the peer said goodbye.
+    Closed(EndpointId),
+    /// The engine stops: the runner ends its thread.
+    Stop,
+}

@@ -1,0 +1,9 @@
+//! From a routed packet to what one receiver gets.
+//!
+//! ```text
+//! route: packet + slot -> rewrite (numbers) -> cache (for NACK) -> seal -> outbox
+//! ```
+
+pub mod cache;
+pub mod rewrite;
+pub mod slot;

@@ -1,0 +1,33 @@
+//! News from the engine for those who run the meeting.
+
+use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Slots of an endpoint got another source: mid, and who is meant to be there now. The packets of the old source may
+    /// flow on until the new one's key frame; the CSRC on each packet tells who is really there.
+    Slots {
+        /// Whose slots.
+        endpoint: EndpointId,
+        /// Only those that changed.
+        slots: Vec<(String, Option<(ParticipantId, PublicationId)>)>,
+    },
+    /// The active speaker changed.
+    Speaker {
+        /// Where.
+        meeting: MeetingId,
+        /// Who, or nobody.
+        participant: Option<ParticipantId>,
+    },
+    /// Path and keys are there: media flows.
+    Connected {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// The endpoint is gone and has been taken away: silent for 30 s, handshake failed, or closed by its peer.
+    Lost {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+}

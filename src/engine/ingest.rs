@@ -1,0 +1,69 @@
+//! What a publisher's packets go through before they are routed: which stream they belong to, what is missing, when they
+//! came, where they belong on a slot's clock.
+//!
+//! ```text
+//! endpoint (decrypted) -> demux: SSRC -> line -> Stream: duplicates, loss, transit floor, picture ids -> Arrived -> route
+//!                      -> Arrivals: transport-wide feedback
+//! ```
+
+pub mod arrivals;
+pub mod demux;
+pub mod keyframe;
+pub mod loss;
+pub mod stream;
+pub mod transit;
+
+use wire::ext::AudioLevel;
+use wire::vp8::Vp8Descriptor;
+
+use crate::egress::rewrite::{Incoming, PictureNumbers};
+use crate::id::PublicationId;
+
+/// A packet of a publication, ready to be routed.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// Whose it is; the CSRC of every packet made from it.
+    pub publication: PublicationId,
+    /// Numbers as they left the source.
+    pub numbers: Incoming,
+    /// RTP marker bit.
+    pub marker: bool,
+    /// What the payload is.
+    pub media: Media,
+    /// The payload as the source wrote it. Empty: padding only.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Arrived<'a> {
+    /// The part that every receiver gets unchanged: all of an audio payload, a video payload behind its descriptor.
+    #[must_use]
+    pub fn body(&self) -> &'a [u8] {
+        match self.media {
+            Media::Audio { .. } | Media::Padding => self.payload,
+            Media::Video { descriptor, .. } => self.payload.get(descriptor.len..).unwrap_or_default(),
+        }
+    }
+}
+
+/// What routing needs to know of a payload.
+#[derive(Clone, Copy, Debug)]
+pub enum Media {
+    /// Opus.
+    Audio {
+        /// Samples at 48 kHz.
+        duration: u32,
+        /// Loudness, if the sender tells it.
+        level: Option<AudioLevel>,
+    },
+    /// No payload at all: a sender that probes its path. Never sent on.
+    Padding,
+    /// VP8.
+    Video {
+        /// As the source wrote it.
+        descriptor: Vp8Descriptor,
+        /// Its picture numbers in the form that slots use.
+        picture: PictureNumbers,
+        /// First packet of a key frame.
+        starts_key_frame: bool,
+    },
+}

@@ -1,0 +1,298 @@
+//! One incoming SSRC: what has come, what has not, and where it belongs in time.
+//!
+//! Fed with authenticated packets of one media stream (retransmissions already unwrapped); yields the numbers that routing
+//! needs, refuses duplicates, and fills the report block that the sender gets every second.
+//!
+//! RFC 3550 §6.4.1, appendices A.3 (loss) and A.8 (jitter).
+
+use wire::rtcp::{ReportBlock, ntp_middle};
+use wire::seq::{TimestampUnwrapper, Unwrapper};
+use wire::vp8::Vp8Descriptor;
+
+use super::loss::Loss;
+use super::transit::TransitFloor;
+use crate::clock::Micros;
+use crate::egress::rewrite::{Incoming, PictureNumbers};
+
+/// State of one stream.
+#[derive(Debug)]
+pub struct Stream {
+    ssrc: u32,
+    hz: u32,
+    sequences: Unwrapper,
+    timestamps: TimestampUnwrapper,
+    window: Window,
+    transit: TransitFloor,
+    pictures: Pictures,
+    /// What is missing; asked for when the publisher negotiated retransmission.
+    pub loss: Loss,
+    reception: Reception,
+}
+
+/// What the next report block is made of.
+#[derive(Debug, Default)]
+struct Reception {
+    first: Option<u64>,
+    received: u64,
+    expected_before: u64,
+    received_before: u64,
+    jitter: u32,
+    transit: Option<u32>,
+    sender_report: Option<(u32, Micros)>,
+}
+
+impl Stream {
+    /// A stream that has not begun.
+    #[must_use]
+    pub fn new(ssrc: u32, hz: u32) -> Self {
+        Self {
+            ssrc,
+            hz,
+            sequences: Unwrapper::new(),
+            timestamps: TimestampUnwrapper::new(),
+            window: Window::default(),
+            transit: TransitFloor::default(),
+            pictures: Pictures::default(),
+            loss: Loss::default(),
+            reception: Reception::default(),
+        }
+    }
+
+    /// Its SSRC.
+    #[must_use]
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Takes a packet in. `None`: seen before, or so old that nobody can tell.
+    pub fn accept(&mut self, now: Micros, wire_sequence: u16, timestamp: u32, retransmitted: bool) -> Option<Incoming> {
+        let sequence = self.sequences.unwrap(wire_sequence);
+        if !self.window.first_time(sequence) {
+            return None;
+        }
+        self.loss.arrived(now, sequence);
+        self.reception.first.get_or_insert(sequence);
+        self.reception.received += 1;
+        let source_time = self.timestamps.unwrap(timestamp);
+        if retransmitted {
+            // It is late by its own detour; it would spoil jitter and tells nothing new of the floor.
+            let target = self.transit.peek(now, self.hz, source_time);
+            return Some(Incoming { sequence, timestamp, target });
+        }
+        self.reception.note_jitter(now.rtp(self.hz), timestamp);
+        Some(Incoming { sequence, timestamp, target: self.transit.place(now, self.hz, source_time) })
+    }
+
+    /// The picture numbers of a VP8 packet, made up where the source has none.
+    pub fn picture(&mut self, descriptor: &Vp8Descriptor, timestamp: u32) -> PictureNumbers {
+        self.pictures.numbers(descriptor, timestamp)
+    }
+
+    /// Notes the sender's report, so that it can work out the round trip.
+    pub fn sender_report(&mut self, now: Micros, ntp: u64) {
+        self.reception.sender_report = Some((ntp_middle(ntp), now));
+    }
+
+    /// The report block for the sender; none before the first packet.
+    pub fn report_block(&mut self, now: Micros) -> Option<ReportBlock> {
+        let (highest, first) = (self.sequences.highest()?, self.reception.first?);
+        let reception = &mut self.reception;
+        let expected = highest.saturating_sub(first) + 1;
+        let expected_now = expected.saturating_sub(reception.expected_before);
+        let received_now = reception.received.saturating_sub(reception.received_before);
+        reception.expected_before = expected;
+        reception.received_before = reception.received;
+        let lost_now = expected_now.saturating_sub(received_now);
+        let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255) as u8;
+        let lost = i32::try_from(expected.saturating_sub(reception.received)).unwrap_or(LOST_MAX).min(LOST_MAX);
+        let (last_sr, delay_since_last_sr) = reception
+            .sender_report
+            .map_or((0, 0), |(middle, at)| (middle, now.since(at).rtp(DELAY_UNITS_HZ)));
+        // The roll-over count starts at one in `Unwrapper`; on the wire it starts at zero.
+        let highest = highest.wrapping_sub(1 << 16) as u32;
+        Some(ReportBlock {
+            ssrc: self.ssrc,
+            fraction_lost,
+            lost,
+            highest,
+            jitter: reception.jitter >> 4,
+            last_sr,
+            delay_since_last_sr,
+        })
+    }
+}
+
+impl Reception {
+    /// RFC 3550 appendix A.8, with its scaling by 16.
+    fn note_jitter(&mut self, arrival: u32, timestamp: u32) {
+        let transit = arrival.wrapping_sub(timestamp);
+        if let Some(before) = self.transit.replace(transit) {
+            let difference = transit.wrapping_sub(before).cast_signed().unsigned_abs();
+            let jitter = self.jitter.saturating_add(difference);
+            self.jitter = jitter.saturating_sub((self.jitter + 8) >> 4);
+        }
+    }
+}
+
+/// RFC 3550 §6.4.1: cumulative loss is a signed 24-bit number.
+const LOST_MAX: i32 = 0x7f_ffff;
+
+/// RFC 3550 §6.4.1: delay since the last sender report is in units of 1/65536 s.
+const DELAY_UNITS_HZ: u32 = 65_536;
+
+/// The last packets, one bit each, to tell duplicates.
+#[derive(Debug)]
+struct Window {
+    bits: [u64; WINDOW_PACKETS as usize / 64],
+    highest: Option<u64>,
+}
+
+/// At 2.5 Mbit/s some seven seconds: more than any retransmission is late.
+const WINDOW_PACKETS: u64 = 2_048;
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { bits: [0; WINDOW_PACKETS as usize / 64], highest: None }
+    }
+}
+
+impl Window {
+    fn first_time(&mut self, sequence: u64) -> bool {
+        let highest = *self.highest.get_or_insert(sequence);
+        if sequence > highest {
+            let ahead = (sequence - highest).min(WINDOW_PACKETS);
+            (sequence + 1 - ahead..sequence).for_each(|skipped| self.set(skipped, false));
+            self.highest = Some(sequence);
+        } else if highest - sequence >= WINDOW_PACKETS {
+            return false;
+        } else if self.get(sequence) {
+            return false;
+        }
+        self.set(sequence, true);
+        true
+    }
+
+    fn get(&self, sequence: u64) -> bool {
+        let at = sequence % WINDOW_PACKETS;
+        self.bits.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    fn set(&mut self, sequence: u64, seen: bool) {
+        let at = sequence % WINDOW_PACKETS;
+        if let Some(word) = self.bits.get_mut(at as usize / 64) {
+            let bit = 1 << (at % 64);
+            *word = if seen { *word | bit } else { *word & !bit };
+        }
+    }
+}
+
+/// Brings every source's picture ids into one form: 15 bits, always there.
+#[derive(Debug, Default)]
+struct Pictures {
+    /// Picture id as handed out, and the source's own number or RTP time that it stands for.
+    newest: Option<(u16, u32)>,
+}
+
+impl Pictures {
+    fn numbers(&mut self, descriptor: &Vp8Descriptor, timestamp: u32) -> PictureNumbers {
+        let picture_id = match descriptor.picture_id {
+            Some(id) if descriptor.picture_id_is_long => id,
+            Some(id) => self.widen(id),
+            None => self.count(timestamp),
+        };
+        // RFC 7741 §4.2 gives layerless streams no TL0PICIDX; one that follows the picture id is continuous too.
+        PictureNumbers { picture_id, tl0_pic_idx: descriptor.tl0_pic_idx.unwrap_or(picture_id as u8) }
+    }
+
+    /// A 7-bit picture id, continued to 15 bits by nearness.
+    fn widen(&mut self, id: u16) -> u16 {
+        let (newest, _) = *self.newest.get_or_insert((id, 0));
+        let distance = (id.wrapping_sub(newest) & 0x7f).cast_signed();
+        let distance = if distance >= 64 { distance - 128 } else { distance };
+        let wide = newest.wrapping_add_signed(distance) & 0x7fff;
+        if distance > 0 {
+            self.newest = Some((wide, 0));
+        }
+        wide
+    }
+
+    /// No picture id at all: frames are counted by their RTP time.
+    fn count(&mut self, timestamp: u32) -> u16 {
+        let (id, time) = *self.newest.get_or_insert((0, timestamp));
+        let distance = timestamp.wrapping_sub(time).cast_signed();
+        if distance > 0 {
+            let next = (id + 1) & 0x7fff;
+            self.newest = Some((next, timestamp));
+            return next;
+        }
+        // A late packet: of the present frame, or of the one before it.
+        if distance == 0 { id } else { id.wrapping_sub(1) & 0x7fff }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ms(ms: u64) -> Micros {
+        Micros::from_millis(ms)
+    }
+
+    #[test]
+    fn duplicates_are_refused_and_late_packets_are_taken_once() {
+        let mut stream = Stream::new(1, 90_000);
+        let mut take = |sequence| stream.accept(ms(1), sequence, 0, false).is_some();
+        assert!(take(65_535));
+        assert!(!take(65_535));
+        assert!(take(2));
+        assert!(take(0), "late");
+        assert!(!take(0));
+        assert!(take(1));
+    }
+
+    #[test]
+    fn report_block_counts_loss_as_the_rfc_does() {
+        let mut stream = Stream::new(7, 90_000);
+        for sequence in (0..100u16).filter(|sequence| sequence % 4 != 3) {
+            stream.accept(ms(u64::from(sequence) * 10), sequence, u32::from(sequence) * 900, false);
+        }
+        stream.sender_report(ms(1_000), 0x0001_2345_6789_0000);
+        let block = stream.report_block(ms(1_500)).unwrap();
+        assert_eq!((block.ssrc, block.highest, block.lost), (7, 98, 24));
+        assert_eq!(block.fraction_lost, (24 * 256 / 99) as u8);
+        assert_eq!((block.last_sr, block.delay_since_last_sr), (0x2345_6789, 32_768));
+        assert_eq!(block.jitter, 0, "a perfectly even stream");
+        assert_eq!(stream.report_block(ms(2_500)).unwrap().fraction_lost, 0, "nothing new was expected");
+    }
+
+    #[test]
+    fn short_picture_ids_are_continued_beyond_seven_bits() {
+        let mut pictures = Pictures::default();
+        let short = |id| Vp8Descriptor::parse(&[0x90, 0x80, id, 0]).unwrap();
+        let ids: Vec<u16> = [126, 127, 0, 127, 1].map(|id| pictures.numbers(&short(id), 0).picture_id).into();
+        assert_eq!(ids, [126, 127, 128, 127, 129]);
+    }
+
+    #[test]
+    fn frames_without_picture_ids_are_counted_by_their_time() {
+        let mut pictures = Pictures::default();
+        let bare = Vp8Descriptor::parse(&[0x10, 0]).unwrap();
+        let ids: Vec<u16> = [100, 100, 200, 100, 300].map(|time| pictures.numbers(&bare, time).picture_id).into();
+        assert_eq!(ids, [0, 0, 1, 0, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_packet_is_taken_at_most_once(sequences in proptest::collection::vec(0u16..500, 1..600)) {
+            let mut stream = Stream::new(1, 90_000);
+            let mut taken = std::collections::HashSet::new();
+            for sequence in sequences {
+                if let Some(packet) = stream.accept(ms(1), sequence, 0, false) {
+                    prop_assert!(taken.insert(packet.sequence));
+                }
+            }
+        }
+    }
+}

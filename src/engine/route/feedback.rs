@@ -1,0 +1,16 @@
+//! What travels back from receivers to publishers, as values: no callbacks, one type, one file.
+//!
+//! ```text
+//! egress (a receiver's RTCP, a slot that waits) -> Feedback -> shard -> ingest of the publication
+//! ```
+//!
+//! Loss is answered on the spot by the slot's own cache and does not travel further.
+
+use crate::id::PublicationId;
+
+/// A wish of the receiving side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// A receiver cannot go on without a key frame (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+    KeyFrame(PublicationId),
+}

@@ -1,0 +1,189 @@
+//! Who speaks, from the loudness that each sender writes on its packets; nothing is decoded.
+//!
+//! Each voice has a smoothed loudness. The active speaker changes when somebody else has been clearly louder for long enough,
+//! so that a cough or a keyboard does not move the picture, and within 300 ms when the floor is free.
+//!
+//! ```text
+//! audio packets: level -> Voice::heard;   every tick: Voices -> ActiveSpeaker::update -> change or none
+//! ```
+//!
+//! RFC 6464 (audio level). The two-threshold idea follows Volfin and Cohen, "Dominant Speaker Identification for Multipoint
+//! Videoconferencing" (2012), in a much simpler form.
+
+use crate::clock::Micros;
+use crate::id::PublicationId;
+
+/// Loudness above digital silence in dB: 127 minus the -dBov value of RFC 6464.
+pub type Loudness = f32;
+
+/// The loudness of one publication.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Voice {
+    smoothed: Loudness,
+    heard: Option<Micros>,
+    spoke: Option<Micros>,
+}
+
+/// At least this loud is speech: -50 dBov. Room noise through a browser's noise suppression lies near -70.
+const SPEECH_MIN: Loudness = 77.0;
+
+/// Weight of a packet: about five packets (100 ms) to the new level.
+const RISE: Loudness = 0.35;
+/// Falls slower than it rises, so that the gaps between words do not count as silence.
+const FALL: Loudness = 0.08;
+
+/// No packet for this long is silence (DTX sends one every 400 ms, muted senders none).
+const SILENT_AFTER: Micros = Micros::from_millis(500);
+
+/// A pause between sentences: the speaker still holds the slot.
+const HOLD: Micros = Micros::from_millis(1_500);
+
+impl Voice {
+    /// A packet with the level as on the wire (-dBov, 127 is silence).
+    pub fn heard(&mut self, now: Micros, level: u8) {
+        let loudness = 127.0 - Loudness::from(level.min(127));
+        let weight = if loudness > self.smoothed { RISE } else { FALL };
+        self.smoothed += weight * (loudness - self.smoothed);
+        self.heard = Some(now);
+        if self.smoothed >= SPEECH_MIN {
+            self.spoke = Some(now);
+        }
+    }
+
+    /// Forgets everything: the publication was muted.
+    pub fn silence(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Smoothed loudness at `now`.
+    #[must_use]
+    pub fn loudness(&self, now: Micros) -> Loudness {
+        if self.heard.is_some_and(|heard| now.since(heard) < SILENT_AFTER) { self.smoothed } else { 0.0 }
+    }
+
+    /// Is speaking, or paused so briefly that it keeps its slot.
+    #[must_use]
+    pub fn is_speaking(&self, now: Micros) -> bool {
+        self.spoke.is_some_and(|spoke| now.since(spoke) < HOLD)
+    }
+
+    /// When it last spoke.
+    #[must_use]
+    pub fn spoke(&self) -> Option<Micros> {
+        self.spoke
+    }
+}
+
+/// The active speaker of a meeting.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ActiveSpeaker {
+    current: Option<PublicationId>,
+    challenger: Option<(PublicationId, Micros)>,
+}
+
+/// How much louder a challenger must be while the present speaker still speaks.
+const LOUDER_BY: Loudness = 4.0;
+
+/// ... and for how long. With the rise time this is within the 300 ms of the quality line.
+const LOUDER_FOR: Micros = Micros::from_millis(160);
+
+impl ActiveSpeaker {
+    /// Who it is.
+    #[must_use]
+    pub fn current(&self) -> Option<PublicationId> {
+        self.current
+    }
+
+    /// Looks at all voices; true if the active speaker changed. Nobody speaking changes nothing: the last speaker stays
+    /// until somebody else speaks or it leaves.
+    pub fn update<'a>(&mut self, now: Micros, voices: impl Iterator<Item = (PublicationId, &'a Voice)> + Clone) -> bool {
+        let before = self.current;
+        if !voices.clone().any(|(id, _)| Some(id) == self.current) {
+            self.current = None;
+        }
+        let present = voices.clone().find(|(id, _)| Some(*id) == self.current);
+        let present = present.map_or(0.0, |(_, voice)| voice.loudness(now));
+        let loudest = voices
+            .filter(|(id, voice)| Some(*id) != self.current && voice.is_speaking(now))
+            .map(|(id, voice)| (id, voice.loudness(now)))
+            .max_by(|(_, one), (_, other)| one.total_cmp(other));
+        match loudest.filter(|(_, loudness)| *loudness >= SPEECH_MIN && *loudness > present + LOUDER_BY) {
+            Some((id, _)) => {
+                let since = self.challenger.filter(|(other, _)| *other == id).map_or(now, |(_, since)| since);
+                self.challenger = Some((id, since));
+                if self.current.is_none() || now.since(since) >= LOUDER_FOR {
+                    self.current = Some(id);
+                    self.challenger = None;
+                }
+            }
+            None => self.challenger = None,
+        }
+        self.current != before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: PublicationId = PublicationId(1);
+    const B: PublicationId = PublicationId(2);
+
+    /// Two voices, 20 ms packets, the given levels from `from` to `to`; returns when the speaker changed.
+    fn run(speaker: &mut ActiveSpeaker, voices: &mut [Voice; 2], from: u64, to: u64, levels: [u8; 2]) -> Option<u64> {
+        let mut changed = None;
+        for ms in (from..to).step_by(20) {
+            let now = Micros::from_millis(ms);
+            for (voice, level) in voices.iter_mut().zip(levels) {
+                voice.heard(now, level);
+            }
+            let [a, b] = &*voices;
+            if speaker.update(now, [(A, a), (B, b)].into_iter()) {
+                changed.get_or_insert(ms);
+            }
+        }
+        changed
+    }
+
+    #[test]
+    fn a_free_floor_is_taken_within_300_ms() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        let changed = run(&mut speaker, &mut voices, 0, 1_000, [30, 127]);
+        assert!(changed.is_some_and(|ms| ms <= 300), "{changed:?}");
+        assert_eq!(speaker.current(), Some(A));
+    }
+
+    #[test]
+    fn the_next_speaker_takes_over_within_300_ms_of_the_old_one_falling_silent_or_soon_after() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        run(&mut speaker, &mut voices, 0, 2_000, [30, 127]);
+        let changed = run(&mut speaker, &mut voices, 2_000, 4_000, [127, 30]);
+        assert!(changed.is_some_and(|ms| ms - 2_000 <= 300), "{changed:?}");
+        assert_eq!(speaker.current(), Some(B));
+    }
+
+    #[test]
+    fn a_short_cough_does_not_take_the_floor() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        run(&mut speaker, &mut voices, 0, 2_000, [35, 127]);
+        assert_eq!(run(&mut speaker, &mut voices, 2_000, 2_120, [35, 20]), None);
+        assert_eq!(run(&mut speaker, &mut voices, 2_120, 4_000, [35, 127]), None);
+        assert_eq!(speaker.current(), Some(A));
+    }
+
+    #[test]
+    fn equally_loud_voices_do_not_take_turns() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        run(&mut speaker, &mut voices, 0, 1_000, [30, 127]);
+        assert_eq!(run(&mut speaker, &mut voices, 1_000, 5_000, [30, 29]), None);
+    }
+
+    #[test]
+    fn silence_keeps_the_last_speaker_until_it_leaves() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        run(&mut speaker, &mut voices, 0, 1_000, [30, 127]);
+        assert_eq!(run(&mut speaker, &mut voices, 1_000, 9_000, [127, 127]), None);
+        assert!(speaker.update(Micros::from_millis(9_000), [(B, &voices[1])].into_iter()));
+        assert_eq!(speaker.current(), None);
+    }
+}
