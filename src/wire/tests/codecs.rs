@@ -99,7 +99,7 @@ fn every_source_leaves_in_the_same_form() {
 
 #[test]
 fn the_size_stands_in_the_key_frame_header() {
-    let frame = [0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x41, 0xff];
+    let frame = [0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0xc2, 0x68, 0x41, 0xff];
     assert_eq!(key_frame_size(&frame), Some((640, 360)), "the scaling bits are not size");
     assert_eq!(key_frame_size(&frame[..9]), None, "cut");
     let mut delta = frame;

@@ -51,7 +51,11 @@ fn a_header_that_does_not_fit_is_refused() {
     let mut long_extension = PLAIN.to_vec();
     long_extension[0] = 0x90;
     long_extension.extend([0xff; 4]);
-    let cases: [(&str, &[u8], Malformed); 7] = [
+    let mut one_short = with_extension(0xbede, &[0x10, 9, 0, 0]);
+    assert!(RtpHeader::parse(&one_short).is_ok());
+    one_short.pop();
+    let cases: [(&str, &[u8], Malformed); 8] = [
+        ("extension one octet short", &one_short, Malformed::Extension),
         ("empty", &[], Malformed::Truncated),
         ("one octet", &PLAIN[..1], Malformed::Truncated),
         ("eleven octets", &PLAIN[..11], Malformed::Truncated),

@@ -124,6 +124,19 @@ fn nothing_arrived_means_nothing_written_and_no_endless_loop() {
 }
 
 #[test]
+fn a_full_packet_stops_just_below_the_limit_whatever_the_pattern() {
+    for missing_every in 2..30 {
+        for ticks in [1, 300] {
+            let arrivals: Vec<_> = (0..3_000u64).map(|i| (i % missing_every != 0).then_some(i * ticks * 250)).collect();
+            let mut out = Vec::new();
+            let covered = write_transport_cc(&mut out, 1, 2, 0, 0, &arrivals);
+            assert!((1_160..=1_200).contains(&out.len()), "{} octets for {missing_every}, {ticks}", out.len());
+            assert_eq!(deltas(&out).len(), covered);
+        }
+    }
+}
+
+#[test]
 fn the_reference_time_wraps_with_its_24_bits() {
     let mut out = Vec::new();
     let wrap = (1u64 << 24) * 64_000;
