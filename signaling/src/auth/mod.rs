@@ -1,0 +1,85 @@
+//! Who somebody is, and how they prove it.
+//!
+//! Three proofs: a *user token* (JWT, for programs), a *session cookie* (for the organiser's browser) and a
+//! *participant token* (JWT, good for one meeting and one participant; all that a guest ever has). The two kinds of
+//! token have different audiences, so that neither is taken for the other.
+//!
+//! ```text
+//! sign-in link --once--> session cookie -> user        join link -> participant token -> participant
+//! ```
+
+mod keys;
+mod secrets;
+mod tokens;
+
+pub use keys::{KeyError, SigningKeys};
+pub use secrets::{Secret, hash, join_number, passcode, same};
+pub use tokens::{AuthError, ParticipantClaims, UserClaims};
+
+use std::path::Path;
+
+use crate::clock::Timestamp;
+use crate::store::{Store, StoreError};
+
+/// A sign-in link works for a day.
+pub const LINK_SECONDS: i64 = 24 * 3600;
+/// A session lasts a month.
+pub const SESSION_SECONDS: i64 = 30 * 24 * 3600;
+/// The tenant of everybody who was not put into another.
+pub const DEFAULT_TENANT: &str = "default";
+/// The person who signs in by the printed link.
+const ORGANISER: &str = "Organiser";
+
+/// Why a token or a link could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The token could not be signed.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+}
+
+/// Makes a user token for programs (`plenum token`); the user is made if new.
+///
+/// # Errors
+/// When key or store cannot be used.
+pub async fn mint_user_token(
+    data_dir: &Path,
+    user_name: &str,
+    tenant: &str,
+    admin: bool,
+) -> Result<String, MintError> {
+    let keys = SigningKeys::load_or_create(data_dir)?;
+    let store = Store::open(data_dir).await?;
+    let user = store.find_or_create_user(tenant, user_name, admin).await?;
+    store.close().await;
+    Ok(keys.sign_user(&user)?)
+}
+
+/// Makes a sign-in link (`plenum link`). Works while the server runs: both write the same store.
+///
+/// # Errors
+/// When the store cannot be used.
+pub async fn new_sign_in_link(data_dir: &Path, base_url: &str) -> Result<String, MintError> {
+    let store = Store::open(data_dir).await?;
+    let link = sign_in_link(&store, base_url).await?;
+    store.close().await;
+    Ok(link)
+}
+
+/// Makes a sign-in link in an open store.
+///
+/// # Errors
+/// When the store fails.
+pub async fn sign_in_link(store: &Store, base_url: &str) -> Result<String, StoreError> {
+    let user = store.find_or_create_user(DEFAULT_TENANT, ORGANISER, true).await?;
+    let key = Secret::generate();
+    store.add_sign_in_link(&key.hash(), user.id, Timestamp::now().plus_seconds(LINK_SECONDS)).await?;
+    // In the fragment, so that it reaches no server log and no Referer header.
+    Ok(format!("{}/#key={}", base_url.trim_end_matches('/'), key.reveal()))
+}

@@ -1,0 +1,212 @@
+//! JSON Web Tokens: algorithm, issuer and audience are pinned, so a token says nothing about how it is to be checked.
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::SigningKeys;
+use crate::clock::Timestamp;
+use crate::id::{MeetingId, ParticipantId, UserId};
+use crate::protocol::Role;
+use crate::store::UserRow;
+
+const ISSUER: &str = "plenum";
+const USER_AUDIENCE: &str = "plenum";
+const PARTICIPANT_AUDIENCE: &str = "plenum-participant";
+/// A user token is for programs that are set up once: a year.
+const USER_SECONDS: i64 = 365 * 24 * 3600;
+/// A participant token outlives any meeting, not more.
+const PARTICIPANT_SECONDS: i64 = 24 * 3600;
+
+/// Why somebody is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// Not one of our tokens, changed, or too old.
+    #[error("the token is not valid here or has expired: join or sign in again")]
+    BadToken,
+    /// Signing failed.
+    #[error("a token could not be signed: the signing key is unusable, see the server's keys directory")]
+    Signing,
+}
+
+/// What a user token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserClaims {
+    iss: String,
+    aud: String,
+    exp: i64,
+    /// Who.
+    pub sub: UserId,
+    /// Their name.
+    pub name: String,
+    /// Their tenant.
+    pub tenant: String,
+    /// May administer.
+    pub admin: bool,
+}
+
+/// What a participant token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantClaims {
+    iss: String,
+    aud: String,
+    exp: i64,
+    /// Who.
+    #[serde(rename = "sub")]
+    pub participant: ParticipantId,
+    /// Where.
+    pub meeting: MeetingId,
+    /// As what.
+    pub role: Role,
+    /// Under which name.
+    pub name: String,
+}
+
+impl SigningKeys {
+    /// Makes a token for a user.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn sign_user(&self, user: &UserRow) -> Result<String, AuthError> {
+        self.sign(&UserClaims {
+            iss: ISSUER.to_owned(),
+            aud: USER_AUDIENCE.to_owned(),
+            exp: Timestamp::now().plus_seconds(USER_SECONDS).as_seconds(),
+            sub: user.id,
+            name: user.name.clone(),
+            tenant: user.tenant.clone(),
+            admin: user.admin,
+        })
+    }
+
+    /// Makes a token for a participant.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn sign_participant(
+        &self,
+        meeting: MeetingId,
+        participant: ParticipantId,
+        role: Role,
+        name: &str,
+    ) -> Result<String, AuthError> {
+        self.sign(&ParticipantClaims {
+            iss: ISSUER.to_owned(),
+            aud: PARTICIPANT_AUDIENCE.to_owned(),
+            exp: Timestamp::now().plus_seconds(PARTICIPANT_SECONDS).as_seconds(),
+            participant,
+            meeting,
+            role,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Reads a user token.
+    ///
+    /// # Errors
+    /// [`AuthError::BadToken`].
+    pub fn check_user(&self, token: &str) -> Result<UserClaims, AuthError> {
+        self.check(token, USER_AUDIENCE)
+    }
+
+    /// Reads a participant token. Whether the participant was removed is the store's to say.
+    ///
+    /// # Errors
+    /// [`AuthError::BadToken`].
+    pub fn check_participant(&self, token: &str) -> Result<ParticipantClaims, AuthError> {
+        self.check(token, PARTICIPANT_AUDIENCE)
+    }
+
+    fn sign<C: Serialize>(&self, claims: &C) -> Result<String, AuthError> {
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &self.signing).map_err(|_| AuthError::Signing)
+    }
+
+    fn check<C: DeserializeOwned>(&self, token: &str, audience: &str) -> Result<C, AuthError> {
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_audience(&[audience]);
+        rules.set_issuer(&[ISSUER]);
+        rules.set_required_spec_claims(&["exp", "aud", "iss"]);
+        let data = jsonwebtoken::decode::<C>(token, &self.checking, &rules).map_err(|_| AuthError::BadToken)?;
+        Ok(data.claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys() -> (tempfile::TempDir, SigningKeys) {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = SigningKeys::load_or_create(folder.path()).unwrap();
+        (folder, keys)
+    }
+
+    #[test]
+    fn a_key_survives_a_restart_and_only_its_owner_may_read_it() {
+        let (folder, keys) = keys();
+        let token = keys
+            .sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada")
+            .unwrap();
+        let again = SigningKeys::load_or_create(folder.path()).unwrap();
+        assert_eq!(again.check_participant(&token).unwrap().name, "Ada");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let file = folder.path().join("keys/token-signing.ed25519.pk8");
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_participant_token_is_not_a_user_token_nor_the_other_way_round() {
+        let (_folder, keys) = keys();
+        let user = UserRow { id: UserId::generate(), tenant: "t".into(), name: "Ada".into(), admin: true };
+        let user_token = keys.sign_user(&user).unwrap();
+        let guest =
+            keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada").unwrap();
+        assert_eq!(keys.check_user(&user_token).unwrap().sub, user.id);
+        assert_eq!(keys.check_user(&guest), Err(AuthError::BadToken));
+        assert_eq!(keys.check_participant(&user_token), Err(AuthError::BadToken));
+    }
+
+    #[test]
+    fn another_servers_token_and_a_token_without_algorithm_are_refused() {
+        let (_one, keys_one) = keys();
+        let (_two, keys_two) = keys();
+        let (meeting, me) = (MeetingId::generate(), ParticipantId::generate());
+        let token = keys_one.sign_participant(meeting, me, Role::Organizer, "Ada").unwrap();
+        assert_eq!(keys_two.check_participant(&token), Err(AuthError::BadToken));
+        // {"alg":"none","typ":"JWT"} in front of the same claims.
+        let claims = token.split('.').nth(1).unwrap();
+        let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.");
+        assert_eq!(keys_one.check_participant(&unsigned), Err(AuthError::BadToken));
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
+        let (_folder, keys) = keys();
+        let token = keys
+            .sign(&ParticipantClaims {
+                iss: ISSUER.to_owned(),
+                aud: PARTICIPANT_AUDIENCE.to_owned(),
+                exp: Timestamp::now().plus_seconds(-3600).as_seconds(),
+                participant: ParticipantId::generate(),
+                meeting: MeetingId::generate(),
+                role: Role::Presenter,
+                name: String::new(),
+            })
+            .unwrap();
+        assert_eq!(keys.check_participant(&token), Err(AuthError::BadToken));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_text_is_taken_for_a_token(text in any::<String>()) {
+            let (_folder, keys) = keys();
+            prop_assert_eq!(keys.check_participant(&text), Err(AuthError::BadToken));
+        }
+    }
+}

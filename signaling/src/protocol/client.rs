@@ -1,0 +1,132 @@
+//! What a client says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ParticipantId;
+use crate::ports::PublicationKind;
+
+/// The names of all client messages; a name outside of this list is a newer client's.
+pub(super) const TYPES: &[&str] = &[
+    "hello",
+    "offer",
+    "mute",
+    "muteParticipant",
+    "removeParticipant",
+    "chat",
+    "layout",
+    "record",
+    "leave",
+    "ping",
+    "pong",
+];
+
+/// One message of a client. `id` is the client's own number for a request; its answer carries the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ClientMessage {
+    /// The first message: who is it, and what was seen last.
+    Hello {
+        /// The participant token of `POST /v1/join`.
+        token: String,
+        /// Last event seen; 0 at first.
+        #[serde(default)]
+        cursor: u64,
+    },
+    /// Publish and receive.
+    Offer {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The session description.
+        sdp: String,
+    },
+    /// Own mute state.
+    Mute {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Of which publication.
+        kind: PublicationKind,
+        /// The new state.
+        muted: bool,
+    },
+    /// Silences somebody's microphone.
+    MuteParticipant {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whose.
+        participant_id: ParticipantId,
+    },
+    /// Puts somebody out for good.
+    RemoveParticipant {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whom.
+        participant_id: ParticipantId,
+    },
+    /// A chat message.
+    Chat {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The sender's name for the message: a resend carries the same.
+        client_message_id: String,
+        /// 1 to 4000 characters.
+        text: String,
+    },
+    /// Which pictures this client would like.
+    Layout {
+        /// The wishes.
+        wants: Vec<PictureWant>,
+    },
+    /// Starts or stops the recording.
+    Record {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Which of both.
+        action: RecordAction,
+    },
+    /// Out, without grace time.
+    Leave {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// Are you there?
+    Ping {},
+    /// I am.
+    Pong {},
+}
+
+/// One wished picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PictureWant {
+    /// Whose.
+    pub participant_id: ParticipantId,
+    /// Always the camera for now.
+    pub kind: WantKind,
+    /// Larger is more wanted.
+    pub priority: u8,
+}
+
+/// What can be wished for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WantKind {
+    /// The picture of the person.
+    Camera,
+}
+
+/// What to do with the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RecordAction {
+    /// Begin.
+    Start,
+    /// End.
+    Stop,
+}

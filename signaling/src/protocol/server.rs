@@ -1,0 +1,275 @@
+//! What the server says.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use crate::clock::Timestamp;
+use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId};
+use crate::ports::{PublicationKind, SlotKind};
+
+/// One message of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ServerMessage {
+    /// The whole state, after `hello`.
+    Welcome(Box<Welcome>),
+    /// The next entry of the thread.
+    Event {
+        /// The entry.
+        event: Event,
+    },
+    /// Who came, changed, went.
+    Roster {
+        /// New ones.
+        joined: Vec<ParticipantView>,
+        /// Those that look different now.
+        changed: Vec<ParticipantView>,
+        /// Those that are gone.
+        left: Vec<ParticipantId>,
+    },
+    /// What is published.
+    Publications {
+        /// New ones; announced before their first packet.
+        added: Vec<PublicationView>,
+        /// Gone ones.
+        removed: Vec<u32>,
+    },
+    /// Changed slots of this client.
+    Slots {
+        /// Only those that changed.
+        slots: Vec<SlotView>,
+    },
+    /// The active speaker.
+    Speaker {
+        /// Who, or nobody.
+        participant_id: Option<ParticipantId>,
+    },
+    /// Somebody else silenced you.
+    Muted {
+        /// Which publication.
+        kind: PublicationKind,
+        /// Who did it.
+        by: ParticipantId,
+    },
+    /// The recording's state.
+    Recording {
+        /// The state.
+        state: RecordingState,
+        /// Which recording; null when off.
+        recording_id: Option<RecordingId>,
+    },
+    /// The server's view of the media path.
+    Media {
+        /// The view.
+        state: MediaState,
+    },
+    /// The answer to an offer.
+    Answer {
+        /// The offer's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The session description.
+        sdp: String,
+        /// The receive slots.
+        slots: Vec<SlotLine>,
+        /// What this client now publishes.
+        publications: Vec<PublicationView>,
+    },
+    /// Done.
+    Ack {
+        /// The request's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The place of a chat message in the thread.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+    },
+    /// Not done.
+    Error {
+        /// The request's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Stable, for programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// Out; the close follows.
+    Removed {
+        /// Why.
+        reason: RemovedReason,
+    },
+    /// The client fell behind; it should connect again.
+    Resync {},
+    /// Are you there?
+    Ping {},
+    /// I am.
+    Pong {},
+}
+
+/// Everything a client needs to show the meeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Welcome {
+    /// This connection.
+    pub session: SessionId,
+    /// Who the client is.
+    #[serde(rename = "self")]
+    pub me: ParticipantId,
+    /// What it may do.
+    pub role: Role,
+    /// Where it is.
+    pub meeting: MeetingView,
+    /// Who is there.
+    pub roster: Vec<ParticipantView>,
+    /// What is published.
+    pub publications: Vec<PublicationView>,
+    /// This client's slots, when its media still stands.
+    pub slots: Vec<SlotView>,
+    /// Whether the meeting is recorded.
+    pub recording: RecordingView,
+    /// What happened after the client's cursor.
+    pub events: Vec<Event>,
+    /// The newest event in it.
+    pub cursor: u64,
+    /// The server's clock.
+    pub server_time: Timestamp,
+}
+
+/// The meeting in a few words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeetingView {
+    /// Its id.
+    pub id: MeetingId,
+    /// Its subject.
+    pub subject: String,
+    /// The link that lets others in.
+    pub join_web_url: String,
+    /// Its chat.
+    pub chat_id: ThreadId,
+}
+
+/// One entry of the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParticipantView {
+    /// Who.
+    pub id: ParticipantId,
+    /// As they call themselves.
+    pub display_name: String,
+    /// Person or recorder.
+    pub kind: ParticipantKind,
+    /// What they may do.
+    pub role: Role,
+    /// Silent.
+    pub microphone_muted: bool,
+    /// Unseen.
+    pub camera_muted: bool,
+    /// Publishes a microphone.
+    pub has_microphone: bool,
+    /// Publishes a camera.
+    pub has_camera: bool,
+    /// False within the grace time after the connection was lost.
+    pub connected: bool,
+}
+
+/// Person or recorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ParticipantKind {
+    /// Somebody.
+    Person,
+    /// The recording, visible to all.
+    Recorder,
+}
+
+/// What a participant may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Made the meeting: may mute, remove and record.
+    Organizer,
+    /// May speak, show and write.
+    Presenter,
+}
+
+/// One publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicationView {
+    /// The CSRC on its packets.
+    pub id: u32,
+    /// Whose.
+    pub participant_id: ParticipantId,
+    /// Microphone or camera.
+    pub kind: PublicationKind,
+}
+
+/// What a slot shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotView {
+    /// The m-line.
+    pub mid: String,
+    /// Whose sound or picture, if any.
+    pub participant_id: Option<ParticipantId>,
+    /// Which publication, if any.
+    pub publication_id: Option<u32>,
+}
+
+/// A receive slot as the answer declares it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotLine {
+    /// The m-line.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: SlotKind,
+}
+
+/// Whether the meeting is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordingView {
+    /// The state.
+    pub state: RecordingState,
+    /// Which recording; null when off.
+    pub recording_id: Option<RecordingId>,
+}
+
+/// The recording's state as everybody sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RecordingState {
+    /// Nothing is written.
+    Off,
+    /// About to write.
+    Starting,
+    /// Writing.
+    On,
+    /// Finishing.
+    Stopping,
+}
+
+/// The server's view of a media path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MediaState {
+    /// Packets can flow.
+    Connected,
+    /// Gone for good; a new offer is needed.
+    Lost,
+}
+
+/// Why somebody is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RemovedReason {
+    /// The organiser did it.
+    Removed,
+    /// The meeting was deleted.
+    MeetingEnded,
+    /// A newer connection took over.
+    Replaced,
+}

@@ -1,0 +1,140 @@
+//! People, the links that let them in, and their sessions. Secrets are kept as hashes only.
+
+use super::{Store, StoreError, bad_row};
+use crate::clock::Timestamp;
+use crate::id::UserId;
+
+/// A person known to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow {
+    /// Their id.
+    pub id: UserId,
+    /// Their tenant.
+    pub tenant: String,
+    /// Their name.
+    pub name: String,
+    /// May administer.
+    pub admin: bool,
+}
+
+type Columns = (String, String, String, bool);
+
+fn user_of_row((id, tenant, name, admin): Columns) -> Result<UserRow, StoreError> {
+    Ok(UserRow { id: id.parse().map_err(|e| bad_row("user")(&e))?, tenant, name, admin })
+}
+
+impl Store {
+    /// The user of that name in that tenant, made now if new.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_or_create_user(&self, tenant: &str, name: &str, admin: bool) -> Result<UserRow, StoreError> {
+        let row: Columns = sqlx::query_as(
+            "INSERT INTO user (id, tenant, name, admin, created) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant, name) DO UPDATE SET admin = max(admin, excluded.admin)
+             RETURNING id, tenant, name, admin",
+        )
+        .bind(UserId::generate().to_string())
+        .bind(tenant)
+        .bind(name)
+        .bind(admin)
+        .bind(Timestamp::now().as_millis())
+        .fetch_one(&self.write)
+        .await?;
+        user_of_row(row)
+    }
+
+    /// A user by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        let row: Option<Columns> = sqlx::query_as("SELECT id, tenant, name, admin FROM user WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+        row.map(user_of_row).transpose()
+    }
+
+    /// Keeps a sign-in key until it is used or expires.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn add_sign_in_link(&self, hash: &[u8], user: UserId, expires: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO sign_in_link (key_hash, user_id, expires) VALUES ($1, $2, $3)")
+            .bind(hash)
+            .bind(user.to_string())
+            .bind(expires.as_millis())
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Uses a sign-in key up, exactly once: the session begins in the same transaction.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn redeem_link(
+        &self,
+        key_hash: &[u8],
+        cookie_hash: &[u8],
+        now: Timestamp,
+        session_expires: Timestamp,
+    ) -> Result<Option<UserRow>, StoreError> {
+        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        let user: Option<(String,)> = sqlx::query_as(
+            "UPDATE sign_in_link SET used = $2 WHERE key_hash = $1 AND used IS NULL AND expires > $2 RETURNING user_id",
+        )
+        .bind(key_hash)
+        .bind(now.as_millis())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some((user,)) = user else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        sqlx::query("INSERT INTO session (cookie_hash, user_id, expires) VALUES ($1, $2, $3)")
+            .bind(cookie_hash)
+            .bind(&user)
+            .bind(session_expires.as_millis())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        self.user(user.parse().map_err(|e| bad_row("sign_in_link")(&e))?).await
+    }
+
+    /// Whose session a cookie is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn session_user(&self, cookie_hash: &[u8], now: Timestamp) -> Result<Option<UserRow>, StoreError> {
+        let row: Option<Columns> = sqlx::query_as(
+            "SELECT u.id, u.tenant, u.name, u.admin FROM session s JOIN user u ON u.id = s.user_id
+             WHERE s.cookie_hash = $1 AND s.expires > $2",
+        )
+        .bind(cookie_hash)
+        .bind(now.as_millis())
+        .fetch_optional(&self.read)
+        .await?;
+        row.map(user_of_row).transpose()
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_session(&self, cookie_hash: &[u8]) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM session WHERE cookie_hash = $1").bind(cookie_hash).execute(&self.write).await?;
+        Ok(())
+    }
+
+    /// Forgets sessions and sign-in keys that can no longer be used.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM session WHERE expires <= $1").bind(now.as_millis()).execute(&self.write).await?;
+        sqlx::query("DELETE FROM sign_in_link WHERE expires <= $1").bind(now.as_millis()).execute(&self.write).await?;
+        Ok(())
+    }
+}

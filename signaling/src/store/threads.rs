@@ -1,0 +1,366 @@
+//! Threads: one ordered, gap-free sequence of events each.
+//!
+//! The writer task takes what waits in its queue, gives each event the next number of its thread, and commits the batch
+//! as one transaction: many small writers share one sync of the disk. Only after the commit does an append answer, and
+//! only then do followers of the thread see the event. So whoever saw an event will find it after a crash.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{Store, StoreError, bad_row, signed, unsigned};
+use crate::clock::Timestamp;
+use crate::id::{EventId, MeetingId, ParticipantId, ThreadId};
+use crate::protocol::{Event, EventBody};
+
+/// Appends that wait for the writer. Filled by meetings and the HTTP door while the disk is busy; when full, they wait,
+/// and so does whoever asked them.
+const APPEND_QUEUE: usize = 1024;
+/// Appends that share one transaction. More would delay the first of them without saving syncs.
+const APPEND_BATCH: usize = 256;
+/// Events that wait for one follower of a thread. A follower that falls further behind is told how many it missed and
+/// reads them from the file.
+const FOLLOW_QUEUE: usize = 256;
+
+/// An event to append.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Where.
+    pub thread: ThreadId,
+    /// What.
+    pub body: EventBody,
+    /// Sender and the sender's own id, when a resend must find the first copy.
+    pub client_id: Option<String>,
+}
+
+/// What came of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The event's place.
+    pub seq: u64,
+    /// False when the same client id was there already: nothing was stored anew.
+    pub fresh: bool,
+}
+
+/// A thread's events as they are committed.
+#[derive(Debug)]
+pub struct Followed {
+    /// Committed events in order; lagging means: read the file.
+    pub events: broadcast::Receiver<Arc<Event>>,
+}
+
+/// Where a thread stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadState {
+    /// Its newest event; 0 for none.
+    pub seq: u64,
+    /// The newest run, if there ever was one.
+    pub run: Option<RunOfThread>,
+}
+
+/// One run of a meeting as its thread tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOfThread {
+    /// The seq of its `meetingStarted`.
+    pub started: u64,
+    /// No `meetingEnded` follows.
+    pub open: bool,
+}
+
+/// An append on its way to the writer.
+#[derive(Debug)]
+pub(super) struct PendingAppend {
+    event: NewEvent,
+    reply: oneshot::Sender<Result<Appended, StoreError>>,
+}
+
+/// Who follows which thread. An entry lives as long as somebody follows.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    threads: DashMap<ThreadId, broadcast::Sender<Arc<Event>>>,
+}
+
+impl Hub {
+    fn follow(&self, thread: ThreadId) -> broadcast::Receiver<Arc<Event>> {
+        self.threads.entry(thread).or_insert_with(|| broadcast::channel(FOLLOW_QUEUE).0).subscribe()
+    }
+
+    fn tell(&self, thread: ThreadId, event: Event) {
+        let nobody = match self.threads.get(&thread) {
+            Some(followers) => followers.send(Arc::new(event)).is_err(),
+            None => false,
+        };
+        if nobody {
+            self.threads.remove_if(&thread, |_, followers| followers.receiver_count() == 0);
+        }
+    }
+}
+
+impl Store {
+    /// Appends events in the given order. Each answer comes after its commit.
+    pub async fn append(&self, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
+        let mut waiting = Vec::with_capacity(events.len());
+        for event in events {
+            let (reply, answer) = oneshot::channel();
+            let sent = self.appends.send(PendingAppend { event, reply }).await;
+            waiting.push(sent.map(|()| answer));
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            results.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Closed)),
+                Err(_) => Err(StoreError::Closed),
+            });
+        }
+        results
+    }
+
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub async fn append_one(&self, event: NewEvent) -> Result<Appended, StoreError> {
+        self.append(vec![event]).await.pop().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Follows a thread: every event that is committed from now on.
+    #[must_use]
+    pub fn follow(&self, thread: ThreadId) -> Followed {
+        Followed { events: self.hub.follow(thread) }
+    }
+
+    /// Events with `after < seq <= upto`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn events(
+        &self,
+        thread: ThreadId,
+        after: u64,
+        upto: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(
+            "SELECT seq, id, at, body FROM event WHERE thread_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+        )
+        .bind(thread.to_string())
+        .bind(signed(after))
+        .bind(signed(upto))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(event_of_row).collect()
+    }
+
+    /// One event by its place.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn event(&self, thread: ThreadId, seq: u64) -> Result<Option<Event>, StoreError> {
+        Ok(self.events(thread, seq.saturating_sub(1), seq, 1).await?.pop())
+    }
+
+    /// Where a thread stands.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn thread_state(&self, thread: ThreadId) -> Result<ThreadState, StoreError> {
+        let (seq, started, ended): (i64, Option<i64>, Option<i64>) = sqlx::query_as(
+            "SELECT coalesce((SELECT seq FROM thread WHERE id = $1), 0),
+                    (SELECT max(seq) FROM event WHERE thread_id = $1 AND kind = 'meetingStarted'),
+                    (SELECT max(seq) FROM event WHERE thread_id = $1 AND kind = 'meetingEnded')",
+        )
+        .bind(thread.to_string())
+        .fetch_one(&self.read)
+        .await?;
+        let run = started.map(|started| RunOfThread {
+            started: unsigned(started),
+            open: ended.is_none_or(|ended| ended < started),
+        });
+        Ok(ThreadState { seq: unsigned(seq), run })
+    }
+
+    /// Meetings whose newest run was never ended: the server stopped while they went on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open_runs(&self) -> Result<Vec<MeetingId>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT m.id FROM meeting m
+             WHERE (SELECT max(seq) FROM event WHERE thread_id = m.thread_id AND kind = 'meetingStarted')
+                 > coalesce((SELECT max(seq) FROM event WHERE thread_id = m.thread_id AND kind = 'meetingEnded'), 0)",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("meeting")(&e))).collect()
+    }
+
+    /// Who came into a run and did not leave it, with their names.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn present_in_run(
+        &self,
+        thread: ThreadId,
+        run: u64,
+    ) -> Result<Vec<(ParticipantId, String)>, StoreError> {
+        let mut present: Vec<(ParticipantId, String)> = Vec::new();
+        for body in self.comings_and_goings(thread, run, u64::MAX).await? {
+            match body {
+                EventBody::ParticipantJoined { participant_id, display_name } => {
+                    present.push((participant_id, display_name));
+                }
+                EventBody::ParticipantLeft { participant_id, .. } => present.retain(|(id, _)| *id != participant_id),
+                _ => {}
+            }
+        }
+        Ok(present)
+    }
+
+    /// Whether a participant was ever in the run that began at `run`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn was_in_run(
+        &self,
+        thread: ThreadId,
+        run: u64,
+        participant: ParticipantId,
+    ) -> Result<bool, StoreError> {
+        let (end,): (Option<i64>,) = sqlx::query_as(
+            "SELECT min(seq) FROM event WHERE thread_id = $1 AND kind = 'meetingStarted' AND seq > $2",
+        )
+        .bind(thread.to_string())
+        .bind(signed(run))
+        .fetch_one(&self.read)
+        .await?;
+        let end = end.map_or(u64::MAX, unsigned);
+        let events = self.comings_and_goings(thread, run, end).await?;
+        Ok(events.iter().any(|body| {
+            matches!(body, EventBody::ParticipantJoined { participant_id, .. } if *participant_id == participant)
+        }))
+    }
+
+    async fn comings_and_goings(&self, thread: ThreadId, after: u64, before: u64) -> Result<Vec<EventBody>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT body FROM event WHERE thread_id = $1 AND seq > $2 AND seq < $3
+             AND kind IN ('participantJoined', 'participantLeft') ORDER BY seq",
+        )
+        .bind(thread.to_string())
+        .bind(signed(after))
+        .bind(signed(before))
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(|(body,)| serde_json::from_str(&body).map_err(|e| bad_row("event")(&e))).collect()
+    }
+}
+
+fn event_of_row((seq, id, at, body): (i64, String, i64, String)) -> Result<Event, StoreError> {
+    Ok(Event {
+        seq: unsigned(seq),
+        id: id.parse().map_err(|e| bad_row("event")(&e))?,
+        time: Timestamp::from_millis(at),
+        body: serde_json::from_str(&body).map_err(|e| bad_row("event")(&e))?,
+    })
+}
+
+/// Starts the one task that appends. It ends when the last [`Store`] is dropped.
+pub(super) fn start_writer(pool: SqlitePool, hub: Arc<Hub>) -> mpsc::Sender<PendingAppend> {
+    let (sender, mut queue) = mpsc::channel(APPEND_QUEUE);
+    tokio::spawn(async move {
+        let mut batch = Vec::with_capacity(APPEND_BATCH);
+        while queue.recv_many(&mut batch, APPEND_BATCH).await > 0 {
+            commit(&pool, &hub, std::mem::take(&mut batch)).await;
+        }
+    });
+    sender
+}
+
+/// Commits a batch. If it fails as a whole, each event gets a transaction of its own, so that one that cannot be stored
+/// (its thread was deleted meanwhile) does not take the others down.
+async fn commit(pool: &SqlitePool, hub: &Hub, batch: Vec<PendingAppend>) {
+    metrics::histogram!("signaling_append_batch_events").record(batch.len() as f64);
+    let outcome = write_all(pool, batch.iter().map(|pending| &pending.event)).await;
+    match outcome {
+        Ok(stored) => {
+            for (pending, (appended, event)) in batch.into_iter().zip(stored) {
+                answer(hub, pending, appended, event);
+            }
+        }
+        Err(_) => {
+            for pending in batch {
+                match write_all(pool, std::iter::once(&pending.event)).await {
+                    Ok(mut stored) => {
+                        if let Some((appended, event)) = stored.pop() {
+                            answer(hub, pending, appended, event);
+                        }
+                    }
+                    Err(error) => {
+                        metrics::counter!("signaling_append_failures_total").increment(1);
+                        tracing::error!(thread = %pending.event.thread, %error, "an event could not be stored");
+                        let _ = pending.reply.send(Err(StoreError::Append(error.to_string())));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn answer(hub: &Hub, pending: PendingAppend, appended: Appended, event: Option<Event>) {
+    if let Some(event) = event {
+        hub.tell(pending.event.thread, event);
+    }
+    // Whoever asked may have gone; the event stands all the same.
+    let _ = pending.reply.send(Ok(appended));
+}
+
+async fn write_all(
+    pool: &SqlitePool,
+    events: impl Iterator<Item = &NewEvent>,
+) -> Result<Vec<(Appended, Option<Event>)>, StoreError> {
+    // IMMEDIATE takes the write lock at once: another process cannot slip in between our read and our write.
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut stored = Vec::new();
+    for event in events {
+        stored.push(write_one(&mut transaction, event).await?);
+    }
+    transaction.commit().await?;
+    Ok(stored)
+}
+
+async fn write_one(
+    connection: &mut SqliteConnection,
+    new: &NewEvent,
+) -> Result<(Appended, Option<Event>), StoreError> {
+    let thread = new.thread.to_string();
+    if let Some(client_id) = &new.client_id {
+        let before: Option<(i64,)> = sqlx::query_as("SELECT seq FROM event WHERE thread_id = $1 AND client_id = $2")
+            .bind(&thread)
+            .bind(client_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if let Some((seq,)) = before {
+            return Ok((Appended { seq: unsigned(seq), fresh: false }, None));
+        }
+    }
+    let (seq,): (i64,) = sqlx::query_as("UPDATE thread SET seq = seq + 1 WHERE id = $1 RETURNING seq")
+        .bind(&thread)
+        .fetch_one(&mut *connection)
+        .await?;
+    let event =
+        Event { seq: unsigned(seq), id: EventId::generate(), time: Timestamp::now(), body: new.body.clone() };
+    let body = serde_json::to_string(&event.body).map_err(|e| bad_row("event")(&e))?;
+    sqlx::query("INSERT INTO event (thread_id, seq, id, at, kind, body, client_id) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+        .bind(&thread)
+        .bind(seq)
+        .bind(event.id.to_string())
+        .bind(event.time.as_millis())
+        .bind(event.body.kind())
+        .bind(body)
+        .bind(new.client_id.as_deref())
+        .execute(&mut *connection)
+        .await?;
+    Ok((Appended { seq: event.seq, fresh: true }, Some(event)))
+}
