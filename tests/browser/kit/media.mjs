@@ -16,7 +16,7 @@ import { random } from './random.mjs';
 export const TONES = [400, 560, 740, 940, 1170, 1430];
 
 /** Bump when the files' content changes, so that old files are not used again. */
-const VERSION = 4;
+const VERSION = 5;
 const SAMPLE_RATE = 48_000;
 const WAV_SECONDS = 10;
 
@@ -139,7 +139,7 @@ export function wav(tone) {
   file.writeUInt32LE(samples * 2, 40);
   for (let n = 0; n < samples; n += 1) {
     const second = n / SAMPLE_RATE;
-    const loudness = 0.35 * (0.55 + 0.45 * Math.sin(2 * Math.PI * 4 * second));
+    const loudness = 0.35 * (0.65 + 0.35 * Math.sin(2 * Math.PI * 4 * second));
     file.writeInt16LE(Math.round(32_767 * loudness * Math.sin(2 * Math.PI * tone * second)), 44 + n * 2);
   }
   return file;

@@ -76,10 +76,9 @@ function inPage(tones, loop, readCode) {
     const peak = (tone) => Math.max(...bins.subarray(Math.round(tone / hz) - 1, Math.round(tone / hz) + 2));
     const around = [...bins.subarray(Math.round(200 / hz), Math.round(2000 / hz))].sort((a, b) => a - b);
     const floor = around[around.length >> 1];
-    return tones.flatMap((tone, person) => {
-      const level = peak(tone);
-      return level > -55 && level > floor + 20 ? [{ person, level }] : [];
-    }).sort((a, b) => b.level - a.level).map(({ person }) => person);
+    const loud = tones.map((tone, person) => ({ person, level: peak(tone) })).sort((a, b) => b.level - a.level);
+    // A click spreads over all bins: only what stands out of the rest, and is not far below the loudest, is a voice.
+    return loud.filter(({ level }) => level > -55 && level > floor + 20 && level > loud[0].level - 25).map(({ person }) => person);
   }
 
   const receivers = (pc, kind) => (pc ? pc.getReceivers().filter((receiver) => receiver.track.kind === kind) : []);
