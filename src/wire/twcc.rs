@@ -2,7 +2,7 @@
 //! packets of a whole transport arrived, and when. It is what congestion control lives on.
 //!
 //! The format compresses: a chunk of two octets may stand for 8,191 packets, so a tiny datagram
-//! could order a lot of work. [`TransportCcView::parse`] therefore checks count, chunks and delta
+//! could order a lot of work. Parsing therefore checks count, chunks and delta
 //! bytes once, at the price of one step per chunk, and refuses more than [`MAX_PACKET_COUNT`];
 //! the iterator over it cannot fail any more. [`write_transport_cc`] is the other direction.
 
