@@ -1,0 +1,386 @@
+/**
+ * One participant's stay in a meeting: joins conversation, media and state together.
+ *
+ * Why: each of the three can fail and come back alone (the socket, the path of the media, a device). This file holds
+ * what one must do when another changes, and nothing that could be decided without it.
+ *
+ *   Connection -> receive -> Store -> ui       ui -> wishes (mute, chat, record ...) -> Connection, Publisher
+ *   Transport  -> state   -> new Transport     Receiver -> shown -> Store
+ */
+
+import { capture } from '../media/capture.js';
+import { chosenDevices } from '../media/devices.js';
+import { Publisher } from '../media/publisher.js';
+import { Receiver } from '../media/receiver.js';
+import { Transport } from '../media/transport.js';
+import { Connection, RequestError } from '../protocol/connection.js';
+import * as messages from '../protocol/messages.js';
+import { wantsOf } from '../state/layout.js';
+import { INITIAL, reduce } from '../state/meeting.js';
+import { selfOf } from '../state/select.js';
+import { Store } from '../state/store.js';
+import { connectionEnv } from './browser.js';
+import { MuteKeeper } from './mutes.js';
+import { newId } from './ids.js';
+
+/** @import { PublicationKind, ServerMessage } from '../protocol/messages.js' */
+/** @import { EndReason } from '../protocol/connection.js' */
+/** @import { TransportState } from '../media/transport.js' */
+/** @import { Action, MeetingState } from '../state/meeting.js' */
+/** @import { Tile } from '../state/layout.js' */
+/** @import { Place, Wanted } from './place.js' */
+
+const OFFER_TIMEOUT_MS = 15_000;
+const OFFER_RETRY_MS = 2_000;
+const CHAT_TIMEOUT_MS = 15_000;
+const LEAVE_TIMEOUT_MS = 1_500;
+/** A slot's new picture comes within a few frames; past this the old one is covered with the new one's initials. */
+const STALE_PICTURE_MS = 1_500;
+const LAYOUT_QUIET_MS = 250;
+
+/**
+ * @typedef {object} CallOptions
+ * @property {Place | Promise<Place>} place May still be on its way: everything else starts without it.
+ * @property {Wanted} wanted
+ * @property {Partial<Record<PublicationKind, MediaStreamTrack>>} tracks What the preview already captured.
+ * @property {number} videoSlots
+ * @property {HTMLElement} soundRoot
+ */
+
+export class Call {
+  /** @type {Store<MeetingState, Action>} */ store;
+  /** @type {Receiver} */ receiver;
+  /** @type {Publisher} */ publisher;
+  /** @type {Transport | null} */ transport = null;
+  /** @type {Connection} */ #connection;
+  /** @type {MuteKeeper} */ #mutes;
+  /** @type {Promise<Place>} */ #place;
+  #videoSlots;
+  /** The server has answered the present transport's offer. */
+  #answered = false;
+  #offering = false;
+  #over = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #layoutTimer;
+  #sentWants = '[]';
+  /** @type {(() => void)[]} */ #endings = [];
+
+  /** @param {CallOptions} options */
+  constructor({ place, wanted, tracks, videoSlots, soundRoot }) {
+    this.store = new Store(reduce, { ...INITIAL, wanted });
+    this.#place = Promise.resolve(place);
+    this.#videoSlots = videoSlots;
+    this.receiver = new Receiver(
+      {
+        shown: (mid, publicationId) => {
+          markOnce('plenum:first-frame');
+          this.store.dispatch({ type: 'shown', mid, publicationId });
+        },
+        soundBlocked: (blocked) => this.store.dispatch({ type: 'soundBlocked', blocked }),
+      },
+      soundRoot,
+    );
+    this.publisher = new Publisher((kind) => this.#deviceLost(kind));
+    this.#connection = new Connection(connectionEnv(), {
+      cursor: () => this.store.state.thread.cursor,
+      receive: (message) => this.#receive(message),
+      link: (link) => this.store.dispatch({ type: 'link', link }),
+      ended: (reason) => this.#ended(reason),
+    });
+    this.#mutes = new MuteKeeper(this.store, this.#connection);
+    this.transport = this.#newTransport();
+    this.#connection.start(this.#place.then(({ token }) => token));
+    this.#place.catch(() => this.dispose());
+    const speaker = chosenDevices().speaker;
+    if (speaker) this.receiver.useSpeaker(speaker);
+    this.#takeOver(tracks);
+    this.#watchNetwork();
+  }
+
+  /** @param {PublicationKind} kind @param {boolean} wanted */
+  want(kind, wanted) {
+    this.store.dispatch({ type: 'wanted', kind, wanted });
+    if (!wanted && kind === 'camera') {
+      this.publisher.take('camera');
+      this.store.dispatch({ type: 'capture', kind, capture: 'none' });
+    } else if (wanted && this.publisher.track(kind) === null) {
+      void this.#acquire([kind]);
+    } else {
+      this.publisher.enable(kind, wanted);
+    }
+    this.#mutes.reconcile(kind);
+  }
+
+  /** @param {string} text @param {string} [clientMessageId] Given when a failed message is tried again. */
+  chat(text, clientMessageId = newId()) {
+    this.store.dispatch({ type: 'chatQueued', clientMessageId, text });
+    this.#connection
+      .request((id) => messages.chat(id, clientMessageId, text), { durable: true, timeoutMs: CHAT_TIMEOUT_MS })
+      .then(
+        () => this.store.dispatch({ type: 'chatSettled', clientMessageId, state: 'sent' }),
+        () => this.store.dispatch({ type: 'chatSettled', clientMessageId, state: 'failed' }),
+      );
+  }
+
+  /** @param {'start' | 'stop'} action */
+  record(action) {
+    this.#ask((id) => messages.record(id, action));
+  }
+
+  /** @param {string} participantId */
+  muteParticipant(participantId) {
+    this.#ask((id) => messages.muteParticipant(id, participantId));
+  }
+
+  /** @param {string} participantId */
+  removeParticipant(participantId) {
+    this.#ask((id) => messages.removeParticipant(id, participantId));
+  }
+
+  /** What is in sight; the server spends its slots on it. @param {readonly Tile[]} tiles */
+  lookAt(tiles) {
+    const wants = wantsOf(this.store.state, tiles);
+    clearTimeout(this.#layoutTimer);
+    this.#layoutTimer = setTimeout(() => {
+      const text = JSON.stringify(wants);
+      if (text === this.#sentWants || !this.#connection.isOpen) return;
+      this.#sentWants = text;
+      this.#connection.send(messages.layout(wants));
+    }, LAYOUT_QUIET_MS);
+  }
+
+  async leave() {
+    const goodbye = this.#connection.request(messages.leave, { timeoutMs: LEAVE_TIMEOUT_MS }).catch(() => {});
+    this.publisher.close();
+    this.store.dispatch({ type: 'ended', ending: 'left' });
+    await goodbye;
+    this.dispose();
+  }
+
+  /** Lets go of devices, elements and connections. */
+  dispose() {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#layoutTimer);
+    for (const end of this.#endings) end();
+    this.#connection.close();
+    this.publisher.close();
+    this.transport?.close();
+    this.receiver.close();
+  }
+
+  /** @param {EndReason} reason */
+  #ended(reason) {
+    if (reason !== 'closed') this.store.dispatch({ type: 'ended', ending: reason });
+    this.dispose();
+  }
+
+  /** @param {ServerMessage} message */
+  #receive(message) {
+    const before = this.store.state;
+    this.store.dispatch({ type: 'server', message });
+    switch (message.type) {
+      case 'welcome':
+        this.#welcomed(before);
+        break;
+      case 'event':
+        if (this.store.state.thread.gap) this.#connection.resync();
+        break;
+      case 'slots':
+        for (const { mid } of message.slots) this.#slotChanged(mid);
+        break;
+      case 'roster':
+        this.#coverMutedCameras();
+        this.#mutes.reconcileAll();
+        break;
+      case 'muted':
+        this.publisher.enable(message.kind, false);
+        this.#mutes.mutedByServer(message.kind);
+        break;
+      case 'media':
+        if (message.state === 'lost' && this.#answered && !this.#offering) void this.#offer();
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** @param {MeetingState} before */
+  #welcomed(before) {
+    const { state } = this.store;
+    this.#mutes.reset();
+    this.#sentWants = '[]';
+    const self = selfOf(state);
+    const unmutedBefore = before.everOpen && selfOf(before)?.microphoneMuted === false;
+    if (self?.hasMicrophone && self.microphoneMuted && unmutedBefore && state.wanted.microphone) {
+      // Somebody silenced us while we were away; speaking on regardless would undo their act.
+      this.store.dispatch({ type: 'server', message: { type: 'muted', kind: 'microphone', by: '' } });
+      this.publisher.enable('microphone', false);
+    }
+    const known = [...state.publications.values()].some(({ participantId }) => participantId === state.self);
+    if (!this.#answered || !known || this.#isBroken()) void this.#offer();
+    this.#mutes.reconcileAll();
+  }
+
+  #isBroken() {
+    const state = this.transport?.pc.connectionState;
+    return state === 'failed' || state === 'closed';
+  }
+
+  #newTransport() {
+    /** @type {Transport} */
+    const transport = new Transport(this.#videoSlots, (state) => {
+      if (transport === this.transport) this.#transportChanged(state);
+    });
+    return transport;
+  }
+
+  /** Offers the prepared transport, or a new one in the place of one that was offered before. */
+  async #offer() {
+    if (this.#offering || this.#over) return;
+    this.#offering = true;
+    if (this.transport === null || this.transport.pc.signalingState !== 'stable' || this.transport.pc.localDescription) {
+      this.transport?.close();
+      this.transport = this.#newTransport();
+    }
+    const { transport } = this;
+    this.#answered = false;
+    this.store.dispatch({ type: 'mediaState', media: 'connecting' });
+    try {
+      const { iceServers } = await this.#place;
+      const sdp = await transport.offer(iceServers);
+      this.store.dispatch({ type: 'offered', slots: transport.slots.map(({ mid, kind }) => ({ mid, kind })) });
+      this.receiver.attach(transport.slots);
+      this.publisher.attach(transport);
+      const answer = await this.#connection.request((id) => messages.offer(id, sdp), { timeoutMs: OFFER_TIMEOUT_MS });
+      if (answer.type === 'answer' && !this.#over) {
+        await transport.answer(answer.sdp);
+        this.#answered = true;
+      }
+    } catch (error) {
+      this.#offerFailed(error);
+    }
+    this.#offering = false;
+    this.#mutes.reconcileAll();
+  }
+
+  /** @param {unknown} error */
+  #offerFailed(error) {
+    if (this.#over || !this.#connection.isOpen) return; // The next welcome offers again.
+    if (error instanceof RequestError && error.code !== 'timeout') {
+      this.store.dispatch({ type: 'notice', notice: { code: 'refused', message: error.message } });
+    }
+    setTimeout(() => {
+      if (!this.#answered && this.#connection.isOpen) void this.#offer();
+    }, OFFER_RETRY_MS);
+  }
+
+  /** @param {TransportState} state */
+  #transportChanged(state) {
+    if (state === 'connected') markOnce('plenum:connected');
+    this.store.dispatch({ type: 'mediaState', media: state === 'failed' ? 'interrupted' : state });
+    // Without a conversation there is nobody to offer to: `#welcomed` sees the broken transport.
+    if (state === 'failed' && this.#connection.isOpen) void this.#offer();
+    else if (state === 'failed') this.#answered = false;
+  }
+
+  /** @param {string} mid */
+  #slotChanged(mid) {
+    const { slots, shown } = this.store.state;
+    const assigned = slots.get(mid)?.publicationId ?? null;
+    if (assigned === null) {
+      this.receiver.forget(mid);
+    } else if (shown.has(mid) && shown.get(mid) !== assigned) {
+      setTimeout(() => {
+        const { state } = this.store;
+        if (state.slots.get(mid)?.publicationId !== assigned || state.shown.get(mid) === assigned) return;
+        this.store.dispatch({ type: 'shown', mid, publicationId: null });
+        this.receiver.forget(mid);
+      }, STALE_PICTURE_MS);
+    }
+  }
+
+  /** A camera that comes back starts behind its initials, not with the last picture of before. */
+  #coverMutedCameras() {
+    const { shown, publications, participants } = this.store.state;
+    for (const [mid, publicationId] of shown) {
+      const person = participants.get(publications.get(publicationId)?.participantId ?? '');
+      if (person && !person.cameraMuted) continue;
+      this.store.dispatch({ type: 'shown', mid, publicationId: null });
+      this.receiver.forget(mid);
+    }
+  }
+
+  /** @param {CallOptions['tracks']} tracks */
+  #takeOver(tracks) {
+    const { wanted } = this.store.state;
+    /** @type {PublicationKind[]} */
+    const missing = [];
+    for (const kind of /** @type {const} */ (['microphone', 'camera'])) {
+      const track = tracks[kind];
+      if (!wanted[kind]) track?.stop();
+      else if (track) this.#take(kind, track);
+      else missing.push(kind);
+    }
+    if (missing.length > 0) void this.#acquire(missing);
+  }
+
+  /** @param {PublicationKind} kind @param {MediaStreamTrack} track */
+  #take(kind, track) {
+    track.enabled = this.store.state.wanted[kind];
+    this.publisher.put(kind, track);
+    this.store.dispatch({ type: 'capture', kind, capture: 'live' });
+  }
+
+  /** @param {PublicationKind[]} kinds */
+  async #acquire(kinds) {
+    for (const kind of kinds) this.store.dispatch({ type: 'capture', kind, capture: 'asking' });
+    const { tracks, problems } = await capture(kinds);
+    for (const kind of kinds) {
+      const track = tracks[kind];
+      const problem = problems[kind];
+      if (track && !this.#over && (kind === 'microphone' || this.store.state.wanted.camera)) {
+        this.#take(kind, track);
+      } else {
+        track?.stop();
+        this.store.dispatch({ type: 'capture', kind, capture: 'none' });
+        this.store.dispatch({ type: 'wanted', kind, wanted: false });
+      }
+      if (problem) this.store.dispatch({ type: 'notice', notice: { code: 'device', kind, problem } });
+    }
+    this.#mutes.reconcileAll();
+  }
+
+  /** @param {PublicationKind} kind */
+  #deviceLost(kind) {
+    this.store.dispatch({ type: 'capture', kind, capture: 'none' });
+    this.store.dispatch({ type: 'wanted', kind, wanted: false });
+    this.store.dispatch({ type: 'notice', notice: { code: 'device', kind, problem: 'missing' } });
+    this.#mutes.reconcile(kind);
+  }
+
+  /** @param {(id: number) => messages.ClientRequest} build */
+  #ask(build) {
+    this.#connection.request(build).catch((error) => {
+      const message = error instanceof RequestError && error.message !== error.code ? error.message : '';
+      this.store.dispatch({ type: 'notice', notice: { code: 'refused', message } });
+    });
+  }
+
+  #watchNetwork() {
+    const changed = () => this.#connection.networkChanged();
+    const seen = () => {
+      if (document.visibilityState === 'visible') changed();
+    };
+    window.addEventListener('online', changed);
+    document.addEventListener('visibilitychange', seen);
+    this.#endings.push(() => {
+      window.removeEventListener('online', changed);
+      document.removeEventListener('visibilitychange', seen);
+    });
+  }
+}
+
+/** @param {string} name */
+function markOnce(name) {
+  if (performance.getEntriesByName(name, 'mark').length === 0) performance.mark(name);
+}

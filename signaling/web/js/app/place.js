@@ -1,0 +1,73 @@
+/**
+ * The place that this tab holds in a meeting, so that a reload comes back as the same participant.
+ *
+ * Why session storage: it belongs to one tab and dies with it. A second tab is a second participant.
+ */
+
+/** @import { PublicationKind } from '../protocol/messages.js' */
+
+/**
+ * @typedef {object} Place
+ * @property {string} secret From the join link.
+ * @property {string} token
+ * @property {string} participantId
+ * @property {string} name
+ * @property {RTCIceServer[]} iceServers
+ */
+/** @typedef {Record<PublicationKind, boolean>} Wanted */
+
+const PLACE_KEY = 'plenum.place';
+const WANTED_KEY = 'plenum.wanted';
+const NAME_KEY = 'plenum.name';
+
+/** @param {Storage} storage @param {string} key @returns {unknown} */
+function read(storage, key) {
+  try {
+    return JSON.parse(storage.getItem(key) ?? 'null');
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Storage} storage @param {string} key @param {unknown} value */
+function write(storage, key, value) {
+  try {
+    storage.setItem(key, JSON.stringify(value));
+  } catch {
+    // Private windows may refuse storage: a reload then asks for the name again.
+  }
+}
+
+/** @param {string} secret @returns {Place | null} */
+export function placeIn(secret) {
+  const place = /** @type {Place | null} */ (read(sessionStorage, PLACE_KEY));
+  return place !== null && typeof place.token === 'string' && place.secret === secret ? place : null;
+}
+
+/** @param {Place} place */
+export const keepPlace = (place) => write(sessionStorage, PLACE_KEY, place);
+export const givePlaceUp = () => sessionStorage.removeItem(PLACE_KEY);
+
+/** @returns {Wanted} */
+export function rememberedWanted() {
+  const wanted = /** @type {Partial<Wanted> | null} */ (read(sessionStorage, WANTED_KEY));
+  return { microphone: wanted?.microphone !== false, camera: wanted?.camera !== false };
+}
+
+/** @param {Wanted} wanted */
+export const rememberWanted = (wanted) => write(sessionStorage, WANTED_KEY, wanted);
+
+/** @returns {string} */
+export function rememberedName() {
+  const name = read(localStorage, NAME_KEY);
+  return typeof name === 'string' ? name : '';
+}
+
+/** @param {string} name */
+export const rememberName = (name) => write(localStorage, NAME_KEY, name);
+
+/** @param {string} joinWebUrl @returns {string | null} */
+export function secretOf(joinWebUrl) {
+  const match = /\/join\/([^/?#\s]+)/.exec(joinWebUrl);
+  return match?.[1] === undefined ? null : decodeURIComponent(match[1]);
+}

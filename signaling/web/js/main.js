@@ -1,0 +1,203 @@
+/**
+ * Wires the pages together: which one to show for an address, and how one leads to the next.
+ *
+ *   /                 start         /join/{secret}   before joining -> meeting -> after
+ *   /recordings/{id}  a recording
+ */
+
+import { Call } from './app/call.js';
+import { exposeForTests } from './app/expose.js';
+import { givePlaceUp, keepPlace, placeIn, rememberName, rememberWanted, rememberedName, rememberedWanted, secretOf } from './app/place.js';
+import { VIDEO_SLOTS, VIDEO_SLOTS_ON_PHONES } from './media/transport.js';
+import * as http from './protocol/http.js';
+import { plainPage, startLink } from './ui/brand.js';
+import { h } from './ui/dom.js';
+import { createMeeting } from './ui/meeting.js';
+import { createPreJoin } from './ui/prejoin.js';
+import { createRecording } from './ui/recording.js';
+import { createStart } from './ui/start.js';
+import { en } from './text/en.js';
+
+/** @import { JoinTarget } from './protocol/http.js' */
+/** @import { Ending } from './state/meeting.js' */
+/** @import { Place, Wanted } from './app/place.js' */
+/** @import { JoinWish } from './ui/prejoin.js' */
+
+/** @typedef {{ element: HTMLElement, dispose: () => void }} Screen_ */
+
+const app = /** @type {HTMLElement} */ (document.getElementById('app'));
+/** @type {Screen_ | null} */
+let screen = null;
+
+/** @param {Screen_} next */
+function show(next) {
+  screen?.dispose();
+  screen = next;
+  app.replaceChildren(next.element);
+}
+
+/** @param {Parameters<typeof plainPage>[0]} content */
+function showPlain(content) {
+  document.title = `${content.heading} – ${en.product}`;
+  show({ element: plainPage(content), dispose: () => {} });
+}
+
+/** @param {unknown} error */
+const explain = (error) => (error instanceof http.ApiError ? en.error(error.code, error.message) : en.error('unexpected', ''));
+
+/** @param {string} text @param {() => void} click */
+const action = (text, click) => h('button', { class: 'button primary', attrs: { type: 'button' }, on: { click } }, text);
+
+async function startPage() {
+  let notice = '';
+  const key = new URLSearchParams(window.location.hash.slice(1)).get('key');
+  if (key !== null) {
+    // The key works once; it must not stay in the address bar or the history.
+    window.history.replaceState(null, '', '/');
+    await http.openSession(key).catch((error) => {
+      notice = error instanceof http.ApiError && error.status >= 400 && error.status < 500 ? en.start.keyRefused : explain(error);
+    });
+  }
+  const me = await http.me().catch((error) => {
+    notice ||= explain(error);
+    return null;
+  });
+  show(
+    createStart({
+      me,
+      notice: me ? '' : notice,
+      create: (subject) =>
+        http.createMeeting(subject).then(
+          ({ joinWebUrl }) => {
+            window.location.assign(`/join/${encodeURIComponent(secretOf(joinWebUrl) ?? '')}`);
+            return null;
+          },
+          explain,
+        ),
+      openLink: (secret) => window.location.assign(`/join/${encodeURIComponent(secret)}`),
+      openNumber: (joinMeetingId, passcode) => preJoinPage({ joinMeetingId, passcode }, null),
+      meetings: http.listMeetings,
+      recordings: http.listRecordings,
+    }),
+  );
+}
+
+/**
+ * @param {JoinTarget} target
+ * @param {string | null} secret Null when all we have is a number.
+ * @param {string} [problem] Why the last attempt to join failed.
+ */
+function preJoinPage(target, secret, problem) {
+  const fallbackTitle = 'joinMeetingId' in target ? `${en.preJoin.untitled} ${target.joinMeetingId}` : en.preJoin.loading;
+  const page = createPreJoin({
+    name: rememberedName(),
+    wanted: rememberedWanted(),
+    fallbackTitle,
+    // A failed attempt has let go of the devices: begin again, with the reason.
+    join: (wish) => enter(target, wish, (text) => preJoinPage(target, secret, text)),
+  });
+  show(page);
+  page.focus();
+  if (problem !== undefined) page.refuse(problem);
+  void http.me().then((me) => me && page.suggestName(me.displayName)).catch(() => {});
+  if (secret === null) return;
+  http.lookAtMeeting(secret).then(page.describe, (error) => {
+    if (error instanceof http.ApiError && error.status === 404) {
+      showPlain({ heading: en.preJoin.notFoundHeading, text: en.preJoin.notFoundText, actions: [startLink(en.preJoin.toStart)] });
+    } else {
+      page.describe({ subject: '', organizer: '', participants: 0, isRecording: false });
+      page.refuse(explain(error));
+    }
+  });
+}
+
+/**
+ * Everything that joining needs starts at once: the request for a place, the socket, the offer, the devices.
+ *
+ * @param {JoinTarget} target
+ * @param {JoinWish} wish
+ * @param {(text: string) => void} refuse
+ */
+function enter(target, { name, wanted, tracks }, refuse) {
+  performance.mark('plenum:join-pressed');
+  rememberName(name);
+  rememberWanted(wanted);
+  const place = http.join(target, name).then(({ token, participantId, iceServers, meeting }) => {
+    /** @type {Place} */
+    const taken = { secret: secretOf(meeting.joinWebUrl) ?? '', token, participantId, name, iceServers };
+    keepPlace(taken);
+    if (window.location.pathname !== `/join/${taken.secret}`) window.history.replaceState(null, '', `/join/${taken.secret}`);
+    return taken;
+  });
+  const call = makeCall(place, wanted, tracks);
+  place.then(
+    () => meetingPage(call),
+    (error) => refuse(explain(error)),
+  );
+}
+
+/** @param {Place | Promise<Place>} place @param {Wanted} wanted @param {JoinWish['tracks']} tracks */
+function makeCall(place, wanted, tracks) {
+  const isPhone = window.matchMedia('(max-width: 640px), (pointer: coarse) and (max-height: 500px)').matches;
+  const sound = /** @type {HTMLElement} */ (document.getElementById('sound'));
+  const call = new Call({ place, wanted, tracks, videoSlots: isPhone ? VIDEO_SLOTS_ON_PHONES : VIDEO_SLOTS, soundRoot: sound });
+  exposeForTests(call);
+  return call;
+}
+
+/** @param {Call} call */
+function meetingPage(call) {
+  const meeting = createMeeting(call, { leave: () => void call.leave() });
+  const end = call.store.subscribe(({ ending, wanted, everOpen }) => {
+    rememberWanted(wanted);
+    if (ending === null) return;
+    end();
+    if (ending !== 'replaced') givePlaceUp();
+    // A place from yesterday that was never taken up again: simply ask for the name.
+    if (ending === 'refused' && !everOpen) route();
+    else endedPage(ending);
+  });
+  show({
+    element: meeting.element,
+    dispose: () => {
+      end();
+      meeting.dispose();
+      if (call.store.state.ending !== 'left') call.dispose();
+    },
+  });
+}
+
+/** @param {Ending} ending */
+function endedPage(ending) {
+  const { heading, text } = en.ended[ending];
+  const again = ending === 'replaced' ? en.ended.useHere : en.ended.rejoin;
+  showPlain({ heading, text, actions: [action(again, route), startLink(en.ended.toStart)] });
+}
+
+/** @param {string} id */
+async function recordingPage(id) {
+  showPlain({ heading: en.recording.heading, text: en.recording.loading, actions: [] });
+  try {
+    show(createRecording(await http.readRecording(id)));
+  } catch (error) {
+    const status = error instanceof http.ApiError ? error.status : 0;
+    const text = status === 404 ? en.recording.notFound : status === 401 || status === 403 ? en.recording.notAllowed : explain(error);
+    showPlain({ heading: en.recording.heading, text, actions: [startLink(en.recording.toStart)] });
+  }
+}
+
+function route() {
+  const [, first, second] = window.location.pathname.split('/');
+  const id = second === undefined ? '' : decodeURIComponent(second);
+  if (first === 'join' && id !== '') {
+    const place = placeIn(id);
+    if (place) meetingPage(makeCall(place, rememberedWanted(), {}));
+    else preJoinPage({ joinWebUrl: `${window.location.origin}/join/${encodeURIComponent(id)}` }, id);
+  } else if (first === 'recordings' && id !== '') {
+    void recordingPage(id);
+  } else {
+    void startPage();
+  }
+}
+
+route();

@@ -1,0 +1,49 @@
+/**
+ * Numbers, times and plural forms, by the person's language.
+ */
+
+const LANGUAGE = 'en';
+const plurals = new Intl.PluralRules(LANGUAGE);
+const numbers = new Intl.NumberFormat(LANGUAGE);
+
+/**
+ * Picks the form for a number; `#` in it becomes the number.
+ *
+ * @param {number} n
+ * @param {{ one: string, other: string }} forms
+ */
+export const plural = (n, forms) =>
+  (plurals.select(n) === 'one' ? forms.one : forms.other).replace('#', numbers.format(n));
+
+/** @param {string} time RFC 3339. */
+export const clock = (time) => format(time, { hour: 'numeric', minute: '2-digit' });
+/** @param {string} time RFC 3339. */
+export const day = (time) => format(time, { weekday: 'long', day: 'numeric', month: 'long' });
+/** @param {string} time RFC 3339. */
+export const dayAndClock = (time) => format(time, { day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' });
+
+/** @param {string} time @param {Intl.DateTimeFormatOptions} options */
+function format(time, options) {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? '' : new Intl.DateTimeFormat(undefined, options).format(date);
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'];
+  const step = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log(bytes) / Math.log(1000)));
+  return new Intl.NumberFormat(LANGUAGE, {
+    style: 'unit',
+    unit: units[step] ?? 'byte',
+    maximumFractionDigits: step === 0 ? 0 : 1,
+  }).format(bytes / 1000 ** step);
+}
+
+/** @param {number} ms @returns {string} Minutes and seconds, with hours when there are any. */
+export function duration(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  const hours = Math.floor(seconds / 3600);
+  return hours > 0 ? `${hours}:${rest}` : rest.replace(/^0/, '');
+}

@@ -1,0 +1,141 @@
+/**
+ * The meeting's screen: stage, bar, one panel, notices and the recording mark, and the keys that work everywhere.
+ *
+ * Data goes one way: the call's store -> update -> each part. What a person does goes to the call.
+ */
+
+import { isOwnMuted, isRecording } from '../state/select.js';
+import { en } from '../text/en.js';
+import { createChat } from './chat.js';
+import { createControls } from './controls.js';
+import { copyLink, shortcutsDialog } from './dialog.js';
+import { h, setHidden, setText } from './dom.js';
+import { createNotices } from './notices.js';
+import { createPeople } from './people.js';
+import { createSelfView } from './selfview.js';
+import { createStage } from './stage.js';
+import { watchKeys } from './shortcuts.js';
+
+/** @import { Call } from '../app/call.js' */
+/** @import { MeetingState, Panel } from '../state/meeting.js' */
+
+/** @param {Call} call @param {{ leave: () => void }} context */
+export function createMeeting(call, { leave }) {
+  const { store } = call;
+  const copy = async () => {
+    const link = store.state.meeting?.joinWebUrl;
+    if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
+  };
+  /** @param {import('../protocol/messages.js').PublicationKind} kind */
+  const toggle = (kind) => call.want(kind, isOwnMuted(store.state, kind));
+
+  const stage = createStage({
+    state: () => store.state,
+    video: (mid) => call.receiver.video(mid),
+    audible: () => call.receiver.audible(),
+    visible: (tiles) => call.lookAt(tiles),
+    showPeople: () => openPanel('people'),
+    copyLink: () => void copy(),
+  });
+  const selfView = createSelfView({ track: (kind) => call.publisher.track(kind) });
+  const controls = createControls({
+    toggle,
+    togglePanel: (panel) => (store.state.panel === panel ? closePanel() : openPanel(panel)),
+    toggleRecording: () => call.record(isRecording(store.state) ? 'stop' : 'start'),
+    leave,
+  });
+  const notices = createNotices({
+    dismiss: (id) => store.dispatch({ type: 'dismissed', id }),
+    retryDevice: (kind) => call.want(kind, true),
+    turnOnSound: () => void call.receiver.turnOnSound(),
+  });
+  const subject = h('h1', { class: 'meeting-subject' });
+  const recordingText = h('span', {});
+  const recording = h('p', { class: 'recording-mark', attrs: { role: 'status' } }, h('span', { class: 'recording-dot', attrs: { 'aria-hidden': 'true' } }), recordingText);
+  const panel = h('aside', { class: 'panel', attrs: { id: 'panel', 'aria-labelledby': 'panel-heading' } });
+  const element = h(
+    'div',
+    { class: 'meeting' },
+    h('header', { class: 'meeting-head' }, subject, recording),
+    h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, selfView.element, notices.element),
+    controls.element,
+    panel,
+  );
+
+  /** @type {{ element: HTMLElement, update: (state: MeetingState) => void } | null} */
+  let content = null;
+  /** @type {Panel | null} */
+  let shownPanel = null;
+
+  /** @param {Panel} next */
+  const openPanel = (next) => {
+    store.dispatch({ type: 'panel', panel: next });
+    updatePanel(store.state);
+    if (content && 'focus' in content && matchMedia('(pointer: fine)').matches) /** @type {{ focus(): void }} */ (content).focus();
+  };
+  const closePanel = () => {
+    const closed = store.state.panel;
+    store.dispatch({ type: 'panel', panel: null });
+    if (closed && panel.contains(document.activeElement)) controls.focusPanelButton(closed);
+  };
+
+  /** @param {MeetingState} state */
+  const updatePanel = (state) => {
+    if (state.panel !== shownPanel) {
+      shownPanel = state.panel;
+      content = shownPanel === 'chat' ? createChatPanel() : shownPanel === 'people' ? createPeoplePanel() : null;
+      panel.replaceChildren(...(content ? [content.element] : []));
+      setHidden(panel, content === null);
+      element.classList.toggle('has-panel', content !== null);
+    }
+    content?.update(state);
+  };
+  const createChatPanel = () =>
+    createChat({
+      send: (text) => call.chat(text),
+      retry: (own) => call.chat(own.text, own.clientMessageId),
+      close: closePanel,
+    });
+  const createPeoplePanel = () =>
+    createPeople({
+      mute: (id) => call.muteParticipant(id),
+      remove: (id) => call.removeParticipant(id),
+      copyLink: () => void copy(),
+      close: closePanel,
+    });
+
+  /** @param {MeetingState} state */
+  const update = (state) => {
+    const name = state.meeting?.subject ?? '';
+    setText(subject, name === '' ? en.meeting.untitled : name);
+    document.title = en.meeting.title(name);
+    const isOn = isRecording(state) || state.recording.state === 'stopping';
+    setText(recordingText, isOn ? en.meeting.recording : '');
+    recording.classList.toggle('is-on', isOn);
+    updatePanel(state);
+    controls.update(state);
+    notices.update(state);
+    selfView.update(state);
+    stage.update();
+  };
+
+  const endKeys = watchKeys({
+    toggle,
+    hold: (talking) => call.want('microphone', talking),
+    isMuted: () => isOwnMuted(store.state, 'microphone'),
+    help: shortcutsDialog,
+    escape: closePanel,
+  });
+  const endUpdates = store.subscribe(update);
+  setHidden(panel, true);
+  queueMicrotask(() => update(store.state));
+  return {
+    element,
+    dispose() {
+      endKeys();
+      endUpdates();
+      stage.dispose();
+      selfView.dispose();
+    },
+  };
+}

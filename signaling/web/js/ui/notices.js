@@ -1,0 +1,117 @@
+/**
+ * What the page has to say at the moment: the state of the connection, refusals, and what happened to oneself.
+ *
+ * Why two places: the banner tells of something that lasts and goes away by itself; notices are read and dismissed.
+ */
+
+import { en } from '../text/en.js';
+import { h, icon, keyed, setHidden, setText } from './dom.js';
+
+/** @import { MeetingState, Notice, Announcement } from '../state/meeting.js' */
+/** @import { PublicationKind } from '../protocol/messages.js' */
+
+/** Problems stay until dismissed; good news goes by itself. */
+const GOOD_NEWS_MS = 5_000;
+
+/** @param {Notice} notice @returns {string} */
+function wordsOf(notice) {
+  switch (notice.code) {
+    case 'mutedBy':
+      return en.meeting.mutedBy(notice.name);
+    case 'device':
+      return en.deviceProblem(notice.kind, notice.problem);
+    case 'refused':
+      return notice.message === '' ? en.meeting.refused : notice.message;
+    case 'linkCopied':
+      return en.meeting.linkCopied;
+    case 'recordingFailed':
+      return en.meeting.recordingFailed(notice.reason);
+  }
+}
+
+/** @param {Announcement['content']} content */
+function spoken(content) {
+  switch (content.code) {
+    case 'joined':
+      return en.meeting.joined(content.name);
+    case 'left':
+      return en.meeting.left(content.name);
+    case 'message':
+      return en.meeting.said(content.name, content.text);
+  }
+}
+
+/**
+ * @param {object} context
+ * @param {(id: number) => void} context.dismiss
+ * @param {(kind: PublicationKind) => void} context.retryDevice
+ * @param {() => void} context.turnOnSound
+ */
+export function createNotices({ dismiss, retryDevice, turnOnSound }) {
+  const bannerText = h('span', {});
+  const banner = h('p', { class: 'banner', attrs: { role: 'status' } }, h('span', { class: 'spinner', attrs: { 'aria-hidden': 'true' } }), bannerText);
+  const sound = h(
+    'div',
+    { class: 'notice' },
+    h('p', {}, en.meeting.soundBlocked),
+    h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: turnOnSound } }, icon('sound'), en.meeting.turnOnSound),
+  );
+  const list = h('ul', { class: 'notice-list' });
+  const live = h('p', { class: 'visually-hidden', attrs: { 'aria-live': 'polite' } });
+  const element = h('div', { class: 'notices' }, banner, sound, h('div', { attrs: { role: 'status' } }, list), live);
+  /** @type {Map<string, HTMLElement>} */
+  const elements = new Map();
+  let announced = 0;
+  let mediaWasUp = false;
+
+  /** @param {MeetingState} state @returns {string} */
+  const bannerWords = (state) => {
+    if (state.link.phase !== 'open') {
+      if (!state.everOpen && state.link.attempt === 0) return en.meeting.joining;
+      return en.meeting.connectionGone(Math.max(1, state.link.attempt));
+    }
+    return mediaWasUp && state.media !== 'connected' ? en.meeting.mediaGone : '';
+  };
+
+  /** @param {Notice} notice */
+  const create = (notice) => {
+    if (notice.code === 'linkCopied') setTimeout(() => dismiss(notice.id), GOOD_NEWS_MS);
+    const again =
+      notice.code === 'device' && notice.problem !== 'insecure'
+        ? h(
+            'button',
+            {
+              class: 'button small',
+              attrs: { type: 'button' },
+              on: {
+                click: () => {
+                  dismiss(notice.id);
+                  retryDevice(notice.kind);
+                },
+              },
+            },
+            en.tryAgain,
+          )
+        : null;
+    const close = h('button', { class: 'button icon-only quiet', attrs: { type: 'button', 'aria-label': en.dismiss }, on: { click: () => dismiss(notice.id) } }, icon('close'));
+    return h('li', { class: 'notice', data: { code: notice.code } }, h('p', {}, wordsOf(notice)), again, close);
+  };
+
+  return {
+    element,
+    /** @param {MeetingState} state */
+    update(state) {
+      mediaWasUp ||= state.media === 'connected';
+      const words = bannerWords(state);
+      setText(bannerText, words);
+      setHidden(banner, words === '');
+      setHidden(sound, !state.soundBlocked);
+      keyed(list, elements, state.notices, ({ id }) => String(id), create);
+      const { announcement } = state;
+      if (announcement && announcement.id !== announced) {
+        announced = announcement.id;
+        setText(live, spoken(announcement.content));
+      }
+    },
+  };
+}

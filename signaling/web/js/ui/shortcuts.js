@@ -1,0 +1,66 @@
+/**
+ * The keys that work anywhere in a meeting.
+ *
+ * Why not while writing: a letter typed into the chat must never act. Only the chords with Ctrl and Shift do.
+ */
+
+/** @import { PublicationKind } from '../protocol/messages.js' */
+
+/**
+ * @typedef {object} KeyContext
+ * @property {(kind: PublicationKind) => void} toggle
+ * @property {(talking: boolean) => void} hold Space goes down or up while muted.
+ * @property {() => boolean} isMuted
+ * @property {() => void} help
+ * @property {() => void} escape
+ */
+
+/** @type {Record<string, PublicationKind>} */
+const CHORDS = { KeyM: 'microphone', KeyO: 'camera' };
+
+/** @param {EventTarget | null} target */
+const takesText = (target) =>
+  target instanceof HTMLElement && (target.matches('input, textarea, select') || target.isContentEditable);
+/** @param {EventTarget | null} target */
+const takesSpace = (target) => takesText(target) || (target instanceof HTMLElement && target.closest('button, a, summary, dialog') !== null);
+
+/** @param {KeyContext} context @returns {() => void} Ends it. */
+export function watchKeys({ toggle, hold, isMuted, help, escape }) {
+  let holding = false;
+  /** @param {KeyboardEvent} event */
+  const down = (event) => {
+    const kind = event.ctrlKey && event.shiftKey && !event.altKey ? CHORDS[event.code] : undefined;
+    if (kind) {
+      event.preventDefault();
+      if (!event.repeat) toggle(kind);
+    } else if (event.key === '?' && !takesText(event.target)) {
+      event.preventDefault();
+      if (document.querySelector('dialog[open]') === null) help();
+    } else if (event.key === 'Escape' && document.querySelector('dialog[open]') === null) {
+      escape();
+    } else if (event.code === 'Space' && !takesSpace(event.target)) {
+      event.preventDefault();
+      if (!event.repeat && isMuted()) {
+        holding = true;
+        hold(true);
+      }
+    }
+  };
+  const release = () => {
+    if (holding) hold(false);
+    holding = false;
+  };
+  /** @param {KeyboardEvent} event */
+  const up = (event) => {
+    if (event.code === 'Space') release();
+  };
+  document.addEventListener('keydown', down);
+  document.addEventListener('keyup', up);
+  // Who leaves the window with the key held down must not stay on the air.
+  window.addEventListener('blur', release);
+  return () => {
+    document.removeEventListener('keydown', down);
+    document.removeEventListener('keyup', up);
+    window.removeEventListener('blur', release);
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * The stage: a tile for everybody else, as large as the window allows.
+ *
+ * Why two passes: which tiles exist and in which order is data (`state/layout.js`); here each gets its element and its
+ * box. Elements of slots are made once and hidden when empty, because a `<video>` that leaves the page stops.
+ *
+ *   MeetingState -> tilesOf -> fitToStage -> grid -> boxes (CSS variables);   audible levels -> ring (an attribute)
+ */
+
+import { capacityOf, fitToStage, grid, tilesOf } from '../state/layout.js';
+import { speakingParticipants } from '../state/select.js';
+import { en } from '../text/en.js';
+import { h, icon, setAttr, setHidden, setText } from './dom.js';
+import { createTile } from './tile.js';
+
+/** @import { MeetingState } from '../state/meeting.js' */
+/** @import { Tile } from '../state/layout.js' */
+/** @import { TileView } from './tile.js' */
+
+const GAP = 12;
+const GAP_NARROW = 8;
+const TILE_MIN = 216;
+const TILE_MIN_NARROW = 150;
+const LEVELS_EVERY_MS = 120;
+
+/**
+ * @typedef {object} StageContext
+ * @property {() => MeetingState} state
+ * @property {(mid: string) => HTMLVideoElement} video
+ * @property {() => Set<number>} audible
+ * @property {(tiles: readonly Tile[]) => void} visible
+ * @property {() => void} showPeople
+ * @property {() => void} copyLink
+ */
+
+/** @param {StageContext} context */
+export function createStage(context) {
+  /** @type {Map<string, TileView>} */
+  const views = new Map();
+  /** @type {readonly Tile[]} */
+  let shown = [];
+  const moreCount = h('span', { class: 'face more' });
+  const more = h('button', { class: 'tile-more', attrs: { type: 'button' }, on: { click: context.showPeople } }, moreCount);
+  const moreTile = h('li', { class: 'tile' }, more);
+  const list = h('ul', { class: 'tiles', attrs: { 'aria-label': en.meeting.stage } });
+  const alone = h(
+    'div',
+    { class: 'alone' },
+    h('h2', {}, en.meeting.aloneHeading),
+    h('p', {}, en.meeting.aloneText),
+    h('button', { class: 'button on-stage', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.meeting.copyLink),
+  );
+  const element = h('div', { class: 'stage' }, list, alone);
+
+  /** @param {Tile} tile */
+  const viewOf = (tile) => {
+    let view = views.get(tile.key);
+    if (!view) {
+      view = createTile(tile.mid === null ? null : context.video(tile.mid));
+      views.set(tile.key, view);
+      list.append(view.element);
+    }
+    return view;
+  };
+
+  const arrange = () => {
+    const { clientWidth: width, clientHeight: height } = list;
+    const narrow = width < 600;
+    const gap = narrow ? GAP_NARROW : GAP;
+    const state = context.state();
+    const all = tilesOf(state);
+    const capacity = capacityOf(width, height, gap, narrow ? TILE_MIN_NARROW : TILE_MIN);
+    const { tiles, hidden } = fitToStage(all, capacity, state.speaker);
+    const boxes = grid(tiles.length + (hidden > 0 ? 1 : 0), width, height, gap);
+    const keep = new Set(tiles.map(({ key }) => key));
+    for (const [key, view] of views) {
+      if (keep.has(key)) continue;
+      if (key.startsWith('slot-')) {
+        setHidden(view.element, true);
+        // A hidden tile shows nobody, also to those who read the page by its attributes.
+        for (const name of ['data-participant-id', 'data-name', 'data-speaking', 'data-live']) setAttr(view.element, name, null);
+      } else {
+        view.element.remove();
+        views.delete(key);
+      }
+    }
+    tiles.forEach((tile, index) => {
+      const person = state.participants.get(tile.participantId);
+      const box = boxes[index];
+      if (!person || !box) return;
+      const view = viewOf(tile);
+      setHidden(view.element, false);
+      view.update(tile, person);
+      view.place(box);
+    });
+    placeMore(hidden, boxes[tiles.length]);
+    setHidden(alone, all.length > 0 || !state.everOpen);
+    setHidden(list, all.length === 0);
+    shown = tiles;
+    context.visible(tiles);
+  };
+
+  /** @param {number} hidden @param {import('../state/layout.js').Box | undefined} box */
+  const placeMore = (hidden, box) => {
+    if (hidden === 0 || !box) {
+      moreTile.remove();
+      return;
+    }
+    setText(moreCount, en.meeting.more(hidden));
+    setAttr(more, 'aria-label', en.meeting.moreLabel(hidden));
+    moreTile.style.setProperty('--x', `${box.x}px`);
+    moreTile.style.setProperty('--y', `${box.y}px`);
+    moreTile.style.setProperty('--w', `${box.width}px`);
+    moreTile.style.setProperty('--h', `${box.height}px`);
+    list.append(moreTile);
+  };
+
+  const light = () => {
+    const speaking = speakingParticipants(context.state(), context.audible());
+    for (const tile of shown) views.get(tile.key)?.setSpeaking(speaking.has(tile.participantId));
+  };
+
+  const observer = new ResizeObserver(arrange);
+  observer.observe(element);
+  const levels = setInterval(light, LEVELS_EVERY_MS);
+  return {
+    element,
+    update: arrange,
+    dispose() {
+      observer.disconnect();
+      clearInterval(levels);
+    },
+  };
+}

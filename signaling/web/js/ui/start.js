@@ -1,0 +1,183 @@
+/**
+ * The start page: a new meeting, my meetings, and the box for those who were invited.
+ */
+
+import { dayAndClock } from '../text/format.js';
+import { en } from '../text/en.js';
+import { brand } from './brand.js';
+import { field, h, icon, setHidden, setText } from './dom.js';
+import { secretOf } from '../app/place.js';
+
+/** @import { Me, Meeting, RecordingDetails } from '../protocol/http.js' */
+
+/**
+ * @typedef {object} StartContext
+ * @property {Me | null} me
+ * @property {string} notice A problem to tell at once; may be empty.
+ * @property {(subject: string) => Promise<string | null>} create Gives what went wrong, or leaves the page.
+ * @property {(secret: string) => void} openLink
+ * @property {(number: string, passcode: string) => void} openNumber
+ * @property {() => Promise<Meeting[]>} meetings
+ * @property {(meetingId: string) => Promise<RecordingDetails[]>} recordings
+ */
+
+/** @param {StartContext} context */
+export function createStart(context) {
+  document.title = en.start.title;
+  const { me } = context;
+  const element = h(
+    'div',
+    { class: 'page' },
+    brand(me ? en.start.signedInAs(me.displayName) : ''),
+    h(
+      'main',
+      { class: 'start', attrs: { id: 'main' } },
+      h('div', { class: 'start-hero' }, h('h1', {}, en.start.heading), h('p', { class: 'lead' }, me ? en.start.lead : en.start.guestLead)),
+      context.notice === '' ? null : h('p', { class: 'callout is-problem', attrs: { role: 'alert' } }, context.notice),
+      h('div', { class: 'start-cards' }, me ? newMeetingCard(context) : null, joinCard(context), me ? null : organiserCard()),
+      me ? meetingsSection(context) : null,
+    ),
+  );
+  return { element, dispose: () => {} };
+}
+
+/** @param {StartContext} context */
+function newMeetingCard({ create }) {
+  const subject = field(en.start.subject, { name: 'subject', maxlength: '120', autocomplete: 'off' });
+  const button = h('button', { class: 'button primary large', attrs: { type: 'submit' } }, icon('plus'), h('span', {}, en.start.newMeeting));
+  const problem = h('p', { class: 'problem', attrs: { role: 'alert' } });
+  return h(
+    'form',
+    {
+      class: 'card',
+      on: {
+        submit: async (/** @type {SubmitEvent} */ event) => {
+          event.preventDefault();
+          button.disabled = true;
+          setText(problem, '');
+          const refusal = await create(subject.input.value.trim());
+          if (refusal === null) return;
+          button.disabled = false;
+          setText(problem, refusal);
+        },
+      },
+    },
+    h('h2', {}, en.start.newMeeting),
+    subject.element,
+    problem,
+    button,
+  );
+}
+
+/** @param {StartContext} context */
+function joinCard({ openLink, openNumber }) {
+  const where = field(en.start.linkOrNumber, { name: 'linkOrNumber', autocomplete: 'off', spellcheck: 'false', required: true });
+  const passcode = field(en.start.passcode, { name: 'passcode', autocomplete: 'off', inputmode: 'numeric' }, en.start.passcodeHint);
+  const problem = h('p', { class: 'problem', attrs: { role: 'alert' } });
+  return h(
+    'form',
+    {
+      class: 'card',
+      attrs: { novalidate: true },
+      on: {
+        submit: (/** @type {SubmitEvent} */ event) => {
+          event.preventDefault();
+          const typed = where.input.value.trim();
+          const secret = secretOf(typed);
+          const digits = typed.replace(/[\s-]/g, '');
+          if (secret !== null) openLink(secret);
+          else if (/^\d{6,}$/.test(digits)) openNumber(digits, passcode.input.value.trim());
+          else {
+            setText(problem, en.start.neither);
+            where.input.focus();
+          }
+        },
+      },
+    },
+    h('h2', {}, en.start.joinHeading),
+    where.element,
+    passcode.element,
+    problem,
+    h('button', { class: 'button large', attrs: { type: 'submit' } }, en.start.join),
+  );
+}
+
+const organiserCard = () =>
+  h(
+    'section',
+    { class: 'card' },
+    h('h2', {}, en.start.organiserHeading),
+    h('p', {}, en.start.organiserText),
+    h('pre', {}, h('code', {}, en.start.organiserCommand)),
+  );
+
+/** @param {StartContext} context */
+function meetingsSection(context) {
+  const list = h('ul', { class: 'meetings' });
+  const note = h('p', { class: 'panel-empty', attrs: { role: 'status' } });
+  const section = h('section', { class: 'my-meetings', attrs: { 'aria-labelledby': 'my-meetings' } }, h('h2', { attrs: { id: 'my-meetings' } }, en.start.mine), note, list);
+  context.meetings().then(
+    (meetings) => {
+      const newestFirst = [...meetings].sort((a, b) => Number(b.isLive) - Number(a.isLive) || b.createdDateTime.localeCompare(a.createdDateTime));
+      list.append(...newestFirst.map((meeting) => meetingRow(meeting, context)));
+      setText(note, meetings.length === 0 ? en.start.none : '');
+      setHidden(note, meetings.length > 0);
+    },
+    () => setText(note, en.start.failed),
+  );
+  return section;
+}
+
+/** @param {Meeting} meeting @param {StartContext} context */
+function meetingRow(meeting, { recordings }) {
+  const secret = secretOf(meeting.joinWebUrl) ?? '';
+  const title = meeting.subject === '' ? en.start.untitled : meeting.subject;
+  const list = h('ul', { class: 'recordings' });
+  let loaded = false;
+  const details = h(
+    'details',
+    {
+      class: 'meeting-recordings',
+      on: {
+        toggle: async () => {
+          if (loaded || !details.open) return;
+          loaded = true;
+          const found = await recordings(meeting.id).catch(() => []);
+          list.replaceChildren(...(found.length === 0 ? [h('li', {}, en.start.noRecordings)] : found.map(recordingRow)));
+        },
+      },
+    },
+    h('summary', {}, en.start.recordings),
+    list,
+  );
+  return h(
+    'li',
+    { class: 'meeting-row', data: { meetingId: meeting.id } },
+    h(
+      'div',
+      { class: 'meeting-words' },
+      h('h3', {}, h('a', { attrs: { href: `/join/${encodeURIComponent(secret)}` } }, title)),
+      h(
+        'p',
+        { class: 'hint' },
+        meeting.isLive ? h('span', { class: 'live-tag' }, en.start.live) : null,
+        [meeting.isLive ? en.start.present(meeting.participants) : dayAndClock(meeting.createdDateTime), numberOf(meeting)].filter(Boolean).join(' · '),
+      ),
+      details,
+    ),
+    meeting.unread > 0 ? h('span', { class: 'unread-tag' }, en.start.unread(meeting.unread)) : null,
+    h('a', { class: 'button', attrs: { href: `/join/${encodeURIComponent(secret)}`, 'aria-label': `${en.start.open}: ${title}` } }, en.start.open),
+  );
+}
+
+/** @param {Meeting} meeting */
+const numberOf = ({ joinMeetingId, passcode }) =>
+  joinMeetingId === undefined || passcode === undefined ? '' : en.start.number(joinMeetingId, passcode);
+
+/** @param {RecordingDetails} recording */
+const recordingRow = (recording) =>
+  h(
+    'li',
+    {},
+    h('a', { attrs: { href: `/recordings/${encodeURIComponent(recording.id)}` } }, [en.start.recordingOf, recording.createdDateTime ? dayAndClock(recording.createdDateTime) : ''].filter(Boolean).join(', ')),
+  );

@@ -1,0 +1,68 @@
+/**
+ * One tile: a person's picture, or their initials, under their name.
+ *
+ * Why a tile may hold a `<video>` for ever: the slot's element never moves or restarts; only the name, the cover and
+ * the box change when the server puts another person into the slot.
+ */
+
+import { hueOf, initials } from '../state/names.js';
+import { en } from '../text/en.js';
+import { h, icon, setAttr, setHidden, setText } from './dom.js';
+
+/** @import { Participant } from '../protocol/messages.js' */
+/** @import { Box, Tile } from '../state/layout.js' */
+
+/**
+ * @typedef {object} TileView
+ * @property {HTMLElement} element
+ * @property {(tile: Tile, person: Participant) => void} update
+ * @property {(box: Box) => void} place
+ * @property {(speaking: boolean) => void} setSpeaking
+ */
+
+/** @param {string} name @param {HTMLElement} face */
+export function paintFace(face, name) {
+  setText(face, initials(name));
+  setAttr(face, 'data-hue', String(hueOf(name)));
+}
+
+/** @param {HTMLVideoElement | null} video @returns {TileView} */
+export function createTile(video) {
+  const face = h('span', { class: 'face', attrs: { 'aria-hidden': 'true' } });
+  const cover = h('div', { class: 'tile-cover' }, face);
+  const name = h('span', { class: 'tile-name' });
+  const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
+  const away = h('span', { class: 'tile-away' }, en.meeting.reconnectingTag);
+  const element = h(
+    'li',
+    { class: 'tile' },
+    video,
+    cover,
+    h('div', { class: 'tile-label' }, muted, name, away),
+    h('div', { class: 'tile-ring' }),
+  );
+  return {
+    element,
+    update(tile, person) {
+      setAttr(element, 'data-participant-id', person.id);
+      setAttr(element, 'data-name', person.displayName);
+      setAttr(element, 'data-live', String(tile.live));
+      setText(name, person.displayName);
+      paintFace(face, person.displayName);
+      setHidden(muted, !person.microphoneMuted && person.hasMicrophone);
+      setHidden(away, person.connected);
+      element.classList.toggle('is-away', !person.connected);
+    },
+    place(box) {
+      const { style } = element;
+      style.setProperty('--x', `${box.x}px`);
+      style.setProperty('--y', `${box.y}px`);
+      style.setProperty('--w', `${box.width}px`);
+      style.setProperty('--h', `${box.height}px`);
+      element.classList.toggle('is-small', box.width < 220);
+    },
+    setSpeaking(speaking) {
+      setAttr(element, 'data-speaking', String(speaking));
+    },
+  };
+}
