@@ -1,0 +1,144 @@
+//! The page that says what a recording holds: `manifest.json` beside its tracks in the store.
+//!
+//! It is written last, so a recording with a manifest is whole. Times are milliseconds after `startedAt` unless they
+//! are dates; so are the timestamps inside every track, which is why tracks line up when they are muxed together.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use engine::id::{Codec, PublicationKind};
+
+use crate::id::{ParticipantName, RecordingId};
+
+/// The form that this crate writes.
+pub(crate) const VERSION: u32 = 1;
+
+/// Gaps that a track lists; further ones are only counted. Bounds the manifest of [`crate::MAX_TRACKS`] bad networks.
+pub(crate) const MAX_LISTED_GAPS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    pub(crate) version: u32,
+    pub(crate) recording: RecordingId,
+    /// Wall clock of timestamp zero.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) started_at: OffsetDateTime,
+    pub(crate) duration_ms: u64,
+    /// The process ended before the recording did; up to two seconds of each track are missing at its end.
+    pub(crate) recovered: bool,
+    /// What ended it early, for people.
+    pub(crate) failure: Option<String>,
+    /// Packets and notices that never reached the recorder because it was too slow.
+    pub(crate) lost_items: u64,
+    /// Publications without a track because there were too many.
+    pub(crate) refused_publications: u64,
+    pub(crate) participants: Vec<Person>,
+    pub(crate) tracks: Vec<TrackRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Person {
+    pub(crate) id: ParticipantName,
+    pub(crate) display_name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TrackRecord {
+    pub(crate) number: u32,
+    /// Name of the object beside the manifest.
+    pub(crate) object: String,
+    pub(crate) participant: ParticipantName,
+    /// The publication's id in the meeting (the CSRC of its packets).
+    pub(crate) publication: u32,
+    pub(crate) kind: Kind,
+    pub(crate) codec: TrackCodec,
+    pub(crate) content_type: String,
+    /// Size of the first picture; later ones may differ inside the track.
+    pub(crate) width: Option<u16>,
+    pub(crate) height: Option<u16>,
+    pub(crate) offset_ms: u64,
+    pub(crate) duration_ms: u64,
+    pub(crate) frames: u64,
+    pub(crate) size: u64,
+    /// Of the whole object, in hex.
+    pub(crate) sha256: String,
+    pub(crate) lost_packets: u64,
+    /// Pictures dropped because a part was missing. What refers to them is kept: decoders smear until a key frame.
+    pub(crate) broken_frames: u64,
+    /// The first gaps, in order.
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) gaps_unlisted: u64,
+}
+
+/// Something is missing in a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Gap {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
+    pub(crate) cause: GapCause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum GapCause {
+    /// Packets never came.
+    Loss,
+    /// The participant was muted.
+    Muted,
+    /// The sender began anew with other sequence numbers.
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Kind {
+    Microphone,
+    Camera,
+}
+
+impl From<PublicationKind> for Kind {
+    fn from(kind: PublicationKind) -> Self {
+        match kind {
+            PublicationKind::Microphone => Self::Microphone,
+            PublicationKind::Camera => Self::Camera,
+        }
+    }
+}
+
+impl From<Kind> for PublicationKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Microphone => Self::Microphone,
+            Kind::Camera => Self::Camera,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum TrackCodec {
+    Opus,
+    Vp8,
+}
+
+impl TrackCodec {
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Opus => "audio/webm",
+            Self::Vp8 => "video/webm",
+        }
+    }
+}
+
+impl From<Codec> for TrackCodec {
+    fn from(codec: Codec) -> Self {
+        match codec {
+            Codec::Opus => Self::Opus,
+            Codec::Vp8 => Self::Vp8,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads a spooled track back: how far it is whole, how long it is, where it can be cued.
+//!
+//! Used before a track goes to the store, whether its recording ended or was cut off: a torn last cluster is simply
+//! not counted. Nothing is trusted, since a power cut can leave anything behind.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use crate::ebml::{self, ElementStart, id};
+use crate::webm::{self, Block, DURATION_ROOM, SEEK_ROOM};
+
+/// Longest head that is looked at; ours has about 400 bytes.
+const MAX_HEAD_BYTES: usize = 4096;
+/// Largest cluster that is read: one that was full but for a byte, and then got the largest frame.
+const MAX_CLUSTER_BYTES: u64 = (webm::CLUSTER_BYTES + crate::depacketise::MAX_FRAME_BYTES + 1024) as u64;
+/// Cue points of tracks where every block is a key frame lie at least this far apart.
+const CUE_EVERY_MS: i64 = 2000;
+/// Length of the last picture when there is no other to measure it by.
+const LAST_PICTURE_MS: i64 = 33;
+
+/// A place to jump to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cue {
+    pub(crate) at_ms: i64,
+    /// Offset of the cluster in the file.
+    pub(crate) offset: u64,
+}
+
+/// Where things stand in the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) bytes: Vec<u8>,
+    /// Offset of the segment's body; its size field is the eight bytes before.
+    pub(crate) segment: usize,
+    /// Offset of the seek room.
+    pub(crate) seek_room: usize,
+    pub(crate) info: usize,
+    pub(crate) duration_room: usize,
+    pub(crate) tracks: usize,
+    pub(crate) dimensions: Option<(u16, u16)>,
+}
+
+/// A track's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scan {
+    pub(crate) head: Head,
+    /// Bytes up to the end of the last whole cluster.
+    pub(crate) good_bytes: u64,
+    pub(crate) first_ms: i64,
+    /// End of the last frame.
+    pub(crate) end_ms: i64,
+    pub(crate) frames: u64,
+    pub(crate) cues: Vec<Cue>,
+}
+
+/// Reads a file; `None` when it holds no whole cluster.
+pub(crate) fn scan_file(path: &Path) -> io::Result<Option<Scan>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    scan(BufReader::with_capacity(1 << 18, file), size)
+}
+
+fn scan(mut from: impl Read, size: u64) -> io::Result<Option<Scan>> {
+    let mut start = vec![0; MAX_HEAD_BYTES.min(usize::try_from(size).unwrap_or(MAX_HEAD_BYTES))];
+    from.read_exact(&mut start)?;
+    let Some(head) = read_head(&start) else { return Ok(None) };
+    let clusters_at = head.bytes.len();
+    let rest = start.split_off(clusters_at);
+    let mut from = rest.as_slice().chain(from);
+    let mut tally = Tally::default();
+    let mut at = clusters_at as u64;
+    while let Some(length) = read_cluster(&mut from, at, size, &mut tally)? {
+        at += length;
+    }
+    Ok(tally.finish(head, at))
+}
+
+/// Reads one cluster into the tally and says how long it is; `None` at the end or at the first thing that is not whole.
+fn read_cluster(from: &mut impl Read, at: u64, size: u64, tally: &mut Tally) -> io::Result<Option<u64>> {
+    let left = size.saturating_sub(at);
+    // An id of four bytes and a size of one to eight.
+    let mut prefix = [0u8; 12];
+    let prefix = prefix.get_mut(..12.min(left as usize)).unwrap_or_default();
+    from.read_exact(prefix)?;
+    let Some(ElementStart { id: id::CLUSTER, size: Some(body_bytes), length }) = ebml::read_start(prefix) else {
+        return Ok(None);
+    };
+    let total = body_bytes.saturating_add(length as u64);
+    if total > left || body_bytes > MAX_CLUSTER_BYTES {
+        return Ok(None);
+    }
+    let mut body = prefix.get(length..).unwrap_or_default().to_vec();
+    let Some(missing) = body_bytes.checked_sub(body.len() as u64) else { return Ok(None) };
+    if from.take(missing).read_to_end(&mut body)? as u64 != missing {
+        return Ok(None);
+    }
+    let Some(blocks) = webm::blocks(&body) else { return Ok(None) };
+    tally.add(&blocks, at);
+    Ok(Some(total))
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    first_ms: Option<i64>,
+    last_ms: i64,
+    before_last_ms: Option<i64>,
+    last_opus_ms: i64,
+    frames: u64,
+    cues: Vec<Cue>,
+}
+
+impl Tally {
+    fn add(&mut self, blocks: &[Block<'_>], offset: u64) {
+        for block in blocks {
+            if self.first_ms.is_some() {
+                self.before_last_ms = Some(self.last_ms);
+            }
+            self.first_ms.get_or_insert(block.at_ms);
+            self.last_ms = block.at_ms;
+            self.last_opus_ms = opus_ms(block.data);
+            self.frames += 1;
+        }
+        if let Some(first) = blocks.first().filter(|block| block.key) {
+            let spaced = self.cues.last().is_none_or(|last| first.at_ms - last.at_ms >= CUE_EVERY_MS);
+            // Key pictures are rare by themselves.
+            if spaced || blocks.iter().any(|block| !block.key) {
+                self.cues.push(Cue { at_ms: first.at_ms, offset });
+            }
+        }
+    }
+
+    fn finish(self, head: Head, good_bytes: u64) -> Option<Scan> {
+        let last_frame_ms = if head.dimensions.is_some() {
+            let step = self.before_last_ms.map(|before| self.last_ms - before);
+            step.filter(|step| (1..=1000).contains(step)).unwrap_or(LAST_PICTURE_MS)
+        } else {
+            self.last_opus_ms
+        };
+        Some(Scan {
+            good_bytes,
+            first_ms: self.first_ms?,
+            end_ms: self.last_ms + last_frame_ms,
+            frames: self.frames,
+            cues: self.cues,
+            head,
+        })
+    }
+}
+
+/// Length of an Opus packet, rounded up (RFC 6716 §3.1, §3.2).
+fn opus_ms(packet: &[u8]) -> i64 {
+    let [toc, rest @ ..] = packet else { return 0 };
+    let config = toc >> 3;
+    let frame_us = match config {
+        0..=11 => [10_000, 20_000, 40_000, 60_000].get(usize::from(config & 3)),
+        12..=15 => [10_000, 20_000].get(usize::from(config & 1)),
+        _ => [2_500, 5_000, 10_000, 20_000].get(usize::from(config & 3)),
+    };
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => i64::from(rest.first().map_or(1, |count| count & 0x3F)),
+    };
+    (frame_us.copied().unwrap_or(20_000i64) * frames + 999) / 1000
+}
+
+fn read_head(start: &[u8]) -> Option<Head> {
+    let ebml = ebml::read_start(start).filter(|element| element.id == id::EBML)?;
+    let segment_at = ebml.length + usize::try_from(ebml.size?).ok()?;
+    let segment = ebml::read_start(start.get(segment_at..)?).filter(|element| element.id == id::SEGMENT)?;
+    // Eight bytes of size, to be replaced.
+    (segment.length == 12).then_some(())?;
+    let body_at = segment_at + segment.length;
+    let mut head = Head {
+        bytes: Vec::new(),
+        segment: body_at,
+        seek_room: 0,
+        info: 0,
+        duration_room: 0,
+        tracks: 0,
+        dimensions: None,
+    };
+    let mut end = body_at;
+    for (at, element, content) in ebml::children(start.get(body_at..)?) {
+        let whole = element.length + content.len();
+        let content_at = body_at + at + element.length;
+        match element.id {
+            id::VOID if whole == SEEK_ROOM => head.seek_room = body_at + at,
+            id::INFO => {
+                head.info = body_at + at;
+                head.duration_room = content_at + find(content, id::VOID, DURATION_ROOM)?;
+            }
+            id::TRACKS => {
+                head.tracks = body_at + at;
+                head.dimensions = dimensions(content);
+            }
+            _ => break,
+        }
+        end = body_at + at + whole;
+    }
+    let complete = head.seek_room > 0 && head.duration_room > 0 && head.tracks > 0;
+    head.bytes = start.get(..end)?.to_vec();
+    complete.then_some(head)
+}
+
+fn find(body: &[u8], id: u32, whole: usize) -> Option<usize> {
+    ebml::children(body)
+        .find(|(_, element, content)| element.id == id && element.length + content.len() == whole)
+        .map(|(at, ..)| at)
+}
+
+fn dimensions(tracks: &[u8]) -> Option<(u16, u16)> {
+    let child = |body, id| ebml::children(body).find(|(_, element, _)| element.id == id).map(|(.., content)| content);
+    let video = child(child(tracks, id::TRACK_ENTRY)?, id::VIDEO)?;
+    let pixels = |id| u16::try_from(ebml::read_uint(child(video, id)?)).ok();
+    Some((pixels(id::PIXEL_WIDTH)?, pixels(id::PIXEL_HEIGHT)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::webm::{Cluster, Media};
+    use proptest::prelude::*;
+    use time::OffsetDateTime;
+
+    fn video() -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = webm::head(Media::Vp8 { width: 640, height: 360 }, OffsetDateTime::UNIX_EPOCH);
+        let mut ends = Vec::new();
+        for cluster_number in 0..4i64 {
+            let mut cluster = Cluster::default();
+            for frame in 0..5i64 {
+                cluster.push(500 + cluster_number * 200 + frame * 40, frame == 0 && cluster_number != 1, &[7; 50]);
+            }
+            cluster.take(&mut bytes);
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn every_cut_is_read_up_to_the_last_whole_cluster() {
+        let (bytes, ends) = video();
+        for cut in 0..=bytes.len() {
+            let scanned = scan(&bytes[..cut], cut as u64).unwrap();
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let good = scanned.as_ref().map(|scan| (scan.good_bytes, scan.frames));
+            let expected = (whole > 0).then(|| (ends[whole - 1] as u64, whole as u64 * 5));
+            assert_eq!(good, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_whole_file_says_its_times_its_size_and_its_cues() {
+        let (bytes, ends) = video();
+        let scan = scan(bytes.as_slice(), bytes.len() as u64).unwrap().unwrap();
+        assert_eq!((scan.first_ms, scan.end_ms, scan.frames), (500, 500 + 19 * 40 + 40, 20));
+        assert_eq!(scan.head.dimensions, Some((640, 360)));
+        let cued: Vec<_> = scan.cues.iter().map(|cue| (cue.at_ms, cue.offset as usize)).collect();
+        assert_eq!(cued, [(500, scan.head.bytes.len()), (900, ends[1]), (1100, ends[2])]);
+    }
+
+    #[test]
+    fn opus_lengths_follow_the_table_of_contents() {
+        let table: [(&[u8], i64); 6] =
+            [(&[0x78], 20), (&[0x08], 20), (&[0xF9], 40), (&[0xFF, 3], 60), (&[0x80], 3), (&[0x18], 60)];
+        for (packet, ms) in table {
+            assert_eq!(opus_ms(packet), ms, "{packet:02x?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_never_panic(at in 0usize..1500, value: u8, more in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let (mut bytes, _) = video();
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+            bytes.extend(more);
+            let scanned = scan(bytes.as_slice(), bytes.len() as u64).unwrap();
+            prop_assert!(scanned.is_none_or(|scan| scan.good_bytes <= bytes.len() as u64));
+        }
+
+        #[test]
+        fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+            let _ = scan(bytes.as_slice(), bytes.len() as u64);
+        }
+    }
+}
