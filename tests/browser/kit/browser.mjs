@@ -1,6 +1,7 @@
 /**
  * One Chromium a participant: fake devices are chosen by command line, so that each person needs a process of their own.
  */
+import { after } from 'node:test';
 import { chromium as playwright } from 'playwright-core';
 import { chromium as executablePath } from './env.mjs';
 import { devicesOf } from './media.mjs';
@@ -20,6 +21,10 @@ const FLAGS = [
   '--disable-features=WebRtcHideLocalIpsWithMdns',
 ];
 
+/** What a failed test left open must not keep the run from ending. */
+const open = new Set();
+after(() => Promise.all([...open].map((browser) => browser.close())), { timeout: 30_000 });
+
 /**
  * @param {object} options
  * @param {number} [options.person] whose camera and microphone (0..5); none means Chromium's own fake devices
@@ -35,6 +40,8 @@ export async function openBrowser({ person, allow = true, args = [], context: co
     flags.push(`--use-file-for-fake-video-capture=${camera}`, `--use-file-for-fake-audio-capture=${microphone}`);
   }
   const browser = await playwright.launch({ executablePath, headless: true, args: flags, timeout: 30_000 });
+  open.add(browser);
+  browser.on('disconnected', () => open.delete(browser));
   const context = await browser.newContext({ viewport: { width: 960, height: 600 }, ...contextOptions });
   context.setDefaultTimeout(15_000);
   await installReaders(context);

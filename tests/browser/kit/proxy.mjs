@@ -104,12 +104,14 @@ class TcpSide {
     return this.#server.address().port;
   }
 
-  listen() {
-    return new Promise((ready) => this.#server.listen(0, '127.0.0.1', ready));
+  async listen() {
+    await new Promise((ready) => this.#server.listen(0, '127.0.0.1', ready));
+    this.#server.unref(); // a proxy that a failed test left open must not keep the run from ending
   }
 
   #accept(client) {
     const server = connect(this.#target, '127.0.0.1');
+    for (const socket of [client, server]) socket.unref();
     const pair = [client, server];
     this.#pairs.add(pair);
     const end = () => {
@@ -161,8 +163,9 @@ class UdpSide {
     return this.#socket.address().port;
   }
 
-  listen() {
-    return new Promise((ready) => this.#socket.bind(0, '127.0.0.1', ready));
+  async listen() {
+    await new Promise((ready) => this.#socket.bind(0, '127.0.0.1', ready));
+    this.#socket.unref();
   }
 
   #fromClient(datagram, from) {
@@ -175,7 +178,7 @@ class UdpSide {
     const key = `${from.address}:${from.port}`;
     let flow = this.#flows.get(key);
     if (!flow) {
-      const socket = createSocket('udp4');
+      const socket = createSocket('udp4').unref();
       flow = { socket, send: (datagram) => socket.send(datagram, this.#target, '127.0.0.1', ignore) };
       socket.on('message', (datagram) =>
         this.#link.carry('down', datagram, () => this.#socket.send(datagram, from.port, from.address, ignore)));

@@ -59,6 +59,8 @@ class Server {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     living.add(child);
+    // A server that a failed test left running must not keep the run from ending; `living` then ends it.
+    for (const handle of [child, child.stdout, child.stderr]) handle.unref();
     child.once('exit', () => living.delete(child));
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (this.#log += bytes));
     this.#child = child;
@@ -98,6 +100,7 @@ class Server {
   /** As a power cut would: no goodbye. */
   async kill() {
     const gone = once(this.#child, 'exit');
+    this.#child.ref();
     this.#child.kill('SIGKILL');
     await gone;
   }
