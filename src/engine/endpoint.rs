@@ -11,6 +11,7 @@
 //! go out as values.
 
 pub mod certificate;
+pub mod dtls;
 pub mod ice;
 pub mod sdp;
 pub mod srtp;
