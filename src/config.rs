@@ -28,6 +28,8 @@ pub struct Config {
     pub server: Server,
     /// Media paths.
     pub media: Media,
+    /// Recordings.
+    pub recorder: Recorder,
     /// Bounds on what clients may take.
     pub limits: Limits,
     /// What is logged.
@@ -67,6 +69,21 @@ pub struct TlsFiles {
 pub struct Media {
     /// Addresses told to clients instead of those of the interfaces; a missing port means the listening one.
     pub announce: Vec<Announce>,
+}
+
+/// `[recorder]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorder {
+    /// Free space that recordings leave on the disk, in MiB.
+    pub reserve_mib: usize,
+}
+
+impl Recorder {
+    /// The reserve in bytes.
+    #[must_use]
+    pub fn reserve_bytes(&self) -> u64 {
+        (self.reserve_mib as u64) << 20
+    }
 }
 
 /// `[limits]`
@@ -261,6 +278,7 @@ impl Config {
                 tls,
             },
             media: Media { announce: settings.list("media.announce", parse::announce) },
+            recorder: Recorder { reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30) },
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),
                 connections_per_address: settings.number("limits.connections_per_address", 256, 8..=1_000_000),
