@@ -50,7 +50,7 @@ impl Blobs {
     }
 
     /// Stores a recording: every track, then the manifest. Doing it again does no harm.
-    pub(crate) async fn put_recording(&self, inspection: &Inspection) -> Result<Manifest, RecorderError> {
+    pub(crate) async fn put_recording(&self, inspection: &Inspection) -> Result<(), RecorderError> {
         let mut stored = Vec::with_capacity(inspection.tracks.len());
         for track in &inspection.tracks {
             stored.push(self.put_track(inspection.recording, track).await?);
@@ -59,8 +59,7 @@ impl Blobs {
         let text = serde_json::to_vec_pretty(&manifest).map_err(damaged_manifest)?;
         let (path, size) = (object(inspection.recording, MANIFEST), text.len() as u64);
         self.store.put(&path, text.into()).await?;
-        self.confirm(&path, size).await?;
-        Ok(manifest)
+        self.confirm(&path, size).await
     }
 
     async fn put_track(&self, recording: RecordingId, track: &SpooledTrack) -> Result<Stored, RecorderError> {
@@ -161,11 +160,7 @@ async fn open_at(path: &FilePath, at: u64) -> Result<File, RecorderError> {
 }
 
 /// Reads and hashes on a blocking thread: a mebibyte takes a millisecond to hash.
-async fn read_piece(
-    mut file: File,
-    mut hash: Sha256,
-    wanted: u64,
-) -> Result<(File, Sha256, Bytes), RecorderError> {
+async fn read_piece(mut file: File, mut hash: Sha256, wanted: u64) -> Result<(File, Sha256, Bytes), RecorderError> {
     blocking(move || {
         let mut piece = vec![0; wanted as usize];
         file.read_exact(&mut piece)?;

@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn video_begins_at_the_first_key_frame_with_its_size() {
         let mut bench = Bench::new();
-        bench.push(packet(1, START, &DELTA, true)).push(packet(2, START, &KEY, true)).push(packet(3, START, &DELTA, true));
+        bench
+            .push(packet(1, START, &DELTA, true))
+            .push(packet(2, START, &KEY, true))
+            .push(packet(3, START, &DELTA, true));
         assert_eq!(bench.times(), [2, 3]);
         assert_eq!(bench.1[0].dimensions, Some((640, 360)));
         assert_eq!(bench.0.broken_frames(), 0, "what came before is not broken");
@@ -231,7 +234,12 @@ mod tests {
     #[test]
     fn fragments_are_joined_even_a_last_one_of_one_byte() {
         let mut bench = Bench::new();
-        bench.push(packet(1, START, &KEY[..6], false)).push(packet(1, 0, &KEY[6..11], false)).push(packet(1, 0, &KEY[11..], true));
+        bench.push(packet(1, START, &KEY[..6], false)).push(packet(1, 0, &KEY[6..11], false)).push(packet(
+            1,
+            0,
+            &KEY[11..],
+            true,
+        ));
         assert_eq!(bench.1[0].data.as_ref(), KEY);
     }
 

@@ -141,11 +141,7 @@ pub(crate) fn read_start(bytes: &[u8]) -> Option<ElementStart> {
     }
     let mask = (1u64 << (7 * size_length)) - 1;
     let value = read_uint(rest.get(..size_length)?) & mask;
-    Some(ElementStart {
-        id,
-        size: (value != mask).then_some(value),
-        length: id_length + size_length,
-    })
+    Some(ElementStart { id, size: (value != mask).then_some(value), length: id_length + size_length })
 }
 
 /// Big-endian, at most the last eight bytes.

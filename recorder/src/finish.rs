@@ -84,7 +84,7 @@ impl Inspection {
             Fact::Track { number, participant, publication, kind, codec } => {
                 let path = folder.join(spool::track_file(number));
                 let scan = match scan_file(&path) {
-                    // The line went out just before the file was made.
+                    // The line goes out up to a cluster before the file is made.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                     other => other?,
                 };
@@ -224,11 +224,8 @@ fn patch(bytes: &mut [u8], at: usize, with: &[u8]) {
 
 fn seek_room(scan: &Scan) -> Vec<u8> {
     let segment = scan.head.segment as u64;
-    let targets = [
-        (id::INFO, scan.head.info as u64),
-        (id::TRACKS, scan.head.tracks as u64),
-        (id::CUES, scan.good_bytes),
-    ];
+    let targets =
+        [(id::INFO, scan.head.info as u64), (id::TRACKS, scan.head.tracks as u64), (id::CUES, scan.good_bytes)];
     let mut out = Vec::with_capacity(SEEK_ROOM);
     ebml::put_master(&mut out, id::SEEK_HEAD, |out| {
         for (target, offset) in targets {
@@ -257,4 +254,57 @@ fn cues(scan: &Scan) -> Vec<u8> {
         }
     });
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::webm::{self, Cluster, Media};
+
+    /// A stored track as a player finds its way through it: by what the head points at.
+    #[test]
+    fn the_stored_form_points_at_its_parts_and_knows_its_size_and_length() {
+        let mut spooled = webm::head(Media::Opus, OffsetDateTime::UNIX_EPOCH);
+        let head_bytes = spooled.len();
+        for second in 0..10 {
+            let mut cluster = Cluster::default();
+            (0..50).for_each(|n| cluster.push(3000 + second * 1000 + n * 20, true, &[0xF8, 1]));
+            cluster.take(&mut spooled);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("track.webm");
+        let torn = [spooled.as_slice(), &[0x1F, 0x43, 0xB6, 0x75, 0x90]].concat();
+        std::fs::write(&path, &torn).unwrap();
+
+        let layout = Layout::of(&scan_file(&path).unwrap().unwrap());
+        assert_eq!(layout.clusters, head_bytes as u64..spooled.len() as u64);
+        let stored = [&layout.head, &spooled[head_bytes..], &layout.cues].concat();
+        assert_eq!(stored.len() as u64, layout.size());
+
+        let ebml_bytes = ebml::children(&stored).next().map(|(_, start, body)| start.length + body.len()).unwrap();
+        let segment = ebml::read_start(&stored[ebml_bytes..]).unwrap();
+        let body = &stored[ebml_bytes + segment.length..];
+        assert_eq!(segment.size, Some(body.len() as u64));
+        let id_at = |offset: u64| ebml::read_start(&body[offset as usize..]).unwrap().id;
+        let (_, _, seek_head) = ebml::children(body).find(|(_, start, _)| start.id == id::SEEK_HEAD).unwrap();
+        let targets: Vec<_> = ebml::children(seek_head)
+            .map(|(_, _, seek)| ebml::children(seek).map(|(.., value)| ebml::read_uint(value)).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(targets.len(), 3);
+        for target in targets {
+            assert_eq!(u64::from(id_at(target[1])), target[0]);
+        }
+        let find = |within, wanted| ebml::children(within).find(|(_, start, _)| start.id == wanted).unwrap().2;
+        let duration = find(find(body, id::INFO), id::DURATION);
+        assert_eq!(f64::from_be_bytes(duration.try_into().unwrap()), 13_000.0);
+        let cues: Vec<_> = ebml::children(find(body, id::CUES)).map(|(.., point)| point).collect();
+        assert_eq!(cues.len(), 5, "one in two seconds");
+        for point in cues {
+            let offset = ebml::read_uint(find(find(point, id::CUE_TRACK_POSITIONS), id::CUE_CLUSTER_POSITION));
+            assert_eq!(id_at(offset), id::CLUSTER);
+            let at = ebml::read_uint(find(find(&body[offset as usize..], id::CLUSTER), id::TIMESTAMP));
+            assert_eq!(at, ebml::read_uint(find(point, id::CUE_TIME)));
+        }
+    }
 }

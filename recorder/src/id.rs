@@ -87,7 +87,9 @@ mod tests {
         let text = id.to_string();
         assert_eq!(text, "rec_00000000000000000000000000000abc");
         assert_eq!(text.parse::<RecordingId>(), Ok(id));
-        for bad in ["", "rec_", "rec_abc", "par_00000000000000000000000000000abc", "rec_+0000000000000000000000000000abc"] {
+        for bad in
+            ["", "rec_", "rec_abc", "par_00000000000000000000000000000abc", "rec_+0000000000000000000000000000abc"]
+        {
             assert_eq!(bad.parse::<RecordingId>(), Err(BadRecordingId), "{bad}");
         }
     }

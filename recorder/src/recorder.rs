@@ -355,13 +355,7 @@ impl Inner {
     ) -> Result<(), Fault> {
         // Before the first byte: the meeting shows that it is recorded.
         let _ = self.events.blocking_send(RecorderEvent::On { recording });
-        let begin = Begin {
-            root: &self.spool_root,
-            recording,
-            started,
-            started_at,
-            reserve_bytes: self.reserve_bytes,
-        };
+        let begin = Begin { root: &self.spool_root, recording, started, started_at, reserve_bytes: self.reserve_bytes };
         session::run(&begin, live, tap)
     }
 
@@ -386,7 +380,7 @@ impl Inner {
                 metrics::counter!("recorder_recordings_unstored_total").increment(1);
                 tracing::warn!(%recording, %error, "the recording could not be stored");
                 if !failed_already {
-                    self.tell(RecorderEvent::Failed { recording, reason: error.to_string() }).await;
+                    self.tell(RecorderEvent::Failed { recording, reason: unstored(&error) }).await;
                 }
             }
         }
@@ -410,7 +404,11 @@ impl Inner {
             Ok(()) => {
                 // First the store is the truth, then the folder goes.
                 self.forget(recording);
-                self.retire(recording).await
+                if let Err(error) = self.retire(recording).await {
+                    // The next start stores it once more, which does no harm.
+                    tracing::warn!(%recording, %error, "the local copy of a stored recording could not be removed");
+                }
+                Ok(())
             }
             Err(error) => {
                 live.set_phase(Phase::Kept);
@@ -431,9 +429,8 @@ impl Inner {
         let mut pause = STORE_PAUSE;
         let mut attempt = 1;
         loop {
-            let error = match self.blobs.put_recording(inspection).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = self.blobs.put_recording(inspection).await else {
+                return Ok(());
             };
             if attempt == STORE_ATTEMPTS || self.closing.load(Ordering::Relaxed) {
                 return Err(error);
@@ -507,6 +504,17 @@ fn show(live: &Live, inspection: &Inspection) {
             end_ms: track.scan.end_ms.max(0) as u64,
             size: track.scan.good_bytes,
         });
+    }
+}
+
+/// For people: a store's own words would name paths and addresses of the server.
+fn unstored(error: &RecorderError) -> String {
+    match error {
+        RecorderError::Store(_) => {
+            "the blob store does not take the recording; it is kept on the server and stored at the next start"
+                .to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

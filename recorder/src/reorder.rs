@@ -55,13 +55,7 @@ pub(crate) struct Reorder<T> {
 
 impl<T> Default for Reorder<T> {
     fn default() -> Self {
-        Self {
-            next: None,
-            newest: None,
-            held: BTreeMap::new(),
-            waiting_since_us: None,
-            flushing: false,
-        }
+        Self { next: None, newest: None, held: BTreeMap::new(), waiting_since_us: None, flushing: false }
     }
 }
 
@@ -69,8 +63,7 @@ impl<T> Reorder<T> {
     /// Whether `sequence` is so far away that the sender must have begun anew; then [`Reorder::flush`], poll empty,
     /// and start with a new buffer.
     pub(crate) fn is_restart(&self, sequence: u16) -> bool {
-        self.newest
-            .is_some_and(|newest| (extend(newest, sequence) - newest).abs() > RESTART_DISTANCE)
+        self.newest.is_some_and(|newest| (extend(newest, sequence) - newest).abs() > RESTART_DISTANCE)
     }
 
     /// What [`Reorder::push`] would say.

@@ -119,10 +119,7 @@ impl Session {
 
     /// Ends after a fault: writes what still can be written.
     fn abandon(mut self, failure: String) {
-        let ended = self
-            .remove_all()
-            .and_then(|()| self.note_names())
-            .and_then(|()| self.note_overload());
+        let ended = self.remove_all().and_then(|()| self.note_names()).and_then(|()| self.note_overload());
         // The reason goes in even when nothing else did: a line is small.
         let noted = self.spool.note(&Fact::Ended { failure: Some(failure) });
         let closed = self.spool.close();

@@ -5,8 +5,8 @@
 //!    \--> TrackClock (where it lies)                                  \--> Live (how far it is)
 //! ```
 //!
-//! The file is begun with the first frame that can be decoded, and gets its number then: numbers have no holes, and
-//! every number has at least one cluster.
+//! The first frame that can be decoded gives the track its number, its first whole cluster makes the file: numbers have
+//! no holes, and a file always has at least one frame.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -65,7 +65,8 @@ pub(crate) struct Track {
 
 #[derive(Debug)]
 struct TrackFile {
-    file: Arc<File>,
+    /// Made with the first cluster, so that no file without a frame is ever seen.
+    file: Option<Arc<File>>,
     cluster: Cluster,
     /// When, on the recording's clock, the cluster got its first block.
     cluster_since_us: i64,
@@ -205,7 +206,7 @@ impl Track {
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         // Equal times would be an error to players; a source change or a clock step can bring them.
-        let at_ms = (frame.at_us.max(0) / 1000).max(file.last_ms + 1);
+        let at_ms = whole_ms(frame.at_us).max(file.last_ms + 1);
         if let Some(cause) = self.open_gap.take() {
             self.gaps += 1;
             if self.gaps <= MAX_LISTED_GAPS as u64 {
@@ -245,11 +246,10 @@ impl Track {
             kind,
             codec,
         })?;
-        let file = desk.spool.create_track(number)?;
         *desk.next_number += 1;
-        let offset_ms = frame.at_us.max(0) as u64 / 1000;
+        let offset_ms = whole_ms(frame.at_us) as u64;
         Ok(Some(TrackFile {
-            file,
+            file: None,
             cluster: Cluster::default(),
             cluster_since_us: 0,
             head: webm::head(media, desk.started_at),
@@ -273,14 +273,18 @@ impl Track {
 }
 
 impl TrackFile {
-    /// Writes the cluster whole; the first one together with the head, so that no file without a frame is ever seen.
+    /// Writes the cluster whole; the first one in one write with the head.
     fn commit(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
         if self.cluster.is_empty() || self.torn {
             return Ok(());
         }
         let mut bytes = std::mem::take(&mut self.head);
         self.cluster.take(&mut bytes);
-        let written = desk.spool.append(&self.file, &bytes);
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(self.file.insert(desk.spool.create_track(self.progress.number)?)),
+        };
+        let written = desk.spool.append(&file, &bytes);
         self.torn = written.is_err();
         written?;
         self.progress.size += bytes.len() as u64;
@@ -288,4 +292,9 @@ impl TrackFile {
         desk.live.update(self.progress);
         Ok(())
     }
+}
+
+/// Rounded; what lies before the recording's start is its first moment.
+fn whole_ms(at_us: i64) -> i64 {
+    (at_us.max(0) + 500) / 1000
 }

@@ -138,9 +138,7 @@ impl Cluster {
     pub(crate) fn closes_before(&self, at_ms: i64, video_key: bool) -> bool {
         let length = at_ms - self.base_ms;
         !self.is_empty()
-            && (length >= CLUSTER_MS
-                || self.blocks.len() >= CLUSTER_BYTES
-                || (video_key && length >= CLUSTER_KEY_MS))
+            && (length >= CLUSTER_MS || self.blocks.len() >= CLUSTER_BYTES || (video_key && length >= CLUSTER_KEY_MS))
     }
 
     /// Adds a block. The caller asked [`Cluster::closes_before`], so the 16-bit offset cannot overflow.
@@ -217,10 +215,8 @@ mod tests {
         cluster.take(&mut out);
         let start = ebml::read_start(&out).unwrap();
         let blocks = blocks(&out[start.length..]).unwrap();
-        let expected = [
-            Block { at_ms: 70_000, key: true, data: b"key" },
-            Block { at_ms: 70_033, key: false, data: b"delta" },
-        ];
+        let expected =
+            [Block { at_ms: 70_000, key: true, data: b"key" }, Block { at_ms: 70_033, key: false, data: b"delta" }];
         assert_eq!((start.id, start.size), (id::CLUSTER, Some((out.len() - start.length) as u64)));
         assert_eq!(blocks, expected);
         assert!(cluster.is_empty());

