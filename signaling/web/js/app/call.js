@@ -66,7 +66,9 @@ export class Call {
 
   /** @param {CallOptions} options */
   constructor({ place, wanted, tracks, videoSlots, soundRoot }) {
-    this.store = new Store(reduce, { ...INITIAL, wanted });
+    // After a reload the place is known before the server has said a word.
+    const self = place instanceof Promise ? null : place.participantId;
+    this.store = new Store(reduce, { ...INITIAL, wanted, self });
     this.#place = Promise.resolve(place);
     this.#videoSlots = videoSlots;
     this.receiver = new Receiver(

@@ -79,14 +79,14 @@ export function createControls(context) {
 
       const unread = unreadCount(state.thread, state.self);
       setHidden(chat.badge, unread === 0);
-      setText(chat.badge, unread > 99 ? '99+' : String(unread));
+      setAttr(chat.badge, 'data-count', unread > 99 ? '99+' : String(unread));
       setAttr(chat.button, 'aria-description', unread === 0 ? null : en.chat.unread(unread));
       setAttr(chat.button, 'aria-expanded', String(state.panel === 'chat'));
       setAttr(people.button, 'aria-expanded', String(state.panel === 'people'));
       const present = [...state.participants.values()].filter(({ kind }) => kind === 'person').length;
       setHidden(people.badge, present === 0);
       people.badge.classList.add('badge-quiet');
-      setText(people.badge, String(present));
+      setAttr(people.badge, 'data-count', String(present));
 
       setHidden(record.button, state.role !== 'organizer');
       const recording = isRecording(state);

@@ -22,6 +22,7 @@ const GAP_NARROW = 8;
 const TILE_MIN = 216;
 const TILE_MIN_NARROW = 150;
 const LEVELS_EVERY_MS = 120;
+const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'data-live', 'data-camera'];
 
 /**
  * @typedef {object} StageContext
@@ -78,7 +79,7 @@ export function createStage(context) {
       if (key.startsWith('slot-')) {
         setHidden(view.element, true);
         // A hidden tile shows nobody, also to those who read the page by its attributes.
-        for (const name of ['data-participant-id', 'data-name', 'data-speaking', 'data-live']) setAttr(view.element, name, null);
+        for (const name of TILE_ATTRIBUTES) setAttr(view.element, name, null);
       } else {
         view.element.remove();
         views.delete(key);

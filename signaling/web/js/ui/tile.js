@@ -47,6 +47,7 @@ export function createTile(video) {
       setAttr(element, 'data-participant-id', person.id);
       setAttr(element, 'data-name', person.displayName);
       setAttr(element, 'data-live', String(tile.live));
+      setAttr(element, 'data-camera', person.cameraMuted ? 'off' : 'on');
       setText(name, person.displayName);
       paintFace(face, person.displayName);
       setHidden(muted, !person.microphoneMuted && person.hasMicrophone);

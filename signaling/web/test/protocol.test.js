@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as messages from '../js/protocol/messages.js';
+import { INITIAL, reduce } from '../js/state/meeting.js';
+import { goldens } from './kit/golden.js';
+
+const server = goldens('server');
+const client = goldens('client');
+
+test('there are golden files of both sides', () => {
+  assert.ok(server.size >= 20, `${server.size}`);
+  assert.ok(client.size >= 10, `${client.size}`);
+});
+
+test('every server message passes the parser unchanged', () => {
+  for (const [name, golden] of server) assert.deepEqual(messages.parseServerMessage(golden), golden, name);
+});
+
+test('every server message can be reduced before and after a welcome', () => {
+  const welcomed = reduce(INITIAL, { type: 'server', message: server.get('server.welcome') });
+  for (const [name, message] of server) {
+    for (const state of [INITIAL, welcomed]) assert.ok(reduce(state, { type: 'server', message }), name);
+  }
+});
+
+test('a server message without one of its fields is refused', () => {
+  for (const [name, golden] of server) {
+    for (const field of Object.keys(golden)) {
+      if (field === 'seq' || (field === 'id' && golden.type === 'error')) continue; // optional
+      const { [field]: _, ...rest } = golden;
+      assert.equal(messages.parseServerMessage(rest), null, `${name} without ${field}`);
+    }
+  }
+});
+
+test('unknown types, other values and broken text are refused, never thrown', () => {
+  for (const value of [null, 7, 'x', [], {}, { type: 'toString' }, { type: '__proto__' }, { type: 'later' }]) {
+    assert.equal(messages.parseServerMessage(value), null);
+  }
+  for (const frame of ['', '{', 'null', '{"type":"welcome"}', new ArrayBuffer(3)]) {
+    assert.equal(messages.parseServerFrame(frame), null);
+  }
+  assert.deepEqual(messages.parseServerFrame('{"type":"pong"}'), { type: 'pong' });
+});
+
+test('an event of a newer kind is kept for its place in the sequence', () => {
+  const message = { type: 'event', event: { seq: 9, id: 'evt_9', time: '2026-11-24T13:35:20Z', kind: 'reaction', emoji: '+1' } };
+  assert.deepEqual(messages.parseServerMessage(message), message);
+});
+
+const BUILT = {
+  'client.hello': messages.hello('eyJ.eyJ.sig', 41),
+  'client.offer': messages.offer(1, 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n'),
+  'client.mute': messages.mute(2, 'microphone', true),
+  'client.muteParticipant': messages.muteParticipant(3, 'par_0193a0000000700080000000000000b2'),
+  'client.removeParticipant': messages.removeParticipant(4, 'par_0193a0000000700080000000000000b2'),
+  'client.chat': messages.chat(5, 'c-1', 'Hello, wörld 👋'),
+  'client.record': messages.record(6, 'start'),
+  'client.leave': messages.leave(7),
+  'client.layout': messages.layout([{ participantId: 'par_0193a0000000700080000000000000b2', kind: 'camera', priority: 1 }]),
+  'client.ping': messages.ping(),
+  'client.pong': messages.pong(),
+};
+
+test('every client message is built exactly as its golden file', () => {
+  for (const [name, golden] of client) assert.deepEqual(BUILT[name], golden, name);
+});
