@@ -59,9 +59,13 @@ const LAST_REPETITION: Duration = Duration::from_millis(1_600);
 /// Our flight is not sent again more often than this, however often the client repeats itself.
 const REPETITION_SPACING: Duration = Duration::from_millis(50);
 
+/// How often our last flight is sent again though nobody asked: a client that lost it would wait for its own timer, a
+/// second in some implementations, before it can send its first syllable.
+const FINAL_UNASKED: u32 = 2;
+
 /// Repetitions of our last flight after the handshake: each answers one of the client's, and unprotected messages can
 /// be forged. Spent means: a client that still lacks it has to connect anew.
-const FINAL_REPETITIONS_MAX: u32 = 16;
+const FINAL_ASKED_MAX: u32 = 16;
 
 /// ChangeCipherSpec and encrypted records that are passed on before the handshake is complete; the crate keeps those
 /// that come early. A flight has two. Full means: further ones are dropped, and the handshake runs into its limit.
@@ -94,7 +98,9 @@ pub enum DtlsError {
     #[error("the client offers neither SRTP_AEAD_AES_128_GCM nor SRTP_AES128_CM_HMAC_SHA1_80; it has to offer one")]
     NoSrtpProfile,
     /// The certificate is not the announced one.
-    #[error("the client's certificate does not have the fingerprint of its offer; somebody may be in between, so connect anew")]
+    #[error(
+        "the client's certificate does not have the fingerprint of its offer; somebody may be in between, so connect anew"
+    )]
     Fingerprint,
     /// The peer gave up.
     #[error("the client ended the DTLS handshake with an alert; connect anew")]
@@ -150,7 +156,9 @@ struct Repetition {
     interval: Duration,
     /// Of the flight, first or again.
     last_sent: Option<Instant>,
-    after_the_end: u32,
+    /// After the handshake: at the client's request, and without.
+    asked: u32,
+    unasked: u32,
 }
 
 /// The DTLS session of one endpoint.
@@ -204,7 +212,7 @@ impl DtlsSession {
             inbound: Numbering::default(),
             outbound: Numbering::default(),
             flight: Vec::new(),
-            repetition: Repetition { at: None, interval: FIRST_REPETITION, last_sent: None, after_the_end: 0 },
+            repetition: Repetition { at: None, interval: FIRST_REPETITION, last_sent: None, asked: 0, unasked: 0 },
             deadline: now + HANDSHAKE_LIMIT,
             now,
             transmits: VecDeque::new(),
@@ -230,13 +238,11 @@ impl DtlsSession {
         if self.is_handshaking() && self.now >= self.deadline {
             self.fail(DtlsError::Timeout);
         } else if self.repetition.at.is_some_and(|at| self.now >= at) {
-            self.repeat_flight();
-            self.repetition.interval = (self.repetition.interval * 2).min(LAST_REPETITION);
-            self.repetition.at = Some(self.now + self.repetition.interval);
+            self.repeat_on_time();
         }
     }
 
-    /// When [`Self::handle_timeout`] is due; `None` once the handshake is over.
+    /// When [`Self::handle_timeout`] is due; `None` soon after the handshake is over.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.is_handshaking().then_some(self.deadline);
@@ -305,8 +311,8 @@ impl DtlsSession {
         match (record.content, record.epoch) {
             (HANDSHAKE, 0) => {
                 let repeated = Fragments(record.body).any(|fragment| self.reassembler.is_repetition(&fragment));
-                if repeated && self.repetition.after_the_end < FINAL_REPETITIONS_MAX && self.repeat_flight() {
-                    self.repetition.after_the_end += 1;
+                if repeated && self.repetition.asked < FINAL_ASKED_MAX && self.repeat_flight() {
+                    self.repetition.asked += 1;
                 }
             }
             (ALERT, 1..) => self.feed(record.whole),
@@ -335,8 +341,15 @@ impl DtlsSession {
         if self.phase == Phase::Hello && !self.choose_profile(message) {
             return;
         }
-        if !self.is_handshaking() || self.messages == MESSAGES_MAX {
+        let Phase::Handshaking(profile) = self.phase else { return };
+        if self.messages == MESSAGES_MAX {
             drop_record("message");
+            return;
+        }
+        // The ClientHello with the cookie is the one that Finished authenticates; the first could be anybody's, made to
+        // have us choose worse. Both have to offer the same (RFC 6347 §4.2.1).
+        if message.kind == CLIENT_HELLO && hello::offered_profile(message.body()) != Some(Offered::Profile(profile)) {
+            self.fail(DtlsError::Handshake);
             return;
         }
         self.messages += 1;
@@ -405,7 +418,6 @@ impl DtlsSession {
             EndpointEvent::HandshakeComplete => match self.export() {
                 Ok(keys) => {
                     self.phase = Phase::Established;
-                    self.repetition.at = None;
                     self.events.push_back(DtlsEvent::Keys(keys));
                 }
                 Err(error) => self.fail(error),
@@ -454,6 +466,17 @@ impl DtlsSession {
             let renumbered = self.outbound.renumber(&datagram);
             self.queue(renumbered);
             self.flight.push(datagram);
+        }
+    }
+
+    fn repeat_on_time(&mut self) {
+        self.repeat_flight();
+        let repetition = &mut self.repetition;
+        repetition.interval = (repetition.interval * 2).min(LAST_REPETITION);
+        repetition.at = Some(self.now + repetition.interval);
+        if self.phase == Phase::Established {
+            repetition.unasked += 1;
+            repetition.at = repetition.at.filter(|_| repetition.unasked < FINAL_UNASKED);
         }
     }
 
@@ -506,9 +529,9 @@ fn drop_record(reason: &'static str) {
 }
 
 fn is_hello_verify_request(datagram: &[u8]) -> bool {
-    Records(datagram).next().is_some_and(|record| {
-        record.content == HANDSHAKE && record.body.first() == Some(&HELLO_VERIFY_REQUEST)
-    })
+    Records(datagram)
+        .next()
+        .is_some_and(|record| record.content == HANDSHAKE && record.body.first() == Some(&HELLO_VERIFY_REQUEST))
 }
 
 const fn protection_profile(profile: Profile) -> SrtpProtectionProfile {

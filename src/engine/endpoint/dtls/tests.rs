@@ -86,21 +86,21 @@ impl Setup<'_> {
 }
 
 impl Pair {
-    /// Runs until nothing moves any more. `lose` is asked with the direction and number of each datagram.
-    fn run(&mut self, mut lose: impl FnMut(Way, usize) -> bool) {
+    /// Runs until nothing moves any more. `lose` is asked with the direction, number and content of each datagram.
+    fn run(&mut self, mut lose: impl FnMut(Way, usize, &[u8]) -> bool) {
         let (mut up, mut down) = (0, 0);
         while self.now < self.began + Duration::from_secs(60) {
             let mut moved = false;
             while let Some(transmit) = self.client.poll_transmit() {
                 moved = true;
-                if !lose(Way::ToServer, up) {
+                if !lose(Way::ToServer, up, &transmit.message) {
                     self.server.handle_datagram(self.now, &transmit.message);
                 }
                 up += 1;
             }
             while let Some(datagram) = self.server.poll_transmit() {
                 moved = true;
-                if !lose(Way::ToClient, down) {
+                if !lose(Way::ToClient, down, &datagram) {
                     self.deliver_to_client(&datagram);
                 }
                 down += 1;
@@ -169,7 +169,7 @@ impl Pair {
     }
 }
 
-fn never(_: Way, _: usize) -> bool {
+fn never(_: Way, _: usize, _: &[u8]) -> bool {
     false
 }
 
@@ -189,7 +189,7 @@ fn gcm_is_chosen_whenever_the_client_offers_it_and_the_older_profile_otherwise()
 
 #[test]
 fn a_fragmented_client_hello_gets_the_same_choice() {
-    for mtu in [20, 60, 150] {
+    for mtu in [30, 60, 150] {
         let mut pair = Setup { mtu, ..Setup::default() }.pair();
         pair.run(never);
         pair.assert_connected(Profile::Aead128Gcm);
@@ -199,8 +199,21 @@ fn a_fragmented_client_hello_gets_the_same_choice() {
 #[test]
 fn without_loss_the_handshake_takes_no_timer() {
     let mut pair = Setup::default().pair();
+    let mut numbers = (0, 0);
+    while !pair.client_complete {
+        while let Some(transmit) = pair.client.poll_transmit() {
+            numbers.0 += 1;
+            pair.server.handle_datagram(pair.now, &transmit.message);
+        }
+        while let Some(datagram) = pair.server.poll_transmit() {
+            numbers.1 += 1;
+            pair.deliver_to_client(&datagram);
+        }
+        assert!(numbers.0 < 10, "the client asks again and again");
+    }
+    assert_eq!(numbers, (3, 3));
     pair.run(never);
-    assert_eq!(pair.now, pair.began);
+    assert!(pair.now - pair.began < Duration::from_secs(1));
     assert_eq!(pair.server.poll_timeout(), None, "nothing is due once it is over");
 }
 
@@ -246,7 +259,7 @@ fn a_client_without_a_common_profile_is_told_by_an_alert() {
 fn a_lost_first_flight_either_way_delays_the_handshake_and_no_more() {
     for lost in [Way::ToServer, Way::ToClient] {
         let mut pair = Setup::default().pair();
-        pair.run(|way, number| way == lost && number == 0);
+        pair.run(|way, number, _| way == lost && number == 0);
         pair.assert_connected(Profile::Aead128Gcm);
         assert!(pair.now - pair.began <= Duration::from_secs(2), "{:?}", pair.now - pair.began);
     }
@@ -257,21 +270,24 @@ fn any_one_lost_datagram_of_ours_is_made_up_for() {
     for mtu in [1_200, 300] {
         for lost in 0..8 {
             let mut pair = Setup { mtu, ..Setup::default() }.pair();
-            pair.run(|way, number| way == Way::ToClient && number == lost);
+            pair.run(|way, number, _| way == Way::ToClient && number == lost);
             pair.assert_connected(Profile::Aead128Gcm);
         }
     }
 }
 
 #[test]
-fn our_flight_comes_again_after_100_ms_and_backs_off() {
+fn a_handshake_that_gets_nowhere_ends_after_its_limit() {
     let mut pair = Setup::default().pair();
     // The HelloVerifyRequest arrives, the flight behind it never does.
-    let mut sent = Vec::new();
-    pair.run(|way, number| way == Way::ToClient && number > 0);
+    pair.run(|way, number, _| way == Way::ToClient && number > 0);
     assert_eq!(pair.failure(), Some(DtlsError::Timeout));
     assert!(pair.now - pair.began >= HANDSHAKE_LIMIT);
+    assert_eq!(pair.server.poll_timeout(), None);
+}
 
+#[test]
+fn our_flight_comes_again_after_100_ms_and_backs_off() {
     let mut pair = Setup::default().pair();
     for _ in 0..2 {
         while let Some(transmit) = pair.client.poll_transmit() {
@@ -282,6 +298,7 @@ fn our_flight_comes_again_after_100_ms_and_backs_off() {
         }
     }
     let _ = pair.client.poll_transmit();
+    let mut sent = Vec::new();
     while sent.len() < 6 {
         let at = pair.server.poll_timeout().unwrap();
         pair.server.handle_timeout(at);
@@ -293,19 +310,28 @@ fn our_flight_comes_again_after_100_ms_and_backs_off() {
     assert_eq!(sent, [100, 300, 700, 1_500, 3_100, 4_700]);
 }
 
-#[test]
-fn a_lost_finished_of_ours_comes_again_when_the_client_repeats_its_flight() {
+/// A handshake in which the first `count` datagrams with our Finished are lost, and how long it took.
+fn lose_finished(count: usize) -> Duration {
     let mut pair = Setup::default().pair();
-    let mut flights = Vec::new();
-    // Everything but our last flight arrives; the client's last flight is kept to be repeated.
-    pair.run(|way, number| {
-        flights.push((way, number));
-        way == Way::ToClient && number >= 2
+    let mut lost = 0;
+    pair.run(|way, _, datagram| {
+        let lose = way == Way::ToClient && lost < count && Records(datagram).any(|record| record.epoch == 1);
+        lost += usize::from(lose);
+        lose
     });
-    let count = flights.iter().filter(|(way, _)| *way == Way::ToClient).count();
-    assert!(count > 2, "{flights:?}");
-    assert!(pair.keys().is_some(), "we are complete: {:?}", pair.events);
-    assert!(!pair.client_complete);
+    assert_eq!(lost, count);
+    pair.assert_connected(Profile::Aead128Gcm);
+    pair.now - pair.began
+}
+
+#[test]
+fn a_lost_finished_of_ours_comes_again_unasked() {
+    assert!(lose_finished(1) <= Duration::from_millis(300));
+}
+
+#[test]
+fn a_finished_that_is_lost_again_and_again_comes_when_the_client_repeats_its_flight() {
+    assert!(lose_finished(1 + FINAL_UNASKED as usize) >= Duration::from_secs(1));
 }
 
 #[test]
@@ -381,6 +407,16 @@ fn run_changed(at: usize, change: impl Fn(&mut Vec<u8>)) -> Pair {
         pair.events.extend(std::iter::from_fn(|| pair.server.poll_event()));
     }
     pair
+}
+
+#[test]
+fn a_changed_first_hello_cannot_have_us_choose_the_lesser_profile() {
+    let pair = run_changed(0, |datagram| {
+        // CM, GCM-256, GCM-128 become CM, GCM-256 and a number that means nothing.
+        let at = datagram.windows(8).position(|ids| ids == [0, 6, 0, 1, 0, 8, 0, 7]).unwrap();
+        datagram[at + 7] = 99;
+    });
+    assert_eq!(pair.failure(), Some(DtlsError::Handshake));
 }
 
 proptest! {
