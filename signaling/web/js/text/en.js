@@ -97,6 +97,7 @@ export const en = {
     microphone: 'Microphone',
     camera: 'Camera',
     speaker: 'Speaker',
+    devices: 'Devices',
     level: 'Microphone level',
     preview: 'Your picture',
     /** @param {number} n */

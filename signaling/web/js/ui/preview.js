@@ -70,13 +70,21 @@ export function createPreview(wanted) {
     camera: deviceMenu('camera', (id) => void choose('camera', id)),
     speaker: deviceMenu('speaker', (id) => chooseDevice('speaker', id)),
   };
+  // On a phone the name and the button matter more than menus that are rarely touched.
+  const choice = h(
+    'details',
+    { class: 'preview-devices', attrs: { open: window.matchMedia('(min-width: 801px)').matches } },
+    h('summary', {}, en.preJoin.devices),
+    h('div', { class: 'preview-menus' }, menus.microphone.element, menus.camera.element, menus.speaker.element),
+  );
+  choice.hidden = true;
   const element = h(
     'section',
     { class: 'preview', attrs: { 'aria-label': en.preJoin.preview } },
     h('div', { class: 'preview-picture' }, video, cover, levels),
     h('div', { class: 'preview-switches' }, switches.microphone.element, switches.camera.element),
     problems,
-    h('div', { class: 'preview-menus' }, menus.microphone.element, menus.camera.element, menus.speaker.element),
+    choice,
   );
 
   const paint = () => {
@@ -150,6 +158,7 @@ export function createPreview(wanted) {
     const chosen = chosenDevices();
     for (const kind of KINDS) menus[kind].fill(list, tracks[kind]?.getSettings().deviceId ?? chosen[kind]);
     if (canChooseSpeaker()) menus.speaker.fill(list, chosen.speaker);
+    setHidden(choice, Object.values(menus).every(({ element: menu }) => menu.hidden));
   };
 
   const startAllowed = async () => {

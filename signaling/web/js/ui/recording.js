@@ -29,8 +29,12 @@ export function createRecording(recording) {
     h(
       'main',
       { class: 'recording', attrs: { id: 'main' } },
-      h('h1', {}, subject === '' ? en.recording.heading : subject),
-      recording.createdDateTime ? h('p', { class: 'lead' }, dayAndClock(recording.createdDateTime)) : null,
+      h(
+        'div',
+        { class: 'recording-words' },
+        h('h1', {}, subject === '' ? en.recording.heading : subject),
+        recording.createdDateTime ? h('p', { class: 'lead' }, dayAndClock(recording.createdDateTime)) : null,
+      ),
       stateNote(recording),
       tracks.length === 0 ? h('p', { class: 'panel-empty' }, en.recording.empty) : together.button,
       h('ul', { class: 'tracks' }, ...players.map(({ track, media }) => trackRow(recording.id, track, media))),
