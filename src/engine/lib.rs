@@ -30,7 +30,7 @@ pub mod endpoint;
 pub mod command;
 pub mod shard;
 
-//mod runner;
+mod runner;
 
 pub use event::Event;
-//pub use runner::{Connect, ConnectError, Connected, Engine, EngineConfig, StartError};
+pub use runner::{Connect, ConnectError, Connected, Engine, EngineConfig, StartError};

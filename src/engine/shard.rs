@@ -14,8 +14,6 @@
 mod assign;
 mod control;
 mod fanout;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -168,7 +166,8 @@ impl Shard {
     }
 
     fn stun(&mut self, now: Micros, path: Path, datagram: &[u8]) {
-        let key = is_stun(datagram).then(|| server_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
+        let key =
+            is_stun(datagram).then(|| server_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
         let Some(&key) = key else {
             self.counters.refused_stun += 1;
             return;
@@ -237,12 +236,8 @@ impl Shard {
         let mut wishes = std::mem::take(&mut self.reports.feedback);
         let mut gone = Vec::new();
         for (key, endpoint) in &mut self.endpoints {
-            let mut turn = Turn {
-                now,
-                outbox: &mut self.outbox,
-                scratch: &mut self.scratch,
-                counters: &mut self.counters,
-            };
+            let mut turn =
+                Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
             endpoint.tick(&mut turn, wall_ntp, &mut wishes);
             if endpoint.is_gone(now) {
                 gone.push(key);
@@ -263,8 +258,7 @@ impl Shard {
     /// An endpoint and what it needs to act, borrowed apart.
     fn turn(&mut self, now: Micros, key: usize) -> Option<(&mut Endpoint, Turn<'_>)> {
         let endpoint = self.endpoints.get_mut(key)?;
-        let turn =
-            Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
+        let turn = Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
         Some((endpoint, turn))
     }
 

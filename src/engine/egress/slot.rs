@@ -138,13 +138,8 @@ impl Slot {
             }
             Media::Video { descriptor, picture, starts_key_frame } => {
                 let codec = self.codec(Codec::Vp8)?;
-                let OutgoingVideo { numbers, picture } = self.rewriter.video(
-                    packet.publication,
-                    self.wanted,
-                    &packet.numbers,
-                    picture,
-                    starts_key_frame,
-                )?;
+                let OutgoingVideo { numbers, picture } =
+                    self.rewriter.video(packet.publication, self.wanted, &packet.numbers, picture, starts_key_frame)?;
                 let header = self.header(packet, codec.payload_type, numbers.sequence, numbers.timestamp);
                 let header_len = self.write(&header, tags, None, scratch);
                 descriptor.write_normalised(scratch, picture.picture_id, picture.tl0_pic_idx);

@@ -172,7 +172,8 @@ mod tests {
     fn weak_and_damaged_fingerprints_are_refused() {
         let good = Certificate::generate().unwrap().fingerprint();
         let sha1 = format!("sha-1 {}", ["AB"; 20].join(":"));
-        for bad in [&sha1, &good[..good.len() - 1], &good.replace(':', "-"), &good.replace("sha-256", "sha-512"), ""] {
+        let short = good.strip_suffix(char::is_alphanumeric).unwrap();
+        for bad in [&sha1, short, &good.replace(':', "-"), &good.replace("sha-256", "sha-512"), ""] {
             assert_eq!(Fingerprint::parse(bad), None);
         }
         let signed = format!("sha-256 +1{}", ":AB".repeat(31));

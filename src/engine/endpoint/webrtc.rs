@@ -343,7 +343,7 @@ impl Endpoint {
                     return None;
                 };
                 let picture = stream.picture(&descriptor, header.timestamp);
-                let starts_key_frame = descriptor.starts_key_frame(payload.get(descriptor.len..)?);
+                let starts_key_frame = descriptor.starts_key_frame(payload);
                 Media::Video { descriptor, picture, starts_key_frame }
             }
         };

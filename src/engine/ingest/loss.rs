@@ -68,7 +68,12 @@ impl Loss {
             self.given_up = true;
         } else {
             let next = now + REORDER_TIME;
-            self.missing.extend((highest + 1..sequence).map(|sequence| Missing { sequence, since: now, asked: 0, next }));
+            self.missing.extend((highest + 1..sequence).map(|sequence| Missing {
+                sequence,
+                since: now,
+                asked: 0,
+                next,
+            }));
         }
         self.highest = Some(sequence);
     }

@@ -105,9 +105,8 @@ impl Stream {
         let lost_now = expected_now.saturating_sub(received_now);
         let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255) as u8;
         let lost = i32::try_from(expected.saturating_sub(reception.received)).unwrap_or(LOST_MAX).min(LOST_MAX);
-        let (last_sr, delay_since_last_sr) = reception
-            .sender_report
-            .map_or((0, 0), |(middle, at)| (middle, now.since(at).rtp(DELAY_UNITS_HZ)));
+        let (last_sr, delay_since_last_sr) =
+            reception.sender_report.map_or((0, 0), |(middle, at)| (middle, now.since(at).rtp(DELAY_UNITS_HZ)));
         // The roll-over count starts at one in `Unwrapper`; on the wire it starts at zero.
         let highest = highest.wrapping_sub(1 << 16) as u32;
         Some(ReportBlock {

@@ -58,9 +58,11 @@ pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> 
             (Reverse(active), Reverse(candidate.speaking && in_place(candidate)), Reverse(candidate.speaking))
         };
         let by_loudness = other.loudness.total_cmp(&one.loudness);
-        key(one).cmp(&key(other)).then(
-            if one.speaking && other.speaking { by_loudness } else { Reverse(in_place(one)).cmp(&Reverse(in_place(other))) },
-        )
+        key(one).cmp(&key(other)).then(if one.speaking && other.speaking {
+            by_loudness
+        } else {
+            Reverse(in_place(one)).cmp(&Reverse(in_place(other)))
+        })
     });
     place(held, ranked.iter().map(|candidate| candidate.publication))
 }

@@ -96,7 +96,11 @@ impl ActiveSpeaker {
 
     /// Looks at all voices; true if the active speaker changed. Nobody speaking changes nothing: the last speaker stays
     /// until somebody else speaks or it leaves.
-    pub fn update<'a>(&mut self, now: Micros, voices: impl Iterator<Item = (PublicationId, &'a Voice)> + Clone) -> bool {
+    pub fn update<'a>(
+        &mut self,
+        now: Micros,
+        voices: impl Iterator<Item = (PublicationId, &'a Voice)> + Clone,
+    ) -> bool {
         let before = self.current;
         if !voices.clone().any(|(id, _)| Some(id) == self.current) {
             self.current = None;

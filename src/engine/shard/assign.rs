@@ -154,7 +154,12 @@ impl Shard {
             .candidates(meeting, endpoint, PublicationKind::Camera)
             .map(|other| PictureCandidate {
                 publication: other.id,
-                wish: endpoint.wants.iter().filter(|(wanted, _)| *wanted == other.participant).map(|(_, wish)| *wish).max(),
+                wish: endpoint
+                    .wants
+                    .iter()
+                    .filter(|(wanted, _)| *wanted == other.participant)
+                    .map(|(_, wish)| *wish)
+                    .max(),
                 active: Some(other.participant) == speaker,
                 spoke: spoke(other.participant),
             })

@@ -13,8 +13,15 @@ use crate::ingest::{Arrived, Media};
 use crate::tap::TapItem;
 
 impl Shard {
-    pub(super) fn fan_out(&mut self, now: Micros, publication: PublicationRef, packet: &Arrived<'_>, retransmitted: bool) {
-        let Some(source) = self.publications.get_mut(publication.key).filter(|source| source.id == publication.id) else {
+    pub(super) fn fan_out(
+        &mut self,
+        now: Micros,
+        publication: PublicationRef,
+        packet: &Arrived<'_>,
+        retransmitted: bool,
+    ) {
+        let Some(source) = self.publications.get_mut(publication.key).filter(|source| source.id == publication.id)
+        else {
             return;
         };
         if source.muted {
@@ -38,15 +45,30 @@ impl Shard {
         // Shared by the retransmission caches of all video slots; voice is not retransmitted and needs no copy.
         let shared = (source.kind.media() == MediaKind::Video && !source.carriers.is_empty())
             .then(|| Bytes::copy_from_slice(packet.body()));
-        let mut turn =
-            Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
+        let mut turn = Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
         let endpoints = &mut self.endpoints;
         source.carriers.retain(|&mut (endpoint, slot)| {
-            endpoints.get_mut(endpoint).is_some_and(|endpoint| endpoint.forward(&mut turn, slot, packet, shared.as_ref()))
+            endpoints
+                .get_mut(endpoint)
+                .is_some_and(|endpoint| endpoint.forward(&mut turn, slot, packet, shared.as_ref()))
         });
-        if late_key_frame {
+        let starts_key_frame = matches!(packet.media, Media::Video { starts_key_frame: true, .. });
+        let left_out = starts_key_frame && self.somebody_awaits(publication);
+        if late_key_frame || left_out {
             self.want_key_frame(now, publication.key);
         }
+    }
+
+    /// Whether a slot that can receive still waits for a key frame of this publication.
+    fn somebody_awaits(&self, publication: PublicationRef) -> bool {
+        let Some(source) = self.publications.get(publication.key) else { return false };
+        source.carriers.iter().filter_map(|&(endpoint, slot)| Some((self.endpoints.get(endpoint)?, slot))).any(
+            |(endpoint, slot)| {
+                let slot = endpoint.slots.get(slot);
+                endpoint.is_connected()
+                    && slot.is_some_and(|slot| slot.awaits_key_frame() && slot.wanted() == Some(publication.id))
+            },
+        )
     }
 
     fn tap_packet(&mut self, now: Micros, publication: PublicationRef, packet: &Arrived<'_>) {
@@ -66,15 +88,18 @@ impl Shard {
         let mut bytes = Vec::with_capacity(FIXED_HEADER + packet.payload.len());
         write_header(&mut bytes, &header, &[]);
         bytes.extend_from_slice(packet.payload);
-        let item = TapItem::Packet { publication: publication.id, arrival: self.epoch.instant(now), packet: Bytes::from(bytes) };
+        let item = TapItem::Packet {
+            publication: publication.id,
+            arrival: self.epoch.instant(now),
+            packet: Bytes::from(bytes),
+        };
         let meeting = source.meeting;
         self.tap(meeting, &item);
     }
 
     pub(super) fn tap_sender_report(&mut self, now: Micros, publication: PublicationRef, ntp: u64, rtp: u32) {
         let Some(source) = self.publications.get(publication.key).filter(|source| source.tapped) else { return };
-        let item =
-            TapItem::SenderReport { publication: publication.id, arrival: self.epoch.instant(now), ntp, rtp };
+        let item = TapItem::SenderReport { publication: publication.id, arrival: self.epoch.instant(now), ntp, rtp };
         let meeting = source.meeting;
         self.tap(meeting, &item);
     }

@@ -1,1 +1,24 @@
-//! kit
+//! Makes time and network obey: whole meetings through the engine's shard, on virtual time.
+//!
+//! ```text
+//! Stage (clock) ── Browser: publishes, receives, asks again ── Network up ──> Shard
+//!                                     ^────────────────────── Network down <──┘
+//! ```
+//!
+//! One seed is one run. Nothing here waits: a minute of meeting takes some tens of milliseconds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test tool: a broken expectation should end the test at once"
+)]
+
+pub mod browser;
+pub mod network;
+pub mod stage;
+
+pub use browser::{Browser, BrowserPlan, Received};
+pub use network::{Impairment, Network};
+pub use stage::Stage;

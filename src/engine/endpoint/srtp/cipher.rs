@@ -34,8 +34,18 @@ const RTCP_LABELS: Labels = Labels { encryption: 3, authentication: 4, salt: 5 }
 
 /// Session keys of one direction and one protocol.
 enum Session {
-    Gcm { key: LessSafeKey, salt: [u8; GCM_SALT_LEN] },
-    Cm { key: EncryptingKey, salt: [u8; SALT_LEN], authentication: hmac::Key },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; GCM_SALT_LEN],
+    },
+    /// Boxed: two key schedules and two hash states are 1.7 KiB, and most endpoints use the other cipher.
+    Cm(Box<CounterMode>),
+}
+
+struct CounterMode {
+    key: EncryptingKey,
+    salt: [u8; SALT_LEN],
+    authentication: hmac::Key,
 }
 
 impl Session {
@@ -46,14 +56,14 @@ impl Session {
                 key: LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key)?),
                 salt: derive(master, labels.salt)?,
             },
-            Profile::AesCm128HmacSha1_80 => Self::Cm {
+            Profile::AesCm128HmacSha1_80 => Self::Cm(Box::new(CounterMode {
                 key: counter_mode(&key)?,
                 salt: derive(master, labels.salt)?,
                 authentication: hmac::Key::new(
                     hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
                     &derive::<CM_AUTH_KEY_LEN>(master, labels.authentication)?,
                 ),
-            },
+            })),
         })
     }
 }
@@ -139,13 +149,13 @@ impl RtpCipher {
                     .map_err(|_| SrtpError::Authentication)?;
                 Ok(total - GCM_TAG_LEN)
             }
-            Session::Cm { key, salt, authentication } => {
+            Session::Cm(cm) => {
                 let plain_len = total.checked_sub(CM_TAG_LEN).ok_or(SrtpError::Malformed)?;
                 let (authenticated, tag) = packet.split_at_mut_checked(plain_len).ok_or(SrtpError::Malformed)?;
-                let expected = cm_tag(authentication, authenticated, &rollover(index));
+                let expected = cm_tag(&cm.authentication, authenticated, &rollover(index));
                 verify_slices_are_equal(short_tag(&expected)?, tag).map_err(|_| SrtpError::Authentication)?;
                 let payload = authenticated.get_mut(header_len..).ok_or(SrtpError::Malformed)?;
-                apply_keystream(key, cm_counter(salt, ssrc, index), payload)?;
+                apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
                 Ok(plain_len)
             }
         }
@@ -167,9 +177,9 @@ impl RtpCipher {
                 let tag = key.seal_in_place_separate_tag(gcm_nonce(salt, ssrc, index), Aad::from(header), payload)?;
                 out.extend_from_slice(tag.as_ref());
             }
-            Session::Cm { key, salt, authentication } => {
-                apply_keystream(key, cm_counter(salt, ssrc, index), payload)?;
-                let tag = cm_tag(authentication, packet, &rollover(index));
+            Session::Cm(cm) => {
+                apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
+                let tag = cm_tag(&cm.authentication, packet, &rollover(index));
                 out.extend_from_slice(short_tag(&tag)?);
             }
         }
@@ -190,7 +200,7 @@ impl RtcpCipher {
         // GCM: the tag is the end of the ciphertext and the word stands behind it. CM: the tag comes last.
         let (behind, minimum) = match &self.0 {
             Session::Gcm { .. } => (WORD_LEN, RTCP_HEADER_LEN + GCM_TAG_LEN),
-            Session::Cm { .. } => (WORD_LEN + CM_TAG_LEN, RTCP_HEADER_LEN),
+            Session::Cm(_) => (WORD_LEN + CM_TAG_LEN, RTCP_HEADER_LEN),
         };
         let body = packet.len().checked_sub(behind)?;
         let word = packet.get(body..)?.first_chunk()?;
@@ -208,12 +218,12 @@ impl RtcpCipher {
                     .map_err(|_| SrtpError::Authentication)?;
                 plain.truncate(body - GCM_TAG_LEN);
             }
-            Session::Cm { key, salt, authentication } => {
+            Session::Cm(cm) => {
                 let (authenticated, tag) = packet.split_at_checked(body + WORD_LEN).ok_or(SrtpError::Malformed)?;
-                let expected = cm_tag(authentication, authenticated, &[]);
+                let expected = cm_tag(&cm.authentication, authenticated, &[]);
                 verify_slices_are_equal(short_tag(&expected)?, tag).map_err(|_| SrtpError::Authentication)?;
                 let payload = plain.get_mut(RTCP_HEADER_LEN..).ok_or(SrtpError::Malformed)?;
-                apply_keystream(key, cm_counter(salt, ssrc, index), payload)?;
+                apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
             }
         }
         Ok(plain)
@@ -230,9 +240,9 @@ impl RtcpCipher {
                 out.extend_from_slice(tag.as_ref());
                 out.extend_from_slice(&word.to_be_bytes());
             }
-            Session::Cm { key, salt, authentication } => {
-                apply_keystream(key, cm_counter(salt, ssrc, index), payload)?;
-                let tag = cm_tag(authentication, packet, &word.to_be_bytes());
+            Session::Cm(cm) => {
+                apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
+                let tag = cm_tag(&cm.authentication, packet, &word.to_be_bytes());
                 out.extend_from_slice(&word.to_be_bytes());
                 out.extend_from_slice(short_tag(&tag)?);
             }

@@ -1,0 +1,517 @@
+//! A browser at packet level: publishes synthetic voice and VP8, receives slots, asks for what is missing, and keeps a record
+//! of what it got for tests to judge.
+//!
+//! It shakes no hands: both ends are given the keys. Everything else is on the wire as a browser would put it.
+
+use std::collections::BTreeMap;
+
+use engine::clock::Micros;
+use engine::endpoint::ice::IceCredentials;
+use engine::endpoint::sdp::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
+use engine::endpoint::srtp::{Profile, SrtpKeys, SrtpOpen, SrtpSeal};
+use engine::id::{Codec, MediaKind, ParticipantId};
+use engine::path::Path;
+use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
+use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
+use wire::seq::Unwrapper;
+use wire::vp8::Vp8Descriptor;
+
+/// What a browser does in the meeting.
+#[derive(Clone, Copy, Debug)]
+pub struct BrowserPlan {
+    /// Publishes a microphone.
+    pub microphone: bool,
+    /// Publishes a camera.
+    pub camera: bool,
+    /// Audio slots.
+    pub audio_slots: usize,
+    /// Video slots.
+    pub video_slots: usize,
+    /// RTP packets of one camera frame.
+    pub packets_per_frame: u16,
+}
+
+impl Default for BrowserPlan {
+    fn default() -> Self {
+        Self { microphone: true, camera: true, audio_slots: 3, video_slots: 9, packets_per_frame: 3 }
+    }
+}
+
+/// A packet as it came out of a slot, retransmissions unwrapped.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// When.
+    pub at: Micros,
+    /// Unwrapped slot sequence number.
+    pub sequence: u64,
+    /// On the slot's clock.
+    pub timestamp: u32,
+    /// The publication that it says it is of.
+    pub csrc: u32,
+    /// Video: picture id and TL0PICIDX.
+    pub picture: Option<(u16, u8)>,
+    /// First packet of a key frame.
+    pub starts_key_frame: bool,
+    /// The number that the publisher wrote into the payload: who it is and its counter.
+    pub content: (u32, u32),
+    /// Came as a retransmission.
+    pub retransmitted: bool,
+}
+
+/// A receive slot and its record.
+#[derive(Debug)]
+pub struct SlotRecord {
+    /// The line as both ends know it.
+    pub line: SlotLine,
+    /// Everything received, in order of arrival.
+    pub packets: Vec<Received>,
+    /// Sender reports: when, NTP time, RTP time.
+    pub reports: Vec<(Micros, u64, u32)>,
+    sequences: Unwrapper,
+    missing: BTreeMap<u64, Micros>,
+    highest: Option<u64>,
+}
+
+impl SlotRecord {
+    fn new(line: SlotLine) -> Self {
+        Self {
+            line,
+            packets: Vec::new(),
+            reports: Vec::new(),
+            sequences: Unwrapper::new(),
+            missing: BTreeMap::new(),
+            highest: None,
+        }
+    }
+
+    /// Sequence numbers that never came.
+    #[must_use]
+    pub fn missing(&self) -> Vec<u64> {
+        self.missing.keys().copied().collect()
+    }
+
+    fn note(&mut self, received: Received) {
+        let first = self.highest.map_or(received.sequence, |highest| highest + 1);
+        for sequence in first..received.sequence {
+            self.missing.insert(sequence, received.at);
+        }
+        self.missing.remove(&received.sequence);
+        self.highest = self.highest.max(Some(received.sequence));
+        self.packets.push(received);
+    }
+}
+
+/// One outgoing stream.
+#[derive(Debug)]
+struct Outgoing {
+    ssrc: u32,
+    payload_type: u8,
+    sequence: u64,
+    timestamp: u32,
+    next: Micros,
+    counter: u32,
+    /// Recent packets for NACK: RTP time and payload by sequence.
+    sent: BTreeMap<u64, (u32, Vec<u8>)>,
+}
+
+/// The browser.
+pub struct Browser {
+    /// As whom.
+    pub participant: ParticipantId,
+    /// Where its packets come from.
+    pub path: Path,
+    /// Its number, written into every payload.
+    pub number: u32,
+    /// Loudness of its voice in -dBov; 127 is silence. None: sends no audio at all.
+    pub level: Option<u8>,
+    /// Whether it sends pictures.
+    pub camera_on: bool,
+    /// Receive slots.
+    pub slots: Vec<SlotRecord>,
+    /// Key frames that were asked of it: when.
+    pub key_frame_requests: Vec<Micros>,
+    /// Transport-wide feedback packets that it got.
+    pub feedback_packets: usize,
+    plan: BrowserPlan,
+    credentials: IceCredentials,
+    open: SrtpOpen,
+    seal: SrtpSeal,
+    microphone: Outgoing,
+    camera: Outgoing,
+    rtx_sequence: u64,
+    transport_sequence: u16,
+    key_frame: bool,
+    picture_id: u16,
+    checked: Option<Micros>,
+    asked: Micros,
+    reported: Micros,
+}
+
+const OPUS: u8 = 111;
+const VP8: u8 = 96;
+const RTX: u8 = 97;
+const EXTENSIONS: ExtensionIds =
+    ExtensionIds { audio_level: Some(1), transport_cc: Some(3), mid: Some(4), rid: None, repaired_rid: None };
+
+/// Chromium checks a nominated path about this often.
+const CHECK_INTERVAL: Micros = Micros::from_millis(2_500);
+const ASK_INTERVAL: Micros = Micros::from_millis(20);
+
+impl Browser {
+    /// A browser and the keys for the server's end.
+    #[must_use]
+    pub fn new(
+        number: u32,
+        participant: ParticipantId,
+        plan: BrowserPlan,
+        credentials: IceCredentials,
+        now: Micros,
+    ) -> (Self, SrtpKeys) {
+        let profile = if number.is_multiple_of(2) { Profile::AesCm128HmacSha1_80 } else { Profile::Aead128Gcm };
+        let material: Vec<u8> =
+            (0..profile.material_len()).map(|at| (at as u8).wrapping_mul(7) ^ number as u8).collect();
+        let ours = SrtpKeys::from_exporter(profile, &material, true).unwrap();
+        let theirs = SrtpKeys::from_exporter(profile, &material, false).unwrap();
+        let remote = format!("192.0.2.{}:{}", number % 250 + 1, 40_000 + number).parse().unwrap();
+        // Streams begin near their wraps, and out of phase with each other.
+        let phase = Micros(u64::from(number) * 7_300 % 20_000);
+        let stream = |ssrc, payload_type| Outgoing {
+            ssrc,
+            payload_type,
+            sequence: 65_500 + u64::from(number),
+            timestamp: u32::MAX - 100_000 - number * 1_000,
+            next: now + phase,
+            counter: 0,
+            sent: BTreeMap::new(),
+        };
+        let browser = Self {
+            participant,
+            path: Path::Udp { local: None, remote },
+            number,
+            level: Some(127),
+            camera_on: true,
+            slots: slot_lines(number, plan).into_iter().map(SlotRecord::new).collect(),
+            key_frame_requests: Vec::new(),
+            feedback_packets: 0,
+            plan,
+            credentials,
+            open: SrtpOpen::new(profile, &ours.remote).unwrap(),
+            seal: SrtpSeal::new(profile, &ours.local).unwrap(),
+            microphone: stream(number * 100 + 1, OPUS),
+            camera: stream(number * 100 + 2, VP8),
+            rtx_sequence: 1,
+            transport_sequence: 65_530,
+            key_frame: true,
+            picture_id: 0x7ff0,
+            checked: None,
+            asked: now,
+            reported: now,
+        };
+        (browser, theirs)
+    }
+
+    /// The lines that its offer would have had.
+    #[must_use]
+    pub fn send_lines(&self) -> Vec<SendLine> {
+        let microphone = self.plan.microphone.then(|| SendLine {
+            mid: "0".into(),
+            kind: MediaKind::Audio,
+            ssrc: Some(self.microphone.ssrc),
+            rtx_ssrc: None,
+            codecs: vec![opus()],
+        });
+        // Named by MID or payload type alone, as simulcast offers do.
+        let camera = self.plan.camera.then(|| SendLine {
+            mid: "1".into(),
+            kind: MediaKind::Video,
+            ssrc: None,
+            rtx_ssrc: None,
+            codecs: vec![vp8()],
+        });
+        microphone.into_iter().chain(camera).collect()
+    }
+
+    /// Extension ids that both ends use.
+    #[must_use]
+    pub fn extensions(&self) -> ExtensionIds {
+        EXTENSIONS
+    }
+
+    /// Everything that it sends up to `now`.
+    pub fn poll(&mut self, now: Micros) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
+        if self.checked.is_none_or(|last| now.since(last) >= CHECK_INTERVAL) {
+            self.checked = Some(now);
+            out.push(self.check());
+        }
+        if self.plan.microphone {
+            self.speak(now, &mut out);
+        }
+        if self.plan.camera {
+            self.film(now, &mut out);
+        }
+        self.ask_again(now, &mut out);
+        if now.since(self.reported) >= Micros::from_millis(1_000) {
+            self.reported = now;
+            let mut plain = Vec::new();
+            write_receiver_report(&mut plain, self.camera.ssrc, &[]);
+            out.push(self.seal_rtcp(&plain));
+        }
+        out
+    }
+
+    fn speak(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
+        while self.microphone.next <= now {
+            self.microphone.next = self.microphone.next + Micros::from_millis(20);
+            self.microphone.timestamp = self.microphone.timestamp.wrapping_add(960);
+            let Some(level) = self.level else { continue };
+            let mut payload = vec![0x78]; // CELT, 20 ms, mono (RFC 6716 §3.1).
+            payload.extend_from_slice(&self.content(self.microphone.counter));
+            self.microphone.counter += 1;
+            let packet = self.packet(Line::Microphone, false, &payload, Some(level));
+            out.push(packet);
+        }
+    }
+
+    fn film(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
+        while self.camera.next <= now {
+            self.camera.next = self.camera.next + Micros(33_333);
+            self.camera.timestamp = self.camera.timestamp.wrapping_add(3_000);
+            if !self.camera_on {
+                continue;
+            }
+            let key_frame = std::mem::take(&mut self.key_frame);
+            self.picture_id = (self.picture_id + 1) & 0x7fff;
+            self.camera.counter += 1;
+            let packets = self.plan.packets_per_frame * if key_frame { 4 } else { 1 };
+            for at in 0..packets {
+                let first = at == 0;
+                // X, S; I; 15-bit picture id; then the frame tag's P bit in the first octet.
+                let id = self.picture_id.to_be_bytes();
+                let mut payload = vec![if first { 0x90 } else { 0x80 }, 0x80, id[0] | 0x80, id[1]];
+                payload.push(u8::from(!key_frame));
+                payload.extend_from_slice(&self.content(self.camera.counter));
+                payload.resize(1_000, 0xaa);
+                let packet = self.packet(Line::Camera, at + 1 == packets, &payload, None);
+                out.push(packet);
+            }
+        }
+    }
+
+    fn content(&self, counter: u32) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.number.to_be_bytes());
+        bytes[4..].copy_from_slice(&counter.to_be_bytes());
+        bytes
+    }
+
+    fn packet(&mut self, line: Line, marker: bool, payload: &[u8], level: Option<u8>) -> Vec<u8> {
+        self.transport_sequence = self.transport_sequence.wrapping_add(1);
+        let transport = self.transport_sequence.to_be_bytes();
+        let level = level.map(|level| [level]);
+        let mut extensions: Vec<(u8, &[u8])> = vec![(3, &transport)];
+        match (&line, &level) {
+            (Line::Microphone, Some(level)) => extensions.push((1, level)),
+            (Line::Camera, _) => extensions.push((4, b"1")),
+            (Line::Microphone, None) => {}
+        }
+        let stream = match line {
+            Line::Microphone => &mut self.microphone,
+            Line::Camera => &mut self.camera,
+        };
+        stream.sequence += 1;
+        let header = OutHeader {
+            marker,
+            payload_type: stream.payload_type,
+            sequence: stream.sequence as u16,
+            timestamp: stream.timestamp,
+            ssrc: stream.ssrc,
+            csrc: None,
+        };
+        let mut plain = Vec::new();
+        write_header(&mut plain, &header, &extensions);
+        let header_len = plain.len();
+        plain.extend_from_slice(payload);
+        stream.sent.insert(stream.sequence, (stream.timestamp, payload.to_vec()));
+        if stream.sent.len() > 500 {
+            stream.sent.pop_first();
+        }
+        // Sequences begin just below 2^16: the receiver's roll-over counter begins at 0 there.
+        let (index, ssrc) = (stream.sequence, stream.ssrc);
+        self.seal_rtp(&plain, header_len, index, ssrc)
+    }
+
+    fn seal_rtp(&mut self, plain: &[u8], header_len: usize, index: u64, ssrc: u32) -> Vec<u8> {
+        let mut sealed = Vec::new();
+        self.seal.seal_rtp(plain, header_len, index, ssrc, &mut sealed).unwrap();
+        sealed
+    }
+
+    fn seal_rtcp(&mut self, plain: &[u8]) -> Vec<u8> {
+        let mut sealed = Vec::new();
+        self.seal.seal_rtcp(plain, &mut sealed).unwrap();
+        sealed
+    }
+
+    /// A connectivity check as this browser sends it.
+    #[must_use]
+    pub fn check(&self) -> Vec<u8> {
+        crate::stage::binding_request(&self.credentials)
+    }
+
+    fn ask_again(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
+        if now.since(self.asked) < ASK_INTERVAL {
+            return;
+        }
+        self.asked = now;
+        let mut plain = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.line.rtx_ssrc.is_some()) {
+            let wanted: Vec<u16> = slot
+                .missing
+                .iter()
+                .filter(|&(_, &since)| now.since(since) < Micros::from_millis(1_000))
+                .map(|(&sequence, _)| sequence as u16)
+                .collect();
+            if !wanted.is_empty() {
+                write_nack(&mut plain, self.camera.ssrc, slot.line.ssrc, &wanted);
+            }
+        }
+        if !plain.is_empty() {
+            out.push(self.seal_rtcp(&plain));
+        }
+    }
+
+    /// Asks for a key frame in one of its slots, as a decoder in trouble does.
+    pub fn picture_loss(&mut self, slot: usize) -> Vec<u8> {
+        let mut plain = Vec::new();
+        write_pli(&mut plain, self.camera.ssrc, self.slots[slot].line.ssrc);
+        self.seal_rtcp(&plain)
+    }
+
+    /// A datagram from the server; what it answers at once.
+    pub fn receive(&mut self, now: Micros, mut datagram: Vec<u8>) -> Vec<Vec<u8>> {
+        match datagram.first() {
+            Some(128..=191) if is_rtcp(&datagram) => self.receive_rtcp(now, &datagram),
+            Some(128..=191) => {
+                self.receive_rtp(now, &mut datagram);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn receive_rtp(&mut self, now: Micros, packet: &mut [u8]) {
+        let header = RtpHeader::parse(packet).expect("the server sends RTP");
+        let len = self.open.open_rtp(packet, &header).expect("the server's packets authenticate, each once");
+        let packet = &packet[..len];
+        let payload = header.payload(packet).expect("well-formed padding");
+        let csrc = header.csrcs(packet).next().expect("the CSRC names the publication");
+        let slot =
+            self.slots.iter_mut().find(|slot| slot.line.ssrc == header.ssrc || slot.line.rtx_ssrc == Some(header.ssrc));
+        let slot = slot.expect("an SSRC of the answer");
+        let retransmitted = slot.line.rtx_ssrc == Some(header.ssrc);
+        let (sequence, payload) = if retransmitted {
+            (u16::from_be_bytes([payload[0], payload[1]]), &payload[2..])
+        } else {
+            (header.sequence, payload)
+        };
+        let video = slot.line.kind == MediaKind::Video;
+        let descriptor = video.then(|| Vp8Descriptor::parse(payload).expect("a VP8 descriptor"));
+        let body = descriptor.map_or(&payload[1..], |descriptor| &payload[descriptor.len + 1..]);
+        let received = Received {
+            at: now,
+            sequence: slot.sequences.unwrap(sequence),
+            timestamp: header.timestamp,
+            csrc,
+            picture: descriptor.map(|d| (d.picture_id.expect("always there"), d.tl0_pic_idx.expect("always there"))),
+            starts_key_frame: descriptor.is_some_and(|d| d.starts_key_frame(payload)),
+            content: (number(&body[..4]), number(&body[4..8])),
+            retransmitted,
+        };
+        slot.note(received);
+    }
+
+    fn receive_rtcp(&mut self, now: Micros, packet: &[u8]) -> Vec<Vec<u8>> {
+        let plain = self.open.open_rtcp(packet).expect("the server's reports authenticate");
+        let mut out = Vec::new();
+        for part in parse_compound(&plain) {
+            match part.expect("well-formed reports") {
+                RtcpPacket::Pli { media, .. } => {
+                    assert_eq!(media, self.camera.ssrc, "key frames are asked of cameras");
+                    self.key_frame = true;
+                    self.key_frame_requests.push(now);
+                }
+                RtcpPacket::Nack { media, entries, .. } => {
+                    assert_eq!(media, self.camera.ssrc, "voice is not asked for again");
+                    entries.for_each(|sequence| out.extend(self.resend(sequence)));
+                }
+                RtcpPacket::TransportCc(_) => self.feedback_packets += 1,
+                RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
+                    if let Some(slot) = self.slots.iter_mut().find(|slot| slot.line.ssrc == ssrc) {
+                        slot.reports.push((now, ntp, rtp));
+                    }
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    fn resend(&mut self, wire_sequence: u16) -> Option<Vec<u8>> {
+        let (&sequence, (timestamp, original)) =
+            self.camera.sent.iter().find(|(sequence, _)| **sequence as u16 == wire_sequence)?;
+        let timestamp = *timestamp;
+        let payload = [&(sequence as u16).to_be_bytes()[..], original].concat();
+        self.rtx_sequence += 1;
+        let header = OutHeader {
+            marker: false,
+            payload_type: RTX,
+            sequence: self.rtx_sequence as u16,
+            timestamp,
+            ssrc: self.camera.ssrc + 1,
+            csrc: None,
+        };
+        let mut plain = Vec::new();
+        write_header(&mut plain, &header, &[(4, b"1")]);
+        let header_len = plain.len();
+        plain.extend_from_slice(&payload);
+        let (index, ssrc) = (self.rtx_sequence, self.camera.ssrc + 1);
+        Some(self.seal_rtp(&plain, header_len, index, ssrc))
+    }
+}
+
+enum Line {
+    Microphone,
+    Camera,
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes.try_into().unwrap())
+}
+
+fn opus() -> NegotiatedCodec {
+    NegotiatedCodec { codec: Codec::Opus, payload_type: OPUS, rtx_payload_type: None }
+}
+
+fn vp8() -> NegotiatedCodec {
+    NegotiatedCodec { codec: Codec::Vp8, payload_type: VP8, rtx_payload_type: Some(RTX) }
+}
+
+fn slot_lines(number: u32, plan: BrowserPlan) -> Vec<SlotLine> {
+    let base = 500_000 + number * 1_000;
+    let audio = (0..plan.audio_slots as u32).map(|at| SlotLine {
+        mid: format!("a{at}"),
+        kind: MediaKind::Audio,
+        ssrc: base + at,
+        rtx_ssrc: None,
+        codecs: vec![opus()],
+    });
+    let video = (0..plan.video_slots as u32).map(|at| SlotLine {
+        mid: format!("v{at}"),
+        kind: MediaKind::Video,
+        ssrc: base + 100 + at,
+        rtx_ssrc: Some(base + 200 + at),
+        codecs: vec![vp8()],
+    });
+    audio.chain(video).collect()
+}
