@@ -44,8 +44,8 @@ test('every refusal has words, known code or not', () => {
   assert.equal(en.error('brand_new', 'What the server says.'), 'What the server says.');
   assert.match(en.error('brand_new', ''), /brand_new/);
   for (const problem of ['denied', 'missing', 'busy', 'insecure', 'failed']) {
-    assert.match(en.deviceProblem('camera', problem), /camera/);
-    assert.match(en.deviceProblem('microphone', problem), /microphone/);
+    assert.match(en.deviceProblem(['camera'], problem), /camera/);
+    assert.match(en.deviceProblem(['microphone', 'camera'], problem), /microphone (or|and) camera/);
   }
 });
 

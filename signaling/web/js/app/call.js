@@ -8,7 +8,7 @@
  *   Transport  -> state   -> new Transport     Receiver -> shown -> Store
  */
 
-import { capture } from '../media/capture.js';
+import { byProblem, capture } from '../media/capture.js';
 import { chosenDevices } from '../media/devices.js';
 import { Publisher } from '../media/publisher.js';
 import { Receiver } from '../media/receiver.js';
@@ -110,6 +110,12 @@ export class Call {
       this.publisher.enable(kind, wanted);
     }
     this.#mutes.reconcile(kind);
+  }
+
+  /** After a problem with devices was put right. @param {readonly PublicationKind[]} kinds */
+  retryDevices(kinds) {
+    for (const kind of kinds) this.store.dispatch({ type: 'wanted', kind, wanted: true });
+    void this.#acquire([...kinds]);
   }
 
   /** @param {string} text @param {string} [clientMessageId] Given when a failed message is tried again. */
@@ -339,7 +345,6 @@ export class Call {
     const { tracks, problems } = await capture(kinds);
     for (const kind of kinds) {
       const track = tracks[kind];
-      const problem = problems[kind];
       if (track && !this.#over && (kind === 'microphone' || this.store.state.wanted.camera)) {
         this.#take(kind, track);
       } else {
@@ -347,7 +352,9 @@ export class Call {
         this.store.dispatch({ type: 'capture', kind, capture: 'none' });
         this.store.dispatch({ type: 'wanted', kind, wanted: false });
       }
-      if (problem) this.store.dispatch({ type: 'notice', notice: { code: 'device', kind, problem } });
+    }
+    for (const [problem, affected] of byProblem(problems)) {
+      this.store.dispatch({ type: 'notice', notice: { code: 'device', kinds: affected, problem } });
     }
     this.#mutes.reconcileAll();
   }
@@ -356,7 +363,7 @@ export class Call {
   #deviceLost(kind) {
     this.store.dispatch({ type: 'capture', kind, capture: 'none' });
     this.store.dispatch({ type: 'wanted', kind, wanted: false });
-    this.store.dispatch({ type: 'notice', notice: { code: 'device', kind, problem: 'missing' } });
+    this.store.dispatch({ type: 'notice', notice: { code: 'device', kinds: [kind], problem: 'missing' } });
     this.#mutes.reconcile(kind);
   }
 

@@ -84,6 +84,22 @@ export async function capture(kinds) {
 }
 
 /**
+ * One line to say per problem, not one per device.
+ *
+ * @param {Captured['problems']} problems
+ * @returns {[DeviceProblem, PublicationKind[]][]}
+ */
+export function byProblem(problems) {
+  /** @type {Map<DeviceProblem, PublicationKind[]>} */
+  const kinds = new Map();
+  for (const kind of /** @type {const} */ (['microphone', 'camera'])) {
+    const problem = problems[kind];
+    if (problem) kinds.set(problem, [...(kinds.get(problem) ?? []), kind]);
+  }
+  return [...kinds];
+}
+
+/**
  * After one refusal for both: only what the browser has already allowed is asked for again. A second prompt right
  * after a "no" would be rude.
  *

@@ -52,7 +52,8 @@ export class Transport {
     this.#report = report;
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.pc.onnegotiationneeded = () => {
-      negotiations.wanted += 1;
+      // The first one is the offer that is being made anyway.
+      if (this.pc.remoteDescription) negotiations.wanted += 1;
     };
     this.pc.onconnectionstatechange = () => this.#stateChanged();
     const microphone = this.pc.addTransceiver('audio', { direction: 'sendonly' });

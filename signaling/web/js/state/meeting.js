@@ -18,7 +18,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /** @typedef {'denied' | 'missing' | 'busy' | 'insecure' | 'failed'} DeviceProblem */
 /**
  * @typedef {{ code: 'mutedBy', name: string }
- *   | { code: 'device', kind: PublicationKind, problem: DeviceProblem }
+ *   | { code: 'device', kinds: readonly PublicationKind[], problem: DeviceProblem }
  *   | { code: 'refused', message: string }
  *   | { code: 'linkCopied' }
  *   | { code: 'recordingFailed', reason: string }} NoticeContent

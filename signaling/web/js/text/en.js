@@ -10,16 +10,13 @@ import { plural } from './format.js';
 /** @import { DeviceProblem } from '../state/meeting.js' */
 /** @import { PublicationKind } from '../protocol/messages.js' */
 
-/** @type {Record<PublicationKind, string>} */
-const DEVICE = { microphone: 'microphone', camera: 'camera' };
-
 /** @type {Record<DeviceProblem, (device: string) => string>} */
 const DEVICE_PROBLEMS = {
   denied: (device) => `Your browser has no access to the ${device}. Allow it in the address bar, then press Try again.`,
-  missing: (device) => `No ${device} was found. Connect one, then press Try again.`,
+  missing: (device) => `This computer shows your browser no ${device}. Connect it, then press Try again.`,
   busy: (device) => `Another program is using the ${device}. Close it there, then press Try again.`,
   insecure: (device) => `Your browser gives the ${device} to secure pages (https) only.`,
-  failed: (device) => `The ${device} did not start. Check that it is connected, then press Try again.`,
+  failed: (device) => `The ${device} did not start. Check the cable, then press Try again.`,
 };
 
 /** @type {Record<string, string>} Refusals of the server by code, where we can say it better in place. */
@@ -38,8 +35,8 @@ export const en = {
   you: 'You',
   /** @param {string} code @param {string} message */
   error: (code, message) => ERRORS[code] ?? (message !== '' ? message : `Something went wrong (${code}). Try again in a moment.`),
-  /** @param {PublicationKind} kind @param {DeviceProblem} problem */
-  deviceProblem: (kind, problem) => DEVICE_PROBLEMS[problem](DEVICE[kind]),
+  /** @param {readonly PublicationKind[]} kinds @param {DeviceProblem} problem */
+  deviceProblem: (kinds, problem) => DEVICE_PROBLEMS[problem](kinds.join(problem === 'missing' ? ' or ' : ' and ')),
 
   start: {
     title: 'Plenum – meetings',

@@ -29,7 +29,9 @@ export function createMeeting(call, { leave }) {
   /** @param {import('../protocol/messages.js').PublicationKind} kind */
   const toggle = (kind) => call.want(kind, isOwnMuted(store.state, kind));
 
+  const selfView = createSelfView({ track: (kind) => call.publisher.track(kind) });
   const stage = createStage({
+    self: selfView,
     state: () => store.state,
     video: (mid) => call.receiver.video(mid),
     audible: () => call.receiver.audible(),
@@ -37,7 +39,6 @@ export function createMeeting(call, { leave }) {
     showPeople: () => openPanel('people'),
     copyLink: () => void copy(),
   });
-  const selfView = createSelfView({ track: (kind) => call.publisher.track(kind) });
   const controls = createControls({
     toggle,
     togglePanel: (panel) => (store.state.panel === panel ? closePanel() : openPanel(panel)),
@@ -46,7 +47,7 @@ export function createMeeting(call, { leave }) {
   });
   const notices = createNotices({
     dismiss: (id) => store.dispatch({ type: 'dismissed', id }),
-    retryDevice: (kind) => call.want(kind, true),
+    retryDevices: (kinds) => call.retryDevices(kinds),
     turnOnSound: () => void call.receiver.turnOnSound(),
   });
   const subject = h('h1', { class: 'meeting-subject' });
@@ -57,7 +58,7 @@ export function createMeeting(call, { leave }) {
     'div',
     { class: 'meeting' },
     h('header', { class: 'meeting-head' }, subject, recording),
-    h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, selfView.element, notices.element),
+    h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, notices.element),
     controls.element,
     panel,
   );
@@ -126,6 +127,12 @@ export function createMeeting(call, { leave }) {
     help: shortcutsDialog,
     escape: closePanel,
   });
+  // Any click or key is the consent that the browser waits for.
+  const unblock = () => {
+    if (store.state.soundBlocked) void call.receiver.turnOnSound();
+  };
+  document.addEventListener('click', unblock);
+  document.addEventListener('keydown', unblock);
   const endUpdates = store.subscribe(update);
   setHidden(panel, true);
   queueMicrotask(() => update(store.state));
@@ -134,6 +141,8 @@ export function createMeeting(call, { leave }) {
     dispose() {
       endKeys();
       endUpdates();
+      document.removeEventListener('click', unblock);
+      document.removeEventListener('keydown', unblock);
       stage.dispose();
       selfView.dispose();
     },

@@ -19,7 +19,7 @@ function wordsOf(notice) {
     case 'mutedBy':
       return en.meeting.mutedBy(notice.name);
     case 'device':
-      return en.deviceProblem(notice.kind, notice.problem);
+      return en.deviceProblem(notice.kinds, notice.problem);
     case 'refused':
       return notice.message === '' ? en.meeting.refused : notice.message;
     case 'linkCopied':
@@ -44,10 +44,10 @@ function spoken(content) {
 /**
  * @param {object} context
  * @param {(id: number) => void} context.dismiss
- * @param {(kind: PublicationKind) => void} context.retryDevice
+ * @param {(kinds: readonly PublicationKind[]) => void} context.retryDevices
  * @param {() => void} context.turnOnSound
  */
-export function createNotices({ dismiss, retryDevice, turnOnSound }) {
+export function createNotices({ dismiss, retryDevices, turnOnSound }) {
   const bannerText = h('span', {});
   const banner = h('p', { class: 'banner', attrs: { role: 'status' } }, h('span', { class: 'spinner', attrs: { 'aria-hidden': 'true' } }), bannerText);
   const sound = h(
@@ -86,7 +86,7 @@ export function createNotices({ dismiss, retryDevice, turnOnSound }) {
               on: {
                 click: () => {
                   dismiss(notice.id);
-                  retryDevice(notice.kind);
+                  retryDevices(notice.kinds);
                 },
               },
             },

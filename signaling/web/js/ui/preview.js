@@ -5,7 +5,7 @@
  * already been told "yes" does the preview begin at once.
  */
 
-import { capture } from '../media/capture.js';
+import { byProblem, capture } from '../media/capture.js';
 import { canChooseSpeaker, chooseDevice, chosenDevices, hasDevices, listDevices, permissionFor, watchDevices } from '../media/devices.js';
 import { meter, wakeMeters } from '../media/levels.js';
 import { en } from '../text/en.js';
@@ -127,7 +127,7 @@ export function createPreview(wanted) {
 
   /** @param {Awaited<ReturnType<typeof capture>>['problems']} found @param {readonly PublicationKind[]} asked */
   const showProblems = (found, asked) => {
-    const lines = asked.flatMap((kind) => (found[kind] ? [en.deviceProblem(kind, found[kind])] : []));
+    const lines = byProblem(found).map(([problem, kinds]) => en.deviceProblem(kinds, problem));
     problems.replaceChildren();
     if (lines.length === 0) return;
     const again = h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: () => void start(asked.filter((kind) => found[kind])) } }, en.tryAgain);

@@ -6,9 +6,10 @@ import { SPEECH_LEVEL, meter } from '../media/levels.js';
 import { isOwnMuted, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden } from './dom.js';
-import { paintFace } from './tile.js';
+import { paintFace, putIn } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
+/** @import { Box } from '../state/layout.js' */
 /** @import { PublicationKind } from '../protocol/messages.js' */
 
 /** @type {Record<string, (corner: string) => string>} */
@@ -62,6 +63,11 @@ export function createSelfView({ track }) {
 
   return {
     element,
+    /** @param {Box | null} box Its place among the tiles of a crowded stage, or none. */
+    place(box) {
+      element.classList.toggle('in-grid', box !== null);
+      if (box) putIn(box, element);
+    },
     /** @param {MeetingState} state */
     update(state) {
       const name = selfOf(state)?.displayName ?? '';

@@ -11,16 +11,18 @@ import { capacityOf, fitToStage, grid, tilesOf } from '../state/layout.js';
 import { speakingParticipants } from '../state/select.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden, setText } from './dom.js';
-import { createTile } from './tile.js';
+import { createTile, putIn } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
-/** @import { Tile } from '../state/layout.js' */
+/** @import { Box, Tile } from '../state/layout.js' */
 /** @import { TileView } from './tile.js' */
 
 const GAP = 12;
 const GAP_NARROW = 8;
 const TILE_MIN = 216;
 const TILE_MIN_NARROW = 150;
+/** Where tiles are less than this many times as wide as the own picture, it would hide one: it gets a place among them. */
+const CROWDED = 2;
 const LEVELS_EVERY_MS = 120;
 const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'data-live', 'data-camera'];
 
@@ -31,8 +33,12 @@ const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'd
  * @property {() => Set<number>} audible
  * @property {(tiles: readonly Tile[]) => void} visible
  * @property {() => void} showPeople
+ * @property {{ element: HTMLElement, place: (box: Box | null) => void }} self The own picture; null puts it in its corner.
  * @property {() => void} copyLink
  */
+
+/** As `.self-view` in stage.css has it. @param {number} stageWidth */
+const selfWidth = (stageWidth) => Math.min(232, Math.max(104, stageWidth * 0.17));
 
 /** @param {StageContext} context */
 export function createStage(context) {
@@ -51,7 +57,7 @@ export function createStage(context) {
     h('p', {}, en.meeting.aloneText),
     h('button', { class: 'button on-stage', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.meeting.copyLink),
   );
-  const element = h('div', { class: 'stage' }, list, alone);
+  const element = h('div', { class: 'stage' }, list, alone, context.self.element);
 
   /** @param {Tile} tile */
   const viewOf = (tile) => {
@@ -71,8 +77,16 @@ export function createStage(context) {
     const state = context.state();
     const all = tilesOf(state);
     const capacity = capacityOf(width, height, gap, narrow ? TILE_MIN_NARROW : TILE_MIN);
-    const { tiles, hidden } = fitToStage(all, capacity, state.speaker);
-    const boxes = grid(tiles.length + (hidden > 0 ? 1 : 0), width, height, gap);
+    /** @param {number} places Taken by the own picture. */
+    const fit = (places) => {
+      const fitted = fitToStage(all, Math.max(1, capacity - places), state.speaker);
+      const count = fitted.tiles.length + (fitted.hidden > 0 ? 1 : 0) + places;
+      return { ...fitted, boxes: grid(count, width, height, gap) };
+    };
+    const apart = fit(0);
+    const crowded = all.length > 0 && (apart.boxes[0]?.width ?? Infinity) < CROWDED * selfWidth(width);
+    const { tiles, hidden, boxes } = crowded ? fit(1) : apart;
+    context.self.place(crowded ? boxes.at(-1) ?? null : null);
     const keep = new Set(tiles.map(({ key }) => key));
     for (const [key, view] of views) {
       if (keep.has(key)) continue;
@@ -101,7 +115,7 @@ export function createStage(context) {
     context.visible(tiles);
   };
 
-  /** @param {number} hidden @param {import('../state/layout.js').Box | undefined} box */
+  /** @param {number} hidden @param {Box | undefined} box */
   const placeMore = (hidden, box) => {
     if (hidden === 0 || !box) {
       moreTile.remove();
@@ -109,10 +123,7 @@ export function createStage(context) {
     }
     setText(moreCount, en.meeting.more(hidden));
     setAttr(more, 'aria-label', en.meeting.moreLabel(hidden));
-    moreTile.style.setProperty('--x', `${box.x}px`);
-    moreTile.style.setProperty('--y', `${box.y}px`);
-    moreTile.style.setProperty('--w', `${box.width}px`);
-    moreTile.style.setProperty('--h', `${box.height}px`);
+    putIn(box, moreTile);
     list.append(moreTile);
   };
 

@@ -26,6 +26,14 @@ export function paintFace(face, name) {
   setAttr(face, 'data-hue', String(hueOf(name)));
 }
 
+/** Boxes are CSS variables: moving a tile costs no layout of what is in it. @param {Box} box @param {HTMLElement} element */
+export function putIn(box, { style }) {
+  style.setProperty('--x', `${box.x}px`);
+  style.setProperty('--y', `${box.y}px`);
+  style.setProperty('--w', `${box.width}px`);
+  style.setProperty('--h', `${box.height}px`);
+}
+
 /** @param {HTMLVideoElement | null} video @returns {TileView} */
 export function createTile(video) {
   const face = h('span', { class: 'face', attrs: { 'aria-hidden': 'true' } });
@@ -55,11 +63,7 @@ export function createTile(video) {
       element.classList.toggle('is-away', !person.connected);
     },
     place(box) {
-      const { style } = element;
-      style.setProperty('--x', `${box.x}px`);
-      style.setProperty('--y', `${box.y}px`);
-      style.setProperty('--w', `${box.width}px`);
-      style.setProperty('--h', `${box.height}px`);
+      putIn(box, element);
       element.classList.toggle('is-small', box.width < 220);
     },
     setSpeaking(speaking) {
