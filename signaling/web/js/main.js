@@ -33,7 +33,15 @@ let screen = null;
 function show(next) {
   screen?.dispose();
   screen = next;
+  const isFirst = !app.hasAttribute('data-started');
+  app.setAttribute('data-started', '');
   app.replaceChildren(next.element);
+  const main = app.querySelector('main');
+  // Whoever works by keyboard or ear goes on where the new page begins.
+  if (main && !isFirst && document.activeElement === document.body) {
+    main.tabIndex = -1;
+    main.focus({ preventScroll: true });
+  }
 }
 
 /** @param {Parameters<typeof plainPage>[0]} content */
@@ -99,7 +107,7 @@ function preJoinPage(target, secret, problem) {
   show(page);
   page.focus();
   if (problem !== undefined) page.refuse(problem);
-  void http.me().then((me) => me && page.suggestName(me.displayName)).catch(() => {});
+  if (rememberedName() === '') void http.me().then((me) => me && page.suggestName(me.displayName)).catch(() => {});
   if (secret === null) return;
   http.lookAtMeeting(secret).then(page.describe, (error) => {
     if (error instanceof http.ApiError && error.status === 404) {

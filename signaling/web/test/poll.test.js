@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TOKEN_REFUSED, UNCLEAN_END, pollCarrier } from '../js/protocol/carriers.js';
+import { REMOVED, TOKEN_REFUSED, UNCLEAN_END, pollCarrier } from '../js/protocol/carriers.js';
 import { ApiError } from '../js/protocol/http.js';
 import { settled } from './kit/fakes.js';
 
@@ -9,7 +9,7 @@ function server() {
   const polls = [];
   const exchange = (body) =>
     new Promise((resolve, reject) => {
-      polls.push({ body, answer: (messages, next) => resolve({ session: 'ses_1', messages, next }), fail: reject });
+      polls.push({ body, answer: (messages, next, closed) => resolve({ session: 'ses_1', messages, next, closed }), fail: reject });
     });
   return { polls, exchange };
 }
@@ -63,6 +63,7 @@ test('what is sent keeps its order, one poll after the other', async () => {
 test('a refused token and a lost network end it differently, each once', async () => {
   for (const [error, code] of [
     [new ApiError(401, 'unauthenticated', '', ''), TOKEN_REFUSED],
+    [new ApiError(403, 'removed', '', ''), REMOVED],
     [new ApiError(0, 'unreachable', '', ''), UNCLEAN_END],
     [new ApiError(404, 'no_session', '', ''), UNCLEAN_END],
   ]) {
@@ -73,6 +74,29 @@ test('a refused token and a lost network end it differently, each once', async (
     await settled();
     assert.deepEqual(one.ended, [code]);
   }
+});
+
+test('an answer that closes the session gives its messages first, then the code, once', async () => {
+  const { polls, exchange } = server();
+  const one = carrier(exchange);
+  one.send('hello');
+  polls[0].answer([{ type: 'removed' }], 1, 4003);
+  await settled();
+  assert.deepEqual(one.received, [{ type: 'removed' }]);
+  assert.deepEqual(one.ended, [4003]);
+  assert.equal(polls.length, 1);
+});
+
+test('one poll carries at most 64 messages', async () => {
+  const { polls, exchange } = server();
+  const one = carrier(exchange);
+  one.send('first');
+  for (let n = 0; n < 100; n += 1) one.send(n);
+  for (const at of [0, 1, 2]) {
+    polls[at].answer([], 0);
+    await settled();
+  }
+  assert.deepEqual(polls.slice(0, 3).map(({ body }) => body.send.length), [1, 64, 36]);
 });
 
 test('a closed carrier says nothing more', async () => {

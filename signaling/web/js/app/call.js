@@ -4,13 +4,11 @@
  * Why: each of the three can fail and come back alone (the socket, the path of the media, a device). This file holds
  * what one must do when another changes, and nothing that could be decided without it.
  *
- *   Connection -> receive -> Store -> ui       ui -> wishes (mute, chat, record ...) -> Connection, Publisher
+ *   Connection -> receive -> Store -> ui       ui -> wishes (chat, record ...) -> Connection;  mute, camera -> OwnDevices
  *   Transport  -> state   -> new Transport     Receiver -> shown -> Store
  */
 
-import { byProblem, capture } from '../media/capture.js';
 import { chosenDevices } from '../media/devices.js';
-import { Publisher } from '../media/publisher.js';
 import { Receiver } from '../media/receiver.js';
 import { Transport } from '../media/transport.js';
 import { Connection, RequestError } from '../protocol/connection.js';
@@ -22,6 +20,7 @@ import { Store } from '../state/store.js';
 import { connectionEnv } from './browser.js';
 import { MuteKeeper } from './mutes.js';
 import { newId } from './ids.js';
+import { OwnDevices } from './own-devices.js';
 
 /** @import { PublicationKind, ServerMessage } from '../protocol/messages.js' */
 /** @import { EndReason } from '../protocol/connection.js' */
@@ -50,7 +49,7 @@ const LAYOUT_QUIET_MS = 250;
 export class Call {
   /** @type {Store<MeetingState, Action>} */ store;
   /** @type {Receiver} */ receiver;
-  /** @type {Publisher} */ publisher;
+  /** @type {OwnDevices} */ devices;
   /** @type {Transport | null} */ transport = null;
   /** @type {Connection} */ #connection;
   /** @type {MuteKeeper} */ #mutes;
@@ -81,7 +80,6 @@ export class Call {
       },
       soundRoot,
     );
-    this.publisher = new Publisher((kind) => this.#deviceLost(kind));
     this.#connection = new Connection(connectionEnv(), {
       cursor: () => this.store.state.thread.cursor,
       receive: (message) => this.#receive(message),
@@ -89,33 +87,14 @@ export class Call {
       ended: (reason) => this.#ended(reason),
     });
     this.#mutes = new MuteKeeper(this.store, this.#connection);
+    this.devices = new OwnDevices(this.store, () => this.#mutes.reconcileAll());
     this.transport = this.#newTransport();
     this.#connection.start(this.#place.then(({ token }) => token));
     this.#place.catch(() => this.dispose());
     const speaker = chosenDevices().speaker;
     if (speaker) this.receiver.useSpeaker(speaker);
-    this.#takeOver(tracks);
+    this.devices.begin(tracks);
     this.#watchNetwork();
-  }
-
-  /** @param {PublicationKind} kind @param {boolean} wanted */
-  want(kind, wanted) {
-    this.store.dispatch({ type: 'wanted', kind, wanted });
-    if (!wanted && kind === 'camera') {
-      this.publisher.take('camera');
-      this.store.dispatch({ type: 'capture', kind, capture: 'none' });
-    } else if (wanted && this.publisher.track(kind) === null) {
-      void this.#acquire([kind]);
-    } else {
-      this.publisher.enable(kind, wanted);
-    }
-    this.#mutes.reconcile(kind);
-  }
-
-  /** After a problem with devices was put right. @param {readonly PublicationKind[]} kinds */
-  retryDevices(kinds) {
-    for (const kind of kinds) this.store.dispatch({ type: 'wanted', kind, wanted: true });
-    void this.#acquire([...kinds]);
   }
 
   /** @param {string} text @param {string} [clientMessageId] Given when a failed message is tried again. */
@@ -158,7 +137,7 @@ export class Call {
 
   async leave() {
     const goodbye = this.#connection.request(messages.leave, { timeoutMs: LEAVE_TIMEOUT_MS }).catch(() => {});
-    this.publisher.close();
+    this.devices.close();
     this.store.dispatch({ type: 'ended', ending: 'left' });
     await goodbye;
     this.dispose();
@@ -171,7 +150,7 @@ export class Call {
     clearTimeout(this.#layoutTimer);
     for (const end of this.#endings) end();
     this.#connection.close();
-    this.publisher.close();
+    this.devices.close();
     this.transport?.close();
     this.receiver.close();
   }
@@ -201,7 +180,7 @@ export class Call {
         this.#mutes.reconcileAll();
         break;
       case 'muted':
-        this.publisher.enable(message.kind, false);
+        this.devices.silence(message.kind);
         this.#mutes.mutedByServer(message.kind);
         break;
       case 'media':
@@ -222,7 +201,7 @@ export class Call {
     if (self?.hasMicrophone && self.microphoneMuted && unmutedBefore && state.wanted.microphone) {
       // Somebody silenced us while we were away; speaking on regardless would undo their act.
       this.store.dispatch({ type: 'server', message: { type: 'muted', kind: 'microphone', by: '' } });
-      this.publisher.enable('microphone', false);
+      this.devices.silence('microphone');
     }
     const known = [...state.publications.values()].some(({ participantId }) => participantId === state.self);
     if (!this.#answered || !known || this.#isBroken()) void this.#offer();
@@ -258,7 +237,7 @@ export class Call {
       const sdp = await transport.offer(iceServers);
       this.store.dispatch({ type: 'offered', slots: transport.slots.map(({ mid, kind }) => ({ mid, kind })) });
       this.receiver.attach(transport.slots);
-      this.publisher.attach(transport);
+      this.devices.publisher.attach(transport);
       const answer = await this.#connection.request((id) => messages.offer(id, sdp), { timeoutMs: OFFER_TIMEOUT_MS });
       if (answer.type === 'answer' && !this.#over) {
         await transport.answer(answer.sdp);
@@ -316,55 +295,6 @@ export class Call {
       this.store.dispatch({ type: 'shown', mid, publicationId: null });
       this.receiver.forget(mid);
     }
-  }
-
-  /** @param {CallOptions['tracks']} tracks */
-  #takeOver(tracks) {
-    const { wanted } = this.store.state;
-    /** @type {PublicationKind[]} */
-    const missing = [];
-    for (const kind of /** @type {const} */ (['microphone', 'camera'])) {
-      const track = tracks[kind];
-      if (!wanted[kind]) track?.stop();
-      else if (track) this.#take(kind, track);
-      else missing.push(kind);
-    }
-    if (missing.length > 0) void this.#acquire(missing);
-  }
-
-  /** @param {PublicationKind} kind @param {MediaStreamTrack} track */
-  #take(kind, track) {
-    track.enabled = this.store.state.wanted[kind];
-    this.publisher.put(kind, track);
-    this.store.dispatch({ type: 'capture', kind, capture: 'live' });
-  }
-
-  /** @param {PublicationKind[]} kinds */
-  async #acquire(kinds) {
-    for (const kind of kinds) this.store.dispatch({ type: 'capture', kind, capture: 'asking' });
-    const { tracks, problems } = await capture(kinds);
-    for (const kind of kinds) {
-      const track = tracks[kind];
-      if (track && !this.#over && (kind === 'microphone' || this.store.state.wanted.camera)) {
-        this.#take(kind, track);
-      } else {
-        track?.stop();
-        this.store.dispatch({ type: 'capture', kind, capture: 'none' });
-        this.store.dispatch({ type: 'wanted', kind, wanted: false });
-      }
-    }
-    for (const [problem, affected] of byProblem(problems)) {
-      this.store.dispatch({ type: 'notice', notice: { code: 'device', kinds: affected, problem } });
-    }
-    this.#mutes.reconcileAll();
-  }
-
-  /** @param {PublicationKind} kind */
-  #deviceLost(kind) {
-    this.store.dispatch({ type: 'capture', kind, capture: 'none' });
-    this.store.dispatch({ type: 'wanted', kind, wanted: false });
-    this.store.dispatch({ type: 'notice', notice: { code: 'device', kinds: [kind], problem: 'missing' } });
-    this.#mutes.reconcile(kind);
   }
 
   /** @param {(id: number) => messages.ClientRequest} build */

@@ -20,8 +20,11 @@ import { ApiError, poll } from './http.js';
 
 export const UNCLEAN_END = 1006;
 export const TOKEN_REFUSED = 4001;
+export const REMOVED = 4003;
 /** Seconds that the server may hold a poll; its limit is 25. */
 const POLL_WAIT_SECONDS = 25;
+/** Messages that one poll may carry; the rest goes with the next. */
+const POLL_SEND_MAX = 64;
 /** Some proxies hold answers longer than promised; past this a poll counts as lost. */
 const POLL_DEADLINE_MS = 40_000;
 
@@ -61,7 +64,7 @@ export function socketCarrier(url, events) {
   };
 }
 
-/** @typedef {(body: object, signal: AbortSignal) => Promise<{ session: string, messages: unknown[], next: number }>} Exchange */
+/** @typedef {(body: object, signal: AbortSignal) => Promise<import('./http.js').PollAnswer>} Exchange */
 
 /**
  * The long poll. What is to be sent goes out at once in a poll of its own that does not wait, one after the other so
@@ -104,12 +107,13 @@ export function pollCarrier(exchange, events) {
       events.received(message);
     });
     received = Math.max(received, answer.next);
+    if (answer.closed) end(answer.closed);
   };
 
   /** @param {unknown} error */
   const fail = (error) => {
-    const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
-    end(refused ? TOKEN_REFUSED : UNCLEAN_END);
+    const status = error instanceof ApiError ? error.status : 0;
+    end(status === 401 ? TOKEN_REFUSED : status === 403 ? REMOVED : UNCLEAN_END);
   };
 
   const flush = async () => {
@@ -117,8 +121,8 @@ export function pollCarrier(exchange, events) {
     sending = true;
     try {
       while (outbox.length > 0 && !over) {
-        const batch = outbox;
-        outbox = [];
+        const batch = outbox.slice(0, POLL_SEND_MAX);
+        outbox = outbox.slice(POLL_SEND_MAX);
         await round(batch, 0);
       }
     } catch (error) {

@@ -147,13 +147,8 @@ export const readRecording = async (recordingId) =>
 /** @param {string} recordingId @param {number} track */
 export const trackPath = (recordingId, track) => `/v1/recordings/${part(recordingId)}/tracks/${track}/content`;
 
-/**
- * @param {unknown} body
- * @param {string} token
- * @param {AbortSignal} signal
- * @returns {Promise<{ session: string, messages: unknown[], next: number }>}
- */
+/** @typedef {{ session: string | null, messages: unknown[], next: number, closed?: number }} PollAnswer `closed` is a close code. */
+
+/** @param {unknown} body @param {string} token @param {AbortSignal} signal @returns {Promise<PollAnswer>} */
 export const poll = async (body, token, signal) =>
-  /** @type {{ session: string, messages: unknown[], next: number }} */ (
-    await call('POST', '/v1/live/poll', { body, token, signal })
-  );
+  /** @type {PollAnswer} */ (await call('POST', '/v1/live/poll', { body, token, signal }));

@@ -27,9 +27,9 @@ export function createMeeting(call, { leave }) {
     if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
   };
   /** @param {import('../protocol/messages.js').PublicationKind} kind */
-  const toggle = (kind) => call.want(kind, isOwnMuted(store.state, kind));
+  const toggle = (kind) => call.devices.want(kind, isOwnMuted(store.state, kind));
 
-  const selfView = createSelfView({ track: (kind) => call.publisher.track(kind) });
+  const selfView = createSelfView({ track: (kind) => call.devices.publisher.track(kind) });
   const stage = createStage({
     self: selfView,
     state: () => store.state,
@@ -47,7 +47,7 @@ export function createMeeting(call, { leave }) {
   });
   const notices = createNotices({
     dismiss: (id) => store.dispatch({ type: 'dismissed', id }),
-    retryDevices: (kinds) => call.retryDevices(kinds),
+    retryDevices: (kinds) => call.devices.retry(kinds),
     turnOnSound: () => void call.receiver.turnOnSound(),
   });
   const subject = h('h1', { class: 'meeting-subject' });
@@ -122,7 +122,7 @@ export function createMeeting(call, { leave }) {
 
   const endKeys = watchKeys({
     toggle,
-    hold: (talking) => call.want('microphone', talking),
+    hold: (talking) => call.devices.want('microphone', talking),
     isMuted: () => isOwnMuted(store.state, 'microphone'),
     help: shortcutsDialog,
     escape: closePanel,

@@ -71,7 +71,8 @@ export function createStage(context) {
   };
 
   const arrange = () => {
-    const { clientWidth: width, clientHeight: height } = list;
+    // Of the stage, not of the list: that one is hidden while nobody else is here.
+    const { clientWidth: width, clientHeight: height } = element;
     const narrow = width < 600;
     const gap = narrow ? GAP_NARROW : GAP;
     const state = context.state();

@@ -64,7 +64,7 @@ export function createTile(video) {
     },
     place(box) {
       putIn(box, element);
-      element.classList.toggle('is-small', box.width < 220);
+      element.classList.toggle('is-small', box.width < 260);
     },
     setSpeaking(speaking) {
       setAttr(element, 'data-speaking', String(speaking));
