@@ -1,9 +1,205 @@
-//! The browser's and integrator's door.
+//! Signalling: the browser's and integrator's door.
+//!
+//! Rooms within the room, in order of dependency; nothing names what stands below it in this list:
+//!
+//! ```text
+//! id, clock, ports      names, time, and what signalling asks of engine and recorder
+//! protocol              the live protocol as types
+//! store                 threads, meetings, people, recordings: one SQLite file
+//! auth                  keys, tokens, secrets
+//! meeting               live meetings: a pure state machine each, its task, the directory
+//! live                  sessions over WebSocket and long poll
+//! door                  HTTP routes, accept loop, page
+//! ```
+//!
+//! The path of a wish: browser -> door -> session -> meeting -> committed event -> everybody's session -> browsers, with
+//! commands to the engine's and the recorder's ports on the way.
 
 pub mod auth;
 pub mod clock;
 pub mod door;
 pub mod id;
+pub mod live;
+pub mod meeting;
 pub mod ports;
 pub mod protocol;
 pub mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub use auth::{MintError, mint_user_token, new_sign_in_link};
+pub use live::Timings;
+pub use meeting::Limits;
+
+use auth::{KeyError, SigningKeys};
+use clock::Timestamp;
+use door::AppState;
+use live::LiveContext;
+use meeting::Directory;
+use ports::{Media, MediaEvent, RecordingEvent, Recordings};
+use store::{Store, StoreError};
+
+/// News of engine and recorder that wait to be taken. Filled when many meetings change at once; when full, the sender
+/// waits, which slows its news down and nothing else.
+const NEWS: usize = 1024;
+/// How often what has expired is forgotten.
+const TIDY: Duration = Duration::from_secs(60);
+/// How long interrupted runs wait for their people after a start.
+const RESUME: Duration = Duration::from_secs(120);
+/// How long a shutdown waits for recordings to be stored.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How signalling is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where store and keys lie.
+    pub data_dir: PathBuf,
+    /// Scheme and host of all links, when the request's own must not be used.
+    pub public_url: Option<String>,
+    /// Whether to believe `X-Forwarded-*`: only when a proxy of ours sets them.
+    pub behind_proxy: bool,
+    /// How large meetings may be, and the grace time.
+    pub limits: Limits,
+    /// How patient connections are.
+    pub timings: Timings,
+    /// How long interrupted runs wait for their people after a start.
+    pub resume: Duration,
+    /// How long a shutdown waits for recordings to be stored.
+    pub shutdown_patience: Duration,
+}
+
+impl Config {
+    /// The defaults, with data in that directory.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            public_url: None,
+            behind_proxy: false,
+            limits: Limits::default(),
+            timings: Timings::default(),
+            resume: RESUME,
+            shutdown_patience: SHUTDOWN_PATIENCE,
+        }
+    }
+}
+
+/// Why signalling cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The signing key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The running room.
+#[derive(Debug)]
+pub struct Signaling {
+    state: AppState,
+    store: Store,
+    directory: Directory,
+    media_events: mpsc::Sender<MediaEvent>,
+    recording_events: mpsc::Sender<RecordingEvent>,
+    shutdown_patience: Duration,
+    /// Ends with us.
+    _tasks: JoinSet<()>,
+}
+
+impl Signaling {
+    /// Opens store and keys, takes interrupted runs up, and is ready to answer.
+    ///
+    /// # Errors
+    /// When the data directory cannot be used; the text says why.
+    pub async fn open(
+        config: Config,
+        media: Arc<dyn Media>,
+        recordings: Arc<dyn Recordings>,
+    ) -> Result<Self, OpenError> {
+        let keys = SigningKeys::load_or_create(&config.data_dir)?;
+        let store = Store::open(&config.data_dir).await?;
+        let directory = Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume);
+        directory.resume_open_runs().await?;
+        let live = LiveContext { store: store.clone(), keys, directory: directory.clone(), timings: config.timings };
+        let state = AppState::new(config.public_url, config.behind_proxy, live, recordings);
+        let mut tasks = JoinSet::new();
+        let (media_events, mut media_news) = mpsc::channel(NEWS);
+        let (recording_events, mut recording_news) = mpsc::channel(NEWS);
+        let to = directory.clone();
+        tasks.spawn(async move {
+            while let Some(event) = media_news.recv().await {
+                to.media_news(event).await;
+            }
+        });
+        let to = directory.clone();
+        tasks.spawn(async move {
+            while let Some(event) = recording_news.recv().await {
+                to.recording_news(event).await;
+            }
+        });
+        tasks.spawn(tidy(state.clone(), store.clone()));
+        let shutdown_patience = config.shutdown_patience;
+        Ok(Self { state, store, directory, media_events, recording_events, shutdown_patience, _tasks: tasks })
+    }
+
+    /// Every route of the server.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        door::router(self.state.clone())
+    }
+
+    /// Where the engine's news goes.
+    #[must_use]
+    pub fn media_events(&self) -> mpsc::Sender<MediaEvent> {
+        self.media_events.clone()
+    }
+
+    /// Where the recorder's news goes.
+    #[must_use]
+    pub fn recording_events(&self) -> mpsc::Sender<RecordingEvent> {
+        self.recording_events.clone()
+    }
+
+    /// Makes a sign-in link for the organiser.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sign_in_link(&self, base_url: &str) -> Result<String, StoreError> {
+        auth::sign_in_link(&self.store, base_url).await
+    }
+
+    /// Whether nobody has signed in by a link so far: the first start prints one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_no_sessions(&self) -> Result<bool, StoreError> {
+        self.store.has_no_sessions(Timestamp::now()).await
+    }
+
+    /// Tells everybody to come back later, stops recordings, waits a bounded time for them, and closes the store. Runs
+    /// stay open: they go on when somebody comes back soon after the next start.
+    pub async fn shutdown(&self) {
+        self.state.go_down();
+        self.directory.shutdown(self.shutdown_patience).await;
+        self.store.close().await;
+    }
+}
+
+/// Forgets what has expired.
+async fn tidy(state: AppState, store: Store) {
+    let mut ticks = tokio::time::interval(TIDY);
+    loop {
+        ticks.tick().await;
+        state.forget_attempts();
+        if let Err(error) = store.forget_expired(Timestamp::now()).await {
+            tracing::warn!(%error, "expired sessions could not be forgotten");
+        }
+    }
+}

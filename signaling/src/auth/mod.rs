@@ -48,12 +48,7 @@ pub enum MintError {
 ///
 /// # Errors
 /// When key or store cannot be used.
-pub async fn mint_user_token(
-    data_dir: &Path,
-    user_name: &str,
-    tenant: &str,
-    admin: bool,
-) -> Result<String, MintError> {
+pub async fn mint_user_token(data_dir: &Path, user_name: &str, tenant: &str, admin: bool) -> Result<String, MintError> {
     let keys = SigningKeys::load_or_create(data_dir)?;
     let store = Store::open(data_dir).await?;
     let user = store.find_or_create_user(tenant, user_name, admin).await?;

@@ -146,9 +146,8 @@ mod tests {
     #[test]
     fn a_key_survives_a_restart_and_only_its_owner_may_read_it() {
         let (folder, keys) = keys();
-        let token = keys
-            .sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada")
-            .unwrap();
+        let token =
+            keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada").unwrap();
         let again = SigningKeys::load_or_create(folder.path()).unwrap();
         assert_eq!(again.check_participant(&token).unwrap().name, "Ada");
         #[cfg(unix)]

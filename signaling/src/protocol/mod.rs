@@ -54,6 +54,8 @@ pub enum CloseCode {
     TooSlow,
     /// The meeting was ended.
     MeetingEnded,
+    /// The meeting or the server has no room.
+    Full,
 }
 
 impl CloseCode {
@@ -70,6 +72,7 @@ impl CloseCode {
             Self::Replaced => 4004,
             Self::TooSlow => 4005,
             Self::MeetingEnded => 4006,
+            Self::Full => 4007,
         }
     }
 
@@ -86,6 +89,7 @@ impl CloseCode {
             Self::Replaced => "a newer connection took over",
             Self::TooSlow => "too slow, come back with the cursor",
             Self::MeetingEnded => "the meeting ended",
+            Self::Full => "no room, try again later",
         }
     }
 }
@@ -172,8 +176,7 @@ mod tests {
     #[test]
     fn every_golden_server_message_survives_the_round_trip() {
         for (name, json) in golden("server.") {
-            let message: ServerMessage =
-                serde_json::from_value(json.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let message: ServerMessage = serde_json::from_value(json.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(serde_json::to_value(&message).unwrap(), json, "{name}");
             let frame: serde_json::Value = serde_json::from_slice(Frame::encode(&message).as_bytes()).unwrap();
             assert_eq!(frame, json, "{name}");
@@ -182,7 +185,8 @@ mod tests {
 
     #[test]
     fn every_client_type_has_a_golden_file_and_the_other_way_round() {
-        let names: Vec<_> = golden("client.").iter().map(|(_, json)| json["type"].as_str().unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            golden("client.").iter().map(|(_, json)| json["type"].as_str().unwrap().to_owned()).collect();
         let mut types: Vec<_> = client::TYPES.iter().map(|t| (*t).to_owned()).collect();
         types.sort();
         assert_eq!(names, types);

@@ -187,13 +187,12 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn unread(&self, meeting: &MeetingRow) -> Result<u64, StoreError> {
-        let (count,): (i64,) = sqlx::query_as(
-            "SELECT count(*) FROM event WHERE thread_id = $1 AND kind = 'message' AND seq > $2",
-        )
-        .bind(meeting.thread.to_string())
-        .bind(signed(meeting.read_seq))
-        .fetch_one(&self.read)
-        .await?;
+        let (count,): (i64,) =
+            sqlx::query_as("SELECT count(*) FROM event WHERE thread_id = $1 AND kind = 'message' AND seq > $2")
+                .bind(meeting.thread.to_string())
+                .bind(signed(meeting.read_seq))
+                .fetch_one(&self.read)
+                .await?;
         Ok(unsigned(count))
     }
 
@@ -229,7 +228,10 @@ impl Store {
     /// When the store fails.
     pub async fn delete_meeting(&self, meeting: &MeetingRow) -> Result<(), StoreError> {
         let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM meeting WHERE id = $1").bind(meeting.id.to_string()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM meeting WHERE id = $1")
+            .bind(meeting.id.to_string())
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query("DELETE FROM thread WHERE id = $1")
             .bind(meeting.thread.to_string())
             .execute(&mut *transaction)
@@ -256,12 +258,23 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn is_removed(&self, meeting: MeetingId, participant: ParticipantId) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> =
-            sqlx::query_as("SELECT 1 FROM removed WHERE meeting_id = $1 AND participant_id = $2")
-                .bind(meeting.to_string())
-                .bind(participant.to_string())
-                .fetch_optional(&self.read)
-                .await?;
+        let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM removed WHERE meeting_id = $1 AND participant_id = $2")
+            .bind(meeting.to_string())
+            .bind(participant.to_string())
+            .fetch_optional(&self.read)
+            .await?;
         Ok(row.is_some())
+    }
+
+    /// Everybody who was put out of a meeting.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn removed_from(&self, meeting: MeetingId) -> Result<Vec<ParticipantId>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as("SELECT participant_id FROM removed WHERE meeting_id = $1")
+            .bind(meeting.to_string())
+            .fetch_all(&self.read)
+            .await?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("removed")(&e))).collect()
     }
 }

@@ -137,4 +137,16 @@ impl Store {
         sqlx::query("DELETE FROM sign_in_link WHERE expires <= $1").bind(now.as_millis()).execute(&self.write).await?;
         Ok(())
     }
+
+    /// Whether nobody is signed in by a cookie.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_no_sessions(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM session WHERE expires > $1 LIMIT 1")
+            .bind(now.as_millis())
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(row.is_none())
+    }
 }

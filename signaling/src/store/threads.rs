@@ -175,10 +175,8 @@ impl Store {
         .bind(thread.to_string())
         .fetch_one(&self.read)
         .await?;
-        let run = started.map(|started| RunOfThread {
-            started: unsigned(started),
-            open: ended.is_none_or(|ended| ended < started),
-        });
+        let run = started
+            .map(|started| RunOfThread { started: unsigned(started), open: ended.is_none_or(|ended| ended < started) });
         Ok(ThreadState { seq: unsigned(seq), run })
     }
 
@@ -201,11 +199,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn present_in_run(
-        &self,
-        thread: ThreadId,
-        run: u64,
-    ) -> Result<Vec<(ParticipantId, String)>, StoreError> {
+    pub async fn present_in_run(&self, thread: ThreadId, run: u64) -> Result<Vec<(ParticipantId, String)>, StoreError> {
         let mut present: Vec<(ParticipantId, String)> = Vec::new();
         for body in self.comings_and_goings(thread, run, u64::MAX).await? {
             match body {
@@ -223,19 +217,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn was_in_run(
-        &self,
-        thread: ThreadId,
-        run: u64,
-        participant: ParticipantId,
-    ) -> Result<bool, StoreError> {
-        let (end,): (Option<i64>,) = sqlx::query_as(
-            "SELECT min(seq) FROM event WHERE thread_id = $1 AND kind = 'meetingStarted' AND seq > $2",
-        )
-        .bind(thread.to_string())
-        .bind(signed(run))
-        .fetch_one(&self.read)
-        .await?;
+    pub async fn was_in_run(&self, thread: ThreadId, run: u64, participant: ParticipantId) -> Result<bool, StoreError> {
+        let (end,): (Option<i64>,) =
+            sqlx::query_as("SELECT min(seq) FROM event WHERE thread_id = $1 AND kind = 'meetingStarted' AND seq > $2")
+                .bind(thread.to_string())
+                .bind(signed(run))
+                .fetch_one(&self.read)
+                .await?;
         let end = end.map_or(u64::MAX, unsigned);
         let events = self.comings_and_goings(thread, run, end).await?;
         Ok(events.iter().any(|body| {
@@ -243,7 +231,12 @@ impl Store {
         }))
     }
 
-    async fn comings_and_goings(&self, thread: ThreadId, after: u64, before: u64) -> Result<Vec<EventBody>, StoreError> {
+    async fn comings_and_goings(
+        &self,
+        thread: ThreadId,
+        after: u64,
+        before: u64,
+    ) -> Result<Vec<EventBody>, StoreError> {
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT body FROM event WHERE thread_id = $1 AND seq > $2 AND seq < $3
              AND kind IN ('participantJoined', 'participantLeft') ORDER BY seq",
@@ -330,10 +323,7 @@ async fn write_all(
     Ok(stored)
 }
 
-async fn write_one(
-    connection: &mut SqliteConnection,
-    new: &NewEvent,
-) -> Result<(Appended, Option<Event>), StoreError> {
+async fn write_one(connection: &mut SqliteConnection, new: &NewEvent) -> Result<(Appended, Option<Event>), StoreError> {
     let thread = new.thread.to_string();
     if let Some(client_id) = &new.client_id {
         let before: Option<(i64,)> = sqlx::query_as("SELECT seq FROM event WHERE thread_id = $1 AND client_id = $2")
@@ -349,18 +339,19 @@ async fn write_one(
         .bind(&thread)
         .fetch_one(&mut *connection)
         .await?;
-    let event =
-        Event { seq: unsigned(seq), id: EventId::generate(), time: Timestamp::now(), body: new.body.clone() };
+    let event = Event { seq: unsigned(seq), id: EventId::generate(), time: Timestamp::now(), body: new.body.clone() };
     let body = serde_json::to_string(&event.body).map_err(|e| bad_row("event")(&e))?;
-    sqlx::query("INSERT INTO event (thread_id, seq, id, at, kind, body, client_id) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-        .bind(&thread)
-        .bind(seq)
-        .bind(event.id.to_string())
-        .bind(event.time.as_millis())
-        .bind(event.body.kind())
-        .bind(body)
-        .bind(new.client_id.as_deref())
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO event (thread_id, seq, id, at, kind, body, client_id) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&thread)
+    .bind(seq)
+    .bind(event.id.to_string())
+    .bind(event.time.as_millis())
+    .bind(event.body.kind())
+    .bind(body)
+    .bind(new.client_id.as_deref())
+    .execute(&mut *connection)
+    .await?;
     Ok((Appended { seq: event.seq, fresh: true }, Some(event)))
 }

@@ -1,0 +1,152 @@
+//! Errors as every caller of the HTTP door sees them.
+//!
+//! `{"error": {"code", "message", "requestId"}}`: the code is stable and for programs, the message says what happened,
+//! why and what to do. The request id is put in by the outermost layer, which knows it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::auth::AuthError;
+use crate::live::PollError;
+use crate::meeting::OpenMeetingError;
+use crate::ports::{MediaRefused, RecordingRefused};
+use crate::store::StoreError;
+
+/// An error on its way out.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    retry_after: Option<u64>,
+}
+
+/// What the outermost layer makes the body of.
+#[derive(Clone, Debug)]
+pub(super) struct ErrorParts {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), retry_after: None }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let message = "You are not signed in, or the token has expired. Sign in by the organiser's link, or join the \
+                       meeting by its link.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(super) fn removed() -> Self {
+        let message = "You were removed from this meeting by its organiser. This token never gets in again.";
+        Self::new(StatusCode::FORBIDDEN, "removed", message)
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("There is no such {what}: it was deleted, or the link is wrong."),
+        )
+    }
+
+    pub(super) fn too_many(seconds: u64) -> Self {
+        let message = "Too many failed attempts from your network. Wait a moment and try again.";
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
+        error.retry_after = Some(seconds);
+        error
+    }
+
+    fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        error.retry_after = Some(5);
+        error
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(ErrorParts { code: self.code, message: self.message });
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Self::unavailable(
+            "store_failed",
+            "The server cannot use its store at the moment; nothing was changed. Try again.",
+        )
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::BadToken => Self::unauthorized(),
+            AuthError::Signing => {
+                tracing::error!(%error, "a token could not be made");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<OpenMeetingError> for ApiError {
+    fn from(error: OpenMeetingError) -> Self {
+        match error {
+            OpenMeetingError::NotFound => Self::not_found("meeting"),
+            OpenMeetingError::ServerFull => Self::unavailable("server_full", error.to_string()),
+            OpenMeetingError::GoingAway => Self::unavailable("going_away", error.to_string()),
+            OpenMeetingError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<MediaRefused> for ApiError {
+    fn from(refused: MediaRefused) -> Self {
+        match refused {
+            MediaRefused::BadOffer(message) => Self::new(StatusCode::BAD_REQUEST, "bad_offer", message),
+            MediaRefused::Unavailable(message) => Self::unavailable("media_unavailable", message),
+        }
+    }
+}
+
+impl From<RecordingRefused> for ApiError {
+    fn from(refused: RecordingRefused) -> Self {
+        match refused {
+            RecordingRefused::NotFound => Self::not_found("recording"),
+            RecordingRefused::RangeNotSatisfiable(_) => {
+                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", refused.to_string())
+            }
+            RecordingRefused::Unavailable(message) => Self::unavailable("recording_unavailable", message),
+        }
+    }
+}
+
+impl From<PollError> for ApiError {
+    fn from(error: PollError) -> Self {
+        match error {
+            PollError::UnknownSession => Self::new(StatusCode::NOT_FOUND, "unknown_session", error.to_string()),
+            PollError::TooMany => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", error.to_string()),
+        }
+    }
+}

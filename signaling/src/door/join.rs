@@ -1,0 +1,181 @@
+//! Getting into a meeting: by its link, or by its number and passcode.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::client::{ApiJson, Client, PARTICIPANT_COOKIE, SignedIn};
+use super::error::ApiError;
+use super::meetings::join_web_url;
+use super::sign_in::set_cookie;
+use super::state::AppState;
+use crate::auth::{hash, same};
+use crate::id::{MeetingId, ParticipantId, ThreadId};
+use crate::protocol::Role;
+use crate::store::MeetingRow;
+
+/// A display name has at most so many characters.
+const NAME_CHARACTERS: usize = 100;
+/// As long as the token in it.
+const COOKIE_SECONDS: i64 = 24 * 3600;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Preview {
+    subject: String,
+    organizer: String,
+    participants: usize,
+    is_recording: bool,
+}
+
+/// `GET /v1/join/{secret}`: a look before joining.
+pub(super) async fn preview(
+    State(state): State<AppState>,
+    client: Client,
+    Path(secret): Path<String>,
+) -> Result<Json<Preview>, ApiError> {
+    let row = by_secret(&state, &client, &secret).await?;
+    let organizer = state.store.user(row.organizer).await?.map(|user| user.name).unwrap_or_default();
+    let glimpse = state.directory.glimpse(row.id);
+    Ok(Json(Preview {
+        subject: row.subject,
+        organizer,
+        participants: glimpse.participants,
+        is_recording: glimpse.recording,
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JoinRequest {
+    #[serde(default)]
+    join_web_url: Option<String>,
+    #[serde(default)]
+    join_meeting_id: Option<String>,
+    #[serde(default)]
+    passcode: Option<String>,
+    #[serde(default)]
+    display_name: String,
+    #[serde(default)]
+    rejoin_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Joined {
+    participant_id: ParticipantId,
+    is_in_lobby: bool,
+    token: String,
+    signal_url: String,
+    whip_url: String,
+    whep_url: String,
+    ice_servers: [(); 0],
+    meeting: JoinedMeeting,
+    role: Role,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JoinedMeeting {
+    id: MeetingId,
+    subject: String,
+    join_web_url: String,
+    chat_id: ThreadId,
+}
+
+/// `POST /v1/join`.
+pub(super) async fn join(
+    State(state): State<AppState>,
+    client: Client,
+    user: Option<SignedIn>,
+    ApiJson(request): ApiJson<JoinRequest>,
+) -> Result<Response, ApiError> {
+    let name = clean_name(&request.display_name)?;
+    let row = locate(&state, &client, &request).await?;
+    let before = match &request.rejoin_token {
+        Some(token) => match super::client::attendee(token, &state).await {
+            Ok(claims) if claims.meeting == row.id => Some(claims),
+            Err(refused) if refused.status == StatusCode::FORBIDDEN => return Err(refused),
+            // Expired or of another meeting: a new participant, then.
+            Ok(_) | Err(_) => None,
+        },
+        None => None,
+    };
+    if before.is_none() && state.directory.glimpse(row.id).participants >= state.directory.participants_limit() {
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "meeting_full",
+            "The meeting has as many people as it can take. Try again when somebody has left.",
+        ));
+    }
+    let organizes = user.is_some_and(|SignedIn(user)| user.id == row.organizer)
+        || before.as_ref().is_some_and(|claims| claims.role == Role::Organizer);
+    let role = if organizes { Role::Organizer } else { Role::Presenter };
+    let participant = before.map_or_else(ParticipantId::generate, |claims| claims.participant);
+    let token = state.keys.sign_participant(row.id, participant, role, &name)?;
+    metrics::counter!("signaling_joins_total").increment(1);
+    let cookie = set_cookie(PARTICIPANT_COOKIE, &token, "/v1/recordings", COOKIE_SECONDS, client.secure);
+    let joined = Joined {
+        participant_id: participant,
+        is_in_lobby: false,
+        token,
+        // http becomes ws, https becomes wss.
+        signal_url: format!("{}/v1/live", client.base_url.replacen("http", "ws", 1)),
+        whip_url: format!("{}/whip", client.base_url),
+        whep_url: format!("{}/whep", client.base_url),
+        ice_servers: [],
+        meeting: JoinedMeeting {
+            id: row.id,
+            join_web_url: join_web_url(&client, &row.join_secret),
+            subject: row.subject,
+            chat_id: row.thread,
+        },
+        role,
+    };
+    Ok((cookie, Json(joined)).into_response())
+}
+
+async fn locate(state: &AppState, client: &Client, request: &JoinRequest) -> Result<MeetingRow, ApiError> {
+    if let Some(url) = &request.join_web_url {
+        let secret = url.split(['?', '#']).next().and_then(|path| path.trim_end_matches('/').rsplit('/').next());
+        return by_secret(state, client, secret.unwrap_or_default()).await;
+    }
+    let (Some(number), Some(passcode)) = (&request.join_meeting_id, &request.passcode) else {
+        return Err(ApiError::bad_request("Say which meeting: joinWebUrl, or joinMeetingId with passcode."));
+    };
+    state.attempts.check(client.ip)?;
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    let row = state.store.meeting_by_number(&digits).await?;
+    // A wrong number and a wrong passcode look the same.
+    match row.filter(|row| same(&row.passcode, passcode.trim())) {
+        Some(row) => Ok(row),
+        None => {
+            state.attempts.failed(client.ip);
+            Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "No meeting has this number and passcode. Check both, or ask for the join link.",
+            ))
+        }
+    }
+}
+
+async fn by_secret(state: &AppState, client: &Client, secret: &str) -> Result<MeetingRow, ApiError> {
+    state.attempts.check(client.ip)?;
+    if let Some(row) = state.store.meeting_by_join_hash(&hash(secret)).await? {
+        return Ok(row);
+    }
+    state.attempts.failed(client.ip);
+    Err(ApiError::not_found("meeting"))
+}
+
+fn clean_name(name: &str) -> Result<String, ApiError> {
+    let name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
+    match name.chars().count() {
+        0 => Err(ApiError::bad_request("displayName is empty. Say under which name the others shall see you.")),
+        1..=NAME_CHARACTERS => Ok(name),
+        _ => Err(ApiError::bad_request("displayName has at most 100 characters. Shorten it.")),
+    }
+}

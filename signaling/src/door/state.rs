@@ -1,0 +1,79 @@
+//! What every handler may use.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::attempts::Attempts;
+use crate::auth::SigningKeys;
+use crate::live::{LiveContext, Polls};
+use crate::meeting::Directory;
+use crate::ports::Recordings;
+use crate::store::Store;
+
+/// What every handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// The parts.
+pub struct Inner {
+    pub(super) public_url: Option<String>,
+    pub(super) behind_proxy: bool,
+    pub(super) store: Store,
+    pub(super) keys: SigningKeys,
+    pub(super) directory: Directory,
+    pub(super) recordings: Arc<dyn Recordings>,
+    pub(super) live: LiveContext,
+    pub(super) polls: Polls,
+    pub(super) attempts: Attempts,
+    going: AtomicBool,
+}
+
+impl Deref for AppState {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppState")
+    }
+}
+
+impl AppState {
+    pub(crate) fn new(
+        public_url: Option<String>,
+        behind_proxy: bool,
+        live: LiveContext,
+        recordings: Arc<dyn Recordings>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
+            behind_proxy,
+            store: live.store.clone(),
+            keys: live.keys.clone(),
+            directory: live.directory.clone(),
+            recordings,
+            live,
+            polls: Polls::default(),
+            attempts: Attempts::default(),
+            going: AtomicBool::new(false),
+        }))
+    }
+
+    /// No new work: `/readyz` says so from now on.
+    pub(crate) fn go_down(&self) {
+        self.going.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_going_down(&self) -> bool {
+        self.going.load(Ordering::Acquire)
+    }
+
+    /// Forgets failed attempts that are long past.
+    pub(crate) fn forget_attempts(&self) {
+        self.attempts.forget();
+    }
+}

@@ -1,0 +1,122 @@
+//! WHIP and WHEP (RFC 9725 and the WHEP draft): any standard publisher or player is a participant.
+//!
+//! The bearer token is the participant's. A resource is one endpoint of theirs; it ends by DELETE, or when its path is
+//! silent for too long. Who is in the meeting by such a resource alone leaves with it.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::oneshot;
+
+use super::client::{Attendee, RawBody, media_type};
+use super::error::ApiError;
+use super::state::AppState;
+use crate::auth::ParticipantClaims;
+use crate::id::SessionId;
+use crate::meeting::{DoorReply, Identity, Mail, Refusal};
+
+const SDP: &str = "application/sdp";
+/// How often an offer is tried again when the meeting's run ended at the same moment.
+const TRIES: u32 = 3;
+
+/// `POST /whip`.
+pub(super) async fn publish(
+    State(state): State<AppState>,
+    Attendee(claims): Attendee,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Response, ApiError> {
+    offer(&state, claims, &headers, &body, "whip").await
+}
+
+/// `POST /whep`.
+pub(super) async fn play(
+    State(state): State<AppState>,
+    Attendee(claims): Attendee,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Response, ApiError> {
+    offer(&state, claims, &headers, &body, "whep").await
+}
+
+async fn offer(
+    state: &AppState,
+    claims: ParticipantClaims,
+    headers: &HeaderMap,
+    body: &[u8],
+    door: &str,
+) -> Result<Response, ApiError> {
+    if !media_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case(SDP)) {
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The body must be an SDP offer. Send Content-Type: application/sdp.",
+        ));
+    }
+    let sdp = std::str::from_utf8(body).map_err(|_| ApiError::bad_request("The offer is not UTF-8 text."))?;
+    let who = Identity { participant: claims.participant, role: claims.role, display_name: claims.name };
+    let resource = SessionId::generate();
+    for _ in 0..TRIES {
+        let meeting = state.directory.open(claims.meeting).await?;
+        let (reply, answer) = oneshot::channel();
+        let mail = Mail::StandardOffer { who: who.clone(), resource, sdp: sdp.to_owned(), reply };
+        if meeting.send(mail).await.is_err() {
+            continue;
+        }
+        // No answer at all means that the run ended while we knocked.
+        let Ok(reply) = answer.await else { continue };
+        return match reply {
+            DoorReply::Answer(sdp) => created(&format!("/{door}/{resource}"), sdp),
+            DoorReply::Refused(refused) => Err(refused.into()),
+            DoorReply::NotLetIn(Refusal::Removed) => Err(ApiError::removed()),
+            DoorReply::NotLetIn(Refusal::Full) => Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "meeting_full",
+                "The meeting has as many people as it can take. Try again when somebody has left.",
+            )),
+            DoorReply::Done | DoorReply::Unknown => Err(ApiError::not_found("session")),
+        };
+    }
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "going_away", "The meeting just ended. Try again."))
+}
+
+fn created(location: &str, sdp: String) -> Result<Response, ApiError> {
+    let location = HeaderValue::from_str(location).map_err(|_| ApiError::not_found("session"))?;
+    let headers = [(header::LOCATION, location), (header::CONTENT_TYPE, HeaderValue::from_static(SDP))];
+    Ok((StatusCode::CREATED, headers, sdp).into_response())
+}
+
+/// `DELETE /whip/{session}` and `DELETE /whep/{session}`.
+pub(super) async fn end(
+    State(state): State<AppState>,
+    Attendee(claims): Attendee,
+    Path(session): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let resource: SessionId = session.parse().map_err(|_| ApiError::not_found("session"))?;
+    let meeting = state.directory.live(claims.meeting).ok_or_else(|| ApiError::not_found("session"))?;
+    let (reply, answer) = oneshot::channel();
+    let mail = Mail::StandardEnd { participant: claims.participant, resource, reply };
+    meeting.send(mail).await.map_err(|_| ApiError::not_found("session"))?;
+    match answer.await {
+        Ok(DoorReply::Done) => Ok(StatusCode::OK),
+        _ => Err(ApiError::not_found("session")),
+    }
+}
+
+/// `OPTIONS`: what can be posted here.
+pub(super) async fn options() -> Response {
+    (StatusCode::NO_CONTENT, [("accept-post", SDP)]).into_response()
+}
+
+/// `PATCH`: trickle is not needed, since the answer carries all candidates and we learn the client's from its checks.
+pub(super) async fn no_patch() -> Response {
+    let error = ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "no_trickle",
+        "Candidates need not be sent here: the answer holds the server's, and the client's are learned from its checks. \
+         For an ICE restart make a new session.",
+    );
+    let mut response = error.into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("DELETE, OPTIONS"));
+    response
+}

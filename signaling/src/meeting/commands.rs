@@ -1,0 +1,268 @@
+//! What a meeting is told, and what it wants done.
+
+use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId};
+use crate::ports::{
+    EndpointId, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart, Want,
+};
+use crate::protocol::{ClientMessage, CloseCode, EventBody, Role, ServerMessage};
+
+/// Who somebody is, as their token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The participant.
+    pub participant: ParticipantId,
+    /// What they may do.
+    pub role: Role,
+    /// How they call themselves.
+    pub display_name: String,
+}
+
+/// A request of the HTTP door that waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// For whom an endpoint was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// For a live session's offer.
+    Live {
+        /// Who offered.
+        session: SessionId,
+        /// The offer's id.
+        id: Option<u64>,
+    },
+    /// For WHIP or WHEP.
+    Standard {
+        /// The waiting request.
+        ticket: Ticket,
+        /// The name of the resource that it makes.
+        resource: SessionId,
+    },
+}
+
+/// What a meeting is told.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "commands are moved once, from the mailbox into the machine")]
+pub enum Command {
+    /// A session said hello.
+    Join {
+        /// The session.
+        session: SessionId,
+        /// Whose.
+        who: Identity,
+        /// The last event that it saw.
+        cursor: u64,
+    },
+    /// A session's connection is gone.
+    SessionLost {
+        /// Which.
+        session: SessionId,
+    },
+    /// A session's message, `hello`, `ping` and `pong` excepted.
+    Client {
+        /// Whose.
+        session: SessionId,
+        /// What.
+        message: ClientMessage,
+    },
+    /// A WHIP or WHEP offer.
+    StandardOffer {
+        /// The waiting request.
+        ticket: Ticket,
+        /// Whose.
+        who: Identity,
+        /// The resource that it makes.
+        resource: SessionId,
+        /// The offer.
+        sdp: String,
+    },
+    /// A WHIP or WHEP resource is deleted.
+    StandardEnd {
+        /// The waiting request.
+        ticket: Ticket,
+        /// Whose.
+        participant: ParticipantId,
+        /// Which.
+        resource: SessionId,
+    },
+    /// The engine answered an offer.
+    MediaAnswered {
+        /// Whose offer.
+        participant: ParticipantId,
+        /// For whom.
+        offered: Offered,
+        /// What came of it.
+        result: Result<MediaConnected, MediaRefused>,
+    },
+    /// News of the engine.
+    Media(MediaEvent),
+    /// The recorder took or refused the order to start.
+    RecordingTaken {
+        /// Which.
+        recording: RecordingId,
+        /// Whether it took it.
+        taken: bool,
+    },
+    /// The first byte is about to be written.
+    RecordingOn {
+        /// Which.
+        recording: RecordingId,
+    },
+    /// The recording is finished, well or not.
+    RecordingOver {
+        /// Which.
+        recording: RecordingId,
+    },
+    /// The subject was changed.
+    Renamed {
+        /// The new one.
+        subject: String,
+    },
+    /// The meeting was deleted.
+    Delete,
+    /// The server goes down.
+    Shutdown,
+}
+
+/// Why a session is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Put out by the organiser earlier.
+    Removed,
+    /// No room.
+    Full,
+}
+
+/// What the HTTP door is answered.
+#[derive(Debug)]
+pub enum DoorReply {
+    /// The endpoint's answer.
+    Answer(String),
+    /// The engine refused.
+    Refused(MediaRefused),
+    /// Not let in.
+    NotLetIn(Refusal),
+    /// Done.
+    Done,
+    /// There is no such resource.
+    Unknown,
+}
+
+/// What a meeting wants done, in this order.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "effects live for one turn of the task's loop")]
+pub enum Effect {
+    /// Make an event durable, then tell everybody.
+    Append {
+        /// The event.
+        body: EventBody,
+        /// For resends.
+        client_id: Option<String>,
+        /// Who wants an `ack` with its place.
+        ack: Option<(SessionId, Option<u64>)>,
+    },
+    /// One message to one session.
+    Send {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        message: ServerMessage,
+    },
+    /// One message to all sessions but one.
+    Broadcast {
+        /// What.
+        message: ServerMessage,
+        /// Who knows already.
+        except: Option<SessionId>,
+    },
+    /// Let a session in: the whole state, and everything that follows.
+    Welcome {
+        /// Which session.
+        session: SessionId,
+        /// Whose.
+        participant: ParticipantId,
+        /// What it saw.
+        cursor: u64,
+    },
+    /// Turn a session away.
+    Refuse {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Close a session after what it was sent.
+    Close {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        code: CloseCode,
+    },
+    /// Make a removal durable, then acknowledge it.
+    PersistRemoval {
+        /// Who is out.
+        participant: ParticipantId,
+        /// Who wants the `ack`.
+        ack: (SessionId, Option<u64>),
+    },
+    /// The organiser has seen everything up to now.
+    MarkRead,
+    /// Ask the engine for an endpoint.
+    Connect {
+        /// The request.
+        request: MediaConnect,
+        /// For whom.
+        offered: Offered,
+    },
+    /// End an endpoint.
+    Disconnect(EndpointId),
+    /// End everything of a participant in the engine.
+    RemoveMedia(ParticipantId),
+    /// Mute in the router.
+    SetMuted {
+        /// Whom.
+        participant: ParticipantId,
+        /// What.
+        kind: PublicationKind,
+        /// The new state.
+        muted: bool,
+    },
+    /// What an endpoint would like to see.
+    Layout {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Its wishes.
+        wants: Vec<Want>,
+    },
+    /// Note a recording, then start it.
+    StartRecording {
+        /// The order.
+        start: RecordingStart,
+        /// Who gave it.
+        by: ParticipantId,
+    },
+    /// Stop a recording.
+    StopRecording(RecordingId),
+    /// Tell a running recording a name.
+    NoteParticipant {
+        /// Which recording.
+        recording: RecordingId,
+        /// Who.
+        participant: ParticipantId,
+        /// Their name.
+        display_name: String,
+    },
+    /// Answer the HTTP door.
+    ReplyDoor {
+        /// Which request.
+        ticket: Ticket,
+        /// The answer.
+        reply: DoorReply,
+    },
+}
+
+/// What never changes in a meeting while it is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) meeting: MeetingId,
+}

@@ -1,0 +1,401 @@
+//! Finds the task of a live meeting, and brings news of engine and recorder to it.
+//!
+//! ```text
+//! doors, sessions --open(id)--> map id -> handle --mail--> task
+//! engine  --MediaEvent--> [channel] -> endpoint -> meeting -> mail
+//! recorder --RecordingEvent--> [channel] -> row + event in the thread (also when nobody is there) -> mail
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dashmap::{DashMap, Entry};
+use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
+
+use super::commands::Command;
+use super::state::Limits;
+use super::task::{MAILBOX, Mail, Shown, Task};
+use crate::id::{MeetingId, RecordingId};
+use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
+use crate::protocol::EventBody;
+use crate::store::{MeetingRow, NewEvent, RecordingRowState, Store, StoreError};
+
+/// Live meetings at a time.
+const MEETINGS: usize = 10_000;
+/// News of endpoints that are not known yet: the engine may speak of one before its answer has reached us. Oldest ones
+/// are dropped; they belong to endpoints that ended.
+const EARLY_NEWS: usize = 1024;
+/// How long early news is worth keeping.
+const EARLY_AGE: Duration = Duration::from_secs(10);
+/// How long a meeting's mailbox may be full before news for it is dropped and counted.
+const NEWS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a meeting cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenMeetingError {
+    /// There is none.
+    #[error("there is no such meeting: it was deleted, or the link is wrong")]
+    NotFound,
+    /// Too many live meetings.
+    #[error("the server holds as many live meetings as it can. Try again later")]
+    ServerFull,
+    /// Shutting down.
+    #[error("the server is going down. Come back in a moment")]
+    GoingAway,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How to reach a live meeting.
+#[derive(Clone, Debug)]
+pub struct MeetingHandle {
+    mailbox: mpsc::Sender<Mail>,
+    shown: Arc<Shown>,
+}
+
+/// What can be seen of a meeting from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Whether a run is on.
+    pub live: bool,
+    /// People in it.
+    pub participants: usize,
+    /// Whether it is being recorded.
+    pub recording: bool,
+}
+
+impl MeetingHandle {
+    /// Brings mail. Gives it back when the meeting has just ended.
+    ///
+    /// # Errors
+    /// The mail, to be brought to the meeting's next run.
+    pub async fn send(&self, mail: Mail) -> Result<(), Mail> {
+        self.mailbox.send(mail).await.map_err(|returned| returned.0)
+    }
+}
+
+/// What all meeting tasks share.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) media: Arc<dyn Media>,
+    pub(super) recordings: Arc<dyn Recordings>,
+    pub(super) limits: Limits,
+    /// Until when runs of before the start wait for their people.
+    pub(super) resume_until: Instant,
+    pub(super) routes: Routes,
+    pub(super) active: ActiveRecordings,
+    live: DashMap<MeetingId, MeetingHandle>,
+    closing: AtomicBool,
+}
+
+/// All live meetings. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").field("live", &self.shared.live.len()).finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    /// An empty one. `resume` is how long runs of before the start wait for their people.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        media: Arc<dyn Media>,
+        recordings: Arc<dyn Recordings>,
+        limits: Limits,
+        resume: Duration,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            media,
+            recordings,
+            limits,
+            resume_until: Instant::now() + resume,
+            routes: Routes::default(),
+            active: ActiveRecordings::default(),
+            live: DashMap::new(),
+            closing: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes up the runs that the server's last end interrupted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn resume_open_runs(&self) -> Result<(), StoreError> {
+        for meeting in self.shared.store.open_runs().await? {
+            match self.open(meeting).await {
+                Ok(_) => {}
+                Err(OpenMeetingError::Store(error)) => return Err(error),
+                Err(error) => tracing::warn!(%meeting, %error, "an interrupted run is not taken up"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The task of a meeting, started if need be.
+    ///
+    /// # Errors
+    /// When there is no such meeting or no room.
+    pub async fn open(&self, id: MeetingId) -> Result<MeetingHandle, OpenMeetingError> {
+        if self.shared.closing.load(Ordering::Acquire) {
+            return Err(OpenMeetingError::GoingAway);
+        }
+        if let Some(handle) = self.live(id) {
+            return Ok(handle);
+        }
+        let row = self.shared.store.meeting(id).await?.ok_or(OpenMeetingError::NotFound)?;
+        if self.shared.live.len() >= MEETINGS {
+            metrics::counter!("signaling_meetings_refused_total").increment(1);
+            return Err(OpenMeetingError::ServerFull);
+        }
+        Ok(match self.shared.live.entry(id) {
+            // Another caller was faster.
+            Entry::Occupied(entry) if !entry.get().mailbox.is_closed() => entry.get().clone(),
+            entry => entry.insert(start(Arc::clone(&self.shared), row)).clone(),
+        })
+    }
+
+    /// The task of a meeting, if it is live.
+    #[must_use]
+    pub fn live(&self, id: MeetingId) -> Option<MeetingHandle> {
+        self.shared.live.get(&id).filter(|handle| !handle.mailbox.is_closed()).map(|handle| handle.clone())
+    }
+
+    /// What can be seen of a meeting from outside.
+    #[must_use]
+    pub fn glimpse(&self, id: MeetingId) -> Glimpse {
+        self.live(id).map_or_else(Glimpse::default, |handle| {
+            let participants = handle.shown.participants.load(Ordering::Relaxed);
+            Glimpse { live: participants > 0, participants, recording: handle.shown.recording.load(Ordering::Relaxed) }
+        })
+    }
+
+    /// How many people a meeting may hold.
+    #[must_use]
+    pub fn participants_limit(&self) -> usize {
+        self.shared.limits.participants
+    }
+
+    /// Gives a command to a meeting if it is live.
+    pub async fn tell(&self, id: MeetingId, command: Command) {
+        if let Some(handle) = self.live(id) {
+            // A meeting that ends at this moment needs to be told nothing.
+            let _ = handle.send(Mail::Do(command)).await;
+        }
+    }
+
+    /// Brings news of the engine to its meeting.
+    pub async fn media_news(&self, event: MediaEvent) {
+        let meeting = match &event {
+            MediaEvent::Speaker { meeting, .. } => Some(*meeting),
+            MediaEvent::Slots { endpoint, .. } | MediaEvent::Connected { endpoint } => {
+                self.shared.routes.find(*endpoint, &event)
+            }
+            MediaEvent::Lost { endpoint } => {
+                let meeting = self.shared.routes.find(*endpoint, &event);
+                self.shared.routes.forget(*endpoint);
+                meeting
+            }
+        };
+        let Some(handle) = meeting.and_then(|meeting| self.live(meeting)) else { return };
+        let brought = tokio::time::timeout(NEWS_PATIENCE, handle.send(Mail::Do(Command::Media(event)))).await;
+        if brought.is_err() {
+            metrics::counter!("signaling_news_dropped_total").increment(1);
+        }
+    }
+
+    /// Takes news of the recorder, whether or not the meeting is live.
+    pub async fn recording_news(&self, event: RecordingEvent) {
+        match event {
+            RecordingEvent::On { recording } => {
+                if let Ok(Some(row)) = self.shared.store.recording(recording).await {
+                    self.tell(row.meeting, Command::RecordingOn { recording }).await;
+                }
+            }
+            RecordingEvent::Ready { recording } => self.shared.recording_over(recording, Ok(())).await,
+            RecordingEvent::Failed { recording, reason } => self.shared.recording_over(recording, Err(reason)).await,
+        }
+    }
+
+    /// Tells everybody to come back later, stops recordings, and waits for them, but not longer than `patience`.
+    pub async fn shutdown(&self, patience: Duration) {
+        self.shared.closing.store(true, Ordering::Release);
+        let handles: Vec<_> = self.shared.live.iter().map(|entry| entry.value().clone()).collect();
+        for handle in handles {
+            let _ = handle.send(Mail::Do(Command::Shutdown)).await;
+            handle.mailbox.closed().await;
+        }
+        if !self.shared.active.wait(patience).await {
+            tracing::warn!("recordings were still being stored when the patience ended; the next start finishes them");
+        }
+    }
+}
+
+/// Starts the task of a meeting.
+fn start(shared: Arc<Shared>, row: MeetingRow) -> MeetingHandle {
+    let (mailbox, mut mail) = mpsc::channel(MAILBOX);
+    let shown = Arc::new(Shown::default());
+    let handle = MeetingHandle { mailbox: mailbox.clone(), shown: Arc::clone(&shown) };
+    let id = row.id;
+    let span = tracing::info_span!(parent: None, "meeting", meeting = %id);
+    let work = async move {
+        metrics::gauge!("signaling_meetings_live").increment(1.0);
+        match Task::load(Arc::clone(&shared), row, shown, mailbox.clone()).await {
+            Ok(mut task) => {
+                task.run(&mut mail).await;
+                retire(&shared, id, &mailbox);
+                mail.close();
+                while let Some(late) = mail.recv().await {
+                    task.turn_away(late);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the meeting could not be read from the store");
+                retire(&shared, id, &mailbox);
+            }
+        }
+        metrics::gauge!("signaling_meetings_live").decrement(1.0);
+    };
+    tokio::spawn(work.instrument(span));
+    handle
+}
+
+/// Takes a meeting out of the map, unless its next run stands there already.
+fn retire(shared: &Shared, id: MeetingId, mailbox: &mpsc::Sender<Mail>) {
+    shared.live.remove_if(&id, |_, handle| handle.mailbox.same_channel(mailbox));
+    shared.routes.forget_meeting(id);
+}
+
+impl Shared {
+    /// A recording ended: noted, told in the thread (which outlives the meeting), and told to the meeting.
+    pub(super) async fn recording_over(&self, recording: RecordingId, outcome: Result<(), String>) {
+        self.active.end(recording);
+        let row = match self.store.recording(recording).await {
+            Ok(Some(row)) => row,
+            // Deleted with its meeting.
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%recording, %error, "the end of a recording could not be noted");
+                return;
+            }
+        };
+        let (state, body) = match outcome {
+            Ok(()) => (RecordingRowState::Ready, EventBody::RecordingReady { recording_id: recording, by: row.by }),
+            Err(reason) => (RecordingRowState::Failed, EventBody::RecordingFailed { recording_id: recording, reason }),
+        };
+        if let Err(error) = self.tell_thread(&row.meeting, recording, state, body).await {
+            tracing::error!(%recording, %error, "the end of a recording could not be stored");
+        }
+        let handle = self.live.get(&row.meeting).map(|handle| handle.clone());
+        if let Some(handle) = handle {
+            let _ = handle.send(Mail::Do(Command::RecordingOver { recording })).await;
+        }
+    }
+
+    async fn tell_thread(
+        &self,
+        meeting: &MeetingId,
+        recording: RecordingId,
+        state: RecordingRowState,
+        body: EventBody,
+    ) -> Result<(), StoreError> {
+        self.store.end_recording(recording, state).await?;
+        if let Some(meeting) = self.store.meeting(*meeting).await? {
+            // Once, even if the recorder says it again after a restart.
+            let client_id = Some(format!("{}:{recording}", body.kind()));
+            self.store.append_one(NewEvent { thread: meeting.thread, body, client_id }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Which meeting an endpoint belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    known: DashMap<EndpointId, MeetingId>,
+    early: Mutex<VecDeque<(Instant, EndpointId, MediaEvent)>>,
+}
+
+impl Routes {
+    /// Makes an endpoint known and brings what came early.
+    pub(super) async fn add(&self, endpoint: EndpointId, meeting: MeetingId, mailbox: &mpsc::Sender<Mail>) {
+        let early: Vec<_> = {
+            let mut waiting = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            self.known.insert(endpoint, meeting);
+            let (mine, others) = waiting.drain(..).partition(|(_, of, _)| *of == endpoint);
+            *waiting = others;
+            let mine: VecDeque<_> = mine;
+            mine.into_iter().map(|(_, _, event)| event).collect()
+        };
+        for event in early {
+            if matches!(event, MediaEvent::Lost { .. }) {
+                self.forget(endpoint);
+            }
+            let _ = mailbox.send(Mail::Do(Command::Media(event))).await;
+        }
+    }
+
+    /// The meeting of an endpoint; keeps the news for a moment if it is not known yet.
+    fn find(&self, endpoint: EndpointId, event: &MediaEvent) -> Option<MeetingId> {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meeting) = self.known.get(&endpoint) {
+            return Some(*meeting);
+        }
+        let now = Instant::now();
+        while early.len() >= EARLY_NEWS || early.front().is_some_and(|(at, ..)| now.duration_since(*at) > EARLY_AGE) {
+            early.pop_front();
+        }
+        early.push_back((now, endpoint, event.clone()));
+        None
+    }
+
+    fn forget(&self, endpoint: EndpointId) {
+        self.known.remove(&endpoint);
+    }
+
+    fn forget_meeting(&self, meeting: MeetingId) {
+        self.known.retain(|_, of| *of != meeting);
+    }
+}
+
+/// Recordings that are not stored yet.
+#[derive(Debug)]
+pub(super) struct ActiveRecordings {
+    ids: DashMap<RecordingId, ()>,
+    count: watch::Sender<usize>,
+}
+
+impl Default for ActiveRecordings {
+    fn default() -> Self {
+        Self { ids: DashMap::new(), count: watch::channel(0).0 }
+    }
+}
+
+impl ActiveRecordings {
+    pub(super) fn begin(&self, recording: RecordingId) {
+        self.ids.insert(recording, ());
+        self.count.send_replace(self.ids.len());
+    }
+
+    fn end(&self, recording: RecordingId) {
+        self.ids.remove(&recording);
+        self.count.send_replace(self.ids.len());
+    }
+
+    /// Whether all were stored in time.
+    async fn wait(&self, patience: Duration) -> bool {
+        let mut count = self.count.subscribe();
+        tokio::time::timeout(patience, count.wait_for(|count| *count == 0)).await.is_ok()
+    }
+}

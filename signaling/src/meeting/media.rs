@@ -1,0 +1,274 @@
+//! The meeting's view of the media engine: offers, what came of them, and news of slots, speaker and lost paths.
+//!
+//! At most one offer of a page is with the engine at a time, so that "replaces" always names the endpoint before it. A
+//! newer offer waits and takes the place of one that waits already: that one's page is gone or has changed its mind.
+
+use super::commands::{DoorReply, Effect, Identity, Offered, Ticket};
+use super::member::{Line, Purpose, WaitingOffer, slot_view, views};
+use super::state::Meeting;
+use crate::id::{ParticipantId, SessionId};
+use crate::ports::{EndpointId, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
+use crate::protocol::{MediaState, PictureWant, SDP_BYTES, ServerMessage, SlotLine, WANTS};
+
+impl Meeting {
+    pub(super) fn offer(&mut self, participant: ParticipantId, session: SessionId, id: Option<u64>, sdp: String) {
+        if sdp.len() > SDP_BYTES {
+            self.fail(session, id, "bad_offer", "The offer has more than 512 KiB. Offer fewer lines or codecs.");
+            return;
+        }
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        if member.offering {
+            let superseded = member.waiting_offer.replace(WaitingOffer { session, id, sdp });
+            if let Some(older) = superseded {
+                self.fail(older.session, older.id, "superseded", "A newer offer of the same page took its place.");
+            }
+            return;
+        }
+        member.offering = true;
+        let replaces = member.live_line().map(|line| line.endpoint);
+        self.connect(participant, sdp, replaces, Offered::Live { session, id });
+    }
+
+    pub(super) fn standard_offer(&mut self, ticket: Ticket, who: Identity, resource: SessionId, sdp: String) {
+        let participant = who.participant;
+        let before = self.members.get(&participant).map(super::member::Member::view);
+        if let Err(refusal) = self.admit(&who) {
+            self.reply_door(ticket, DoorReply::NotLetIn(refusal));
+            return;
+        }
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        member.standard_offers += 1;
+        member.leaves_at = None;
+        let view = member.view();
+        match before {
+            None => self.roster_message(vec![view], vec![], vec![], None),
+            Some(before) if before != view => self.changed(participant),
+            Some(_) => {}
+        }
+        self.connect(participant, sdp, None, Offered::Standard { ticket, resource });
+    }
+
+    fn connect(&mut self, participant: ParticipantId, offer: String, replaces: Option<EndpointId>, offered: Offered) {
+        self.effects.push(Effect::Connect {
+            request: MediaConnect { meeting: self.place.meeting, participant, offer, replaces },
+            offered,
+        });
+    }
+
+    pub(super) fn media_answered(
+        &mut self,
+        participant: ParticipantId,
+        offered: Offered,
+        result: Result<MediaConnected, MediaRefused>,
+    ) {
+        if !self.members.contains_key(&participant) {
+            // They left while the engine was working.
+            if let Ok(connected) = result {
+                self.effects.push(Effect::Disconnect(connected.endpoint));
+            }
+            if let Offered::Standard { ticket, .. } = offered {
+                self.reply_door(ticket, DoorReply::Unknown);
+            }
+            return;
+        }
+        match offered {
+            Offered::Live { session, id } => self.live_answered(participant, session, id, result),
+            Offered::Standard { ticket, resource } => self.standard_answered(participant, ticket, resource, result),
+        }
+    }
+
+    fn live_answered(
+        &mut self,
+        participant: ParticipantId,
+        session: SessionId,
+        id: Option<u64>,
+        result: Result<MediaConnected, MediaRefused>,
+    ) {
+        match result {
+            Ok(connected) => {
+                let slots =
+                    connected.slots.iter().map(|(mid, kind)| SlotLine { mid: mid.clone(), kind: *kind }).collect();
+                let publications = views(participant, &connected.publications).collect();
+                let answer = ServerMessage::Answer { id, sdp: connected.answer.clone(), slots, publications };
+                // Announced first: no packet can come before the answer is out.
+                self.add_line(participant, Purpose::Live, connected);
+                self.send(session, answer);
+            }
+            Err(refused) => self.fail(session, id, code_of(&refused), &refused.to_string()),
+        }
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        member.offering = false;
+        if let Some(WaitingOffer { session, id, sdp }) = member.waiting_offer.take() {
+            self.offer(participant, session, id, sdp);
+        }
+    }
+
+    fn standard_answered(
+        &mut self,
+        participant: ParticipantId,
+        ticket: Ticket,
+        resource: SessionId,
+        result: Result<MediaConnected, MediaRefused>,
+    ) {
+        if let Some(member) = self.members.get_mut(&participant) {
+            member.standard_offers = member.standard_offers.saturating_sub(1);
+        }
+        match result {
+            Ok(connected) => {
+                let answer = connected.answer.clone();
+                self.add_line(participant, Purpose::Standard(resource), connected);
+                self.reply_door(ticket, DoorReply::Answer(answer));
+            }
+            Err(refused) => {
+                self.reply_door(ticket, DoorReply::Refused(refused));
+                self.depart_if_nothing_left(participant);
+            }
+        }
+    }
+
+    fn add_line(&mut self, participant: ParticipantId, purpose: Purpose, connected: MediaConnected) {
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        let before = member.view();
+        let mut gone = Vec::new();
+        if purpose == Purpose::Live {
+            member.lines.retain(|line| {
+                let stays = line.purpose != Purpose::Live;
+                if !stays {
+                    gone.extend(line.publications.iter().map(|publication| publication.id));
+                }
+                stays
+            });
+        }
+        // An id that the new endpoint kept is not gone.
+        gone.retain(|id| connected.publications.iter().all(|publication| publication.id != *id));
+        let added = views(participant, &connected.publications).collect();
+        member.lines.push(Line {
+            endpoint: connected.endpoint,
+            purpose,
+            publications: connected.publications,
+            slots: connected.slots.into_iter().map(|(mid, _)| (mid, None)).collect(),
+        });
+        let after = member.view();
+        let muted = [PublicationKind::Microphone, PublicationKind::Camera].map(|kind| (kind, member.is_muted(kind)));
+        for (kind, muted) in muted {
+            if muted {
+                self.effects.push(Effect::SetMuted { participant, kind, muted });
+            }
+        }
+        self.publications_message(added, gone);
+        if before != after {
+            self.changed(participant);
+        }
+    }
+
+    /// Takes an endpoint away; says whose it was and what it was for.
+    fn drop_line(&mut self, endpoint: EndpointId) -> Option<(ParticipantId, Purpose)> {
+        let (participant, line) = self.members.values_mut().find_map(|member| {
+            let place = member.lines.iter().position(|line| line.endpoint == endpoint)?;
+            Some((member.id, member.lines.swap_remove(place)))
+        })?;
+        self.publications_message(vec![], line.publications.iter().map(|publication| publication.id).collect());
+        self.changed(participant);
+        Some((participant, line.purpose))
+    }
+
+    pub(super) fn standard_end(&mut self, ticket: Ticket, participant: ParticipantId, resource: SessionId) {
+        let endpoint = self.members.get(&participant).and_then(|member| {
+            member.lines.iter().find(|line| line.purpose == Purpose::Standard(resource)).map(|line| line.endpoint)
+        });
+        let Some(endpoint) = endpoint else {
+            self.reply_door(ticket, DoorReply::Unknown);
+            return;
+        };
+        self.effects.push(Effect::Disconnect(endpoint));
+        self.drop_line(endpoint);
+        self.reply_door(ticket, DoorReply::Done);
+        self.depart_if_nothing_left(participant);
+    }
+
+    /// Who was in the meeting by WHIP or WHEP alone leaves with the last resource.
+    fn depart_if_nothing_left(&mut self, participant: ParticipantId) {
+        let nothing =
+            self.members.get(&participant).is_some_and(|member| !member.is_connected() && member.leaves_at.is_none());
+        if nothing {
+            self.depart(participant);
+        }
+    }
+
+    pub(super) fn media_event(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::Slots { endpoint, slots } => self.slots_changed(endpoint, slots),
+            MediaEvent::Speaker { participant, .. } => {
+                if self.speaker != participant {
+                    self.set_speaker(participant);
+                }
+            }
+            MediaEvent::Connected { endpoint } => {
+                if let Some(session) = self.session_of(endpoint) {
+                    self.send(session, ServerMessage::Media { state: MediaState::Connected });
+                }
+            }
+            MediaEvent::Lost { endpoint } => {
+                let session = self.session_of(endpoint);
+                let Some((participant, purpose)) = self.drop_line(endpoint) else { return };
+                match purpose {
+                    Purpose::Live => {
+                        if let Some(session) = session {
+                            self.send(session, ServerMessage::Media { state: MediaState::Lost });
+                        }
+                    }
+                    Purpose::Standard(_) => self.depart_if_nothing_left(participant),
+                }
+            }
+        }
+    }
+
+    fn slots_changed(&mut self, endpoint: EndpointId, slots: Vec<(String, Option<(ParticipantId, u32)>)>) {
+        let line = self.members.values_mut().find_map(|member| {
+            let session = member.session;
+            member.lines.iter_mut().find(|line| line.endpoint == endpoint).map(|line| (session, line))
+        });
+        let Some((session, line)) = line else { return };
+        for (mid, source) in &slots {
+            // Only mids of the answer: an engine's slip must not grow our memory.
+            if let Some(slot) = line.slots.get_mut(mid) {
+                *slot = *source;
+            }
+        }
+        if line.purpose == Purpose::Live
+            && let Some(session) = session
+        {
+            let slots = slots.into_iter().map(|(mid, source)| slot_view(mid, source)).collect();
+            self.send(session, ServerMessage::Slots { slots });
+        }
+    }
+
+    /// The session of the page that an endpoint belongs to.
+    fn session_of(&self, endpoint: EndpointId) -> Option<SessionId> {
+        self.members.values().find_map(|member| {
+            let line = member.live_line()?;
+            if line.endpoint == endpoint { member.session } else { None }
+        })
+    }
+
+    pub(super) fn layout(&mut self, participant: ParticipantId, wants: &[PictureWant]) {
+        let Some(endpoint) =
+            self.members.get(&participant).and_then(|member| member.live_line()).map(|line| line.endpoint)
+        else {
+            return;
+        };
+        let wants = wants
+            .iter()
+            .take(WANTS)
+            .map(|want| Want { participant: want.participant_id, priority: want.priority })
+            .collect();
+        self.effects.push(Effect::Layout { endpoint, wants });
+    }
+}
+
+fn code_of(refused: &MediaRefused) -> &'static str {
+    match refused {
+        MediaRefused::BadOffer(_) => "bad_offer",
+        MediaRefused::Unavailable(_) => "media_unavailable",
+    }
+}

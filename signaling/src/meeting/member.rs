@@ -1,0 +1,138 @@
+//! One member of a live meeting.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::commands::Identity;
+use crate::id::{ParticipantId, SessionId};
+use crate::ports::{EndpointId, MediaPublication, PublicationKind};
+use crate::protocol::{ParticipantKind, ParticipantView, PublicationView, Role, SlotView};
+
+/// What an endpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The page's peer connection.
+    Live,
+    /// A WHIP or WHEP resource.
+    Standard(SessionId),
+}
+
+/// One endpoint of a member.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) endpoint: EndpointId,
+    pub(super) purpose: Purpose,
+    pub(super) publications: Vec<MediaPublication>,
+    pub(super) slots: BTreeMap<String, Option<(ParticipantId, u32)>>,
+}
+
+/// An offer that waits until the one before it is answered.
+#[derive(Clone, Debug)]
+pub(super) struct WaitingOffer {
+    pub(super) session: SessionId,
+    pub(super) id: Option<u64>,
+    pub(super) sdp: String,
+}
+
+/// One person in the meeting.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) id: ParticipantId,
+    pub(super) display_name: String,
+    pub(super) role: Role,
+    pub(super) microphone_muted: bool,
+    pub(super) camera_muted: bool,
+    pub(super) session: Option<SessionId>,
+    /// When they are counted as gone, unless they come back.
+    pub(super) leaves_at: Option<Instant>,
+    pub(super) lines: Vec<Line>,
+    /// Whether the engine is working on an offer of the page.
+    pub(super) offering: bool,
+    pub(super) waiting_offer: Option<WaitingOffer>,
+    /// WHIP or WHEP offers that the engine is working on.
+    pub(super) standard_offers: u32,
+}
+
+impl Member {
+    pub(super) fn new(who: Identity) -> Self {
+        Self {
+            id: who.participant,
+            display_name: who.display_name,
+            role: who.role,
+            microphone_muted: false,
+            camera_muted: false,
+            session: None,
+            leaves_at: None,
+            lines: Vec::new(),
+            offering: false,
+            waiting_offer: None,
+            standard_offers: 0,
+        }
+    }
+
+    /// Whether anything ties them to the meeting right now.
+    pub(super) fn is_connected(&self) -> bool {
+        self.session.is_some()
+            || self.standard_offers > 0
+            || self.lines.iter().any(|line| matches!(line.purpose, Purpose::Standard(_)))
+    }
+
+    pub(super) fn is_muted(&self, kind: PublicationKind) -> bool {
+        match kind {
+            PublicationKind::Microphone => self.microphone_muted,
+            PublicationKind::Camera => self.camera_muted,
+        }
+    }
+
+    pub(super) fn set_muted(&mut self, kind: PublicationKind, muted: bool) {
+        match kind {
+            PublicationKind::Microphone => self.microphone_muted = muted,
+            PublicationKind::Camera => self.camera_muted = muted,
+        }
+    }
+
+    pub(super) fn live_line(&self) -> Option<&Line> {
+        self.lines.iter().find(|line| line.purpose == Purpose::Live)
+    }
+
+    fn publishes(&self, kind: PublicationKind) -> bool {
+        self.lines.iter().flat_map(|line| &line.publications).any(|publication| publication.kind == kind)
+    }
+
+    pub(super) fn view(&self) -> ParticipantView {
+        ParticipantView {
+            id: self.id,
+            display_name: self.display_name.clone(),
+            kind: ParticipantKind::Person,
+            role: self.role,
+            microphone_muted: self.microphone_muted,
+            camera_muted: self.camera_muted,
+            has_microphone: self.publishes(PublicationKind::Microphone),
+            has_camera: self.publishes(PublicationKind::Camera),
+            connected: self.is_connected(),
+        }
+    }
+
+    pub(super) fn publications(&self) -> impl Iterator<Item = PublicationView> + '_ {
+        self.lines.iter().flat_map(|line| views(self.id, &line.publications))
+    }
+
+    /// What the page's slots show.
+    pub(super) fn slots(&self) -> Vec<SlotView> {
+        self.live_line().map_or_else(Vec::new, |line| {
+            line.slots.iter().map(|(mid, source)| slot_view(mid.clone(), *source)).collect()
+        })
+    }
+}
+
+pub(super) fn views(owner: ParticipantId, publications: &[MediaPublication]) -> impl Iterator<Item = PublicationView> {
+    publications.iter().map(move |publication| PublicationView {
+        id: publication.id,
+        participant_id: owner,
+        kind: publication.kind,
+    })
+}
+
+pub(super) fn slot_view(mid: String, source: Option<(ParticipantId, u32)>) -> SlotView {
+    SlotView { mid, participant_id: source.map(|(who, _)| who), publication_id: source.map(|(_, id)| id) }
+}

@@ -1,0 +1,25 @@
+//! Live meetings: a pure state machine each, and the task that gives it time, a store and a network.
+//!
+//! ```text
+//! sessions, doors, engine, recorder --Command--> [mailbox] -> task -> Meeting::handle(command, now)
+//!                                                               |          | Effects, in order
+//!                                                               v          v
+//!                                     store (append first, then tell)   sessions, Media, Recordings
+//! ```
+//!
+//! [`Meeting`] decides and does nothing: no clock, no socket, no store. The task in `task.rs` does what it says: events
+//! first, and nobody is told of one before it is committed. The directory finds the task of a meeting.
+
+mod commands;
+mod directory;
+mod media;
+mod member;
+mod recording;
+mod state;
+mod task;
+
+pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
+pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
+pub(crate) use state::check_chat;
+pub use state::{Limits, Meeting};
+pub use task::{CloseOrder, Mail, Outgoing, SessionHandle, WelcomeOrder, session_channel};
