@@ -165,8 +165,8 @@ fn a_forged_packet_changes_no_state() {
         let mut forged = seal(&mut sealer, &rtp(2_000, SSRC, b"jump"), 1);
         *forged.last_mut().unwrap() ^= 1;
         assert_eq!(open(&mut opener, &forged), Err(SrtpError::Authentication));
-        // Had the forgery moved the rollover count, this one would be guessed a cycle off.
         open(&mut opener, &seal(&mut sealer, &rtp(64_999, SSRC, b"late"), 0)).unwrap();
+        // Had the forgery been noted, the packet that it was made of would count as received.
         *forged.last_mut().unwrap() ^= 1;
         open(&mut opener, &forged).unwrap();
     }
