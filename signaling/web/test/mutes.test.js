@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { MuteKeeper } from '../js/app/mutes.js';
 import { reduce } from '../js/state/meeting.js';
 import { settled } from './kit/fakes.js';
-import { after, joined } from './kit/state.js';
+import { after, joined, person } from './kit/state.js';
 
 function keeper(state) {
   const store = {
@@ -85,6 +85,14 @@ test('who was muted by another can unmute', async () => {
   store.dispatch(wish('microphone', true));
   mutes.reconcile('microphone');
   assert.equal(requests[0].message.muted, false);
+});
+
+test('a roster that says we were muted, before the message that says by whom, is not answered with an unmute', () => {
+  const { store, mutes, requests } = keeper(after(joined(), ...live('microphone', 'camera')));
+  mutes.reconcileAll();
+  store.dispatch({ type: 'server', message: { type: 'roster', joined: [], changed: [person('me', { microphoneMuted: true })], left: [] } });
+  mutes.reconcileAll();
+  assert.deepEqual(requests, []);
 });
 
 test('a new connection that knows nothing of a mute is told again', () => {

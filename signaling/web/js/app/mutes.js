@@ -54,8 +54,9 @@ export class MuteKeeper {
     // The browser is asking the person, or the device is starting: wait for the outcome.
     if (state.wanted[kind] && state.capture[kind] === 'asking') return;
     const muted = !(state.wanted[kind] && state.capture[kind] === 'live');
-    const told = this.#told[kind] ?? (kind === 'microphone' ? self.microphoneMuted : self.cameraMuted);
-    if (muted === told) return;
+    // Read once a connection: a later change of the roster may be somebody muting us, which is not ours to undo.
+    this.#told[kind] ??= kind === 'microphone' ? self.microphoneMuted : self.cameraMuted;
+    if (muted === this.#told[kind]) return;
     void this.#tell(kind, muted);
   }
 
