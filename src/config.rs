@@ -15,6 +15,7 @@ mod settings;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use settings::Settings;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub server: Server,
     /// Media paths.
     pub media: Media,
+    /// Meetings.
+    pub meetings: Meetings,
     /// Recordings.
     pub recorder: Recorder,
     /// Bounds on what clients may take.
@@ -69,6 +72,15 @@ pub struct TlsFiles {
 pub struct Media {
     /// Addresses told to clients instead of those of the interfaces; a missing port means the listening one.
     pub announce: Vec<Announce>,
+}
+
+/// `[meetings]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meetings {
+    /// People in one meeting.
+    pub participants: usize,
+    /// How long somebody whose connection was lost keeps their place.
+    pub grace: Duration,
 }
 
 /// `[recorder]`
@@ -278,6 +290,10 @@ impl Config {
                 tls,
             },
             media: Media { announce: settings.list("media.announce", parse::announce) },
+            meetings: Meetings {
+                participants: settings.number("meetings.participants", 1000, 2..=10_000),
+                grace: Duration::from_secs(settings.number("meetings.grace_seconds", 30, 1..=3600) as u64),
+            },
             recorder: Recorder { reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30) },
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),

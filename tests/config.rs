@@ -114,7 +114,7 @@ fn what_is_wrong_is_refused_with_its_place_key_value_and_reason() {
         (
             "[servers]\nx = 1",
             "config.toml:2",
-            &["servers.x", "no section [servers]", "limits, log, media, metrics, recorder, server"],
+            &["servers.x", "no section [servers]", "limits, log, media, meetings, metrics, recorder, server"],
         ),
         ("listen = \"127.0.0.1:1\"", "config.toml:1", &["`listen`", "outside of any section"]),
         ("[server]\nlan = 1", "config.toml:2", &["server.lan", "1", "true or false"]),

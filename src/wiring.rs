@@ -1,0 +1,114 @@
+//! The one file that names every room: who gets which end of which channel.
+//!
+//! Rooms do not know each other. Signalling states what it needs as traits; here the engine and the recorder are put
+//! behind them, and their news is carried back.
+//!
+//! ```text
+//!                signalling
+//!      Media |      ^ ^      | Recordings
+//!            v      | |      v
+//!         engine ---+ +--- recorder
+//!            \____ tap ______^
+//! ```
+
+mod mailbox;
+mod media;
+mod recordings;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use engine::{Engine, EngineConfig};
+use recorder::Recorder;
+use signaling::Signaling;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::StartError;
+use crate::config::Origin;
+use mailbox::Mailbox;
+
+/// News of the recorder that signalling has not taken yet: three in the life of a recording, so this many mean that
+/// a whole server's recordings change state at once. Full means: recordings wait a moment before they begin or end.
+const RECORDER_NEWS: usize = 64;
+
+/// What the rooms need to know.
+pub(crate) struct Blueprint<'a> {
+    /// Where everything is kept.
+    pub(crate) data: &'a Path,
+    /// Where media comes in.
+    pub(crate) udp: SocketAddr,
+    /// Where clients are told to send media.
+    pub(crate) announce: Vec<SocketAddr>,
+    /// Bytes that recordings leave free on the disk.
+    pub(crate) recorder_reserve: u64,
+    /// How signalling is set up.
+    pub(crate) signaling: signaling::Config,
+}
+
+/// All rooms, connected and running.
+pub(crate) struct House {
+    engine: Arc<Engine>,
+    recorder: Recorder,
+    signaling: Signaling,
+}
+
+impl House {
+    /// Starts the rooms from the bottom up: media first, so that whoever is let in finds it.
+    pub(crate) async fn build(blueprint: Blueprint<'_>) -> Result<Self, StartError> {
+        let mailbox = Arc::new(Mailbox::default());
+        let inbox = Arc::clone(&mailbox);
+        let config = EngineConfig { udp: blueprint.udp, announce: blueprint.announce };
+        let engine = Arc::new(Engine::start(config, Box::new(move |event| inbox.post(event)))?);
+
+        let (news, recorder_news) = mpsc::channel(RECORDER_NEWS);
+        let recorder =
+            recorder::Config { reserve_bytes: blueprint.recorder_reserve, ..recorder::Config::local(blueprint.data) };
+        let recorder = Recorder::open(recorder, news)?;
+
+        let media = Arc::new(media::EngineMedia(Arc::clone(&engine)));
+        let recordings =
+            Arc::new(recordings::TapRecordings { engine: Arc::clone(&engine), recorder: recorder.clone() });
+        let signaling = Signaling::open(blueprint.signaling, media, recordings).await?;
+
+        tokio::spawn(mailbox.forward(signaling.media_events()));
+        tokio::spawn(recordings::forward(recorder_news, signaling.recording_events()));
+        // Only now is there somebody to tell that a recording of an earlier run is ready.
+        let recovered = recorder.recover().await?;
+        if !recovered.is_empty() {
+            tracing::info!(recordings = recovered.len(), "finishing recordings of an earlier run");
+        }
+        Ok(Self { engine, recorder, signaling })
+    }
+
+    /// Everything that is answered by HTTP.
+    pub(crate) fn router(&self) -> Router {
+        self.signaling.router()
+    }
+
+    /// A new one-time link for an organiser.
+    pub(crate) async fn organiser_link(&self, origin: &Origin) -> Result<String, StartError> {
+        Ok(self.signaling.sign_in_link(origin.as_str()).await.map_err(signaling::MintError::Store)?)
+    }
+
+    /// Ends the rooms from the top down, within `patience`: clients are told to come back, recordings are finished,
+    /// then media stops. What a recording has not stored by then is whole on disk and stored at the next start.
+    pub(crate) async fn close(self, patience: Duration) {
+        let Self { engine, recorder, signaling } = self;
+        let polite = async {
+            signaling.shutdown().await;
+            if !recorder.shutdown().await {
+                tracing::warn!("some recordings are not stored yet; they will be at the next start");
+            }
+        };
+        if timeout(patience, polite).await.is_err() {
+            tracing::warn!("not everything ended in time; what is left is finished at the next start");
+        }
+        drop((signaling, recorder));
+        // The last owner joins the engine's threads, which takes a moment.
+        let _ = tokio::task::spawn_blocking(move || drop(engine)).await;
+    }
+}

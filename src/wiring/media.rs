@@ -1,0 +1,103 @@
+//! The engine, as signalling's [`Media`].
+//!
+//! Translation only: signalling's ids and words become the engine's and back. Answering an offer costs a millisecond
+//! of arithmetic and a wait for the shard, so it runs where blocking is allowed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::id as media;
+use engine::{Connect, ConnectError, Connected, Engine};
+use signaling::id::ParticipantId;
+use signaling::ports::{
+    EndpointId, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused, PublicationKind, SlotKind, Want,
+};
+
+/// Signalling's view of the engine.
+pub(super) struct EngineMedia(pub(super) Arc<Engine>);
+
+#[async_trait]
+impl Media for EngineMedia {
+    async fn connect(&self, request: MediaConnect) -> Result<MediaConnected, MediaRefused> {
+        let engine = Arc::clone(&self.0);
+        let answered = tokio::task::spawn_blocking(move || {
+            engine.connect(Connect {
+                meeting: media::MeetingId(request.meeting.as_u128()),
+                participant: participant(request.participant),
+                offer: &request.offer,
+                replaces: request.replaces.map(endpoint),
+            })
+        });
+        match answered.await {
+            Ok(answer) => answer.map(connected).map_err(refused),
+            // The panic was reported where it happened; the client may try again.
+            Err(_) => Err(MediaRefused::Unavailable("the media engine failed on this offer; try again".to_owned())),
+        }
+    }
+
+    fn disconnect(&self, name: EndpointId) {
+        self.0.disconnect(endpoint(name));
+    }
+
+    fn remove(&self, who: ParticipantId) {
+        self.0.remove(participant(who));
+    }
+
+    fn set_muted(&self, who: ParticipantId, kind: PublicationKind, muted: bool) {
+        self.0.set_muted(participant(who), engine_kind(kind), muted);
+    }
+
+    fn layout(&self, name: EndpointId, wants: Vec<Want>) {
+        let wants = wants.into_iter().map(|want| (participant(want.participant), want.priority)).collect();
+        self.0.layout(endpoint(name), wants);
+    }
+}
+
+fn connected(answer: Connected) -> MediaConnected {
+    MediaConnected {
+        endpoint: EndpointId(answer.endpoint.0),
+        answer: answer.answer,
+        slots: answer.slots.into_iter().map(|(mid, kind)| (mid, slot_kind(kind))).collect(),
+        publications: answer
+            .publications
+            .into_iter()
+            .map(|(id, kind)| MediaPublication { id: id.0, kind: publication_kind(kind) })
+            .collect(),
+    }
+}
+
+fn refused(error: ConnectError) -> MediaRefused {
+    match error {
+        ConnectError::BadOffer(text) => MediaRefused::BadOffer(text),
+        ConnectError::Unavailable(text) => MediaRefused::Unavailable(text),
+    }
+}
+
+fn endpoint(name: EndpointId) -> media::EndpointId {
+    media::EndpointId(name.0)
+}
+
+pub(super) fn participant(who: ParticipantId) -> media::ParticipantId {
+    media::ParticipantId(who.as_u128())
+}
+
+fn engine_kind(kind: PublicationKind) -> media::PublicationKind {
+    match kind {
+        PublicationKind::Microphone => media::PublicationKind::Microphone,
+        PublicationKind::Camera => media::PublicationKind::Camera,
+    }
+}
+
+pub(super) fn publication_kind(kind: media::PublicationKind) -> PublicationKind {
+    match kind {
+        media::PublicationKind::Microphone => PublicationKind::Microphone,
+        media::PublicationKind::Camera => PublicationKind::Camera,
+    }
+}
+
+fn slot_kind(kind: media::MediaKind) -> SlotKind {
+    match kind {
+        media::MediaKind::Audio => SlotKind::Audio,
+        media::MediaKind::Video => SlotKind::Video,
+    }
+}

@@ -1,0 +1,114 @@
+//! The recorder, as signalling's [`Recordings`], and its news on their way back.
+//!
+//! This is where a recorder becomes a participant: it gets a tap of the meeting under the participant id that
+//! signalling shows in the roster, so removing that participant ends the recording's ears.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::Engine;
+use engine::id as media;
+use recorder::{Recorder, RecorderError, RecorderEvent, StartRecording};
+use signaling::id::{ParticipantId, RecordingId};
+use signaling::ports::{
+    ByteRange, RecordedTrack, RecordingContents, RecordingEvent, RecordingRefused, RecordingStart, Recordings,
+    TrackSlice,
+};
+use tokio::sync::mpsc;
+
+use super::media::{participant, publication_kind};
+
+/// Signalling's view of the recorder.
+pub(super) struct TapRecordings {
+    pub(super) engine: Arc<Engine>,
+    pub(super) recorder: Recorder,
+}
+
+#[async_trait]
+impl Recordings for TapRecordings {
+    async fn start(&self, start: RecordingStart) -> Result<(), RecordingRefused> {
+        let tap = self.engine.tap(media::MeetingId(start.meeting.as_u128()), participant(start.participant));
+        let roster = start.roster.into_iter().map(|(who, name)| (participant(who), name)).collect();
+        let recording = written(start.recording);
+        self.recorder.start(StartRecording { recording, tap, roster }).map_err(refused)
+    }
+
+    fn note_participant(&self, recording: RecordingId, who: ParticipantId, display_name: &str) {
+        self.recorder.note_participant(written(recording), participant(who), display_name);
+    }
+
+    async fn stop(&self, recording: RecordingId) {
+        self.recorder.stop(written(recording));
+    }
+
+    async fn contents(&self, recording: RecordingId) -> Result<RecordingContents, RecordingRefused> {
+        let contents = self.recorder.contents(written(recording)).await.map_err(refused)?;
+        Ok(RecordingContents { tracks: contents.tracks.into_iter().map(track).collect(), complete: contents.complete })
+    }
+
+    async fn read(
+        &self,
+        recording: RecordingId,
+        track: u32,
+        range: Option<ByteRange>,
+    ) -> Result<TrackSlice, RecordingRefused> {
+        let range = range.map(|range| match range {
+            ByteRange::Closed(first, last) => recorder::ByteRange::Closed(first, last),
+            ByteRange::From(first) => recorder::ByteRange::From(first),
+            ByteRange::Suffix(length) => recorder::ByteRange::Suffix(length),
+        });
+        let slice = self.recorder.read(written(recording), track, range).await.map_err(refused)?;
+        let recorder::TrackSlice { size, etag, content_type, range, body } = slice;
+        Ok(TrackSlice { size, etag, content_type, range, body })
+    }
+
+    async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused> {
+        self.recorder.delete(written(recording)).await.map_err(refused)
+    }
+}
+
+/// Carries the recorder's news to signalling. The recorder waits while signalling is busy: that only delays the end
+/// of a recording, never the meeting.
+pub(super) async fn forward(mut news: mpsc::Receiver<RecorderEvent>, signalling: mpsc::Sender<RecordingEvent>) {
+    while let Some(event) = news.recv().await {
+        let event = match event {
+            RecorderEvent::On { recording } => RecordingEvent::On { recording: named(recording) },
+            RecorderEvent::Ready { recording } => RecordingEvent::Ready { recording: named(recording) },
+            RecorderEvent::Failed { recording, reason } => {
+                RecordingEvent::Failed { recording: named(recording), reason }
+            }
+        };
+        if signalling.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn track(track: recorder::RecordedTrack) -> RecordedTrack {
+    RecordedTrack {
+        number: track.number,
+        participant_id: ParticipantId::from_u128(track.participant.0).to_string(),
+        display_name: track.display_name,
+        kind: publication_kind(track.kind),
+        content_type: track.content_type,
+        size: track.size,
+        offset_ms: track.offset_ms,
+        duration_ms: track.duration_ms,
+    }
+}
+
+fn refused(error: RecorderError) -> RecordingRefused {
+    match error {
+        RecorderError::NotFound => RecordingRefused::NotFound,
+        RecorderError::RangeNotSatisfiable { size } => RecordingRefused::RangeNotSatisfiable(size),
+        other => RecordingRefused::Unavailable(other.to_string()),
+    }
+}
+
+fn written(recording: RecordingId) -> recorder::RecordingId {
+    recorder::RecordingId(recording.as_u128())
+}
+
+fn named(recording: recorder::RecordingId) -> RecordingId {
+    RecordingId::from_u128(recording.0)
+}
