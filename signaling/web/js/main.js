@@ -1,8 +1,7 @@
 /**
  * Wires the pages together: which one to show for an address, and how one leads to the next.
  *
- *   /                 start         /join/{secret}   before joining -> meeting -> after
- *   /recordings/{id}  a recording
+ *   /   start      /join/{secret}   before joining -> meeting -> after      /#/recordings/{id}   a recording
  */
 
 import { Call } from './app/call.js';
@@ -195,7 +194,8 @@ async function recordingPage(id) {
 }
 
 function route() {
-  const [, first, second] = window.location.pathname.split('/');
+  const { pathname, hash } = window.location;
+  const [, first, second] = (hash.startsWith('#/') ? hash.slice(1) : pathname).split('/');
   const id = second === undefined ? '' : decodeURIComponent(second);
   if (first === 'join' && id !== '') {
     const place = placeIn(id);
@@ -208,4 +208,8 @@ function route() {
   }
 }
 
+window.addEventListener('hashchange', () => {
+  // On other pages a hash means nothing, and must not tear anybody out of a meeting.
+  if (window.location.pathname === '/') route();
+});
 route();

@@ -144,6 +144,9 @@ export const listRecordings = async (meetingId) =>
 export const readRecording = async (recordingId) =>
   /** @type {RecordingDetails} */ (await call('GET', `/v1/recordings/${part(recordingId)}`));
 
+/** Where this page shows a recording. @param {string} recordingId */
+export const recordingHref = (recordingId) => `/#/recordings/${part(recordingId)}`;
+
 /** @param {string} recordingId @param {number} track */
 export const trackPath = (recordingId, track) => `/v1/recordings/${part(recordingId)}/tracks/${track}/content`;
 

@@ -5,6 +5,7 @@
  * stays. Only the newest part of a long thread is in the page; the rest comes on request.
  */
 
+import { recordingHref } from '../protocol/http.js';
 import { CHAT_TEXT_MAX } from '../protocol/messages.js';
 import { clock, day } from '../text/format.js';
 import { en } from '../text/en.js';
@@ -177,7 +178,7 @@ function eventEntry({ event, first, newDay }, self) {
       dayMark,
       h('span', {}, systemLine(event) ?? ''),
       event.kind === 'recordingReady'
-        ? h('a', { attrs: { href: `/recordings/${encodeURIComponent(event.recordingId)}`, target: '_blank', rel: 'noopener' } }, en.chat.openRecording)
+        ? h('a', { attrs: { href: recordingHref(event.recordingId), target: '_blank', rel: 'noopener' } }, en.chat.openRecording)
         : null,
     );
   }

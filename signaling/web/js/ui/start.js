@@ -2,6 +2,7 @@
  * The start page: a new meeting, my meetings, and the box for those who were invited.
  */
 
+import { recordingHref } from '../protocol/http.js';
 import { dayAndClock } from '../text/format.js';
 import { en } from '../text/en.js';
 import { brand } from './brand.js';
@@ -179,5 +180,5 @@ const recordingRow = (recording) =>
   h(
     'li',
     {},
-    h('a', { attrs: { href: `/recordings/${encodeURIComponent(recording.id)}` } }, [en.start.recordingOf, recording.createdDateTime ? dayAndClock(recording.createdDateTime) : ''].filter(Boolean).join(', ')),
+    h('a', { attrs: { href: recordingHref(recording.id) } }, [en.start.recordingOf, recording.createdDateTime ? dayAndClock(recording.createdDateTime) : ''].filter(Boolean).join(', ')),
   );
