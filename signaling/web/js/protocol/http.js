@@ -31,6 +31,7 @@
 /**
  * @typedef {object} RecordedTrack
  * @property {number} number
+ * @property {string} participantId
  * @property {string} displayName
  * @property {'microphone' | 'camera'} kind
  * @property {string} contentType

@@ -18,7 +18,10 @@ const DRIFT_MAX_S = 0.25;
 /** @param {RecordingDetails} recording */
 export function createRecording(recording) {
   document.title = en.recording.title;
-  const tracks = recording.tracks ?? [];
+  // A person's picture and sound stand beside each other.
+  const tracks = [...(recording.tracks ?? [])].sort(
+    (a, b) => a.displayName.localeCompare(b.displayName) || a.participantId.localeCompare(b.participantId) || a.kind.localeCompare(b.kind),
+  );
   const players = tracks.map((track) => ({ track, media: playerFor(recording.id, track) }));
   const together = playTogether(players);
   const subject = recording.subject ?? '';

@@ -73,7 +73,7 @@ function newMeetingCard({ create }) {
 /** @param {StartContext} context */
 function joinCard({ openLink, openNumber }) {
   const where = field(en.start.linkOrNumber, { name: 'linkOrNumber', autocomplete: 'off', spellcheck: 'false', required: true });
-  const passcode = field(en.start.passcode, { name: 'passcode', autocomplete: 'off', inputmode: 'numeric' }, en.start.passcodeHint);
+  const passcode = field(en.start.passcode, { name: 'passcode', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' }, en.start.passcodeHint);
   const problem = h('p', { class: 'problem', attrs: { role: 'alert' } });
   return h(
     'form',
