@@ -8,8 +8,8 @@ use bytes::Bytes;
 /// Seconds of test media.
 pub(crate) const SECONDS: usize = 4;
 pub(crate) const PICTURES: usize = SECONDS * 25;
-/// A key frame at the start and every two seconds.
-const KEY_EVERY: &str = "50";
+/// A key frame every second, so that loss does not hit all of them.
+const KEY_EVERY: &str = "25";
 
 /// Whether ffmpeg can be used. In CI it must.
 pub(crate) fn have_ffmpeg() -> bool {
@@ -26,8 +26,9 @@ pub(crate) fn vp8() -> Vec<Bytes> {
         "libvpx",
         "-deadline",
         "realtime",
+        // Negative does not adapt to how busy the machine is.
         "-cpu-used",
-        "8",
+        "-8",
         "-auto-alt-ref",
         "0",
         "-b:v",
