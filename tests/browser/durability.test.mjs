@@ -39,22 +39,26 @@ test('after kill -9 every acknowledged message is there, in order, once', { time
   const client = await openStranger(page, server.url);
   const { token } = (await client.join(meeting.joinWebUrl, 'Writer')).body;
   await client.connect(token);
-  // Writes without waiting for acks, so that the kill hits messages in every state.
+  // Writes without waiting for acks and faster than the server takes, so that the kill hits messages in every state:
+  // stored, on the way, and refused (whoever writes too fast is told so, and nothing is stored).
   await page.evaluate(() => {
     window.acks = [];
-    window.writing = (async () => {
+    window.refusals = [];
+    (async () => {
       for (let n = 0; n < 4000 && !window.stranger.closed; n += 1) {
         const text = `message ${n}`;
-        window.stranger.request({ type: 'chat', clientMessageId: `w-${n}`, text })
-          .then(({ seq }) => window.acks.push({ seq, text }), () => {});
-        if (n % 8 === 7) await new Promise((turn) => requestAnimationFrame(turn));
+        window.stranger.request({ type: 'chat', clientMessageId: `w-${n}`, text }).then(
+          ({ seq }) => window.acks.push({ seq, text }),
+          (error) => window.refusals.push({ text, why: error.message }),
+        );
+        await new Promise((turn) => setTimeout(turn, n < 50 ? 0 : 20));
       }
     })();
   });
   await until('a hundred acknowledged messages', () => page.evaluate(() => window.acks.length >= 100));
   await server.kill();
   await until('the writer to notice', () => page.evaluate(() => window.stranger.closed));
-  const acknowledged = await page.evaluate(() => window.acks);
+  const [acknowledged, refusals] = await page.evaluate(() => [window.acks, window.refusals]);
   report(t, 'ready again after kill -9', await server.start());
   report(t, 'acknowledged before the kill', acknowledged.length, 'messages');
 
@@ -69,7 +73,13 @@ test('after kill -9 every acknowledged message is there, in order, once', { time
   assert.equal(new Set(sequence).size, sequence.length, 'each once');
   assert.equal(sequence.at(-1) - sequence[0] + 1, sequence.length, 'without a gap');
   const written = stored.filter(({ text }) => text.startsWith('message ')).map(({ text }) => Number(text.slice(8)));
-  assert.deepEqual(written, written.map((_, n) => n), 'as they were written');
+  assert.deepEqual(written, [...written].sort((a, b) => a - b), 'as they were written');
+  const refused = refusals.filter(({ why }) => why.startsWith('too_many_requests'));
+  assert.deepEqual(refused.filter(({ text }) => stored.some((message) => message.text === text)), [], 'refused is not stored');
+  const known = new Set([...written, ...refused.map(({ text }) => Number(text.slice(8)))]);
+  const lastAcknowledged = Math.max(...acknowledged.map(({ text }) => Number(text.slice(8))));
+  const unknown = Array.from({ length: lastAcknowledged }, (_, n) => n).filter((n) => !known.has(n));
+  assert.deepEqual(unknown, [], 'up to the last acknowledged message, what is not stored was refused');
 
   // A resend of what was already stored is the same message.
   const last = acknowledged.at(-1);

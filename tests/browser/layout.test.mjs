@@ -138,6 +138,42 @@ test('in the meeting with the people open', { timeout: 90_000 }, async () => {
   await press(ada, 'People');
 });
 
+test('in the meeting while it is recorded, and the page of the recording', { timeout: 120_000 }, async () => {
+  await press(ada, 'Record');
+  for (const { page } of [ada, bob]) await page.getByText(/being recorded/i).first().waitFor();
+  await judge(ada, 'recorded');
+  await judge(bob, 'recorded-guest');
+  await press(ada, 'Stop recording');
+  await openChat(ada);
+  const link = ada.page.locator('a[href*="/recordings/"]').first();
+  await link.waitFor({ timeout: 30_000 });
+  const href = await link.getAttribute('href');
+  await press(ada, 'Chat');
+  const page = await ada.context.newPage();
+  await page.goto(new URL(href, server.url).href);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await until('four tracks', async () => (await page.locator('audio, video').count()) === 4);
+  await judge({ page }, 'recording');
+  await page.close();
+});
+
+test('on a phone the name and the button Join need no scrolling', { timeout: 60_000 }, async () => {
+  const phone = await openBrowser({ person: 2, context: { viewport: SIZES[1], hasTouch: true, isMobile: true } });
+  try {
+    await phone.page.goto(meeting.joinWebUrl);
+    for (const part of [phone.page.getByRole('textbox', { name: 'Your name' }), phone.page.getByRole('button', { name: 'Join', exact: true })]) {
+      await part.waitFor();
+      await until('its place on the first screen', async () => {
+        const { y, height } = await part.boundingBox();
+        return y >= 0 && y + height <= SIZES[1].height;
+      });
+    }
+    await judge(phone, 'before-joining-phone');
+  } finally {
+    await phone.close();
+  }
+});
+
 test('every control of the meeting can be reached and worked by keyboard', { timeout: 60_000 }, async () => {
   const reached = new Set();
   await ada.page.evaluate(() => document.activeElement?.blur());

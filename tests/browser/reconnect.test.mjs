@@ -41,8 +41,10 @@ const bobsAtAda = () => ada.page.evaluate(() => [...new Set(window.__kit.tiles()
 
 test('media really runs through the proxy', { timeout: 30_000 }, async () => {
   await together();
-  const { up, down } = proxy.counters();
-  assert.ok(up.passed > 50 && down.passed > 50, `up ${up.passed}, down ${down.passed} datagrams`);
+  await until('a hundred datagrams each way', () => {
+    const { up, down } = proxy.counters();
+    return up.passed > 100 && down.passed > 100;
+  });
 });
 
 test('a reloaded page is back as the same participant', { timeout: 60_000 }, async (t) => {

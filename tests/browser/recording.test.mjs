@@ -8,7 +8,7 @@ import { join as path } from 'node:path';
 import { openBrowser } from './kit/browser.mjs';
 import { createMeeting, hears, join, openOrganiser, press, seesMotion, selfOf } from './kit/meeting.mjs';
 import { LOOP } from './kit/paint.mjs';
-import { pictures, probe, tones } from './kit/recorded.mjs';
+import { pictures, probe, times, tones } from './kit/recorded.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
 
@@ -82,6 +82,8 @@ test('each track passes ffprobe and holds that person\'s picture or sound', { ti
     writeFileSync(file, Buffer.from(await answer.arrayBuffer()));
     const { streams } = await probe(file);
     const { person } = people[displayName];
+    const stamps = await times(file);
+    assert.deepEqual(stamps.filter((stamp, n) => n > 0 && !(stamp > stamps[n - 1])), [], 'time goes forward from frame to frame');
     if (kind === 'camera') {
       assert.equal(streams[0].codec_name, 'vp8');
       const { codes, errors } = await pictures(file);

@@ -17,11 +17,18 @@ export async function probe(file) {
   return JSON.parse(stdout);
 }
 
+/** The times of a file's frames in seconds, in the order of the file. */
+export async function times(file) {
+  const { stdout } = await run('ffprobe', ['-v', 'error', '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', file], LIMITS);
+  return stdout.trim().split('\n').map(Number);
+}
+
 /** The codes in the pictures of a video file, in order; null for a picture that cannot be read. */
 export async function pictures(file) {
   const { stdout, stderr } = await run(
     'ffmpeg',
-    ['-v', 'error', '-i', file, '-vf', `scale=${WIDTH}:${HEIGHT}`, '-fps_mode', 'passthrough', '-f', 'rawvideo', '-pix_fmt', 'gray', '-'],
+    // The file's own time base: in that of a guessed frame rate, two frames of a browser may fall on one tick.
+    ['-v', 'error', '-i', file, '-vf', `scale=${WIDTH}:${HEIGHT}`, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'rawvideo', '-pix_fmt', 'gray', '-'],
     { ...LIMITS, encoding: 'buffer' },
   );
   const size = WIDTH * HEIGHT;
