@@ -6,7 +6,18 @@
 
 import { Call } from './app/call.js';
 import { exposeForTests } from './app/expose.js';
-import { givePlaceUp, keepPlace, placeIn, rememberName, rememberWanted, rememberedName, rememberedWanted, secretOf } from './app/place.js';
+import {
+  givePlaceUp,
+  keepPlace,
+  placeIn,
+  rememberName,
+  rememberSignedIn,
+  rememberWanted,
+  rememberedName,
+  rememberedSignedIn,
+  rememberedWanted,
+  secretOf,
+} from './app/place.js';
 import { VIDEO_SLOTS, VIDEO_SLOTS_ON_PHONES } from './media/transport.js';
 import * as http from './protocol/http.js';
 import { plainPage, startLink } from './ui/brand.js';
@@ -69,6 +80,7 @@ async function startPage() {
     notice ||= explain(error);
     return null;
   });
+  rememberSignedIn(me !== null);
   show(
     createStart({
       me,
@@ -106,7 +118,9 @@ function preJoinPage(target, secret, problem) {
   show(page);
   page.focus();
   if (problem !== undefined) page.refuse(problem);
-  if (rememberedName() === '') void http.me().then((me) => me && page.suggestName(me.displayName)).catch(() => {});
+  if (rememberedName() === '' && rememberedSignedIn()) {
+    void http.me().then((me) => me && page.suggestName(me.displayName)).catch(() => {});
+  }
   if (secret === null) return;
   http.lookAtMeeting(secret).then(page.describe, (error) => {
     if (error instanceof http.ApiError && error.status === 404) {

@@ -19,6 +19,7 @@
 const PLACE_KEY = 'plenum.place';
 const WANTED_KEY = 'plenum.wanted';
 const NAME_KEY = 'plenum.name';
+const SIGNED_IN_KEY = 'plenum.signedIn';
 
 /** @param {Storage} storage @param {string} key @returns {unknown} */
 function read(storage, key) {
@@ -65,6 +66,15 @@ export function rememberedName() {
 
 /** @param {string} name */
 export const rememberName = (name) => write(localStorage, NAME_KEY, name);
+
+/**
+ * Whether somebody was signed in on this browser when the start page was last shown. Scripts cannot see the session's
+ * cookie; this spares guests a question whose answer is 401, which browsers report as an error of the page.
+ */
+export const rememberedSignedIn = () => read(localStorage, SIGNED_IN_KEY) === true;
+
+/** @param {boolean} signedIn */
+export const rememberSignedIn = (signedIn) => write(localStorage, SIGNED_IN_KEY, signedIn);
 
 /** @param {string} joinWebUrl @returns {string | null} */
 export function secretOf(joinWebUrl) {
