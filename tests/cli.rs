@@ -115,6 +115,14 @@ fn a_taken_port_is_refused_by_number() {
 }
 
 #[test]
+fn a_start_takes_less_than_two_seconds() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Running::start(directory.path(), &[], &[]).took;
+    let second = Running::start(directory.path(), &[], &[]).took;
+    assert!(first.max(second) < Duration::from_secs(2), "first {first:?}, second {second:?}");
+}
+
+#[test]
 fn being_asked_to_stop_ends_the_server_quickly_and_well() {
     for signal in [Signal::TERM, Signal::INT] {
         let directory = tempfile::tempdir().unwrap();
