@@ -95,6 +95,7 @@ pub struct Shard {
     by_id: HashMap<EndpointId, usize>,
     by_ufrag: HashMap<String, usize>,
     by_path: HashMap<Path, usize>,
+    by_publication: HashMap<PublicationId, usize>,
     /// Mutes outlive endpoints: a page that reloads comes back as muted as it was.
     mutes: HashSet<(ParticipantId, PublicationKind)>,
     outbox: Outbox,
@@ -119,6 +120,7 @@ impl Shard {
             by_id: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_path: HashMap::new(),
+            by_publication: HashMap::new(),
             mutes: HashSet::new(),
             outbox: Outbox::default(),
             scratch: Vec::with_capacity(2_048),
@@ -264,8 +266,7 @@ impl Shard {
 
     fn feedback(&mut self, now: Micros, feedback: Feedback) {
         let Feedback::KeyFrame(wanted) = feedback;
-        let key = self.publications.iter().find(|(_, publication)| publication.id == wanted).map(|(key, _)| key);
-        if let Some(key) = key {
+        if let Some(&key) = self.by_publication.get(&wanted) {
             self.want_key_frame(now, key);
         }
     }
@@ -299,6 +300,12 @@ impl Shard {
         for key in keys {
             self.request_key_frame(now, key);
         }
+    }
+
+    /// How many taps listen to a meeting.
+    #[must_use]
+    pub fn taps(&self, meeting: MeetingId) -> usize {
+        self.meetings.get(&meeting).map_or(0, |meeting| meeting.taps.len())
     }
 
     /// Tells the metrics how much there is now.

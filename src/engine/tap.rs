@@ -7,6 +7,8 @@
 //! shard: ingest -> fanout --try_send--> [TAP_CAPACITY] --recv--> the tap's own thread
 //! ```
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,13 @@ use bytes::Bytes;
 use crate::id::{Codec, ParticipantId, PublicationId, PublicationKind};
 
 /// Items that wait for a tap. At 50 audio and 500 video packets a second and publication this is about a second of
-/// seven publications. Full means: the newest item is dropped and counted, and the next one that fits says how many
-/// were lost before it, so that a recorder can note the gap; the meeting is never held up.
+/// seven publications. Full means: packets are dropped and counted, and the next one that fits says how many were lost
+/// before it, so that a recorder can note the gap; the meeting is never held up.
 pub const TAP_CAPACITY: usize = 4096;
+
+/// Room behind [`TAP_CAPACITY`] that only news of publications may use: a tap that never heard of a publication could do
+/// nothing with its packets. Full means: as above; a meeting would have to come and go within one second.
+const NEWS_CAPACITY: usize = 1024;
 
 /// What a tap sees of a meeting.
 #[derive(Clone, Debug)]
@@ -81,6 +87,7 @@ pub struct Tapped {
 #[derive(Debug)]
 pub struct TapSender {
     channel: SyncSender<Tapped>,
+    waiting: Arc<AtomicUsize>,
     lost: u64,
 }
 
@@ -88,13 +95,16 @@ pub struct TapSender {
 #[derive(Debug)]
 pub struct TapReceiver {
     channel: Receiver<Tapped>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Makes both ends. Tests of tap participants drive the sender themselves.
 #[must_use]
 pub fn channel() -> (TapSender, TapReceiver) {
-    let (sender, receiver) = sync_channel(TAP_CAPACITY);
-    (TapSender { channel: sender, lost: 0 }, TapReceiver { channel: receiver })
+    let (sender, receiver) = sync_channel(TAP_CAPACITY + NEWS_CAPACITY);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let sender = TapSender { channel: sender, waiting: Arc::clone(&waiting), lost: 0 };
+    (sender, TapReceiver { channel: receiver, waiting })
 }
 
 /// The other end is gone.
@@ -108,18 +118,28 @@ impl TapSender {
     /// # Errors
     /// [`TapClosed`] when the receiver is gone.
     pub fn send(&mut self, item: TapItem) -> Result<(), TapClosed> {
+        let is_packet = matches!(item, TapItem::Packet { .. } | TapItem::SenderReport { .. });
+        if is_packet && self.waiting.load(Ordering::Relaxed) >= TAP_CAPACITY {
+            // A tap that is gone empties nothing; without this look it would stay full for ever.
+            return if Arc::strong_count(&self.waiting) > 1 { Ok(self.lose()) } else { Err(TapClosed) };
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         match self.channel.try_send(Tapped { lost_before: self.lost, item }) {
             Ok(()) => {
                 self.lost = 0;
                 Ok(())
             }
             Err(TrySendError::Full(_)) => {
-                self.lost += 1;
-                metrics::counter!("engine_tap_items_dropped_total").increment(1);
-                Ok(())
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Ok(self.lose())
             }
             Err(TrySendError::Disconnected(_)) => Err(TapClosed),
         }
+    }
+
+    fn lose(&mut self) {
+        self.lost += 1;
+        metrics::counter!("engine_tap_items_dropped_total").increment(1);
     }
 }
 
@@ -130,9 +150,49 @@ impl TapReceiver {
     /// [`TapClosed`] when the engine ended the tap and everything was delivered.
     pub fn recv(&self, limit: Duration) -> Result<Option<Tapped>, TapClosed> {
         match self.channel.recv_timeout(limit) {
-            Ok(tapped) => Ok(Some(tapped)),
+            Ok(tapped) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Ok(Some(tapped))
+            }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(TapClosed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn packet(n: u8) -> TapItem {
+        TapItem::Packet { publication: PublicationId(1), arrival: Instant::now(), packet: Bytes::from(vec![n]) }
+    }
+
+    #[test]
+    fn a_full_tap_loses_packets_but_not_the_news_of_a_publication() {
+        let (mut sender, receiver) = channel();
+        for _ in 0..TAP_CAPACITY + 7 {
+            sender.send(packet(0)).unwrap();
+        }
+        sender.send(TapItem::Removed { publication: PublicationId(1) }).unwrap();
+        for _ in 0..TAP_CAPACITY {
+            assert_eq!(receiver.recv(Duration::ZERO).unwrap().unwrap().lost_before, 0);
+        }
+        let news = receiver.recv(Duration::ZERO).unwrap().unwrap();
+        assert_eq!(news.lost_before, 7, "the next item says how many are missing before it");
+        assert!(matches!(news.item, TapItem::Removed { .. }));
+        sender.send(packet(1)).unwrap();
+        assert!(receiver.recv(Duration::ZERO).unwrap().is_some(), "there is room again");
+    }
+
+    #[test]
+    fn a_full_tap_that_is_dropped_is_noticed() {
+        let (mut sender, receiver) = channel();
+        for _ in 0..TAP_CAPACITY {
+            sender.send(packet(0)).unwrap();
+        }
+        drop(receiver);
+        assert_eq!(sender.send(packet(0)), Err(TapClosed));
     }
 }

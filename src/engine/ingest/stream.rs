@@ -162,9 +162,7 @@ impl Window {
             let ahead = (sequence - highest).min(WINDOW_PACKETS);
             (sequence + 1 - ahead..sequence).for_each(|skipped| self.set(skipped, false));
             self.highest = Some(sequence);
-        } else if highest - sequence >= WINDOW_PACKETS {
-            return false;
-        } else if self.get(sequence) {
+        } else if highest - sequence >= WINDOW_PACKETS || self.get(sequence) {
             return false;
         }
         self.set(sequence, true);

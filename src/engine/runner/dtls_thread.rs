@@ -60,10 +60,9 @@ impl DtlsThread {
             let next = sessions.values().filter_map(DtlsSession::poll_timeout).min();
             let limit = next.map_or(IDLE, |at| at.saturating_duration_since(now));
             let work = match self.work.recv_timeout(limit) {
-                Ok(Handshake::Stop) => return,
+                Ok(Handshake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(work) => Some(work),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
             };
             let now = Instant::now();
             if let Some(work) = work {

@@ -78,7 +78,8 @@ impl Shard {
         let id = endpoint.id;
         let mut news = Vec::with_capacity(changes.len());
         for Change { slot, wanted } in changes {
-            let source = wanted.and_then(|wanted| self.publications.iter_mut().find(|(_, other)| other.id == wanted));
+            let source_key = wanted.and_then(|wanted| self.by_publication.get(&wanted).copied());
+            let source = source_key.and_then(|key| Some((key, self.publications.get_mut(key)?)));
             let shown = source.map(|(source_key, source)| {
                 if !source.carriers.contains(&(key, slot)) {
                     source.carriers.push((key, slot));

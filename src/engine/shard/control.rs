@@ -72,7 +72,9 @@ impl Shard {
                 tapped,
             };
             self.tap(meeting, &publication.as_added());
-            keys.push(self.publications.insert(publication));
+            let key = self.publications.insert(publication);
+            self.by_publication.insert(new.id, key);
+            keys.push(key);
         }
         parts.publications = keys
             .iter()
@@ -103,6 +105,7 @@ impl Shard {
         let removed: Vec<PublicationRef> = endpoint.publications().collect();
         for publication in &removed {
             self.publications.try_remove(publication.key);
+            self.by_publication.remove(&publication.id);
             self.tap(endpoint.meeting, &TapItem::Removed { publication: publication.id });
         }
         if let Some(meeting) = self.meetings.get_mut(&endpoint.meeting) {
@@ -139,9 +142,14 @@ impl Shard {
             }
         }
         for id in left {
-            self.refresh_tapped(id);
-            self.forget_if_empty(id);
+            self.taps_left(id);
         }
+    }
+
+    /// A tap is gone: packets need no copy for it any more, and it no longer keeps the meeting.
+    pub(super) fn taps_left(&mut self, id: MeetingId) {
+        self.refresh_tapped(id);
+        self.forget_if_empty(id);
     }
 
     fn set_muted(&mut self, participant: ParticipantId, kind: PublicationKind, muted: bool) {
@@ -155,6 +163,10 @@ impl Shard {
             if publication.participant == participant && publication.kind == kind && publication.muted != muted {
                 publication.muted = muted;
                 publication.voice.silence();
+                // Slots ask for themselves when they are filled again; a tap cannot.
+                if !muted && kind == PublicationKind::Camera && publication.tapped {
+                    publication.key_frames.want();
+                }
                 changed.push((publication.meeting, publication.id, publication.carriers.clone()));
             }
         }
@@ -191,16 +203,19 @@ impl Shard {
         }
         self.meetings.entry(id).or_default().taps.push(Tap { participant, sender });
         self.refresh_tapped(id);
+        // Nothing before a key frame can be decoded, so a new tap begins with one of each picture.
+        for (_, publication) in self.publications.iter_mut().filter(|(_, publication)| publication.meeting == id) {
+            if publication.kind == PublicationKind::Camera && !publication.muted {
+                publication.key_frames.want();
+            }
+        }
     }
 
-    /// Marks the meeting's publications as tapped or not; a new tap needs a key frame of each picture.
+    /// Marks the meeting's publications as tapped or not.
     fn refresh_tapped(&mut self, id: MeetingId) {
         let tapped = self.meetings.get(&id).is_some_and(|meeting| !meeting.taps.is_empty());
         for (_, publication) in self.publications.iter_mut().filter(|(_, publication)| publication.meeting == id) {
             publication.tapped = tapped;
-            if tapped && publication.kind == PublicationKind::Camera && !publication.muted {
-                publication.key_frames.want();
-            }
         }
     }
 

@@ -8,7 +8,7 @@ use wire::rtp::{OutHeader, write_header};
 use super::{Publication, Shard};
 use crate::clock::Micros;
 use crate::endpoint::webrtc::{PublicationRef, Turn};
-use crate::id::MediaKind;
+use crate::id::{MediaKind, MeetingId};
 use crate::ingest::{Arrived, Media};
 use crate::tap::TapItem;
 
@@ -105,9 +105,11 @@ impl Shard {
     }
 
     /// Hands an item to every tap of a meeting; closed taps are taken away.
-    pub(super) fn tap(&mut self, meeting: crate::id::MeetingId, item: &TapItem) {
-        if let Some(meeting) = self.meetings.get_mut(&meeting) {
-            meeting.taps.retain_mut(|tap| tap.sender.send(item.clone()).is_ok());
+    pub(super) fn tap(&mut self, id: MeetingId, item: &TapItem) {
+        let Some(meeting) = self.meetings.get_mut(&id).filter(|meeting| !meeting.taps.is_empty()) else { return };
+        meeting.taps.retain_mut(|tap| tap.sender.send(item.clone()).is_ok());
+        if meeting.taps.is_empty() {
+            self.taps_left(id);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole meetings through one shard, on virtual time and seeded networks.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use std::collections::HashSet;
 
@@ -433,4 +433,17 @@ proptest! {
         prop_assert_eq!(seen(&stage, 2, MediaKind::Audio, since), set(&[1]));
         prop_assert_eq!(stage.strays, 0);
     }
+}
+
+#[test]
+fn a_dropped_tap_leaves_by_itself() {
+    let mut stage = Stage::new(18);
+    stage.join(1, BrowserPlan::default());
+    let (sender, receiver) = tap::channel();
+    stage.command(Command::AddTap { meeting: MEETING, participant: participant(100), sender });
+    stage.run_ms(500);
+    assert_eq!(stage.shard.taps(MEETING), 1);
+    drop(receiver);
+    stage.run_ms(100);
+    assert_eq!(stage.shard.taps(MEETING), 0);
 }

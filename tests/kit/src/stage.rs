@@ -36,7 +36,6 @@ pub struct Stage {
     /// Datagrams that the server sent to nobody that is here.
     pub strays: u64,
     now: Micros,
-    next_check: Micros,
 }
 
 /// The grain of virtual time.
@@ -55,7 +54,6 @@ impl Stage {
             events: Vec::new(),
             strays: 0,
             now: Micros::from_millis(1_000),
-            next_check: Micros::default(),
         }
     }
 
@@ -144,14 +142,9 @@ impl Stage {
             self.shard.handle_datagram(self.now, path, &mut datagram);
             self.drain();
         }
-        if self.now >= self.next_check {
-            if let Some(due) = self.shard.poll_timeout() {
-                if self.now >= due {
-                    self.shard.handle_tick(self.now, self.now.0);
-                    self.drain();
-                }
-                self.next_check = due.max(self.now);
-            }
+        if self.shard.poll_timeout().is_some_and(|due| self.now >= due) {
+            self.shard.handle_tick(self.now, self.now.0);
+            self.drain();
         }
         while let Some((path, datagram)) = self.down.receive(self.now) {
             let Some(browser) = self.browsers.values_mut().find(|browser| browser.path == path) else {
