@@ -1,4 +1,4 @@
-//! Being told to stop: SIGINT (Ctrl-C) and SIGTERM ask, a second one insists.
+//! Being told to stop: SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) ask, a second one insists.
 
 use std::io;
 
@@ -7,10 +7,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Exit code of a process that a person ended twice: 128 + SIGINT, as shells expect.
 const EXIT_INSISTED: i32 = 130;
 
-/// Listens for both signals.
+/// Listens for the signals.
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Stop {
@@ -19,7 +20,11 @@ impl Stop {
     /// # Errors
     /// From the system, when no handler can be installed.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Waits until somebody asks.
@@ -27,6 +32,7 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 

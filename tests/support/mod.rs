@@ -169,11 +169,9 @@ fn unchunk(mut rest: &str) -> String {
     let mut body = String::new();
     while let Some((size, after)) = rest.split_once("\r\n") {
         let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        if size == 0 || size > after.len() {
-            break;
-        }
-        body += &after[..size];
-        rest = after[size..].trim_start_matches("\r\n");
+        let Some((chunk, next)) = after.split_at_checked(size).filter(|_| size > 0) else { break };
+        body += chunk;
+        rest = next.trim_start_matches("\r\n");
     }
     body
 }
