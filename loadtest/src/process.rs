@@ -1,0 +1,92 @@
+//! What a process costs, read from `/proc`: processor time and memory of the server under load.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Ticks a second in `/proc/PID/stat`. The kernel scales them to this figure on every architecture that we run on,
+/// whatever its own clock is.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Why a process cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It is gone, or somebody else's, or this is not Linux.
+    #[error(
+        "process {0} cannot be measured: {1}. Check --server-pid; it works on Linux, for processes on this machine."
+    )]
+    Unreadable(u32, std::io::Error),
+    /// The kernel's answer is not understood.
+    #[error("the kernel's figures of process {0} are not understood")]
+    Unknown(u32),
+}
+
+/// Figures of a process at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Processor time since its start, user and system.
+    #[serde(skip)]
+    pub cpu: Duration,
+    /// Memory in use (resident set).
+    pub rss_bytes: u64,
+}
+
+impl Usage {
+    /// Reads the present figures.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn of(pid: u32) -> Result<Self, ProcessError> {
+        let read = |name: &str| {
+            let path: PathBuf = ["/proc", &pid.to_string(), name].iter().collect();
+            std::fs::read_to_string(path).map_err(|error| ProcessError::Unreadable(pid, error))
+        };
+        let (stat, status) = (read("stat")?, read("status")?);
+        parse(&stat, &status).ok_or(ProcessError::Unknown(pid))
+    }
+}
+
+fn parse(stat: &str, status: &str) -> Option<Usage> {
+    // The second field is the program's name in brackets, which may itself hold blanks and brackets.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    // Fields 14 and 15 of the line; state, the first here, is field 3.
+    let mut times = after_name.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
+    let ticks = times.next()?.ok()?.checked_add(times.next()?.ok()?)?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = rss.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(Usage {
+        cpu: Duration::from_millis(ticks.checked_mul(1000 / TICKS_PER_SECOND)?),
+        rss_bytes: kibibytes.checked_mul(1024)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn times_and_memory_are_found_behind_an_odd_name() {
+        let stat = "4711 (a) (b 1 2) S 1 4711 4711 0 -1 4194560 100 0 0 0 250 50 7 8 20 0 5 0 100 1000 10 1";
+        let usage = parse(stat, "Name:\tx\nVmHWM:\t  9 kB\nVmRSS:\t  2048 kB\n").unwrap();
+        assert_eq!(usage, Usage { cpu: Duration::from_secs(3), rss_bytes: 2 << 20 });
+    }
+
+    #[test]
+    fn this_process_can_be_measured_and_a_missing_one_not() {
+        assert!(Usage::of(std::process::id()).unwrap().rss_bytes > 1 << 20);
+        assert!(matches!(Usage::of(u32::MAX), Err(ProcessError::Unreadable(..))));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(stat in "[ -~]{0,80}|1 \\(x\\)( [0-9]{1,20}){0,20}", rss in "VmRSS:[ -~]{0,30}") {
+            let _ = parse(&stat, &rss);
+        }
+    }
+}
