@@ -127,6 +127,7 @@ impl Signaling {
         let store = Store::open(&config.data_dir).await?;
         let directory = Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume);
         directory.resume_open_runs().await?;
+        directory.settle_recordings().await?;
         let live = LiveContext { store: store.clone(), keys, directory: directory.clone(), timings: config.timings };
         let state = AppState::new(config.public_url, config.behind_proxy, live, recordings);
         let mut tasks = JoinSet::new();

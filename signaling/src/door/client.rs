@@ -118,11 +118,11 @@ impl OptionalFromRequestParts<AppState> for SignedIn {
 
 async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiError> {
     if let Some(token) = bearer(&parts.headers) {
-        // The row says whether the user still exists and what they may do now.
-        return match state.keys.check_user(token) {
-            Ok(claims) => Ok(state.store.user(claims.sub).await?),
-            Err(_) => Ok(None),
-        };
+        // Another kind of token says nothing against the cookie beside it.
+        if let Ok(claims) = state.keys.check_user(token) {
+            // The row says whether the user still exists and what they may do now.
+            return Ok(state.store.user(claims.sub).await?);
+        }
     }
     let Some(secret) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     let Some(user) = state.store.session_user(&hash(secret), Timestamp::now()).await? else { return Ok(None) };

@@ -192,7 +192,7 @@ pub(super) async fn delete(
     if meeting.organizer != user.id {
         return Err(not_yours());
     }
-    if row.state == RecordingRowState::Recording {
+    if state.directory.is_recording(row.id) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "recording_not_over",

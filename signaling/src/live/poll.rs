@@ -125,7 +125,26 @@ struct Buffer {
     newest: u64,
     closed: Option<CloseCode>,
     polled: Instant,
-    waiting: bool,
+    /// Polls that wait right now.
+    waiting: u32,
+}
+
+/// One waiting poll. Dropped too when the client hangs up in the middle of it.
+struct Waiting<'a>(&'a PollSession);
+
+impl<'a> Waiting<'a> {
+    fn begin(session: &'a PollSession) -> Self {
+        session.buffer().waiting += 1;
+        Self(session)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut buffer = self.0.buffer();
+        buffer.waiting = buffer.waiting.saturating_sub(1);
+        buffer.polled = Instant::now();
+    }
 }
 
 impl Polls {
@@ -195,7 +214,7 @@ impl Polls {
                 newest: 0,
                 closed: None,
                 polled: Instant::now(),
-                waiting: true,
+                waiting: 0,
             }),
             news: Notify::new(),
             polls: watch::channel(0).0,
@@ -252,7 +271,7 @@ impl PollSession {
     fn lost_at(&self, dead: Duration) -> Instant {
         let buffer = self.buffer();
         // A poll that waits is a client that is there.
-        let since = if buffer.waiting { Instant::now() } else { buffer.polled };
+        let since = if buffer.waiting > 0 { Instant::now() } else { buffer.polled };
         since + dead
     }
 
@@ -311,7 +330,7 @@ impl PollSession {
             mine = *polls;
         });
         let mut newer = self.polls.subscribe();
-        self.buffer().waiting = true;
+        let waiting = Waiting::begin(self);
         let something = async {
             loop {
                 let news = self.news.notified();
@@ -331,13 +350,12 @@ impl PollSession {
         };
         // Over time is an answer too: an empty one.
         let _ = timeout(wait, something).await;
+        drop(waiting);
         let superseded = *self.polls.borrow() != mine;
-        let mut buffer = self.buffer();
+        let buffer = self.buffer();
         if superseded {
             return PollAnswer { session: Some(id), messages: Vec::new(), next: after, closed: None };
         }
-        buffer.waiting = false;
-        buffer.polled = Instant::now();
         let messages = buffer.frames.iter().cloned().collect();
         PollAnswer { session: Some(id), messages, next: buffer.newest.max(after), closed: buffer.closed }
     }

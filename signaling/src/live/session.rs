@@ -137,7 +137,11 @@ pub async fn open(context: &LiveContext, first: &[u8], base_url: &str) -> Result
         let mut outbound =
             Outbound { store: context.store.clone(), queue, close: Some(close), ahead: None, last: None };
         // Nothing at all means that the run ended while we knocked: the next try begins a new one.
-        let Some(first) = outbound.queue.recv().await else { continue };
+        let first = match tokio::time::timeout(context.timings.hello, outbound.queue.recv()).await {
+            Ok(Some(first)) => first,
+            Ok(None) => continue,
+            Err(_) => return Err(OpenRefused::unavailable()),
+        };
         outbound.ahead = Some(first);
         tracing::debug!(%session, participant = %who.participant, meeting = %claims.meeting, "session open");
         metrics::gauge!("signaling_sessions_live").increment(1.0);

@@ -21,7 +21,7 @@ use super::task::{MAILBOX, Mail, Shown, Task};
 use crate::id::{MeetingId, RecordingId};
 use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
 use crate::protocol::EventBody;
-use crate::store::{MeetingRow, NewEvent, RecordingRowState, Store, StoreError};
+use crate::store::{MeetingRow, NewEvent, RecordingRow, RecordingRowState, Store, StoreError};
 
 /// Live meetings at a time.
 const MEETINGS: usize = 10_000;
@@ -141,6 +141,26 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Notes recordings that the recorder finished, but whose news the server's last end swallowed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle_recordings(&self) -> Result<(), StoreError> {
+        for recording in self.shared.store.unfinished_recordings().await? {
+            let contents = self.shared.recordings.contents(recording).await;
+            if contents.is_ok_and(|contents| contents.complete) {
+                self.shared.recording_over(recording, Ok(())).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a recording is being written now.
+    #[must_use]
+    pub fn is_recording(&self, recording: RecordingId) -> bool {
+        self.shared.active.ids.contains_key(&recording)
     }
 
     /// The task of a meeting, started if need be.
@@ -280,16 +300,18 @@ fn retire(shared: &Shared, id: MeetingId, mailbox: &mpsc::Sender<Mail>) {
 impl Shared {
     /// A recording ended: noted, told in the thread (which outlives the meeting), and told to the meeting.
     pub(super) async fn recording_over(&self, recording: RecordingId, outcome: Result<(), String>) {
-        self.active.end(recording);
-        let row = match self.store.recording(recording).await {
-            Ok(Some(row)) => row,
+        match self.store.recording(recording).await {
+            Ok(Some(row)) => self.note_over(row, outcome).await,
             // Deleted with its meeting.
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%recording, %error, "the end of a recording could not be noted");
-                return;
-            }
-        };
+            Ok(None) => {}
+            Err(error) => tracing::error!(%recording, %error, "the end of a recording could not be noted"),
+        }
+        // Last, because a shutdown waits for it before it closes the store.
+        self.active.end(recording);
+    }
+
+    async fn note_over(&self, row: RecordingRow, outcome: Result<(), String>) {
+        let recording = row.id;
         let (state, body) = match outcome {
             Ok(()) => (RecordingRowState::Ready, EventBody::RecordingReady { recording_id: recording, by: row.by }),
             Err(reason) => (RecordingRowState::Failed, EventBody::RecordingFailed { recording_id: recording, reason }),

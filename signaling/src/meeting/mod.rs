@@ -23,3 +23,6 @@ pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
 pub(crate) use state::check_chat;
 pub use state::{Limits, Meeting};
 pub use task::{CloseOrder, Mail, Outgoing, SessionHandle, WelcomeOrder, session_channel};
+
+#[cfg(test)]
+mod tests;

@@ -210,6 +210,7 @@ impl Meeting {
         }
         if let Some(member) = self.members.get_mut(&who.participant) {
             member.role = who.role;
+            member.display_name.clone_from(&who.display_name);
             return Ok(());
         }
         if self.members.len() >= self.limits.participants {

@@ -213,6 +213,8 @@ impl Task {
                     self.perform(effects).await;
                 }
             }
+            let commands = std::mem::take(&mut self.follow_ups);
+            self.turn(commands).await;
             self.show();
         }
     }

@@ -112,6 +112,16 @@ impl Store {
         row.map(recording_of_row).transpose()
     }
 
+    /// Recordings whose end was never noted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unfinished_recordings(&self) -> Result<Vec<RecordingId>, StoreError> {
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(&self.read).await?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
+    }
+
     /// A meeting's recordings, oldest first.
     ///
     /// # Errors

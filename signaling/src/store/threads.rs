@@ -49,6 +49,21 @@ pub struct Appended {
 pub struct Followed {
     /// Committed events in order; lagging means: read the file.
     pub events: broadcast::Receiver<Arc<Event>>,
+    // After `events`, so that it is dropped last and finds nobody left.
+    _until_dropped: Following,
+}
+
+/// Takes the thread out of the hub when its last follower is gone.
+#[derive(Debug)]
+struct Following {
+    hub: Arc<Hub>,
+    thread: ThreadId,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.hub.threads.remove_if(&self.thread, |_, followers| followers.receiver_count() == 0);
+    }
 }
 
 /// Where a thread stands.
@@ -88,12 +103,9 @@ impl Hub {
     }
 
     fn tell(&self, thread: ThreadId, event: Event) {
-        let nobody = match self.threads.get(&thread) {
-            Some(followers) => followers.send(Arc::new(event)).is_err(),
-            None => false,
-        };
-        if nobody {
-            self.threads.remove_if(&thread, |_, followers| followers.receiver_count() == 0);
+        if let Some(followers) = self.threads.get(&thread) {
+            // The last follower may be leaving at this moment.
+            let _ = followers.send(Arc::new(event));
         }
     }
 }
@@ -128,7 +140,7 @@ impl Store {
     /// Follows a thread: every event that is committed from now on.
     #[must_use]
     pub fn follow(&self, thread: ThreadId) -> Followed {
-        Followed { events: self.hub.follow(thread) }
+        Followed { events: self.hub.follow(thread), _until_dropped: Following { hub: Arc::clone(&self.hub), thread } }
     }
 
     /// Events with `after < seq <= upto`, oldest first, at most `limit`.
@@ -246,8 +258,13 @@ impl Store {
         .bind(signed(before))
         .fetch_all(&self.read)
         .await?;
-        rows.into_iter().map(|(body,)| serde_json::from_str(&body).map_err(|e| bad_row("event")(&e))).collect()
+        rows.into_iter().map(|(body,)| serde_json::from_str(&body).map_err(bad_json)).collect()
     }
+}
+
+/// serde's own text may quote what people wrote, so only the place is told.
+fn bad_json(error: serde_json::Error) -> StoreError {
+    StoreError::Row { table: "event", reason: format!("its JSON breaks off in column {}", error.column()) }
 }
 
 fn event_of_row((seq, id, at, body): (i64, String, i64, String)) -> Result<Event, StoreError> {
@@ -255,7 +272,7 @@ fn event_of_row((seq, id, at, body): (i64, String, i64, String)) -> Result<Event
         seq: unsigned(seq),
         id: id.parse().map_err(|e| bad_row("event")(&e))?,
         time: Timestamp::from_millis(at),
-        body: serde_json::from_str(&body).map_err(|e| bad_row("event")(&e))?,
+        body: serde_json::from_str(&body).map_err(bad_json)?,
     })
 }
 
@@ -340,7 +357,7 @@ async fn write_one(connection: &mut SqliteConnection, new: &NewEvent) -> Result<
         .fetch_one(&mut *connection)
         .await?;
     let event = Event { seq: unsigned(seq), id: EventId::generate(), time: Timestamp::now(), body: new.body.clone() };
-    let body = serde_json::to_string(&event.body).map_err(|e| bad_row("event")(&e))?;
+    let body = serde_json::to_string(&event.body).map_err(bad_json)?;
     sqlx::query(
         "INSERT INTO event (thread_id, seq, id, at, kind, body, client_id) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )

@@ -1,0 +1,512 @@
+//! The machine alone, on virtual time.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
+use super::state::{Limits, Meeting};
+use crate::clock::Timestamp;
+use crate::id::{EventId, MeetingId, ParticipantId, SessionId};
+use crate::ports::{EndpointId, MediaConnected, MediaEvent, MediaPublication, PublicationKind, SlotKind};
+use crate::protocol::{ClientMessage, CloseCode, Event, EventBody, RecordAction, RecordingState, Role, ServerMessage};
+
+/// A meeting with a clock, and a thread that takes every append.
+struct Table {
+    meeting: Meeting,
+    now: Instant,
+    thread: Vec<EventBody>,
+}
+
+impl Table {
+    fn new(limits: Limits) -> Self {
+        Self { meeting: Meeting::new(MeetingId::generate(), limits), now: Instant::now(), thread: Vec::new() }
+    }
+
+    fn commit(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        for effect in &effects {
+            if let Effect::Append { body, .. } = effect {
+                self.thread.push(body.clone());
+                let event = Event {
+                    seq: self.thread.len() as u64,
+                    id: EventId::generate(),
+                    time: Timestamp::now(),
+                    body: body.clone(),
+                };
+                self.meeting.committed(&event);
+            }
+        }
+        effects
+    }
+
+    fn give(&mut self, command: Command) -> Vec<Effect> {
+        let effects = self.meeting.handle(command, self.now);
+        self.commit(effects)
+    }
+
+    fn say(&mut self, session: SessionId, message: ClientMessage) -> Vec<Effect> {
+        self.give(Command::Client { session, message })
+    }
+
+    fn wait(&mut self, time: Duration) -> Vec<Effect> {
+        self.now += time;
+        let effects = self.meeting.tick(self.now);
+        self.commit(effects)
+    }
+
+    fn join(&mut self, who: &Identity) -> SessionId {
+        let session = SessionId::generate();
+        let effects = self.give(Command::Join { session, who: who.clone(), cursor: 0 });
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Welcome { session: of, .. } if *of == session)));
+        session
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        self.thread.iter().map(EventBody::kind).collect()
+    }
+}
+
+fn person(role: Role) -> Identity {
+    Identity { participant: ParticipantId::generate(), role, display_name: "Somebody".to_owned() }
+}
+
+fn errors(effects: &[Effect]) -> Vec<&str> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Send { message: ServerMessage::Error { code, .. }, .. } => Some(code.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn place(effects: &[Effect], what: impl Fn(&Effect) -> bool) -> usize {
+    effects.iter().position(what).unwrap_or_else(|| panic!("not among {effects:#?}"))
+}
+
+fn connected(endpoint: u64, publication: u32) -> MediaConnected {
+    MediaConnected {
+        endpoint: EndpointId(endpoint),
+        answer: "v=0".to_owned(),
+        slots: vec![("3".to_owned(), SlotKind::Video)],
+        publications: vec![MediaPublication { id: publication, kind: PublicationKind::Camera }],
+    }
+}
+
+#[test]
+fn the_first_one_in_starts_the_run_and_the_last_one_out_ends_it() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let first = table.join(&ada);
+    let second = table.join(&bob);
+    assert_eq!(table.meeting.run(), Some(1));
+    table.say(first, ClientMessage::Leave { id: None });
+    assert!(!table.meeting.is_over());
+    table.say(second, ClientMessage::Leave { id: None });
+    assert!(table.meeting.is_over());
+    assert_eq!(
+        table.kinds(),
+        [
+            "meetingStarted",
+            "participantJoined",
+            "participantJoined",
+            "participantLeft",
+            "participantLeft",
+            "meetingEnded"
+        ]
+    );
+}
+
+#[test]
+fn a_lost_connection_has_thirty_seconds_to_come_back() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    table.join(&ada);
+    let session = table.join(&bob);
+    table.give(Command::SessionLost { session });
+    let view = |table: &Table| table.meeting.roster().into_iter().find(|one| one.id == bob.participant);
+    assert!(!view(&table).unwrap().connected);
+    table.wait(Duration::from_millis(29_999));
+    table.join(&bob);
+    assert!(view(&table).unwrap().connected);
+    table.wait(Duration::from_secs(60));
+    assert!(view(&table).is_some(), "who came back stays");
+    assert_eq!(table.kinds(), ["meetingStarted", "participantJoined", "participantJoined"], "and never left");
+}
+
+#[test]
+fn who_does_not_come_back_leaves_when_the_grace_time_is_over() {
+    let mut table = Table::new(Limits::default());
+    let session = table.join(&person(Role::Presenter));
+    table.give(Command::SessionLost { session });
+    assert_eq!(table.meeting.deadline(), Some(table.now + Duration::from_secs(30)));
+    table.wait(Duration::from_secs(30));
+    assert!(table.meeting.is_over());
+    assert_eq!(table.kinds().last(), Some(&"meetingEnded"));
+}
+
+#[test]
+fn a_newer_connection_replaces_the_older_and_nobody_sees_a_leave() {
+    let mut table = Table::new(Limits::default());
+    let bob = person(Role::Presenter);
+    let older = table.join(&bob);
+    let newer = SessionId::generate();
+    let effects = table.give(Command::Join { session: newer, who: bob, cursor: 0 });
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Close { session, code: CloseCode::Replaced } if *session == older))
+    );
+    assert!(table.give(Command::SessionLost { session: older }).is_empty(), "the older one's end means nothing");
+    assert_eq!(table.meeting.participants(), 1);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_with_who_comes_back_and_lets_the_others_go() {
+    let now = Instant::now();
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let present = vec![(ada.participant, "Ada".to_owned()), (bob.participant, "Bob".to_owned())];
+    let until = now + Duration::from_secs(120);
+    let meeting = Meeting::resume(MeetingId::generate(), Limits::default(), 7, present, until);
+    let mut table = Table { meeting, now, thread: Vec::new() };
+    table.wait(Duration::from_secs(100));
+    table.join(&ada);
+    assert_eq!(table.meeting.run(), Some(7), "the same run");
+    assert_eq!(table.meeting.role(ada.participant), Role::Organizer, "the role comes with the token");
+    table.wait(Duration::from_secs(20));
+    assert_eq!(table.kinds(), ["participantLeft"], "Bob did not come back; Ada never joined anew");
+}
+
+#[test]
+fn an_interrupted_run_to_which_nobody_comes_back_ends() {
+    let now = Instant::now();
+    let until = now + Duration::from_secs(120);
+    let present = vec![(ParticipantId::generate(), "Ada".to_owned())];
+    for (present, events) in [(present, vec!["participantLeft", "meetingEnded"]), (vec![], vec!["meetingEnded"])] {
+        let meeting = Meeting::resume(MeetingId::generate(), Limits::default(), 7, present, until);
+        let mut table = Table { meeting, now, thread: Vec::new() };
+        table.wait(Duration::from_secs(119));
+        assert!(!table.meeting.is_over());
+        table.wait(Duration::from_secs(1));
+        assert!(table.meeting.is_over());
+        assert_eq!(table.kinds(), events);
+    }
+}
+
+#[test]
+fn only_the_organiser_may_mute_remove_and_record() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    table.join(&ada);
+    let session = table.join(&bob);
+    let whom = ada.participant;
+    let forbidden = [
+        ClientMessage::MuteParticipant { id: Some(1), participant_id: whom },
+        ClientMessage::RemoveParticipant { id: Some(2), participant_id: whom },
+        ClientMessage::Record { id: Some(3), action: RecordAction::Start },
+    ];
+    for message in forbidden {
+        let effects = table.say(session, message);
+        assert_eq!(errors(&effects), ["not_allowed"]);
+        assert_eq!(effects.len(), 1, "and nothing else happens");
+    }
+}
+
+#[test]
+fn a_removed_participant_is_out_at_once_and_never_gets_back_in() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let organiser = table.join(&ada);
+    let guest = table.join(&bob);
+    let effects =
+        table.say(organiser, ClientMessage::RemoveParticipant { id: Some(1), participant_id: bob.participant });
+    place(&effects, |e| matches!(e, Effect::Close { session, code: CloseCode::Removed } if *session == guest));
+    place(&effects, |e| matches!(e, Effect::RemoveMedia(who) if *who == bob.participant));
+    place(&effects, |e| matches!(e, Effect::PersistRemoval { participant, .. } if *participant == bob.participant));
+    let again = table.give(Command::Join { session: SessionId::generate(), who: bob, cursor: 0 });
+    assert!(matches!(again.as_slice(), [Effect::Refuse { refusal: Refusal::Removed, .. }]));
+}
+
+#[test]
+fn a_full_meeting_says_so() {
+    let mut table = Table::new(Limits { participants: 2, ..Limits::default() });
+    let returning = person(Role::Organizer);
+    table.join(&returning);
+    table.join(&person(Role::Presenter));
+    let late = person(Role::Presenter);
+    let refused = table.give(Command::Join { session: SessionId::generate(), who: late, cursor: 0 });
+    assert!(matches!(refused.as_slice(), [Effect::Refuse { refusal: Refusal::Full, .. }]));
+    table.join(&returning);
+}
+
+#[test]
+fn everybody_is_told_and_the_recorder_is_in_the_roster_before_the_recording_is_ordered() {
+    let mut table = Table::new(Limits::default());
+    let ada = person(Role::Organizer);
+    let session = table.join(&ada);
+    let effects = table.say(session, ClientMessage::Record { id: Some(1), action: RecordAction::Start });
+    let ordered = place(&effects, |e| matches!(e, Effect::StartRecording { .. }));
+    let told = place(&effects, |e| {
+        matches!(e, Effect::Broadcast { message: ServerMessage::Recording { state: RecordingState::Starting, .. }, .. })
+    });
+    let seen = place(
+        &effects,
+        |e| matches!(e, Effect::Broadcast { message: ServerMessage::Roster { joined, .. }, .. } if !joined.is_empty()),
+    );
+    let stored = place(&effects, |e| matches!(e, Effect::Append { body: EventBody::RecordingStarted { .. }, .. }));
+    assert!(told < ordered && seen < ordered && stored < ordered);
+}
+
+#[test]
+fn a_stop_before_the_recorder_took_the_order_is_not_lost() {
+    let mut table = Table::new(Limits::default());
+    let session = table.join(&person(Role::Organizer));
+    table.say(session, ClientMessage::Record { id: None, action: RecordAction::Start });
+    let recording = table.meeting.recording().recording_id.unwrap();
+    let stopping = table.say(session, ClientMessage::Record { id: None, action: RecordAction::Stop });
+    assert!(!stopping.iter().any(|e| matches!(e, Effect::StopRecording(_))), "there is nothing to stop yet");
+    let taken = table.give(Command::RecordingTaken { recording, taken: true });
+    assert!(matches!(taken.as_slice(), [Effect::StopRecording(id)] if *id == recording));
+    table.give(Command::RecordingOver { recording });
+    assert_eq!(table.meeting.recording().state, RecordingState::Off);
+    assert_eq!(table.meeting.roster().len(), 1, "the recorder is gone from the roster");
+}
+
+#[test]
+fn the_last_one_out_stops_the_recording() {
+    let mut table = Table::new(Limits::default());
+    let session = table.join(&person(Role::Organizer));
+    table.say(session, ClientMessage::Record { id: None, action: RecordAction::Start });
+    let recording = table.meeting.recording().recording_id.unwrap();
+    table.give(Command::RecordingTaken { recording, taken: true });
+    let effects = table.say(session, ClientMessage::Leave { id: None });
+    place(&effects, |e| matches!(e, Effect::StopRecording(id) if *id == recording));
+}
+
+#[test]
+fn a_publication_is_announced_before_the_answer_is_out() {
+    let mut table = Table::new(Limits::default());
+    let ada = person(Role::Organizer);
+    let session = table.join(&ada);
+    table.say(session, ClientMessage::Offer { id: Some(1), sdp: "v=0".to_owned() });
+    let effects = table.give(Command::MediaAnswered {
+        participant: ada.participant,
+        offered: Offered::Live { session, id: Some(1) },
+        result: Ok(connected(1, 77)),
+    });
+    let announced =
+        place(&effects, |e| matches!(e, Effect::Broadcast { message: ServerMessage::Publications { .. }, .. }));
+    let answered = place(&effects, |e| matches!(e, Effect::Send { message: ServerMessage::Answer { .. }, .. }));
+    assert!(announced < answered);
+}
+
+#[test]
+fn a_second_offer_waits_for_the_first_and_replaces_its_endpoint() {
+    let mut table = Table::new(Limits::default());
+    let ada = person(Role::Organizer);
+    let session = table.join(&ada);
+    let offer = |id| ClientMessage::Offer { id: Some(id), sdp: format!("offer {id}") };
+    table.say(session, offer(1));
+    assert!(table.say(session, offer(2)).is_empty(), "it waits");
+    assert_eq!(errors(&table.say(session, offer(3))), ["superseded"]);
+    let effects = table.give(Command::MediaAnswered {
+        participant: ada.participant,
+        offered: Offered::Live { session, id: Some(1) },
+        result: Ok(connected(1, 77)),
+    });
+    place(&effects, |e| {
+        matches!(e, Effect::Connect { request, .. }
+            if request.offer == "offer 3" && request.replaces == Some(EndpointId(1)))
+    });
+    let effects = table.give(Command::MediaAnswered {
+        participant: ada.participant,
+        offered: Offered::Live { session, id: Some(3) },
+        result: Ok(connected(2, 78)),
+    });
+    place(&effects, |e| {
+        matches!(e, Effect::Broadcast { message: ServerMessage::Publications { added, removed }, .. }
+            if added[0].id == 78 && *removed == [77])
+    });
+}
+
+#[test]
+fn an_answer_for_somebody_who_left_is_thrown_away() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    table.join(&ada);
+    let session = table.join(&bob);
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new() });
+    table.say(session, ClientMessage::Leave { id: None });
+    let effects = table.give(Command::MediaAnswered {
+        participant: bob.participant,
+        offered: Offered::Live { session, id: None },
+        result: Ok(connected(5, 1)),
+    });
+    assert!(matches!(effects.as_slice(), [Effect::Disconnect(EndpointId(5))]));
+}
+
+#[test]
+fn a_lost_media_path_takes_its_publications_with_it_and_tells_its_owner() {
+    let mut table = Table::new(Limits::default());
+    let ada = person(Role::Organizer);
+    let session = table.join(&ada);
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new() });
+    table.give(Command::MediaAnswered {
+        participant: ada.participant,
+        offered: Offered::Live { session, id: None },
+        result: Ok(connected(1, 77)),
+    });
+    assert!(table.meeting.roster()[0].has_camera);
+    let effects = table.give(Command::Media(MediaEvent::Lost { endpoint: EndpointId(1) }));
+    assert!(!table.meeting.roster()[0].has_camera);
+    assert!(table.meeting.publications().is_empty());
+    place(&effects, |e| matches!(e, Effect::Send { message: ServerMessage::Media { .. }, .. }));
+}
+
+#[test]
+fn a_standard_publisher_is_in_the_meeting_as_long_as_its_resource() {
+    let mut table = Table::new(Limits::default());
+    let bob = person(Role::Presenter);
+    let (ticket, resource) = (Ticket(1), SessionId::generate());
+    table.give(Command::StandardOffer { ticket, who: bob.clone(), resource, sdp: String::new() });
+    assert_eq!(table.meeting.participants(), 1);
+    let effects = table.give(Command::MediaAnswered {
+        participant: bob.participant,
+        offered: Offered::Standard { ticket, resource },
+        result: Ok(connected(1, 77)),
+    });
+    place(&effects, |e| matches!(e, Effect::ReplyDoor { reply: DoorReply::Answer(_), .. }));
+    let stranger =
+        table.give(Command::StandardEnd { ticket: Ticket(2), participant: ParticipantId::generate(), resource });
+    place(&stranger, |e| matches!(e, Effect::ReplyDoor { reply: DoorReply::Unknown, .. }));
+    let effects = table.give(Command::StandardEnd { ticket: Ticket(3), participant: bob.participant, resource });
+    place(&effects, |e| matches!(e, Effect::Disconnect(EndpointId(1))));
+    assert!(table.meeting.is_over());
+}
+
+#[test]
+fn slots_go_to_their_owner_only_and_unknown_mids_are_not_kept() {
+    let mut table = Table::new(Limits::default());
+    let ada = person(Role::Organizer);
+    let session = table.join(&ada);
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new() });
+    table.give(Command::MediaAnswered {
+        participant: ada.participant,
+        offered: Offered::Live { session, id: None },
+        result: Ok(connected(1, 77)),
+    });
+    let source = Some((ada.participant, 77));
+    let slots = vec![("3".to_owned(), source), ("99".to_owned(), source)];
+    let effects = table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots }));
+    assert!(matches!(effects.as_slice(), [Effect::Send { session: to, .. }] if *to == session));
+    assert_eq!(table.meeting.slots(ada.participant).len(), 1);
+}
+
+#[test]
+fn chat_that_is_empty_or_too_long_is_refused() {
+    let mut table = Table::new(Limits::default());
+    let session = table.join(&person(Role::Organizer));
+    let mut chat = |text: String, name: &str| {
+        let effects = table.say(session, ClientMessage::Chat { id: None, client_message_id: name.to_owned(), text });
+        errors(&effects).first().map(|code| (*code).to_owned())
+    };
+    assert_eq!(chat("é".repeat(4000), "a"), None);
+    assert_eq!(chat("é".repeat(4001), "b").as_deref(), Some("text_too_long"));
+    assert_eq!(chat(" \n".to_owned(), "c").as_deref(), Some("text_empty"));
+    assert_eq!(chat("x".to_owned(), "").as_deref(), Some("bad_request"));
+}
+
+/// Anything that may happen, with small numbers so that things meet.
+#[derive(Clone, Debug)]
+enum Step {
+    Join(usize),
+    Lose(usize),
+    Say(usize, usize, usize),
+    Answer(usize, u64),
+    Lost(u64),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..4_usize).prop_map(Step::Join),
+        (0..12_usize).prop_map(Step::Lose),
+        (0..12_usize, 0..9_usize, 0..4_usize).prop_map(|(who, what, whom)| Step::Say(who, what, whom)),
+        (0..12_usize, 0..6_u64).prop_map(|(who, endpoint)| Step::Answer(who, endpoint)),
+        (0..6_u64).prop_map(Step::Lost),
+        (0..40_u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_books_stay_straight(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut table = Table::new(Limits { participants: 3, ..Limits::default() });
+        let people: Vec<_> =
+            (0..4).map(|n| person(if n == 0 { Role::Organizer } else { Role::Presenter })).collect();
+        let mut sessions: Vec<(SessionId, ParticipantId)> = Vec::new();
+        for step in steps {
+            if table.meeting.is_over() {
+                break;
+            }
+            match step {
+                Step::Join(who) => {
+                    let session = SessionId::generate();
+                    sessions.push((session, people[who].participant));
+                    table.give(Command::Join { session, who: people[who].clone(), cursor: 0 });
+                }
+                Step::Lose(which) => {
+                    if let Some((session, _)) = sessions.get(which).copied() {
+                        table.give(Command::SessionLost { session });
+                    }
+                }
+                Step::Say(which, what, whom) => {
+                    let Some((session, _)) = sessions.get(which).copied() else { continue };
+                    let participant_id = people[whom].participant;
+                    let message = match what {
+                        0 => ClientMessage::Leave { id: None },
+                        1 => ClientMessage::RemoveParticipant { id: None, participant_id },
+                        2 => ClientMessage::MuteParticipant { id: None, participant_id },
+                        3 => ClientMessage::Record { id: None, action: RecordAction::Start },
+                        4 => ClientMessage::Record { id: None, action: RecordAction::Stop },
+                        5 | 6 => ClientMessage::Offer { id: None, sdp: String::new() },
+                        7 => ClientMessage::Mute { id: None, kind: PublicationKind::Camera, muted: true },
+                        _ => ClientMessage::Layout { wants: vec![] },
+                    };
+                    table.say(session, message);
+                }
+                Step::Answer(which, endpoint) => {
+                    let Some((session, participant)) = sessions.get(which).copied() else { continue };
+                    table.give(Command::MediaAnswered {
+                        participant,
+                        offered: Offered::Live { session, id: None },
+                        result: Ok(connected(endpoint, endpoint as u32)),
+                    });
+                }
+                Step::Lost(endpoint) => {
+                    table.give(Command::Media(MediaEvent::Lost { endpoint: EndpointId(endpoint) }));
+                }
+                Step::Wait(seconds) => {
+                    table.wait(Duration::from_secs(seconds));
+                }
+            }
+            let meeting = &table.meeting;
+            prop_assert!(meeting.participants() <= 3);
+            prop_assert!(meeting.sessions.len() <= meeting.participants());
+            for (session, participant) in &meeting.sessions {
+                prop_assert_eq!(meeting.members[participant].session, Some(*session));
+            }
+            for member in meeting.members.values() {
+                let will_leave = member.leaves_at.is_some();
+                prop_assert!(member.is_connected() || will_leave, "nobody stays for ever without a connection");
+            }
+        }
+        let started = table.kinds().iter().filter(|kind| **kind == "meetingStarted").count();
+        let joined = table.kinds().iter().filter(|kind| **kind == "participantJoined").count();
+        let left = table.kinds().iter().filter(|kind| **kind == "participantLeft").count();
+        prop_assert!(started <= 1);
+        prop_assert_eq!(joined - left, table.meeting.participants());
+        prop_assert_eq!(table.meeting.is_over(), table.kinds().last() == Some(&"meetingEnded"));
+    }
+}
