@@ -89,6 +89,8 @@ test('each track passes ffprobe and holds that person\'s picture or sound', { ti
       const { codes, errors } = await pictures(file);
       const readable = codes.filter(Boolean);
       report(t, `${displayName} camera`, `${readable.length} of ${codes.length}`, 'pictures readable');
+      const gaps = stamps.slice(1).map((stamp, n) => stamp - stamps[n]);
+      report(t, `${displayName} camera`, `${stamps[0].toFixed(2)} to ${stamps.at(-1).toFixed(2)} s, longest gap ${Math.max(...gaps).toFixed(2)} s`, '');
       assert.equal(errors, '', 'decodes without complaint');
       assert.ok(readable.length > 60 && readable.length >= codes.length * 0.95, 'a moving picture for the whole time');
       assert.ok(readable.every((code) => code.person === person), `only ${displayName}`);

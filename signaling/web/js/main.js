@@ -226,4 +226,7 @@ window.addEventListener('hashchange', () => {
   // On other pages a hash means nothing, and must not tear anybody out of a meeting.
   if (window.location.pathname === '/') route();
 });
-route();
+// A reloaded page goes straight into its meeting, and a media element that waits for its first sound or picture holds the
+// `load` event back: with an empty slot for ever, and the browser shows a page that never ends to load.
+if (document.readyState === 'complete') route();
+else window.addEventListener('load', route, { once: true });
