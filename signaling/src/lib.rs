@@ -151,7 +151,6 @@ impl Signaling {
     }
 
     /// Every route of the server.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         door::router(self.state.clone())
     }

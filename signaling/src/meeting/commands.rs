@@ -1,6 +1,6 @@
 //! What a meeting is told, and what it wants done.
 
-use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId};
+use crate::id::{ParticipantId, RecordingId, SessionId};
 use crate::ports::{
     EndpointId, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart, Want,
 };
@@ -42,7 +42,6 @@ pub enum Offered {
 
 /// What a meeting is told.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "commands are moved once, from the mailbox into the machine")]
 pub enum Command {
     /// A session said hello.
     Join {
@@ -150,7 +149,6 @@ pub enum DoorReply {
 
 /// What a meeting wants done, in this order.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "effects live for one turn of the task's loop")]
 pub enum Effect {
     /// Make an event durable, then tell everybody.
     Append {
@@ -168,13 +166,8 @@ pub enum Effect {
         /// What.
         message: ServerMessage,
     },
-    /// One message to all sessions but one.
-    Broadcast {
-        /// What.
-        message: ServerMessage,
-        /// Who knows already.
-        except: Option<SessionId>,
-    },
+    /// One message to all sessions.
+    Broadcast(ServerMessage),
     /// Let a session in: the whole state, and everything that follows.
     Welcome {
         /// Which session.
@@ -259,10 +252,4 @@ pub enum Effect {
         /// The answer.
         reply: DoorReply,
     },
-}
-
-/// What never changes in a meeting while it is live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) meeting: MeetingId,
 }

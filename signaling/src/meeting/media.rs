@@ -41,7 +41,7 @@ impl Meeting {
         member.leaves_at = None;
         let view = member.view();
         match before {
-            None => self.roster_message(vec![view], vec![], vec![], None),
+            None => self.roster_message(vec![view], vec![], vec![]),
             Some(before) if before != view => self.changed(participant),
             Some(_) => {}
         }
@@ -50,7 +50,7 @@ impl Meeting {
 
     fn connect(&mut self, participant: ParticipantId, offer: String, replaces: Option<EndpointId>, offered: Offered) {
         self.effects.push(Effect::Connect {
-            request: MediaConnect { meeting: self.place.meeting, participant, offer, replaces },
+            request: MediaConnect { meeting: self.id, participant, offer, replaces },
             offered,
         });
     }

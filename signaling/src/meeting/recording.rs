@@ -86,7 +86,7 @@ impl Meeting {
         };
         let start = RecordingStart {
             recording: recording.id,
-            meeting: self.place.meeting,
+            meeting: self.id,
             participant: recording.participant,
             roster: self.members.values().map(|member| (member.id, member.display_name.clone())).collect(),
         };
@@ -94,7 +94,7 @@ impl Meeting {
         let recording_id = recording.id;
         self.recording = Some(recording);
         self.tell_recording();
-        self.roster_message(vec![view], vec![], vec![], None);
+        self.roster_message(vec![view], vec![], vec![]);
         self.append(EventBody::RecordingStarted { recording_id, by });
         self.effects.push(Effect::StartRecording { start, by });
     }
@@ -136,11 +136,11 @@ impl Meeting {
     pub(super) fn recording_over(&mut self, recording: RecordingId) {
         let Some(active) = self.recording.take_if(|active| active.id == recording) else { return };
         self.tell_recording();
-        self.roster_message(vec![], vec![], vec![active.participant], None);
+        self.roster_message(vec![], vec![], vec![active.participant]);
     }
 
     fn tell_recording(&mut self) {
         let RecordingView { state, recording_id } = self.recording();
-        self.broadcast(ServerMessage::Recording { state, recording_id }, None);
+        self.broadcast(ServerMessage::Recording { state, recording_id });
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::commands::{Command, DoorReply, Effect, Identity, Place, Refusal, Ticket};
+use super::commands::{Command, DoorReply, Effect, Identity, Refusal, Ticket};
 use super::member::Member;
 use super::recording::ActiveRecording;
 use crate::id::{MeetingId, ParticipantId, SessionId};
@@ -31,7 +31,7 @@ impl Default for Limits {
 /// A live meeting. Pure: commands and time in, effects out.
 #[derive(Debug)]
 pub struct Meeting {
-    pub(super) place: Place,
+    pub(super) id: MeetingId,
     pub(super) limits: Limits,
     pub(super) members: BTreeMap<ParticipantId, Member>,
     pub(super) sessions: HashMap<SessionId, ParticipantId>,
@@ -52,7 +52,7 @@ impl Meeting {
     #[must_use]
     pub fn new(meeting: MeetingId, limits: Limits) -> Self {
         Self {
-            place: Place { meeting },
+            id: meeting,
             limits,
             members: BTreeMap::new(),
             sessions: HashMap::new(),
@@ -254,8 +254,8 @@ impl Meeting {
             self.effects.push(Effect::Close { session: older, code: CloseCode::Replaced });
         }
         match known {
-            None => self.roster_message(vec![view], vec![], vec![], None),
-            Some(before) if before != view => self.roster_message(vec![], vec![view], vec![], None),
+            None => self.roster_message(vec![view], vec![], vec![]),
+            Some(before) if before != view => self.roster_message(vec![], vec![view], vec![]),
             Some(_) => {}
         }
         self.effects.push(Effect::Welcome { session, participant: who.participant, cursor });
@@ -291,7 +291,7 @@ impl Meeting {
         self.append(EventBody::ParticipantLeft { participant_id: participant, display_name: member.display_name });
         let gone = member.lines.iter().flat_map(|line| &line.publications).map(|publication| publication.id).collect();
         self.publications_message(vec![], gone);
-        self.roster_message(vec![], vec![], vec![participant], None);
+        self.roster_message(vec![], vec![], vec![participant]);
         if self.speaker == Some(participant) {
             self.set_speaker(None);
         }
@@ -325,7 +325,7 @@ impl Meeting {
 
     fn close_all(&mut self, last_words: Option<ServerMessage>, code: CloseCode) {
         if let Some(message) = last_words {
-            self.broadcast(message, None);
+            self.broadcast(message);
         }
         let sessions: Vec<_> = self.sessions.keys().copied().collect();
         self.effects.extend(sessions.into_iter().map(|session| Effect::Close { session, code }));
@@ -453,8 +453,8 @@ impl Meeting {
         self.effects.push(Effect::Send { session, message });
     }
 
-    pub(super) fn broadcast(&mut self, message: ServerMessage, except: Option<SessionId>) {
-        self.effects.push(Effect::Broadcast { message, except });
+    pub(super) fn broadcast(&mut self, message: ServerMessage) {
+        self.effects.push(Effect::Broadcast(message));
     }
 
     pub(super) fn ack(&mut self, session: SessionId, id: Option<u64>) {
@@ -472,7 +472,7 @@ impl Meeting {
     /// Tells everybody that a member looks different.
     pub(super) fn changed(&mut self, participant: ParticipantId) {
         if let Some(view) = self.members.get(&participant).map(Member::view) {
-            self.roster_message(vec![], vec![view], vec![], None);
+            self.roster_message(vec![], vec![view], vec![]);
         }
     }
 
@@ -481,20 +481,19 @@ impl Meeting {
         joined: Vec<ParticipantView>,
         changed: Vec<ParticipantView>,
         left: Vec<ParticipantId>,
-        except: Option<SessionId>,
     ) {
-        self.broadcast(ServerMessage::Roster { joined, changed, left }, except);
+        self.broadcast(ServerMessage::Roster { joined, changed, left });
     }
 
     pub(super) fn publications_message(&mut self, added: Vec<PublicationView>, removed: Vec<u32>) {
         if !added.is_empty() || !removed.is_empty() {
-            self.broadcast(ServerMessage::Publications { added, removed }, None);
+            self.broadcast(ServerMessage::Publications { added, removed });
         }
     }
 
     pub(super) fn set_speaker(&mut self, participant: Option<ParticipantId>) {
         self.speaker = participant;
-        self.broadcast(ServerMessage::Speaker { participant_id: participant }, None);
+        self.broadcast(ServerMessage::Speaker { participant_id: participant });
     }
 }
 

@@ -90,7 +90,6 @@ pub fn session_channel(
 
 /// What a meeting's mailbox takes.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "mail is moved once, from sender to task")]
 pub enum Mail {
     /// A session says hello.
     Join {
@@ -123,6 +122,14 @@ pub enum Mail {
         /// Where the answer goes.
         reply: oneshot::Sender<DoorReply>,
     },
+}
+
+/// What is to follow an append.
+struct Wish {
+    /// Who wants to be told its place, for which request.
+    ack: Option<(SessionId, Option<u64>)>,
+    /// Whether a run stands and falls with it.
+    starts_run: bool,
 }
 
 /// What others may see of a live meeting without asking it.
@@ -270,30 +277,30 @@ impl Task {
     /// Events first, then everything else in order.
     async fn perform(&mut self, effects: Vec<Effect>) {
         let mut events = Vec::new();
-        let mut acks = Vec::new();
+        let mut wishes = Vec::new();
         let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
             match effect {
                 Effect::Append { body, client_id, ack } => {
-                    acks.push((ack, matches!(body, EventBody::MeetingStarted {})));
+                    wishes.push(Wish { ack, starts_run: matches!(body, EventBody::MeetingStarted {}) });
                     events.push(NewEvent { thread: self.row.thread, body, client_id });
                 }
                 other => rest.push(other),
             }
         }
         if !events.is_empty() {
-            self.append(events, acks).await;
+            self.append(events, wishes).await;
         }
         for effect in rest {
             self.perform_one(effect).await;
         }
     }
 
-    async fn append(&mut self, events: Vec<NewEvent>, acks: Vec<(Option<(SessionId, Option<u64>)>, bool)>) {
+    async fn append(&mut self, events: Vec<NewEvent>, wishes: Vec<Wish>) {
         let results = self.shared.store.append(events).await;
         // The store tells followers before it answers, so everything of this turn is there.
         self.catch_up().await;
-        for (result, (ack, starts_run)) in results.into_iter().zip(acks) {
+        for (result, Wish { ack, starts_run }) in results.into_iter().zip(wishes) {
             let message = match result {
                 Ok(appended) => ack.map(|(session, id)| (session, ServerMessage::Ack { id, seq: Some(appended.seq) })),
                 Err(_) if starts_run => {
@@ -345,14 +352,13 @@ impl Task {
         self.delivered = event.seq;
         self.meeting.committed(event);
         let frame = Frame::encode(&ServerMessage::Event { event: event.clone() });
-        self.tell_all(&frame, None);
+        self.tell_all(&frame);
     }
 
-    fn tell_all(&mut self, frame: &Frame, except: Option<SessionId>) {
+    fn tell_all(&mut self, frame: &Frame) {
         let slow: Vec<_> = self
             .sessions
             .values()
-            .filter(|handle| Some(handle.session) != except)
             .filter(|handle| handle.outgoing.try_send(Outgoing::Frame(frame.clone())).is_err())
             .map(|handle| handle.session)
             .collect();
@@ -381,7 +387,7 @@ impl Task {
         match effect {
             Effect::Append { .. } => {}
             Effect::Send { session, message } => self.tell(session, Outgoing::Frame(Frame::encode(&message))),
-            Effect::Broadcast { message, except } => self.tell_all(&Frame::encode(&message), except),
+            Effect::Broadcast(message) => self.tell_all(&Frame::encode(&message)),
             Effect::Welcome { session, participant, cursor } => self.welcome(session, participant, cursor),
             Effect::Refuse { session, refusal } => self.refuse(session, refusal),
             Effect::Close { session, code } => {

@@ -248,12 +248,10 @@ fn everybody_is_told_and_the_recorder_is_in_the_roster_before_the_recording_is_o
     let effects = table.say(session, ClientMessage::Record { id: Some(1), action: RecordAction::Start });
     let ordered = place(&effects, |e| matches!(e, Effect::StartRecording { .. }));
     let told = place(&effects, |e| {
-        matches!(e, Effect::Broadcast { message: ServerMessage::Recording { state: RecordingState::Starting, .. }, .. })
+        matches!(e, Effect::Broadcast(ServerMessage::Recording { state: RecordingState::Starting, .. }))
     });
-    let seen = place(
-        &effects,
-        |e| matches!(e, Effect::Broadcast { message: ServerMessage::Roster { joined, .. }, .. } if !joined.is_empty()),
-    );
+    let seen =
+        place(&effects, |e| matches!(e, Effect::Broadcast(ServerMessage::Roster { joined, .. }) if !joined.is_empty()));
     let stored = place(&effects, |e| matches!(e, Effect::Append { body: EventBody::RecordingStarted { .. }, .. }));
     assert!(told < ordered && seen < ordered && stored < ordered);
 }
@@ -295,8 +293,7 @@ fn a_publication_is_announced_before_the_answer_is_out() {
         offered: Offered::Live { session, id: Some(1) },
         result: Ok(connected(1, 77)),
     });
-    let announced =
-        place(&effects, |e| matches!(e, Effect::Broadcast { message: ServerMessage::Publications { .. }, .. }));
+    let announced = place(&effects, |e| matches!(e, Effect::Broadcast(ServerMessage::Publications { .. })));
     let answered = place(&effects, |e| matches!(e, Effect::Send { message: ServerMessage::Answer { .. }, .. }));
     assert!(announced < answered);
 }
@@ -325,7 +322,7 @@ fn a_second_offer_waits_for_the_first_and_replaces_its_endpoint() {
         result: Ok(connected(2, 78)),
     });
     place(&effects, |e| {
-        matches!(e, Effect::Broadcast { message: ServerMessage::Publications { added, removed }, .. }
+        matches!(e, Effect::Broadcast(ServerMessage::Publications { added, removed })
             if added[0].id == 78 && *removed == [77])
     });
 }

@@ -1,12 +1,4 @@
 //! A whole signalling room on a loopback port, with fakes for engine and recorder that note what they were asked.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    dead_code,
-    reason = "tests"
-)]
 
 use std::net::SocketAddr;
 use std::path::Path;
