@@ -30,7 +30,7 @@ Examples:
   plenum-loadtest --user-token \"$TOKEN\" --receivers 20 --server-pid \"$(pgrep -o -x plenum)\" --json > run.json
       one publisher to twenty receivers, with the server's CPU and memory, for a script
 
-Delays are measured within this process, so they hold the queues of the clients too: compare runs on one machine.
+Delays are measured within this process, so they hold the queues of the clients too: --calibrate tells how much that is.
 Exit code: 0 everybody got everything; 1 somebody got nothing or lost more than --max-loss; 2 refused.";
 
 /// Behaves like many participants over real UDP and DTLS-SRTP, and measures what arrives.
@@ -71,6 +71,9 @@ struct Cli {
     /// Process of the server on this machine: report its CPU and memory.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+    /// First measure one client straight to another, without the server: what the clients themselves delay.
+    #[arg(long)]
+    calibrate: bool,
     /// Percent of packets that a receiver may lose, after retransmissions, before the run fails.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.5)]
     max_loss: f64,
@@ -104,6 +107,7 @@ impl Cli {
             video_bits_per_second: self.video_bitrate,
             window: Duration::from_secs(self.seconds.into()),
             server_pid: self.server_pid,
+            calibrate: self.calibrate,
             max_loss_percent: self.max_loss,
         })
     }

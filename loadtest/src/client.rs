@@ -3,6 +3,7 @@
 //! `join` knows the server's HTTP, `peer` knows the WebRTC stack; `voice`, `picture`, `stamp` and `stream` know neither:
 //! they turn values into packets and packets into figures, with time passed in.
 
+pub(crate) mod direct;
 pub mod join;
 pub(crate) mod peer;
 pub mod picture;

@@ -29,6 +29,9 @@ pub struct Report {
     /// As `audio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<Figures>,
+    /// The delay of one publisher straight to one receiver, without a server, if that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients_alone: Option<ClientsAlone>,
     /// What each publisher sent.
     pub publishers: Vec<PublisherReport>,
     /// What each receiver got.
@@ -155,6 +158,15 @@ pub struct StreamReport {
     pub packets_by_publisher: BTreeMap<String, u64>,
 }
 
+/// What the clients themselves delay, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClientsAlone {
+    /// Absent when nothing came.
+    pub audio: Option<Spread>,
+    /// Absent when nothing came.
+    pub video: Option<Spread>,
+}
+
 /// The server's cost within the measured window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -244,6 +256,7 @@ impl Report {
             measured_seconds: window.length.as_secs_f64(),
             audio: of_kind(Kind::Audio, setup.audio_slots),
             video: of_kind(Kind::Video, setup.video_slots),
+            clients_alone: None,
             publishers,
             receivers: received.iter().map(ReceiverReport::of).collect(),
             server: costs.map(|costs| ServerReport::of(costs, window, setup.publishers + setup.receivers)),
@@ -265,8 +278,8 @@ impl Report {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{publishers} publishers ({} kbit/s video), {receivers} receivers ({audio_slots} audio, {video_slots} video \
-             slots), {:.1} s measured\n",
+            "publishers: {publishers} ({} kbit/s video), receivers: {receivers} ({audio_slots} audio, {video_slots} video slots), \
+             {:.1} s measured\n",
             video_bits_per_second / 1000,
             self.measured_seconds
         );
@@ -299,6 +312,12 @@ impl Report {
                 middle_and_max(figures.first_key_frame_ms),
                 figures.freezes,
             );
+        }
+        if let Some(alone) = &self.clients_alone {
+            for (name, delay) in [("audio", alone.audio), ("video", alone.video)] {
+                let delay = delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string());
+                let _ = writeln!(text, "{name} of one client straight to another, without the server: {delay}");
+            }
         }
         if let Some(server) = &self.server {
             let _ = writeln!(
@@ -401,6 +420,13 @@ impl Figures {
     }
 }
 
+impl ClientsAlone {
+    pub(crate) fn of(streams: &[StreamFigures]) -> Self {
+        let delay = |kind| Figures::of(streams.iter().filter(|stream| stream.kind == kind)).delay_ms;
+        Self { audio: delay(Kind::Audio), video: delay(Kind::Video) }
+    }
+}
+
 impl ReceiverReport {
     fn of(received: &Received) -> Self {
         Self {
@@ -487,7 +513,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
 impl PublisherReport {
     pub(crate) fn of(publisher: &crate::client::publisher::Publisher) -> Self {
         use std::sync::atomic::Ordering::Relaxed;
-        let sent = &publisher.sent;
+        let sent = &publisher.sources.sent;
         Self {
             number: publisher.number,
             connect_ms: milliseconds(publisher.connect_micros),

@@ -15,13 +15,14 @@ use hyper::Uri;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::client::direct;
 use crate::client::join::{Door, JoinError, Meeting};
 use crate::client::peer::PeerError;
 use crate::client::publisher::Publisher;
 use crate::client::receiver::Receiver;
 use crate::client::{Epoch, Kind};
 use crate::process::{ProcessError, Usage};
-use crate::report::{Costs, PublisherReport, Received, Report, Setup, Window};
+use crate::report::{ClientsAlone, Costs, PublisherReport, Received, Report, Setup, Window};
 use crate::target::{Reach, Target, TargetError};
 
 /// Clients in one run. Each is a whole peer connection of the `webrtc` crate with a socket and a task of its own, whose
@@ -36,6 +37,8 @@ pub const BITS_PER_SECOND_MAX: u32 = 10_000_000;
 /// The lowest at which a frame is more than its headers.
 pub const BITS_PER_SECOND_MIN: u32 = 20_000;
 
+/// How long the clients alone are measured.
+const CALIBRATION: Duration = Duration::from_secs(5);
 /// Receivers that join at the same time.
 const JOINING: usize = 4;
 /// How long everybody may wait for the first packet before the window begins without it.
@@ -77,6 +80,8 @@ pub struct Scenario {
     pub window: Duration,
     /// The server's process, if its costs are wanted.
     pub server_pid: Option<u32>,
+    /// Measure first, without the server, what the clients themselves delay.
+    pub calibrate: bool,
     /// Loss of a receiver, after retransmissions, at which the run fails.
     pub max_loss_percent: f64,
 }
@@ -128,6 +133,9 @@ pub enum RunError {
     /// The server's name has no address any more.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The clients alone.
+    #[error("the clients could not be measured without the server: {0}")]
+    Calibration(PeerError),
     /// No threads.
     #[error("the runtime could not be started: {0}")]
     Runtime(std::io::Error),
@@ -197,20 +205,27 @@ impl Scenario {
 /// When nothing could be measured; whoever came has left again.
 pub async fn run(scenario: &Scenario, progress: &dyn Fn(&str), stop: &CancellationToken) -> Result<Report, RunError> {
     scenario.check()?;
+    let local = local_address(Target::of(&scenario.server, scenario.reach)?.resolve().await?);
+    let epoch = Epoch::begin();
+    let clients_alone = if scenario.calibrate {
+        progress(&format!("measuring one client straight to another for {} s", CALIBRATION.as_secs()));
+        let streams = direct::measure(local, scenario.video_bits_per_second, CALIBRATION, epoch).await;
+        Some(ClientsAlone::of(&streams.map_err(RunError::Calibration)?))
+    } else {
+        None
+    };
     let before = scenario.usage()?;
     let door = Door::at(scenario.server.clone(), scenario.reach)?;
     let meeting = match &scenario.entrance {
         Entrance::UserToken(token) => door.create_meeting(token).await?,
         Entrance::JoinUrl(url) => Meeting::of_link(url.clone()),
     };
-    let local = local_address(Target::of(&scenario.server, scenario.reach)?.resolve().await?);
-    let epoch = Epoch::begin();
     let mut cast = Cast::default();
     let measured = measure(scenario, &door, &meeting, local, epoch, &mut cast, before, progress, stop).await;
     let Cast { publishers, receivers, mut problems } = cast;
 
     for publisher in &publishers {
-        publisher.fall_silent();
+        publisher.sources.fall_silent();
     }
     let end = epoch.micros();
     sleep(DRAIN).await;
@@ -232,7 +247,9 @@ pub async fn run(scenario: &Scenario, progress: &dyn Fn(&str), stop: &Cancellati
     }
     let (window, costs) = measured?;
     received.sort_by_key(|receiver: &Received| receiver.number);
-    Ok(Report::new(scenario.setup(), window, published, &received, costs, scenario.max_loss_percent, problems))
+    let report =
+        Report::new(scenario.setup(), window, published, &received, costs, scenario.max_loss_percent, problems);
+    Ok(Report { clients_alone, ..report })
 }
 
 #[allow(
@@ -257,7 +274,7 @@ async fn measure(
         let publisher = Publisher::start(number, door, meeting, local, scenario.video_bits_per_second, epoch).await;
         cast.publishers.push(publisher.map_err(|error| RunError::Publisher(number, error))?);
     }
-    progress(&format!("{} publishers send", cast.publishers.len()));
+    progress(&format!("publishers that send: {}", cast.publishers.len()));
     let slots = [(Kind::Audio, scenario.audio_slots), (Kind::Video, scenario.video_slots)];
     let joining = stream::iter(0..scenario.receivers)
         .take_until(stop.cancelled())
@@ -270,7 +287,7 @@ async fn measure(
             Err(error) => cast.problems.push(format!("receiver {number} did not get in: {error}")),
         }
     }
-    progress(&format!("{} receivers watch", cast.receivers.len()));
+    progress(&format!("receivers that watch: {}", cast.receivers.len()));
     tokio::select! {
         () = everybody_sees(scenario, &cast.receivers) => {}
         () = stop.cancelled() => return Err(RunError::Stopped),
@@ -338,6 +355,7 @@ mod tests {
             video_bits_per_second: 600_000,
             window: Duration::from_secs(20),
             server_pid: None,
+            calibrate: false,
             max_loss_percent: 0.5,
         }
     }

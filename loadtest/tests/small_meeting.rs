@@ -113,6 +113,7 @@ async fn everybody_hears_and_sees_without_loss() {
         video_bits_per_second: 600_000,
         window: Duration::from_secs(5),
         server_pid: Some(server.child.id()),
+        calibrate: false,
         max_loss_percent: 0.0,
     };
     let report = scenario::run(&scenario, &|line| eprintln!("{line}"), &CancellationToken::new()).await.unwrap();

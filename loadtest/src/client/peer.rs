@@ -35,6 +35,10 @@ use super::voice::VoiceError;
 pub(crate) const OPUS: u8 = 111;
 pub(crate) const VP8: u8 = 96;
 const VP8_RTX: u8 = 97;
+/// From one ICE check to the next, as in browsers (RFC 8445's Ta); this stack's own 200 ms would count as the server's.
+const CHECK_PERIOD: Duration = Duration::from_millis(50);
+/// Checks of a path before it is given up: as long as [`CONNECT_PATIENCE`] lasts.
+const CHECKS_MAX: u16 = 300;
 /// How long ICE and DTLS may take together.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long finding our own addresses may take; there is one.
@@ -84,6 +88,7 @@ impl Peer {
         let settings = SettingEngineBuilder::new()
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_include_loopback_candidate(true)
+            .with_ice_connection_attempts(Some(CHECK_PERIOD), Some(CHECKS_MAX))
             .with_srtp_protection_profiles(vec![
                 SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
                 SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
@@ -105,13 +110,8 @@ impl Peer {
     }
 
     /// Offers what the connection holds and waits until media can flow.
-    pub(crate) async fn connect(&mut self, door: &Door, seat: &Seat, way: Way) -> Result<Session, PeerError> {
-        let offer = self.connection.create_offer(None).await?;
-        self.connection.set_local_description(offer.clone()).await?;
-        let gathered = self.gathering.wait_for(|state| *state == RTCIceGatheringState::Complete);
-        // Candidates are a courtesy here: the server learns ours from its checks.
-        let _ = tokio::time::timeout(GATHER_PATIENCE, gathered).await;
-        let offer = self.connection.local_description().await.unwrap_or(offer);
+    pub(crate) async fn connect(&self, door: &Door, seat: &Seat, way: Way) -> Result<Session, PeerError> {
+        let offer = self.settle(self.connection.create_offer(None).await?).await?;
         let session = door.offer(seat, way, offer.sdp).await?;
         let connected = async {
             self.connection.set_remote_description(RTCSessionDescription::answer(session.answer.clone())?).await?;
@@ -125,6 +125,26 @@ impl Peer {
                 Err(error)
             }
         }
+    }
+
+    /// Offers to another connection of this process, with no server between.
+    pub(crate) async fn connect_to(&self, other: &Self) -> Result<(), PeerError> {
+        let offer = self.settle(self.connection.create_offer(None).await?).await?;
+        other.connection.set_remote_description(offer).await?;
+        let answer = other.settle(other.connection.create_answer(None).await?).await?;
+        self.connection.set_remote_description(answer).await?;
+        self.wait_until_connected().await?;
+        other.wait_until_connected().await
+    }
+
+    /// Makes a description our own, and complete with the addresses that were found.
+    async fn settle(&self, description: RTCSessionDescription) -> Result<RTCSessionDescription, PeerError> {
+        self.connection.set_local_description(description.clone()).await?;
+        let mut gathering = self.gathering.clone();
+        let gathered = gathering.wait_for(|state| *state == RTCIceGatheringState::Complete);
+        // Candidates are a courtesy to a server: it learns ours from its checks.
+        let _ = tokio::time::timeout(GATHER_PATIENCE, gathered).await;
+        Ok(self.connection.local_description().await.unwrap_or(description))
     }
 
     async fn wait_until_connected(&self) -> Result<(), PeerError> {

@@ -50,17 +50,80 @@ impl Sent {
     }
 }
 
+/// A microphone and a camera on a connection, and the tasks that feed them.
+pub(crate) struct Sources {
+    pub(crate) sent: Arc<Sent>,
+    sending: CancellationToken,
+    tasks: JoinSet<Option<()>>,
+}
+
+/// Sources before their connection.
+pub(crate) struct Silent {
+    audio: (Line, Voice),
+    video: (Line, Picture),
+}
+
+impl Silent {
+    /// The sources of a publisher.
+    pub(crate) fn new(number: u16, bits_per_second: u32) -> Result<Self, PeerError> {
+        Ok(Self {
+            audio: (Line::new(Kind::Audio, number), Voice::new(number)?),
+            video: (Line::new(Kind::Video, number), Picture::new(number, bits_per_second)),
+        })
+    }
+
+    /// Puts their lines into the next offer.
+    pub(crate) async fn add_to(&self, peer: &Peer) -> Result<(), PeerError> {
+        for line in [&self.audio.0, &self.video.0] {
+            let init = RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Sendonly,
+                ..RTCRtpTransceiverInit::default()
+            };
+            let track: Arc<dyn TrackLocal> = line.track.clone();
+            peer.connection.add_transceiver_from_track(track, Some(init)).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to send, with a key frame.
+    pub(crate) fn begin(self, epoch: Epoch) -> Sources {
+        let (sent, sending) = (Arc::new(Sent::default()), CancellationToken::new());
+        let (audio, voice) = self.audio;
+        let (video, picture) = self.video;
+        let key_frame_wanted = Arc::new(AtomicBool::new(true));
+        let mut tasks = JoinSet::new();
+        let listening = listen(Arc::clone(&video.track), Arc::clone(&key_frame_wanted), Arc::clone(&sent));
+        tasks.spawn(sending.clone().run_until_cancelled_owned(listening));
+        let speaking = speak(audio, voice, epoch, Arc::clone(&sent));
+        tasks.spawn(sending.clone().run_until_cancelled_owned(speaking));
+        let filming = film(video, picture, epoch, key_frame_wanted, Arc::clone(&sent));
+        tasks.spawn(sending.clone().run_until_cancelled_owned(filming));
+        Sources { sent, sending, tasks }
+    }
+}
+
+impl Sources {
+    /// Stops sending; the connection still sends lost packets again.
+    pub(crate) fn fall_silent(&self) {
+        self.sending.cancel();
+    }
+
+    /// Ends.
+    pub(crate) async fn end(mut self) {
+        self.sending.cancel();
+        self.tasks.shutdown().await;
+    }
+}
+
 /// A publisher that sends.
 pub(crate) struct Publisher {
     pub(crate) number: u16,
-    pub(crate) sent: Arc<Sent>,
     /// From the offer to the finished handshake.
     pub(crate) connect_micros: u64,
+    pub(crate) sources: Sources,
     door: Door,
     session: Session,
     peer: Peer,
-    sending: CancellationToken,
-    tasks: JoinSet<Option<()>>,
 }
 
 impl Publisher {
@@ -73,18 +136,10 @@ impl Publisher {
         bits_per_second: u32,
         epoch: Epoch,
     ) -> Result<Self, PeerError> {
-        let voice = Voice::new(number)?;
+        let silent = Silent::new(number, bits_per_second)?;
         let seat = door.join(meeting, &format!("Publisher {number}")).await?;
-        let mut peer = Peer::new(local).await?;
-        let (audio, video) = (Line::new(Kind::Audio, number), Line::new(Kind::Video, number));
-        for line in [&audio, &video] {
-            let init = RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Sendonly,
-                ..RTCRtpTransceiverInit::default()
-            };
-            let track: Arc<dyn TrackLocal> = line.track.clone();
-            peer.connection.add_transceiver_from_track(track, Some(init)).await?;
-        }
+        let peer = Peer::new(local).await?;
+        silent.add_to(&peer).await?;
         let asked = epoch.micros();
         let session = match peer.connect(door, &seat, Way::Publish).await {
             Ok(session) => session,
@@ -94,30 +149,15 @@ impl Publisher {
             }
         };
         let connect_micros = epoch.micros() - asked;
-        let (sent, sending) = (Arc::new(Sent::default()), CancellationToken::new());
-        let key_frame_wanted = Arc::new(AtomicBool::new(true));
-        let picture = Picture::new(number, bits_per_second);
-        let mut tasks = JoinSet::new();
-        let listening = listen(Arc::clone(&video.track), Arc::clone(&key_frame_wanted), Arc::clone(&sent));
-        tasks.spawn(sending.clone().run_until_cancelled_owned(listening));
-        let speaking = speak(audio, voice, epoch, Arc::clone(&sent));
-        tasks.spawn(sending.clone().run_until_cancelled_owned(speaking));
-        let filming = film(video, picture, epoch, key_frame_wanted, Arc::clone(&sent));
-        tasks.spawn(sending.clone().run_until_cancelled_owned(filming));
-        Ok(Self { number, sent, connect_micros, door: door.clone(), session, peer, sending, tasks })
-    }
-
-    /// Stops sending; lost packets are still sent again.
-    pub(crate) fn fall_silent(&self) {
-        self.sending.cancel();
+        Ok(Self { number, connect_micros, sources: silent.begin(epoch), door: door.clone(), session, peer })
     }
 
     /// Leaves.
-    pub(crate) async fn leave(mut self) -> Result<(), PeerError> {
-        self.sending.cancel();
+    pub(crate) async fn leave(self) -> Result<(), PeerError> {
+        self.sources.fall_silent();
         let left = self.door.end(&self.session).await;
         self.peer.close().await;
-        self.tasks.shutdown().await;
+        self.sources.end().await;
         Ok(left?)
     }
 }

@@ -96,7 +96,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_stamp_is_none(publisher: u16, unit: u32, sent: u64, at in 0..STAMP_BYTES, bit in 0..7_u8) {
+        fn a_damaged_stamp_is_none(publisher: u16, unit: u32, sent: u64, at in 0..STAMP_BYTES, bit in 0..8_u8) {
             let mut bytes = Stamp { publisher, unit, sent }.to_bytes();
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << bit;
