@@ -379,7 +379,7 @@ mod tests {
             (Scenario { video_bits_per_second: 1, ..usual.clone() }, Refused::BitRate),
             (Scenario { window: Duration::ZERO, ..usual.clone() }, Refused::Length),
             (Scenario { window: Duration::MAX, ..usual.clone() }, Refused::Length),
-            (Scenario { max_loss_percent: f64::NAN, ..usual.clone() }, Refused::Loss),
+            (Scenario { max_loss_percent: f64::NAN, ..usual }, Refused::Loss),
         ] {
             assert_eq!(scenario.check(), Err(refused));
         }

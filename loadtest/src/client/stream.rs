@@ -87,6 +87,8 @@ pub struct StreamFigures {
     pub freezes: u64,
     /// The longest pause.
     pub longest_gap: u64,
+    /// It had ended by then, although its sources went on: more than a second without a packet at the end.
+    pub fell_silent: bool,
 }
 
 impl StreamMeter {
@@ -203,6 +205,7 @@ impl StreamMeter {
     #[must_use]
     pub fn finish(mut self, end: u64) -> StreamFigures {
         self.pause_until(end);
+        let fell_silent = self.last_packet.is_some_and(|last| end.saturating_sub(last) > FREEZE);
         StreamFigures {
             kind: self.kind,
             packets: self.sequence.received,
@@ -219,6 +222,7 @@ impl StreamMeter {
             first_key_frame: self.first_key_frame,
             freezes: self.freezes,
             longest_gap: self.longest_gap,
+            fell_silent,
         }
     }
 }
@@ -377,7 +381,7 @@ mod tests {
             sound(&mut meter, sequence, 1, 0, now, now);
         }
         let figures = meter.finish(5_000_000);
-        assert_eq!((figures.freezes, figures.longest_gap), (2, 2_500_000));
+        assert_eq!((figures.freezes, figures.longest_gap, figures.fell_silent), (2, 2_500_000, true));
     }
 
     #[test]
