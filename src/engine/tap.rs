@@ -121,7 +121,11 @@ impl TapSender {
         let is_packet = matches!(item, TapItem::Packet { .. } | TapItem::SenderReport { .. });
         if is_packet && self.waiting.load(Ordering::Relaxed) >= TAP_CAPACITY {
             // A tap that is gone empties nothing; without this look it would stay full for ever.
-            return if Arc::strong_count(&self.waiting) > 1 { Ok(self.lose()) } else { Err(TapClosed) };
+            if Arc::strong_count(&self.waiting) == 1 {
+                return Err(TapClosed);
+            }
+            self.lose();
+            return Ok(());
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         match self.channel.try_send(Tapped { lost_before: self.lost, item }) {
@@ -131,7 +135,8 @@ impl TapSender {
             }
             Err(TrySendError::Full(_)) => {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
-                Ok(self.lose())
+                self.lose();
+                Ok(())
             }
             Err(TrySendError::Disconnected(_)) => Err(TapClosed),
         }

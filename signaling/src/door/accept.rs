@@ -41,6 +41,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+/// Open connections of each address; shared by the hall and its places.
+type PerAddress = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// How long a fresh connection may say nothing.
 const PEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take.
@@ -331,13 +334,13 @@ fn https_target(request: &Request<Body>) -> Option<HeaderValue> {
 struct Porter {
     places: Arc<Semaphore>,
     per_address: Option<usize>,
-    inside: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    inside: PerAddress,
 }
 
 /// Held for as long as a connection lives.
 struct Pass {
     _place: OwnedSemaphorePermit,
-    counted: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    counted: Option<(IpAddr, PerAddress)>,
 }
 
 impl Porter {
