@@ -257,6 +257,16 @@ async fn errors_have_one_form_and_every_answer_its_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_client_is_sent_compressed_and_nothing_with_secrets_is() {
+    let data = tempfile::tempdir().unwrap();
+    let house = House::open(data.path()).await;
+    for (path, encoding) in [("/assets/js/main.js", "gzip"), ("/join/some-secret", "gzip"), ("/v1/me", "")] {
+        let answer = house.call(Method::GET, path, &[("accept-encoding", "gzip, br")], Body::empty()).await;
+        assert_eq!(answer.header("content-encoding"), encoding, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn links_follow_the_proxy_only_when_there_is_one() {
     let data = tempfile::tempdir().unwrap();
     let plain = House::open(data.path()).await;
