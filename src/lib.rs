@@ -150,6 +150,7 @@ impl Server {
         let lost = tokio::select! {
             () = stop.asked() => None,
             _ = &mut self.door => Some("door"),
+            () = self.house.media_lost() => Some("media engine"),
         };
         tracing::info!("stopping");
         tokio::select! {

@@ -35,6 +35,9 @@ use mailbox::Mailbox;
 /// a whole server's recordings change state at once. Full means: recordings wait a moment before they begin or end.
 const RECORDER_NEWS: usize = 64;
 
+/// How often the engine's threads are looked at.
+const ENGINE_LOOK: Duration = Duration::from_secs(1);
+
 /// What the rooms need to know.
 pub(crate) struct Blueprint<'a> {
     /// Where everything is kept.
@@ -92,6 +95,15 @@ impl House {
     /// A new one-time link for an organiser.
     pub(crate) async fn organiser_link(&self, origin: &Origin) -> Result<String, StartError> {
         Ok(self.signaling.sign_in_link(origin.as_str()).await.map_err(signaling::MintError::Store)?)
+    }
+
+    /// Comes back when the engine has lost a thread: a fault of ours, after which nobody would be seen or heard any more.
+    /// Ending the process in order lets whoever supervises it start a new one; pages come back by themselves.
+    pub(crate) async fn media_lost(&self) {
+        let mut look = tokio::time::interval(ENGINE_LOOK);
+        while self.engine.is_alive() {
+            look.tick().await;
+        }
     }
 
     /// Ends the rooms from the top down, within `patience`: clients are told to come back, recordings are finished,

@@ -237,6 +237,13 @@ impl Engine {
         receiver
     }
 
+    /// Whether every thread runs. One that ended by itself had a fault of ours; the rest of the process should end in order
+    /// and be started again.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.threads.iter().all(|thread| !thread.is_finished()))
+    }
+
     /// Stops the threads and waits for them.
     pub fn shutdown(&mut self) {
         let Some(Running { shard, handshakes, threads }) = self.running.take() else { return };
@@ -297,4 +304,44 @@ fn random_start() -> Start {
 
 fn with_port(address: SocketAddr, bound: u16) -> SocketAddr {
     if address.port() == 0 { SocketAddr::new(address.ip(), bound) } else { address }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn engine() -> Engine {
+        let udp = "127.0.0.1:0".parse().unwrap();
+        Engine::start(EngineConfig { udp, announce: vec![udp] }, Box::new(|_| {})).unwrap()
+    }
+
+    #[test]
+    fn an_engine_lives_from_start_to_shutdown() {
+        let mut engine = engine();
+        assert!(engine.is_alive());
+        engine.shutdown();
+        assert!(!engine.is_alive());
+        engine.shutdown();
+    }
+
+    #[test]
+    fn an_engine_that_lost_a_thread_is_not_alive() {
+        let mut engine = engine();
+        let lost = std::thread::spawn(|| {});
+        while !lost.is_finished() {
+            std::thread::yield_now();
+        }
+        engine.running.as_mut().unwrap().threads.push(lost);
+        assert!(!engine.is_alive());
+    }
+
+    #[test]
+    fn a_bad_offer_is_refused_in_words_and_leaves_nothing_behind() {
+        let engine = engine();
+        let connect = Connect { meeting: MeetingId(1), participant: ParticipantId(1), offer: "hello", replaces: None };
+        let refused = engine.connect(connect).unwrap_err();
+        assert!(matches!(&refused, ConnectError::BadOffer(text) if text.contains("SDP")), "{refused}");
+        assert!(engine.is_alive());
+    }
 }
