@@ -10,14 +10,15 @@ pub mod arrivals;
 pub mod demux;
 pub mod keyframe;
 pub mod loss;
+pub mod numbers;
 pub mod stream;
 pub mod transit;
 
 use wire::ext::AudioLevel;
 use wire::vp8::Vp8Descriptor;
 
-use crate::egress::rewrite::{Incoming, PictureNumbers};
 use crate::id::PublicationId;
+use crate::ingest::numbers::{Incoming, PictureNumbers};
 
 /// A packet of a publication, ready to be routed.
 #[derive(Clone, Copy, Debug)]

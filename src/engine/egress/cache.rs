@@ -16,7 +16,7 @@ use bytes::Bytes;
 use wire::vp8::Vp8Descriptor;
 
 use crate::clock::Micros;
-use crate::egress::rewrite::PictureNumbers;
+use crate::ingest::numbers::PictureNumbers;
 
 /// A packet as it was sent, without what SRTP adds.
 #[derive(Clone, Debug)]

@@ -17,9 +17,9 @@ use wire::rtp::{OutHeader, write_header};
 use super::cache::{Cache, Sent};
 use super::rewrite::{OutgoingVideo, Rewriter, Start};
 use crate::clock::Micros;
-use crate::endpoint::sdp::{ExtensionIds, NegotiatedCodec, SlotLine};
 use crate::id::{Codec, MediaKind, PublicationId};
 use crate::ingest::{Arrived, Media};
+use crate::line::{ExtensionIds, NegotiatedCodec, SlotLine};
 
 /// A plain packet to seal: the bytes are in the scratch buffer that the slot was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

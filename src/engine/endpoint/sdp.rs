@@ -20,13 +20,13 @@ use std::net::SocketAddr;
 use crate::endpoint::certificate::Fingerprint;
 use crate::endpoint::ice::IceCredentials;
 use crate::id::{Codec, MediaKind};
+use crate::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 
 mod answer;
 mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use parse::ExtensionIds;
 use parse::{Feedback, Offer, Section};
 
 /// Longest offer, in bytes.
@@ -138,47 +138,6 @@ pub struct Negotiated {
     pub sends: Vec<SendLine>,
     /// What it receives, in the order of the offer.
     pub slots: Vec<SlotLine>,
-}
-
-/// A line on which the client sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SendLine {
-    /// Its name.
-    pub mid: String,
-    /// Audio or video.
-    pub kind: MediaKind,
-    /// The SSRC that the offer announced, if any; otherwise the MID extension tells.
-    pub ssrc: Option<u32>,
-    /// The SSRC of its retransmissions, if announced.
-    pub rtx_ssrc: Option<u32>,
-    /// Agreed codecs, best first; never empty.
-    pub codecs: Vec<NegotiatedCodec>,
-}
-
-/// A line on which the client receives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotLine {
-    /// Its name.
-    pub mid: String,
-    /// Audio or video.
-    pub kind: MediaKind,
-    /// What we send media on, for the life of the slot.
-    pub ssrc: u32,
-    /// What we send retransmissions on; for video where the client negotiated them.
-    pub rtx_ssrc: Option<u32>,
-    /// Agreed codecs, best first; never empty.
-    pub codecs: Vec<NegotiatedCodec>,
-}
-
-/// A codec and the client's numbers for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NegotiatedCodec {
-    /// Which.
-    pub codec: Codec,
-    /// Of media packets.
-    pub payload_type: u8,
-    /// Of retransmissions (RFC 4588).
-    pub rtx_payload_type: Option<u8>,
 }
 
 /// `a=sendrecv` and its kin, as the offerer sees them (RFC 8866 §6.7).

@@ -21,7 +21,6 @@ use wire::rtp::RtpHeader;
 use wire::vp8::Vp8Descriptor;
 
 use super::ice::{IceCredentials, IceError, answer_binding};
-use super::sdp::ExtensionIds;
 use super::srtp::{SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
 use crate::clock::Micros;
 use crate::counters::Counters;
@@ -31,6 +30,7 @@ use crate::ingest::arrivals::Arrivals;
 use crate::ingest::demux::{Demux, Place, Role};
 use crate::ingest::stream::Stream;
 use crate::ingest::{Arrived, Media};
+use crate::line::ExtensionIds;
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::route::feedback::Feedback;

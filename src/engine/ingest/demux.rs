@@ -6,7 +6,7 @@
 use arrayvec::ArrayVec;
 use wire::rtp::RtpHeader;
 
-use crate::endpoint::sdp::{NegotiatedCodec, SendLine};
+use crate::line::{NegotiatedCodec, SendLine};
 
 /// What an SSRC carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use wire::vp8::Vp8Descriptor;
 use super::loss::Loss;
 use super::transit::TransitFloor;
 use crate::clock::Micros;
-use crate::egress::rewrite::{Incoming, PictureNumbers};
+use crate::ingest::numbers::{Incoming, PictureNumbers};
 
 /// State of one stream.
 #[derive(Debug)]

@@ -17,11 +17,12 @@ use crate::egress::rewrite::Start;
 use crate::egress::slot::Slot;
 use crate::endpoint::certificate::{Certificate, CertificateError};
 use crate::endpoint::ice::IceCredentials;
-use crate::endpoint::sdp::{AnswerParams, Negotiated, SdpError, SendLine, negotiate};
+use crate::endpoint::sdp::{AnswerParams, Negotiated, SdpError, negotiate};
 use crate::endpoint::webrtc::EndpointParts;
 use crate::event::Event;
 use crate::id::{EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::demux::Demux;
+use crate::line::SendLine;
 use crate::tap::{self, TapReceiver};
 
 /// Where the engine listens and what it tells browsers.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use engine::clock::Micros;
 use engine::endpoint::ice::IceCredentials;
-use engine::endpoint::sdp::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::endpoint::srtp::{Profile, SrtpKeys, SrtpOpen, SrtpSeal};
 use engine::id::{Codec, MediaKind, ParticipantId};
+use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
 use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
 use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};

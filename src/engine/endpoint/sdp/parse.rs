@@ -4,6 +4,7 @@
 //! is the largest thing kept, so that the memory for an offer is bounded by its length.
 
 use super::{Direction, MAX_LINES, MAX_OFFER_LEN, SdpError};
+use crate::line::ExtensionIds;
 
 /// Payload types are seven bits wide (RFC 3550 §5.1).
 const PAYLOAD_TYPES: usize = 128;
@@ -54,21 +55,6 @@ impl Feedback {
     pub(super) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
-}
-
-/// RTP header extensions that we know, by the ids that the offer gave them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExtensionIds {
-    /// Loudness of the packet's audio (RFC 6464).
-    pub audio_level: Option<u8>,
-    /// Transport-wide sequence number.
-    pub transport_cc: Option<u8>,
-    /// Which media line a packet belongs to (RFC 9143 §15).
-    pub mid: Option<u8>,
-    /// Which simulcast layer (RFC 8852). Noted only: the answer does not accept it yet.
-    pub rid: Option<u8>,
-    /// The layer that a retransmission repairs (RFC 8852). Noted only.
-    pub repaired_rid: Option<u8>,
 }
 
 impl ExtensionIds {

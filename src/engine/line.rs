@@ -1,0 +1,61 @@
+//! What both ends agreed on, line by line: the outcome of offer and answer as plain values.
+//!
+//! Made by `endpoint/sdp`; read by `ingest` (send lines), `egress` (slots) and everybody who writes or reads header extensions.
+
+use crate::id::{Codec, MediaKind};
+
+/// A line on which the client sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendLine {
+    /// Its name.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The SSRC that the offer announced, if any; otherwise the MID extension tells.
+    pub ssrc: Option<u32>,
+    /// The SSRC of its retransmissions, if announced.
+    pub rtx_ssrc: Option<u32>,
+    /// Agreed codecs, best first; never empty.
+    pub codecs: Vec<NegotiatedCodec>,
+}
+
+/// A line on which the client receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotLine {
+    /// Its name.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What we send media on, for the life of the slot.
+    pub ssrc: u32,
+    /// What we send retransmissions on; for video where the client negotiated them.
+    pub rtx_ssrc: Option<u32>,
+    /// Agreed codecs, best first; never empty.
+    pub codecs: Vec<NegotiatedCodec>,
+}
+
+/// A codec and the client's numbers for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NegotiatedCodec {
+    /// Which.
+    pub codec: Codec,
+    /// Of media packets.
+    pub payload_type: u8,
+    /// Of retransmissions (RFC 4588).
+    pub rtx_payload_type: Option<u8>,
+}
+
+/// RTP header extensions that we know, by the ids that the offer gave them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExtensionIds {
+    /// Loudness of the packet's audio (RFC 6464).
+    pub audio_level: Option<u8>,
+    /// Transport-wide sequence number.
+    pub transport_cc: Option<u8>,
+    /// Which media line a packet belongs to (RFC 9143 §15).
+    pub mid: Option<u8>,
+    /// Which simulcast layer (RFC 8852). Noted only: the answer does not accept it yet.
+    pub rid: Option<u8>,
+    /// The layer that a retransmission repairs (RFC 8852). Noted only.
+    pub repaired_rid: Option<u8>,
+}
