@@ -3,7 +3,7 @@
 //! Load aimed at a stranger's server is an attack, and a mistyped address is enough for it. Hence the check stands here,
 //! in front of every connection: the address of the command line and each address that a server hands out pass it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hyper::Uri;
 
@@ -79,8 +79,16 @@ impl Target {
     /// When the name has no address within reach.
     pub async fn resolve(&self) -> Result<SocketAddr, TargetError> {
         let unknown = || TargetError::Unknown(self.host.clone());
-        let mut found = tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(|_| unknown())?;
-        found.find(|address| self.reach == Reach::Anywhere || address.ip().is_loopback()).ok_or_else(unknown)
+        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
+            Ok(mut found) => {
+                found.find(|address| self.reach == Reach::Anywhere || address.ip().is_loopback()).ok_or_else(unknown)
+            }
+            // RFC 6761 §6.3: localhost is loopback, also where nobody wrote that into a hosts file.
+            Err(_) if self.host.eq_ignore_ascii_case("localhost") => {
+                Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+            }
+            Err(_) => Err(unknown()),
+        }
     }
 }
 
