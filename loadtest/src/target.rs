@@ -174,7 +174,7 @@ mod tests {
         #[test]
         fn no_text_panics_and_no_foreign_address_passes(text in "(http://)?[ -~]{0,40}", octets in any::<[u8; 4]>()) {
             let _ = check(&text, Reach::Loopback);
-            let address = std::net::Ipv4Addr::from(octets);
+            let address = Ipv4Addr::from(octets);
             let passed = check(&format!("http://{address}:8080"), Reach::Loopback).is_ok();
             prop_assert_eq!(passed, address.is_loopback());
         }
