@@ -3,6 +3,7 @@
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::EndpointParts;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::shard::span::Shards;
 use crate::tap::TapSender;
 
 /// A publication that comes with a new endpoint, in the order of its send lines.
@@ -69,6 +70,20 @@ pub enum Command {
         endpoint: EndpointId,
         /// Both directions.
         keys: Box<SrtpKeys>,
+    },
+    /// What the path to an endpoint is believed to carry: the input of its pacer.
+    Target {
+        /// Whose path.
+        endpoint: EndpointId,
+        /// The estimate.
+        bits_per_second: u64,
+    },
+    /// The shards that have endpoints of a meeting, when they are several or were.
+    Span {
+        /// Which meeting.
+        meeting: MeetingId,
+        /// Where it is now.
+        shards: Shards,
     },
     /// The handshake failed, or the peer said goodbye.
     Closed(EndpointId),

@@ -1,9 +1,17 @@
-//! From a routed packet to what one receiver gets.
+//! From stored packets to what one receiver gets.
+//!
+//! A packet is written once into its publication's store and waits there for everybody: each slot has a place of its own in
+//! it and takes what is new when its endpoint may send. Nothing is queued per receiver.
 //!
 //! ```text
-//! route: packet + slot -> rewrite (numbers) -> cache (for NACK) -> seal -> outbox
+//! route -> store <- slot (cursor) -> rewrite (numbers) -> sent (for NACK) -> train -> pacer -> seal -> outbox
 //! ```
 
-pub mod cache;
+pub mod departures;
+pub mod pacer;
+pub mod planned;
 pub mod rewrite;
+pub mod sent;
 pub mod slot;
+pub mod store;
+pub mod train;

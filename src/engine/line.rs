@@ -19,6 +19,15 @@ pub struct SendLine {
     pub codecs: Vec<NegotiatedCodec>,
 }
 
+impl SendLine {
+    /// Whether the client sends lost packets again. Where it does not (voice: concealment is cheaper than a round trip)
+    /// nobody would answer a request.
+    #[must_use]
+    pub fn is_repaired(&self) -> bool {
+        self.codecs.iter().any(|codec| codec.rtx_payload_type.is_some())
+    }
+}
+
 /// A line on which the client receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotLine {

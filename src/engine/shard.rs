@@ -1,28 +1,34 @@
 //! One engine thread's world: its endpoints, meetings and publications, and the turn that moves packets between them.
 //!
-//! A plain value without sockets, threads, locks or clock: datagrams, commands and `now` go in; datagrams, events and DTLS
-//! records come out. Tests run whole meetings through it on virtual time.
+//! A plain value without sockets, threads, locks or clock: datagrams, commands and `now` go in; datagrams, events, DTLS
+//! records and news for other shards come out. Tests run whole meetings through it on virtual time.
 //!
 //! ```text
-//! handle_datagram ┐                    ┌ outbox()        datagrams to send
-//! handle_command  ├─> Shard (a turn) ──┼ poll_event()    news for signalling
-//! handle_tick     ┘                    └ poll_dtls()     handshake records for the control thread
+//! handle_datagram ┐                    ┌ flush(), outbox()  trains to send
+//! handle_command  ├─> Shard (a turn) ──┼ poll_event()       news for signalling
+//! handle_relayed  │                    ├ poll_dtls()        handshake records for the control threads
+//! handle_timeout  ┘                    └ poll_letter(), relay()  for other shards that carry the same meetings
 //! ```
 //!
-//! After each input the outputs must be drained; `outbox().clear()` ends the turn.
+//! After each input the outputs must be drained: `flush` until it says that nothing is due, sending the outbox each time.
 
 mod assign;
 mod control;
+mod due;
 mod fanout;
+mod flush;
+pub mod span;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::clock::{Epoch, Micros};
 use crate::counters::Counters;
-use crate::endpoint::ice::{is_stun, server_ufrag};
+use crate::egress::store::Store;
+use crate::endpoint::ice::{is_stun, is_success, server_ufrag};
 use crate::endpoint::webrtc::{Endpoint, PathNews, PublicationRef, Reports, Turn};
 use crate::event::Event;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
@@ -32,9 +38,13 @@ use crate::path::Path;
 use crate::route::feedback::Feedback;
 use crate::route::speaker::{ActiveSpeaker, Voice};
 use crate::tap::TapSender;
+use crate::timers::Timers;
 
-/// How often [`Shard::handle_tick`] wants to be called while there is any endpoint: the grain of NACKs and speaker detection.
-pub const TICK: Micros = Micros::from_millis(20);
+use due::Due;
+use span::{Letter, ShardIndex, Shards};
+
+/// How often speakers are looked for while anybody talks.
+const SPEAKER_INTERVAL: Micros = Micros::from_millis(20);
 
 /// News for the thread that shakes hands.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,23 +60,60 @@ pub enum DtlsOutput {
     Ended(EndpointId),
 }
 
+/// Whose job a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// Done, or refused.
+    Here,
+    /// Another shard's: the kernel spreads datagrams over the shards' sockets as it likes.
+    HandOver(ShardIndex),
+}
+
+/// Who owns a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// An endpoint of this shard.
+    Endpoint(usize),
+    /// An endpoint of another one.
+    Shard(ShardIndex),
+}
+
+/// Where the packets of a publication come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The endpoint with this key.
+    Endpoint(usize),
+    /// Another shard, which has its endpoint.
+    Shard(ShardIndex),
+}
+
 /// One publication and the slots that carry it.
 #[derive(Debug)]
 struct Publication {
     id: PublicationId,
     participant: ParticipantId,
     meeting: MeetingId,
-    /// Key of the endpoint that sends it.
-    endpoint: usize,
+    origin: Origin,
     kind: PublicationKind,
     codec: Codec,
     muted: bool,
+    /// Key of the store that its packets wait in.
+    store: usize,
     /// Slots that want it or still carry it: endpoint key and slot index.
-    carriers: SmallVec<[(usize, usize); 8]>,
+    carriers: Vec<(u32, u8)>,
+    /// Has packets that its carriers have not been told of in this turn.
+    fresh: bool,
     key_frames: KeyFrameRequests,
     voice: Voice,
+    /// Is among the meeting's talkers.
+    talks: bool,
     /// The meeting has taps: packets are handed to them.
     tapped: bool,
+    /// Other shards that want its packets, and from where on they have not got them.
+    relayed_to: Shards,
+    relay_cursor: u64,
+    /// We have asked its home shard for its packets.
+    subscribed: bool,
 }
 
 #[derive(Debug)]
@@ -75,65 +122,143 @@ struct Tap {
     sender: TapSender,
 }
 
+/// What has to be worked out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Endpoints with a free slot: somebody or something came, or a slot became free.
+    Free,
+    /// Everybody: who speaks has changed.
+    All,
+}
+
 #[derive(Debug, Default)]
 struct Meeting {
     endpoints: Vec<usize>,
     publications: Vec<usize>,
+    /// Microphones that spoke of late.
+    talkers: Vec<usize>,
     taps: Vec<Tap>,
     speaker: ActiveSpeaker,
-    /// Who fills which slot must be worked out again.
-    stale: bool,
+    stale: Stale,
     /// Speaking publications at the last look; a change makes the assignment stale.
     speaking: usize,
+    /// Publications that are not muted, by kind, in the order of their coming.
+    open_voices: Vec<usize>,
+    open_pictures: Vec<usize>,
+    /// Other shards that have endpoints of this meeting.
+    elsewhere: Shards,
 }
+
+/// Maps that are looked into for each received packet. Their keys are chosen by those who were admitted, never by strangers,
+/// so a fast hash will do.
+type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Everything that one engine thread owns.
 pub struct Shard {
+    index: ShardIndex,
+    others: Shards,
     endpoints: Slab<Endpoint>,
     publications: Slab<Publication>,
+    stores: Slab<Store>,
+    /// Stores of publications that ended: NACKs may still name their last packets.
+    retired: VecDeque<(Micros, usize)>,
     meetings: HashMap<MeetingId, Meeting>,
     by_id: HashMap<EndpointId, usize>,
     by_ufrag: HashMap<String, usize>,
-    by_path: HashMap<Path, usize>,
+    by_path: FastMap<Path, Owner>,
+    by_ssrc: FastMap<u32, usize>,
     by_publication: HashMap<PublicationId, usize>,
+    /// Keys of each participant's cameras.
+    cameras: HashMap<ParticipantId, SmallVec<[usize; 2]>>,
+    /// Whether an endpoint, by key, has a slot that nobody fills.
+    free: Vec<bool>,
     /// Mutes outlive endpoints: a page that reloads comes back as muted as it was.
     mutes: HashSet<(ParticipantId, PublicationKind)>,
+    /// Paths that endpoints may have moved to and whose check is under way.
+    checks: VecDeque<(Path, usize)>,
+    /// Publications with packets that no carrier was told of.
+    fresh: Vec<usize>,
+    due: Due,
+    timers: Timers,
+    /// Publications that somebody waits for a key frame of.
+    key_frame_wishes: Vec<usize>,
+    /// Meetings where somebody talks.
+    talkative: Vec<MeetingId>,
+    stale: Vec<MeetingId>,
+    looked_for_speakers: Micros,
     outbox: Outbox,
     scratch: Vec<u8>,
     reports: Reports,
     events: VecDeque<Event>,
     dtls: VecDeque<DtlsOutput>,
-    ticked: Micros,
+    letters: VecDeque<(ShardIndex, Letter)>,
+    to_relay: Vec<usize>,
     epoch: Epoch,
+    /// The endpoint whose handling fails on purpose, to prove that only it ends.
+    #[cfg(test)]
+    sabotaged: Option<EndpointId>,
     /// What happened, for the runner to publish.
     pub counters: Counters,
 }
 
+/// Paths whose check is under way. Full means: the oldest is forgotten, and checked again when its endpoint sends again.
+const CHECKS_MAX: usize = 64;
+
+/// How long the packets of an ended publication can still be asked for again.
+const RETIRED: Micros = Micros::from_millis(3_000);
+
 impl Shard {
-    /// An empty shard whose time counts from `epoch`.
+    /// An empty shard whose time counts from `epoch`, alone in its engine.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
+        Self::with_index(epoch, ShardIndex::FIRST, 1)
+    }
+
+    /// An empty shard, one of several.
+    #[must_use]
+    pub fn with_index(epoch: Epoch, index: ShardIndex, count: usize) -> Self {
         Self {
+            index,
+            others: Shards::first(count).without(index),
             endpoints: Slab::new(),
             publications: Slab::new(),
+            stores: Slab::new(),
+            retired: VecDeque::new(),
             meetings: HashMap::new(),
             by_id: HashMap::new(),
             by_ufrag: HashMap::new(),
-            by_path: HashMap::new(),
+            by_path: FastMap::default(),
+            by_ssrc: FastMap::default(),
             by_publication: HashMap::new(),
+            cameras: HashMap::new(),
+            free: Vec::new(),
             mutes: HashSet::new(),
+            checks: VecDeque::new(),
+            fresh: Vec::new(),
+            due: Due::default(),
+            timers: Timers::default(),
+            key_frame_wishes: Vec::new(),
+            talkative: Vec::new(),
+            stale: Vec::new(),
+            looked_for_speakers: Micros::default(),
             outbox: Outbox::default(),
             scratch: Vec::with_capacity(2_048),
             reports: Reports::default(),
             events: VecDeque::new(),
             dtls: VecDeque::new(),
-            ticked: Micros::default(),
+            letters: VecDeque::new(),
+            to_relay: Vec::new(),
             epoch,
+            #[cfg(test)]
+            sabotaged: None,
             counters: Counters::default(),
         }
     }
 
-    /// Datagrams to send; clear it when they are gone.
+    /// Trains to send; clear it when they are gone.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
@@ -148,73 +273,162 @@ impl Shard {
         self.dtls.pop_front()
     }
 
-    /// When [`Shard::handle_tick`] is next due; never while there is nobody.
+    /// When [`Shard::handle_timeout`] is next due; never while there is nobody.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Micros> {
-        (!self.endpoints.is_empty()).then(|| self.ticked + TICK)
+        let speakers = !self.talkative.is_empty() || !self.key_frame_wishes.is_empty();
+        let speakers = speakers.then(|| self.looked_for_speakers + SPEAKER_INTERVAL);
+        [self.timers.next(), speakers].into_iter().flatten().min()
     }
 
-    /// A datagram from the network. It may be overwritten (SRTP is opened in place).
+    /// A datagram from the network that came at `arrived`. It may be overwritten (SRTP is opened in place).
     ///
     /// RFC 7983 §7: the first octet tells the protocols apart.
-    pub fn handle_datagram(&mut self, now: Micros, path: Path, datagram: &mut [u8]) {
+    pub fn handle_datagram(&mut self, now: Micros, arrived: Micros, path: Path, datagram: &mut [u8]) -> Handled {
         self.counters.datagrams_received += 1;
         match datagram.first() {
             Some(0..=3) => self.stun(now, path, datagram),
             Some(20..=63) => self.dtls(path, datagram),
-            Some(128..=191) => self.secure(now, path, datagram),
-            _ => self.counters.refused_unknown_protocol += 1,
+            Some(128..=191) => self.secure(now, arrived, path, datagram),
+            _ => {
+                self.counters.refused_unknown_protocol += 1;
+                Handled::Here
+            }
         }
     }
 
-    fn stun(&mut self, now: Micros, path: Path, datagram: &[u8]) {
-        let key =
-            is_stun(datagram).then(|| server_ufrag(datagram)).flatten().and_then(|ufrag| self.by_ufrag.get(ufrag));
-        let Some(&key) = key else {
+    fn stun(&mut self, now: Micros, path: Path, datagram: &[u8]) -> Handled {
+        if !is_stun(datagram) {
             self.counters.refused_stun += 1;
-            return;
+            return Handled::Here;
+        }
+        if is_success(datagram) {
+            return self.check_answer(now, path, datagram);
+        }
+        let Some(ufrag) = server_ufrag(datagram) else {
+            self.counters.refused_stun += 1;
+            return Handled::Here;
         };
-        let Some((endpoint, mut turn)) = self.turn(now, key) else { return };
-        match endpoint.handle_stun(&mut turn, path, datagram) {
-            Ok(PathNews::Known) => {}
-            Ok(PathNews::Learned { forgotten }) => {
-                if let Some(forgotten) = forgotten {
-                    self.by_path.remove(&forgotten);
+        let Some(&key) = self.by_ufrag.get(ufrag) else {
+            match ShardIndex::of_ufrag(ufrag) {
+                Some(shard) if self.others.contains(shard) => return Handled::HandOver(shard),
+                _ => self.counters.refused_stun += 1,
+            }
+            return Handled::Here;
+        };
+        self.guarded(now, key, |shard| {
+            let Some((endpoint, mut turn)) = shard.turn(now, key) else { return };
+            match endpoint.handle_stun(&mut turn, path, datagram) {
+                Ok(news) => shard.note_path(key, path, &news),
+                Err(error) => {
+                    tracing::debug!(endpoint = %endpoint.id, reason = error.label(), "connectivity check refused");
+                    shard.counters.refused_stun += 1;
                 }
-                // A path that belonged to another endpoint (a reloaded page on the same port) is the newer one's.
-                self.by_path.insert(path, key);
             }
-            Err(error) => {
-                tracing::debug!(endpoint = %endpoint.id, reason = error.label(), "connectivity check refused");
-                self.counters.refused_stun += 1;
+        });
+        Handled::Here
+    }
+
+    /// A check of ours was answered: an endpoint has moved.
+    fn check_answer(&mut self, now: Micros, path: Path, datagram: &[u8]) -> Handled {
+        let Some(at) = self.checks.iter().position(|(checked, _)| *checked == path) else {
+            // The shard that asked did so from its own socket; the kernel may have brought the answer here.
+            self.counters.refused_stun += 1;
+            return Handled::Here;
+        };
+        let key = self.checks.get(at).map(|(_, key)| *key);
+        let news = key.and_then(|key| self.endpoints.get_mut(key)?.handle_check_answer(now, path, datagram));
+        match key.zip(news) {
+            Some((key, news)) => {
+                self.checks.remove(at);
+                self.counters.paths_moved += 1;
+                self.note_path(key, path, &news);
             }
+            None => self.counters.refused_stun += 1,
+        }
+        Handled::Here
+    }
+
+    fn note_path(&mut self, key: usize, path: Path, news: &PathNews) {
+        let PathNews::Learned { forgotten } = news else { return };
+        if let Some(forgotten) = forgotten {
+            self.forget_path(key, *forgotten);
+        }
+        // A path that belonged to another endpoint (a reloaded page on the same port) is the newer one's.
+        self.by_path.insert(path, Owner::Endpoint(key));
+        self.tell_everybody(&Letter::PathLearned(path));
+    }
+
+    fn forget_path(&mut self, key: usize, path: Path) {
+        if self.by_path.get(&path) == Some(&Owner::Endpoint(key)) {
+            self.by_path.remove(&path);
+            self.tell_everybody(&Letter::PathForgotten(path));
         }
     }
 
-    fn dtls(&mut self, path: Path, datagram: &[u8]) {
-        let Some(endpoint) = self.by_path.get(&path).and_then(|&key| self.endpoints.get(key)) else {
-            self.counters.refused_unknown_path += 1;
-            return;
-        };
-        self.dtls.push_back(DtlsOutput::Record { endpoint: endpoint.id, datagram: datagram.to_vec() });
-    }
-
-    fn secure(&mut self, now: Micros, path: Path, datagram: &mut [u8]) {
-        let Some(&key) = self.by_path.get(&path) else {
-            self.counters.refused_unknown_path += 1;
-            return;
-        };
-        if wire::rtp::is_rtcp(datagram) {
-            self.rtcp(now, key, datagram);
-        } else {
-            self.rtp(now, key, datagram);
+    fn dtls(&mut self, path: Path, datagram: &[u8]) -> Handled {
+        match self.by_path.get(&path) {
+            Some(&Owner::Shard(shard)) => return Handled::HandOver(shard),
+            Some(&Owner::Endpoint(key)) => {
+                if let Some(endpoint) = self.endpoints.get(key) {
+                    let record = DtlsOutput::Record { endpoint: endpoint.id, datagram: datagram.to_vec() };
+                    self.dtls.push_back(record);
+                }
+            }
+            None => self.counters.refused_unknown_path += 1,
         }
+        Handled::Here
     }
 
-    fn rtp(&mut self, now: Micros, key: usize, datagram: &mut [u8]) {
-        let Some((endpoint, mut turn)) = self.turn(now, key) else { return };
-        if let Some((publication, arrived, retransmitted)) = endpoint.receive_rtp(&mut turn, datagram) {
-            self.fan_out(now, publication, &arrived, retransmitted);
+    fn secure(&mut self, now: Micros, arrived: Micros, path: Path, datagram: &mut [u8]) -> Handled {
+        match self.by_path.get(&path) {
+            Some(&Owner::Endpoint(key)) => {
+                if wire::rtp::is_rtcp(datagram) {
+                    self.guarded(now, key, |shard| shard.rtcp(now, key, datagram));
+                } else {
+                    self.guarded(now, key, |shard| shard.rtp(now, arrived, key, datagram));
+                }
+            }
+            Some(&Owner::Shard(shard)) => return Handled::HandOver(shard),
+            None => self.from_unknown_path(now, path, datagram),
+        }
+        Handled::Here
+    }
+
+    /// SRTP from an address that nobody owns: a NAT may have given one of our endpoints a new one.
+    fn from_unknown_path(&mut self, now: Micros, path: Path, datagram: &mut [u8]) {
+        self.counters.refused_unknown_path += 1;
+        let ssrc = wire::rtp::RtpHeader::parse(datagram).ok().filter(|_| !wire::rtp::is_rtcp(datagram));
+        let Some(&key) = ssrc.and_then(|header| self.by_ssrc.get(&header.ssrc)) else { return };
+        self.guarded(now, key, |shard| {
+            let before = shard.outbox.trains().len();
+            if let Some((endpoint, mut turn)) = shard.turn(now, key) {
+                endpoint.suspect_move(&mut turn, path, datagram);
+            }
+            if shard.outbox.trains().len() > before {
+                if shard.checks.len() >= CHECKS_MAX {
+                    shard.checks.pop_front();
+                }
+                shard.checks.push_back((path, key));
+            }
+        });
+    }
+
+    fn rtp(&mut self, now: Micros, arrived: Micros, key: usize, datagram: &mut [u8]) {
+        #[cfg(test)]
+        assert!(self.endpoints.get(key).map(|endpoint| endpoint.id) != self.sabotaged, "sabotaged on purpose");
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        let mut turn = Turn {
+            // Where the kernel says when a packet came, jitter and feedback go by that and not by when we had the time.
+            now: arrived.min(now),
+            outbox: &mut self.outbox,
+            scratch: &mut self.scratch,
+            counters: &mut self.counters,
+        };
+        let received = endpoint.receive_rtp(&mut turn, datagram);
+        self.timers.arm(key, endpoint.poll_timeout(now));
+        if let Some((publication, packet, retransmitted)) = received {
+            self.fan_out(now, arrived, publication, &packet, retransmitted);
         }
     }
 
@@ -222,6 +436,9 @@ impl Shard {
         let mut reports = std::mem::take(&mut self.reports);
         if let Some((endpoint, mut turn)) = self.turn(now, key) {
             endpoint.receive_rtcp(&mut turn, datagram, &mut reports);
+            if endpoint.has_resends() {
+                self.due.mark_resends(key);
+            }
         }
         for feedback in reports.feedback.drain(..) {
             self.feedback(now, feedback);
@@ -233,28 +450,54 @@ impl Shard {
     }
 
     /// Everything that is due by time. `wall_ntp` is the wall clock of `now` as NTP time, for sender reports.
-    pub fn handle_tick(&mut self, now: Micros, wall_ntp: u64) {
-        self.ticked = now;
+    pub fn handle_timeout(&mut self, now: Micros, wall_ntp: u64) {
+        while let Some(key) = self.timers.poll(now) {
+            self.guarded(now, key, |shard| shard.endpoint_timeout(now, key, wall_ntp));
+        }
+        if now.since(self.looked_for_speakers) >= SPEAKER_INTERVAL {
+            self.looked_for_speakers = now;
+            self.look_for_speakers(now);
+            self.request_key_frames(now);
+            self.assign_stale(now);
+        }
+        self.retire_stores(now);
+    }
+
+    /// Frees the stores of publications that ended so long ago that nobody asks for their packets any more.
+    fn retire_stores(&mut self, now: Micros) {
+        while let Some(&(since, store)) = self.retired.front()
+            && now.since(since) > RETIRED
+        {
+            self.retired.pop_front();
+            self.stores.try_remove(store);
+        }
+    }
+
+    fn endpoint_timeout(&mut self, now: Micros, key: usize, wall_ntp: u64) {
         let mut wishes = std::mem::take(&mut self.reports.feedback);
-        let mut gone = Vec::new();
-        for (key, endpoint) in &mut self.endpoints {
-            let mut turn =
-                Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
-            endpoint.tick(&mut turn, wall_ntp, &mut wishes);
-            if endpoint.is_gone(now) {
-                gone.push(key);
-            }
+        let mut gone = false;
+        if let Some((endpoint, mut turn)) = self.turn(now, key) {
+            let next = endpoint.handle_timeout(&mut turn, wall_ntp, &mut wishes);
+            gone = endpoint.is_gone(now);
+            self.timers.arm(key, next);
+            self.due.resume(key);
         }
         for wish in wishes.drain(..) {
             self.feedback(now, wish);
         }
         self.reports.feedback = wishes;
-        for key in gone {
-            self.lose(key);
+        if gone {
+            self.lose(now, key);
         }
-        self.request_key_frames(now);
-        self.look_for_speakers(now);
-        self.assign_stale(now);
+    }
+
+    /// Runs what may meet a fault of ours in one endpoint: a panic there ends that endpoint and nothing else.
+    fn guarded(&mut self, now: Micros, key: usize, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.counters.panics += 1;
+            tracing::error!("a fault in one endpoint; it is ended, the others go on");
+            self.lose(now, key);
+        }
     }
 
     /// An endpoint and what it needs to act, borrowed apart.
@@ -272,34 +515,49 @@ impl Shard {
     }
 
     fn want_key_frame(&mut self, now: Micros, key: usize) {
-        if let Some(publication) = self.publications.get_mut(key) {
-            publication.key_frames.want();
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        if !publication.key_frames.is_open() {
+            self.key_frame_wishes.push(key);
         }
+        publication.key_frames.want();
         self.request_key_frame(now, key);
     }
 
-    /// Asks now if the throttle and the publisher's state allow; otherwise the wish stays open for a later tick.
+    /// Asks now if the throttle and the publisher's state allow; otherwise the wish stays open for a later look.
     fn request_key_frame(&mut self, now: Micros, key: usize) {
         let Some(publication) = self.publications.get_mut(key) else { return };
-        let Some(endpoint) = self.endpoints.get_mut(publication.endpoint) else { return };
-        if endpoint.can_request_key_frame(publication.id) && publication.key_frames.due(now) {
-            let id = publication.id;
-            let mut turn =
-                Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
-            endpoint.request_key_frame(&mut turn, id);
+        let id = publication.id;
+        match publication.origin {
+            Origin::Shard(home) => {
+                if publication.key_frames.due(now) {
+                    self.letters.push_back((home, Letter::KeyFrame(id)));
+                }
+            }
+            Origin::Endpoint(endpoint) => {
+                let Some(endpoint) = self.endpoints.get_mut(endpoint) else { return };
+                if endpoint.can_request_key_frame(id) && publication.key_frames.due(now) {
+                    let mut turn = Turn {
+                        now,
+                        outbox: &mut self.outbox,
+                        scratch: &mut self.scratch,
+                        counters: &mut self.counters,
+                    };
+                    endpoint.request_key_frame(&mut turn, id);
+                }
+            }
         }
     }
 
     fn request_key_frames(&mut self, now: Micros) {
-        let keys: SmallVec<[usize; 64]> = self
-            .publications
-            .iter()
-            .filter(|(_, publication)| publication.key_frames.is_open())
-            .map(|(key, _)| key)
-            .collect();
-        for key in keys {
-            self.request_key_frame(now, key);
-        }
+        let mut wishes = std::mem::take(&mut self.key_frame_wishes);
+        wishes.retain(|&key| {
+            let open = self.publications.get(key).is_some_and(|publication| publication.key_frames.is_open());
+            if open {
+                self.request_key_frame(now, key);
+            }
+            open
+        });
+        self.key_frame_wishes = wishes;
     }
 
     /// How many taps listen to a meeting.
@@ -308,19 +566,43 @@ impl Shard {
         self.meetings.get(&meeting).map_or(0, |meeting| meeting.taps.len())
     }
 
-    /// Tells the metrics how much there is now.
-    pub fn publish_gauges(&self) {
-        metrics::gauge!("engine_endpoints").set(self.endpoints.len() as f64);
-        metrics::gauge!("engine_publications").set(self.publications.len() as f64);
-        metrics::gauge!("engine_meetings").set(self.meetings.len() as f64);
+    /// How many endpoints there are.
+    #[must_use]
+    pub fn endpoints(&self) -> usize {
+        self.endpoints.len()
     }
 
-    fn lose(&mut self, key: usize) {
+    /// How many publications and meetings there are.
+    #[must_use]
+    pub fn census(&self) -> (usize, usize) {
+        (self.publications.len(), self.meetings.len())
+    }
+
+    /// Whom the datagrams of a train that the kernel refused concern: their slots drop the rest of the frame, which would
+    /// be of no use, and leave the room to others.
+    pub fn train_refused(&mut self, endpoint: u32, slots: u64) {
+        let Some(endpoint) = self.endpoints.get_mut(endpoint as usize) else { return };
+        for (at, slot) in endpoint.slots.iter_mut().enumerate().take(u64::BITS as usize) {
+            if slots >> at & 1 == 1 {
+                slot.drop_frame();
+            }
+        }
+    }
+
+    fn lose(&mut self, now: Micros, key: usize) {
         if let Some(endpoint) = self.endpoints.get(key) {
             let endpoint = endpoint.id;
-            self.remove_endpoint(key);
+            self.remove_endpoint(now, key);
             self.events.push_back(Event::Lost { endpoint });
         }
+    }
+
+    fn mark_stale(&mut self, id: MeetingId, stale: Stale) {
+        let Some(meeting) = self.meetings.get_mut(&id) else { return };
+        if meeting.stale == Stale::Nothing {
+            self.stale.push(id);
+        }
+        meeting.stale = meeting.stale.max(stale);
     }
 }
 

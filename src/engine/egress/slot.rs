@@ -1,71 +1,130 @@
 //! One outgoing m-line: SSRC, RTX SSRC, numbers and clock of its own, whoever's packets it carries.
 //!
-//! Declared in the answer once; sources are switched into it by the server and nobody renegotiates. The slot writes
-//! complete plain RTP packets; the endpoint seals them.
+//! Declared in the answer once; sources are switched into it by the server and nobody renegotiates. A slot takes packets
+//! from the stores of publications by a cursor of its own, so that one receiver's pace is no business of another's.
 //!
 //! ```text
-//! Arrived -> forward() -> plain packet + SRTP index -> endpoint: seal -> outbox
-//! NACK    -> retransmit() -> plain RTX packet       -> endpoint: seal -> outbox
+//! store(wanted), store(source) -> advance() -> Planned -> endpoint: seal
+//! NACK                         -> resend()  -> Planned -> endpoint: seal
 //! ```
 //!
 //! RFC 3550 §5.1 and §6.4.1, RFC 4588 §4, RFC 6464.
 
-use bytes::Bytes;
-use smallvec::SmallVec;
-use wire::rtp::{OutHeader, write_header};
+use slab::Slab;
+use wire::template::{HeaderFields, HeaderShape, HeaderTemplate};
 
-use super::cache::{Cache, Sent};
+use super::planned::{Planned, Prefix};
 use super::rewrite::{OutgoingVideo, Rewriter, Start};
+use super::sent::{Sent, SentRing};
+use super::store::{Store, Stored, StoredMedia};
 use crate::clock::Micros;
 use crate::id::{Codec, MediaKind, PublicationId};
-use crate::ingest::{Arrived, Media};
-use crate::line::{ExtensionIds, NegotiatedCodec, SlotLine};
+use crate::ingest::numbers::PictureNumbers;
+use crate::line::{ExtensionIds, SlotLine};
 
-/// A plain packet to seal: the bytes are in the scratch buffer that the slot was given.
+/// A slot's place in a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain {
-    /// SSRC that it goes out under.
-    pub ssrc: u32,
-    /// 48-bit SRTP index (RFC 3711 §3.3.1).
-    pub index: u64,
-    /// Length of header, CSRC and extensions.
-    pub header_len: usize,
+pub struct Feed {
+    /// Whose packets.
+    pub publication: PublicationId,
+    /// Key of the publication in the shard.
+    pub key: u32,
+    /// Key of its store.
+    pub store: u32,
+    /// The next packet to take.
+    pub cursor: u64,
+}
+
+/// What came of asking a slot for its next packet.
+#[derive(Debug)]
+pub enum Next {
+    /// A packet to seal.
+    Packet(Planned),
+    /// A packet that got its numbers but is not to be sealed: its frame is being dropped.
+    Dropped,
+    /// Nothing is due.
+    Nothing,
+    /// The receiver fell so far behind that the rest was given up; a key frame of this publication lets it go on.
+    Lost(PublicationId),
 }
 
 /// The state of one slot.
 #[derive(Debug)]
 pub struct Slot {
     line: SlotLine,
+    at: u8,
+    codec: Codec,
     clock_base: u32,
+    templates: Templates,
     rewriter: Rewriter,
-    cache: Cache,
+    sent: SentRing,
     rtx_sequence: u64,
-    /// Who is meant to be here; the rewriter says whose packets really are.
-    wanted: Option<PublicationId>,
+    /// Who is meant to be here, and from where on its packets count.
+    wanted: Option<Feed>,
+    /// Whose packets really are here.
+    source: Option<Feed>,
+    /// A source that was just replaced and whose publication still counts this slot among its carriers.
+    released: Option<Feed>,
+    /// The kernel refused a part of the present frame: the rest of it is not sent either.
+    drops_frame: bool,
     packets: u32,
     octets: u32,
 }
 
-/// What of the extensions goes on this packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Tags {
-    /// Ids as negotiated.
-    pub ids: ExtensionIds,
-    /// MID is sent until the receiver's first report proves that it knows the SSRCs (RFC 8843 §9.2.1).
-    pub send_mid: bool,
+/// The headers of a slot's two streams.
+#[derive(Debug)]
+struct Templates {
+    media: HeaderTemplate,
+    retransmission: Option<HeaderTemplate>,
 }
 
+impl Templates {
+    fn new(line: &SlotLine, ids: ExtensionIds, send_mid: bool) -> Self {
+        let mid = ids.mid.filter(|_| send_mid).map(|id| (id, line.mid.as_str()));
+        let codec = line.codecs.first();
+        let shape = HeaderShape {
+            payload_type: codec.map_or(0, |codec| codec.payload_type),
+            ssrc: line.ssrc,
+            has_csrc: true,
+            transport_cc: ids.transport_cc,
+            audio_level: ids.audio_level.filter(|_| line.kind == MediaKind::Audio),
+            mid,
+        };
+        let rtx = line.rtx_ssrc.zip(codec.and_then(|codec| codec.rtx_payload_type));
+        let retransmission =
+            rtx.map(|(ssrc, payload_type)| HeaderTemplate::new(&HeaderShape { payload_type, ssrc, ..shape }));
+        Self { media: HeaderTemplate::new(&shape), retransmission }
+    }
+}
+
+/// A picture older than this when its turn comes is not worth sending: the receiver gets the next key frame instead. Longer
+/// than any pacing of a key frame at a sane rate, shorter than the store.
+const LAG_MAX: Micros = Micros::from_millis(1_000);
+
+/// A voice older than this is not sent: nobody wants to hear what was said before the path broke.
+const VOICE_LAG_MAX: Micros = Micros::from_millis(200);
+
 impl Slot {
-    /// A slot for a line of the answer.
+    /// A slot for a line of the answer; `at` is its index in its endpoint.
     #[must_use]
-    pub fn new(line: SlotLine, start: Start, rtx_start: u16) -> Self {
+    pub fn new(at: u8, line: SlotLine, ids: ExtensionIds, start: Start, rtx_start: u16) -> Self {
+        let default = match line.kind {
+            MediaKind::Audio => Codec::Opus,
+            MediaKind::Video => Codec::Vp8,
+        };
         Self {
+            at,
+            codec: line.codecs.first().map_or(default, |codec| codec.codec),
+            templates: Templates::new(&line, ids, true),
             line,
             clock_base: start.clock_base,
             rewriter: Rewriter::new(start),
-            cache: Cache::default(),
+            sent: SentRing::default(),
             rtx_sequence: u64::from(rtx_start),
             wanted: None,
+            source: None,
+            released: None,
+            drops_frame: false,
             packets: 0,
             octets: 0,
         }
@@ -80,112 +139,265 @@ impl Slot {
     /// Who is meant to be here.
     #[must_use]
     pub fn wanted(&self) -> Option<PublicationId> {
-        self.wanted
+        self.wanted.map(|feed| feed.publication)
+    }
+
+    /// The publications whose carrier this slot is.
+    pub fn feeds(&self) -> impl Iterator<Item = Feed> + use<> {
+        let other = self.source.filter(|source| Some(source.publication) != self.wanted());
+        [self.wanted, other, self.released].into_iter().flatten()
+    }
+
+    /// The publication that has just lost this slot as a carrier, once.
+    pub fn take_released(&mut self) -> Option<Feed> {
+        self.released.take()
     }
 
     /// Whether `wanted` still waits for its key frame.
     #[must_use]
     pub fn awaits_key_frame(&self) -> bool {
-        self.line.kind == MediaKind::Video && self.wanted.is_some() && self.wanted != self.rewriter.source()
+        self.line.kind == MediaKind::Video
+            && self.wanted.is_some()
+            && self.wanted() != self.source.map(|feed| feed.publication)
+    }
+
+    /// The receiver has reported: MIDs need not be sent any more (RFC 8843 §9.2.1).
+    pub fn stop_sending_mid(&mut self, ids: ExtensionIds) {
+        self.templates = Templates::new(&self.line, ids, false);
     }
 
     /// Switches the slot. The old source flows on until the new one can take over; nobody at all takes effect at once.
-    pub fn assign(&mut self, wanted: Option<PublicationId>) {
-        self.wanted = wanted;
-        if wanted.is_none() {
+    /// What it leaves is returned: those publications have this slot as a carrier no longer.
+    pub fn assign(&mut self, wanted: Option<Feed>) -> impl Iterator<Item = Feed> + use<> {
+        let before: [Option<Feed>; 3] = [self.wanted, self.source, self.released.take()];
+        match wanted {
+            Some(feed) => match self.source {
+                // Back to who is here anyway: it goes on where it is.
+                Some(source) if source.publication == feed.publication => self.wanted = Some(source),
+                _ => self.wanted = Some(feed),
+            },
+            None => {
+                self.wanted = None;
+                self.source = None;
+                self.rewriter.detach();
+            }
+        }
+        let kept: [Option<PublicationId>; 2] = [self.wanted(), self.source.map(|feed| feed.publication)];
+        before.into_iter().flatten().filter(move |feed| !kept.contains(&Some(feed.publication)))
+    }
+
+    /// The source stopped for a while (muted, or its packets cannot be used): when it comes back, from `head` on, it is
+    /// mapped anew.
+    pub fn detach(&mut self, publication: PublicationId, head: u64) {
+        if self.source.is_some_and(|source| source.publication == publication) {
+            self.source = None;
             self.rewriter.detach();
+        }
+        self.restart(publication, head);
+    }
+
+    /// Packets of `publication` before `head` do not matter to this slot: it could not send when they came.
+    pub fn restart(&mut self, publication: PublicationId, head: u64) {
+        for feed in [&mut self.wanted, &mut self.source].into_iter().flatten() {
+            if feed.publication == publication {
+                feed.cursor = head;
+            }
         }
     }
 
-    /// Whether packets of `publication` may still matter to this slot.
-    #[must_use]
-    pub fn concerns(&self, publication: PublicationId) -> bool {
-        self.wanted == Some(publication) || self.rewriter.source() == Some(publication)
+    /// The kernel did not take a packet of this slot: the rest of the frame is of no use either.
+    pub fn drop_frame(&mut self) {
+        self.drops_frame = self.line.kind == MediaKind::Video;
     }
 
-    /// The source stopped for a while (muted): when it comes back it is mapped anew.
-    pub fn detach(&mut self, source: PublicationId) {
-        if self.rewriter.source() == Some(source) {
-            self.rewriter.detach();
+    /// The next packet that is due, with the numbers that it goes out under.
+    pub fn advance(&mut self, now: Micros, stores: &Slab<Store>, overhead: usize) -> Next {
+        match self.line.kind {
+            MediaKind::Audio => self.advance_audio(now, stores, overhead),
+            MediaKind::Video => self.advance_video(now, stores, overhead),
         }
     }
 
-    /// Writes the packet as this slot sends it into `scratch`. `None`: not for this slot, or not now.
-    ///
-    /// `shared` is the packet's body as a shared value, made once for all slots (video only: it goes into the cache).
-    pub fn forward(
-        &mut self,
-        now: Micros,
-        packet: &Arrived<'_>,
-        shared: Option<&Bytes>,
-        tags: Tags,
-        scratch: &mut Vec<u8>,
-    ) -> Option<Plain> {
-        match packet.media {
-            Media::Padding => {
-                self.rewriter.skip(packet.publication, packet.numbers.sequence);
+    fn advance_audio(&mut self, now: Micros, stores: &Slab<Store>, overhead: usize) -> Next {
+        loop {
+            let switching = self.wanted.filter(|_| self.awaits_turn());
+            let (mut feed, is_wanted) = match (switching.filter(|feed| has_more(stores, feed)), self.source) {
+                (Some(wanted), _) => (wanted, true),
+                (None, Some(source)) => (source, false),
+                (None, None) => return Next::Nothing,
+            };
+            let Some((position, stored)) = take(stores, &mut feed) else { return Next::Nothing };
+            if is_wanted {
+                self.wanted = Some(feed);
+            } else {
+                self.source = Some(feed);
+            }
+            let stale = now.since(stored.arrived) > VOICE_LAG_MAX;
+            let (StoredMedia::Audio { duration, level }, false) = (stored.media, stale) else {
+                self.rewriter.skip(feed.publication, stored.numbers.sequence);
+                continue;
+            };
+            let numbers = self.rewriter.audio(feed.publication, self.wanted(), &stored.numbers, duration);
+            if is_wanted {
+                // Taken over, or the old source ended early: either way it is not here any more.
+                self.take_over(numbers.is_some().then_some(feed));
+            }
+            let Some(numbers) = numbers else { continue };
+            let level = level.map(wire::ext::AudioLevel::to_byte);
+            let planned = Planned {
+                level,
+                sequence: numbers.sequence,
+                index: Rewriter::srtp_index(numbers.sequence),
+                timestamp: numbers.timestamp,
+                ..self.planned(&feed, position, stored, Prefix::new(), overhead)
+            };
+            self.count(stored.body_len());
+            return Next::Packet(planned);
+        }
+    }
+
+    fn advance_video(&mut self, now: Micros, stores: &Slab<Store>, overhead: usize) -> Next {
+        loop {
+            self.switch_at_key_frame(stores);
+            let Some(mut feed) = self.source else { return Next::Nothing };
+            if let Some(lost) = self.give_up_lag(now, stores, &feed) {
+                return lost;
+            }
+            feed = self.source.unwrap_or(feed);
+            let Some((position, stored)) = take(stores, &mut feed) else { return Next::Nothing };
+            self.source = Some(feed);
+            let StoredMedia::Video { descriptor, picture, starts_key_frame } = stored.media else {
+                self.rewriter.skip(feed.publication, stored.numbers.sequence);
+                continue;
+            };
+            let numbers =
+                self.rewriter.video(feed.publication, self.wanted(), &stored.numbers, picture, starts_key_frame);
+            let Some(OutgoingVideo { numbers, picture }) = numbers else { continue };
+            let sent = Sent {
+                store: feed.store,
+                position: position as u32,
+                timestamp: numbers.timestamp,
+                picture_id: picture.picture_id,
+                tl0_pic_idx: picture.tl0_pic_idx,
+            };
+            self.sent.insert(now, numbers.sequence, sent);
+            if self.drops_frame {
+                // Numbered all the same: the receiver may ask for it when there is room again.
+                self.drops_frame = !stored.marker;
+                return Next::Dropped;
+            }
+            let prefix = prefix(&descriptor.normalised(picture.picture_id, picture.tl0_pic_idx));
+            let planned = Planned {
+                sequence: numbers.sequence,
+                index: Rewriter::srtp_index(numbers.sequence),
+                timestamp: numbers.timestamp,
+                ..self.planned(&feed, position, stored, prefix, overhead)
+            };
+            self.count(planned.prefix.len() + stored.body_len());
+            return Next::Packet(planned);
+        }
+    }
+
+    /// Whether somebody else than the present source is meant to be here.
+    fn awaits_turn(&self) -> bool {
+        self.wanted() != self.source.map(|feed| feed.publication)
+    }
+
+    fn switch_at_key_frame(&mut self, stores: &Slab<Store>) {
+        let Some(wanted) = self.wanted.filter(|_| self.awaits_turn()) else { return };
+        let key_frame = stores.get(wanted.store as usize).and_then(Store::newest_key_frame);
+        if let Some(cursor) = key_frame.filter(|&at| at >= wanted.cursor) {
+            self.rewriter.detach();
+            self.take_over(Some(Feed { cursor, ..wanted }));
+        }
+    }
+
+    fn take_over(&mut self, new: Option<Feed>) {
+        let old = std::mem::replace(&mut self.source, new);
+        self.released = old.filter(|old| Some(old.publication) != self.wanted());
+    }
+
+    /// A receiver that is too far behind gets the newest key frame, or has to wait for one.
+    fn give_up_lag(&mut self, now: Micros, stores: &Slab<Store>, feed: &Feed) -> Option<Next> {
+        let store = stores.get(feed.store as usize)?;
+        let late = match store.get(feed.cursor) {
+            Some(stored) => now.since(stored.arrived) > LAG_MAX,
+            None => feed.cursor < store.tail(),
+        };
+        if !late {
+            return None;
+        }
+        match store.newest_key_frame().filter(|&at| at > feed.cursor) {
+            Some(cursor) => {
+                self.source = Some(Feed { cursor, ..*feed });
+                self.rewriter.detach();
                 None
             }
-            Media::Audio { duration, level } => {
-                let codec = self.codec(Codec::Opus)?;
-                let numbers = self.rewriter.audio(packet.publication, self.wanted, &packet.numbers, duration)?;
-                let level = level.map(|level| [level.to_byte()]);
-                let level = tags.ids.audio_level.zip(level.as_ref());
-                let header = self.header(packet, codec.payload_type, numbers.sequence, numbers.timestamp);
-                let header_len = self.write(&header, tags, level.map(|(id, value)| (id, &value[..])), scratch);
-                scratch.extend_from_slice(packet.payload);
-                Some(self.sent(numbers.sequence, header_len, packet.payload.len()))
-            }
-            Media::Video { descriptor, picture, starts_key_frame } => {
-                let codec = self.codec(Codec::Vp8)?;
-                let OutgoingVideo { numbers, picture } =
-                    self.rewriter.video(packet.publication, self.wanted, &packet.numbers, picture, starts_key_frame)?;
-                let header = self.header(packet, codec.payload_type, numbers.sequence, numbers.timestamp);
-                let header_len = self.write(&header, tags, None, scratch);
-                descriptor.write_normalised(scratch, picture.picture_id, picture.tl0_pic_idx);
-                scratch.extend_from_slice(packet.body());
-                if let (Some(rtx_payload_type), Some(shared)) = (codec.rtx_payload_type, shared) {
-                    let sent = Sent {
-                        sequence: numbers.sequence,
-                        timestamp: numbers.timestamp,
-                        marker: packet.marker,
-                        rtx_payload_type,
-                        csrc: packet.publication.0,
-                        descriptor: (descriptor, picture),
-                        payload: shared.clone(),
-                    };
-                    self.cache.insert(now, sent);
-                }
-                Some(self.sent(numbers.sequence, header_len, packet.payload.len()))
+            None => {
+                self.detach(feed.publication, store.head());
+                Some(Next::Lost(feed.publication))
             }
         }
     }
 
-    /// Writes the retransmission of a packet that a NACK names. `None`: gone, or answered a moment ago.
-    pub fn retransmit(&mut self, now: Micros, wire_sequence: u16, tags: Tags, scratch: &mut Vec<u8>) -> Option<Plain> {
-        let ssrc = self.line.rtx_ssrc?;
-        let sent = self.cache.resend(now, wire_sequence)?;
+    /// The retransmission of a packet that a NACK names. `None`: gone, or answered a moment ago.
+    pub fn resend(
+        &mut self,
+        now: Micros,
+        wire_sequence: u16,
+        stores: &Slab<Store>,
+        overhead: usize,
+    ) -> Option<Planned> {
+        let template_len = self.templates.retransmission.as_ref()?.len();
+        let (sequence, sent) = self.sent.resend(now, wire_sequence)?;
+        let store = stores.get(sent.store as usize)?;
+        let position = store.position_of(sent.position)?;
+        let stored = store.get(position)?;
+        let StoredMedia::Video { descriptor, .. } = stored.media else { return None };
         self.rtx_sequence += 1;
-        let header = OutHeader {
-            marker: sent.marker,
-            payload_type: sent.rtx_payload_type,
-            sequence: self.rtx_sequence as u16,
-            timestamp: sent.timestamp,
-            ssrc,
-            csrc: Some(sent.csrc),
-        };
-        scratch.clear();
-        match tags.ids.mid.filter(|_| tags.send_mid) {
-            Some(id) => write_header(scratch, &header, &[(id, self.line.mid.as_bytes())]),
-            None => write_header(scratch, &header, &[]),
-        }
-        let header_len = scratch.len();
         // RFC 4588 §4: the original sequence number, then the original payload.
-        scratch.extend_from_slice(&(sent.sequence as u16).to_be_bytes());
-        let (descriptor, picture) = &sent.descriptor;
-        descriptor.write_normalised(scratch, picture.picture_id, picture.tl0_pic_idx);
-        scratch.extend_from_slice(&sent.payload);
-        Some(Plain { ssrc, index: self.rtx_sequence, header_len })
+        let mut prefix = prefix(&(sequence as u16).to_be_bytes());
+        let picture = PictureNumbers { picture_id: sent.picture_id, tl0_pic_idx: sent.tl0_pic_idx };
+        let _ = prefix.try_extend_from_slice(&descriptor.normalised(picture.picture_id, picture.tl0_pic_idx));
+        let len = template_len + prefix.len() + stored.body_len() + overhead;
+        Some(Planned {
+            slot: self.at,
+            is_retransmission: true,
+            marker: stored.marker,
+            level: None,
+            sequence: self.rtx_sequence,
+            index: self.rtx_sequence,
+            timestamp: sent.timestamp,
+            csrc: store.publication().0,
+            store: sent.store,
+            position,
+            prefix,
+            len: len as u16,
+            arrived: now,
+        })
+    }
+
+    /// Appends the header of a planned packet.
+    pub fn write_header(&self, planned: &Planned, transport_sequence: u16, padding: bool, out: &mut Vec<u8>) {
+        let fields = HeaderFields {
+            marker: planned.marker,
+            padding,
+            sequence: planned.sequence as u16,
+            timestamp: planned.timestamp,
+            csrc: planned.csrc,
+            transport_sequence,
+            level: planned.level,
+        };
+        match &self.templates.retransmission {
+            Some(template) if planned.is_retransmission => template.write(out, &fields),
+            _ => self.templates.media.write(out, &fields),
+        }
+    }
+
+    /// The SSRC that a planned packet goes out under.
+    #[must_use]
+    pub fn ssrc_of(&self, planned: &Planned) -> u32 {
+        self.line.rtx_ssrc.filter(|_| planned.is_retransmission).unwrap_or(self.line.ssrc)
     }
 
     /// Appends this slot's sender report; nothing before its first packet. `ntp` is the wall clock of `now`.
@@ -198,33 +410,54 @@ impl Slot {
         }
     }
 
-    fn codec(&self, codec: Codec) -> Option<NegotiatedCodec> {
-        self.line.codecs.iter().find(|entry| entry.codec == codec).copied()
-    }
-
-    fn header(&self, packet: &Arrived<'_>, payload_type: u8, sequence: u64, timestamp: u32) -> OutHeader {
-        OutHeader {
-            marker: packet.marker,
-            payload_type,
-            sequence: sequence as u16,
-            timestamp,
-            ssrc: self.line.ssrc,
-            csrc: Some(packet.publication.0),
+    /// What a planned packet of this slot is before it has numbers.
+    fn planned(&self, feed: &Feed, position: u64, stored: &Stored, prefix: Prefix, overhead: usize) -> Planned {
+        let len = self.templates.media.len() + prefix.len() + stored.body_len() + overhead;
+        Planned {
+            slot: self.at,
+            is_retransmission: false,
+            marker: stored.marker,
+            level: None,
+            sequence: 0,
+            index: 0,
+            timestamp: 0,
+            csrc: feed.publication.0,
+            store: feed.store,
+            position,
+            prefix,
+            len: len as u16,
+            arrived: stored.arrived,
         }
     }
 
-    fn write(&self, header: &OutHeader, tags: Tags, level: Option<(u8, &[u8])>, scratch: &mut Vec<u8>) -> usize {
-        let mid = tags.ids.mid.filter(|_| tags.send_mid).map(|id| (id, self.line.mid.as_bytes()));
-        let extensions: SmallVec<[(u8, &[u8]); 2]> = [level, mid].into_iter().flatten().collect();
-        scratch.clear();
-        write_header(scratch, header, &extensions);
-        scratch.len()
-    }
-
-    fn sent(&mut self, sequence: u64, header_len: usize, payload_len: usize) -> Plain {
+    fn count(&mut self, octets: usize) {
         // RFC 3550 §6.4.1: both counters wrap.
         self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(payload_len as u32);
-        Plain { ssrc: self.line.ssrc, index: Rewriter::srtp_index(sequence), header_len }
+        self.octets = self.octets.wrapping_add(octets as u32);
     }
+
+    /// Whether the slot can carry packets of a codec.
+    #[must_use]
+    pub fn carries(&self, codec: Codec) -> bool {
+        self.codec == codec
+    }
+}
+
+fn has_more(stores: &Slab<Store>, feed: &Feed) -> bool {
+    stores.get(feed.store as usize).is_some_and(|store| feed.cursor < store.head())
+}
+
+/// The next packet of a feed and its position; what the store has forgotten is passed over.
+fn take<'a>(stores: &'a Slab<Store>, feed: &mut Feed) -> Option<(u64, &'a Stored)> {
+    let store = stores.get(feed.store as usize)?;
+    let position = feed.cursor.max(store.tail());
+    let stored = store.get(position)?;
+    feed.cursor = position + 1;
+    Some((position, stored))
+}
+
+fn prefix(octets: &[u8]) -> Prefix {
+    let mut prefix = Prefix::new();
+    let _ = prefix.try_extend_from_slice(octets);
+    prefix
 }

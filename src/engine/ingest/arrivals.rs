@@ -65,6 +65,12 @@ impl Arrivals {
         }
     }
 
+    /// When the next feedback is due; never while there is nothing to tell.
+    #[must_use]
+    pub fn due(&self, now: Micros) -> Option<Micros> {
+        (!self.entries.is_empty()).then(|| self.reported.map_or(now, |last| last + INTERVAL))
+    }
+
     /// Writes feedback on everything noted, if it is time: one RTCP packet for each call of `each`.
     ///
     /// `media` is the SSRC that the report names.

@@ -84,8 +84,14 @@ impl Loss {
         !self.missing.is_empty()
     }
 
-    /// Appends the wire numbers to ask for now, at most what fits `limit`.
-    pub fn due(&mut self, now: Micros, limit: usize, ask: &mut Vec<u16>) {
+    /// Whether there is anything to ask for or to give up.
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        self.given_up || self.is_pending()
+    }
+
+    /// Hands the wire numbers to ask for now to `ask` until it has no room for more.
+    pub fn due(&mut self, now: Micros, mut ask: impl FnMut(u16) -> bool) {
         let given_up = &mut self.given_up;
         self.missing.retain(|missing| {
             let hopeless = now.since(missing.since) > AGE_MAX || missing.asked >= ASKS_MAX;
@@ -95,8 +101,10 @@ impl Loss {
         let highest = self.highest.unwrap_or_default();
         for missing in &mut self.missing {
             let overtaken = missing.asked == 0 && highest - missing.sequence >= REORDER_PACKETS;
-            if ask.len() < limit && (overtaken || now >= missing.next) {
-                ask.push(missing.sequence as u16);
+            if overtaken || now >= missing.next {
+                if !ask(missing.sequence as u16) {
+                    return;
+                }
                 missing.asked += 1;
                 missing.next = now + ASK_AGAIN;
             }
@@ -119,7 +127,10 @@ mod tests {
 
     fn due(loss: &mut Loss, now: Micros) -> Vec<u16> {
         let mut ask = vec![];
-        loss.due(now, 100, &mut ask);
+        loss.due(now, |sequence| {
+            ask.push(sequence);
+            true
+        });
         ask
     }
 

@@ -85,7 +85,7 @@ pub fn pictures(now: Micros, held: &[Option<PublicationId>], candidates: &[Pictu
 }
 
 /// Who spoke within this keeps a picture before those who were silent.
-const RECENT: Micros = Micros::from_millis(30_000);
+pub const RECENT: Micros = Micros::from_millis(30_000);
 
 /// Puts the first of `ranked` into the slots; those in place stay in their slot.
 fn place(held: &[Option<PublicationId>], ranked: impl Iterator<Item = PublicationId>) -> Assignment {

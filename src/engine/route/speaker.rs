@@ -94,17 +94,20 @@ impl ActiveSpeaker {
         self.current
     }
 
-    /// Looks at all voices; true if the active speaker changed. Nobody speaking changes nothing: the last speaker stays
-    /// until somebody else speaks or it leaves.
+    /// A voice is gone; true if it was the active speaker.
+    pub fn forget(&mut self, voice: PublicationId) -> bool {
+        self.challenger = self.challenger.filter(|(challenger, _)| *challenger != voice);
+        self.current.take_if(|current| *current == voice).is_some()
+    }
+
+    /// Looks at the voices that spoke of late; true if the active speaker changed. Nobody speaking changes nothing: the last
+    /// speaker stays until somebody else speaks or it is forgotten.
     pub fn update<'a>(
         &mut self,
         now: Micros,
         voices: impl Iterator<Item = (PublicationId, &'a Voice)> + Clone,
     ) -> bool {
         let before = self.current;
-        if !voices.clone().any(|(id, _)| Some(id) == self.current) {
-            self.current = None;
-        }
         let present = voices.clone().find(|(id, _)| Some(*id) == self.current);
         let present = present.map_or(0.0, |(_, voice)| voice.loudness(now));
         let loudest = voices
@@ -187,7 +190,9 @@ mod tests {
         let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
         run(&mut speaker, &mut voices, 0, 1_000, [30, 127]);
         assert_eq!(run(&mut speaker, &mut voices, 1_000, 9_000, [127, 127]), None);
-        assert!(speaker.update(Micros::from_millis(9_000), [(B, &voices[1])].into_iter()));
+        assert!(!speaker.update(Micros::from_millis(9_000), [(B, &voices[1])].into_iter()), "it only fell silent");
+        assert!(!speaker.forget(B));
+        assert!(speaker.forget(A));
         assert_eq!(speaker.current(), None);
     }
 }

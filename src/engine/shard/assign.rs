@@ -1,14 +1,18 @@
 //! Who fills whose slots: looks for speakers, works assignments out again where something changed, and tells.
+//!
+//! The work for one receiver grows with its slots and with those who talk, not with the meeting: candidates are who is in
+//! place, who spoke of late, whom the receiver wishes for, and, for slots that are still free, the first others that there are.
 
 use smallvec::SmallVec;
 
-use super::{Meeting, Publication, Shard};
+use super::span::Letter;
+use super::{Meeting, Publication, Shard, Stale};
 use crate::clock::Micros;
 use crate::egress::slot::Slot;
 use crate::endpoint::webrtc::Endpoint;
 use crate::event::Event;
 use crate::id::{MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
-use crate::route::select::{self, PictureCandidate, VoiceCandidate};
+use crate::route::select::{self, PictureCandidate, RECENT, VoiceCandidate};
 
 /// A slot that gets another source.
 struct Change {
@@ -16,105 +20,177 @@ struct Change {
     wanted: Option<PublicationId>,
 }
 
+/// Keys of candidates, each once.
+type Keys = SmallVec<[usize; 32]>;
+
 impl Shard {
-    /// Updates every meeting's active speaker from the loudness of its voices.
+    /// Updates the active speaker of every meeting where somebody talks, from the loudness of its voices.
     pub(super) fn look_for_speakers(&mut self, now: Micros) {
-        for (&id, meeting) in &mut self.meetings {
-            let publications = &self.publications;
-            let voices = meeting
-                .publications
-                .iter()
-                .filter_map(|&key| publications.get(key))
-                .filter(|publication| publication.kind == PublicationKind::Microphone)
-                .map(|publication| (publication.id, &publication.voice));
-            let speaking = voices.clone().filter(|(_, voice)| voice.is_speaking(now)).count();
-            let changed = meeting.speaker.update(now, voices);
-            meeting.stale |= changed || speaking != meeting.speaking;
-            meeting.speaking = speaking;
-            if changed {
-                let current = meeting.speaker.current();
-                let participant = meeting
-                    .publications
-                    .iter()
-                    .filter_map(|&key| publications.get(key))
-                    .find(|publication| Some(publication.id) == current)
-                    .map(|publication| publication.participant);
-                self.events.push_back(Event::Speaker { meeting: id, participant });
-            }
+        let mut talkative = std::mem::take(&mut self.talkative);
+        talkative.retain(|&id| self.look_for_speaker(now, id));
+        // Whoever began to talk meanwhile was put into the empty list.
+        talkative.append(&mut self.talkative);
+        self.talkative = talkative;
+    }
+
+    /// `false`: nobody has talked here for a while.
+    fn look_for_speaker(&mut self, now: Micros, id: MeetingId) -> bool {
+        let publications = &mut self.publications;
+        let Some(meeting) = self.meetings.get_mut(&id) else { return false };
+        meeting.talkers.retain(|&key| {
+            let Some(other) = publications.get_mut(key) else { return false };
+            other.talks = other.voice.spoke().is_some_and(|spoke| now.since(spoke) < RECENT);
+            other.talks
+        });
+        let voices = meeting.talkers.iter().filter_map(|&key| publications.get(key));
+        let voices = voices.map(|publication| (publication.id, &publication.voice));
+        let speaking = voices.clone().filter(|(_, voice)| voice.is_speaking(now)).count();
+        let changed = meeting.speaker.update(now, voices);
+        let is_stale = changed || speaking != meeting.speaking;
+        meeting.speaking = speaking;
+        if changed && meeting.elsewhere.iter().all(|other| other > self.index) {
+            let key = meeting.speaker.current().and_then(|id| self.by_publication.get(&id));
+            let participant = key.and_then(|&key| publications.get(key)).map(|publication| publication.participant);
+            self.events.push_back(Event::Speaker { meeting: id, participant });
+        }
+        let goes_on = !meeting.talkers.is_empty();
+        self.tell_loudness(now, id);
+        if is_stale {
+            self.mark_stale(id, Stale::All);
+        }
+        goes_on
+    }
+
+    /// How loud our own voices are, for the other shards of a meeting.
+    fn tell_loudness(&mut self, now: Micros, id: MeetingId) {
+        let Some(meeting) = self.meetings.get(&id).filter(|meeting| !meeting.elsewhere.is_empty()) else { return };
+        let voices: Vec<(PublicationId, u8)> = meeting
+            .talkers
+            .iter()
+            .filter_map(|&key| self.publications.get(key))
+            .filter(|other| other.is_local() && other.voice.is_speaking(now))
+            .map(|other| (other.id, (127.0 - other.voice.loudness(now)) as u8))
+            .collect();
+        if !voices.is_empty() {
+            let shards = meeting.elsewhere.iter();
+            self.letters.extend(shards.map(|shard| (shard, Letter::Voices(voices.clone()))));
         }
     }
 
     /// Works out the slots of every meeting where something changed.
     pub(super) fn assign_stale(&mut self, now: Micros) {
-        let stale: SmallVec<[MeetingId; 8]> = self
-            .meetings
-            .iter_mut()
-            .filter(|(_, meeting)| meeting.stale)
-            .map(|(&id, meeting)| {
-                meeting.stale = false;
-                id
-            })
-            .collect();
-        for id in stale {
-            let endpoints = self.meetings.get(&id).map(|meeting| meeting.endpoints.clone()).unwrap_or_default();
-            for key in endpoints {
-                self.assign(now, id, key);
+        while let Some(id) = self.stale.pop() {
+            let Some(meeting) = self.meetings.get_mut(&id) else { continue };
+            let all = std::mem::take(&mut meeting.stale) == Stale::All;
+            for at in 0..meeting.endpoints.len() {
+                let key = self.meetings.get(&id).and_then(|meeting| meeting.endpoints.get(at).copied());
+                if let Some(key) = key.filter(|&key| all || self.has_free_slot(key)) {
+                    self.assign(now, id, key);
+                }
             }
         }
     }
 
-    fn assign(&mut self, now: Micros, meeting: MeetingId, key: usize) {
+    fn has_free_slot(&self, key: usize) -> bool {
+        self.free.get(key).copied().unwrap_or(true)
+    }
+
+    pub(super) fn note_free(&mut self, key: usize, free: bool) {
+        if self.free.len() <= key {
+            self.free.resize(key + 1, true);
+        }
+        if let Some(entry) = self.free.get_mut(key) {
+            *entry = free;
+        }
+    }
+
+    /// Fills the slots of one endpoint.
+    pub(super) fn assign(&mut self, now: Micros, meeting: MeetingId, key: usize) {
         let (Some(meeting), Some(endpoint)) = (self.meetings.get(&meeting), self.endpoints.get(key)) else { return };
         if endpoint.slots.is_empty() {
+            self.note_free(key, false);
             return;
         }
-        let speaker = meeting.speaker.current();
-        let speaker = self.of(meeting).find(|(_, other)| Some(other.id) == speaker).map(|(_, other)| other.participant);
-        let mut changes = self.voice_changes(now, meeting, endpoint, speaker);
-        changes.extend(self.picture_changes(now, meeting, endpoint, speaker));
+        let speaker = meeting.speaker.current().and_then(|id| self.by_publication.get(&id));
+        let speaker = speaker.and_then(|&key| self.publications.get(key)).map(|publication| publication.participant);
+        let (mut changes, free_voice) = self.voice_changes(now, meeting, endpoint, speaker);
+        let (pictures, free_picture) = self.picture_changes(now, meeting, endpoint, speaker);
+        changes.extend(pictures);
+        let id = endpoint.id;
+        self.note_free(key, free_voice || free_picture);
         if changes.is_empty() {
             return;
         }
-        let id = endpoint.id;
         let mut news = Vec::with_capacity(changes.len());
         for Change { slot, wanted } in changes {
-            let source_key = wanted.and_then(|wanted| self.by_publication.get(&wanted).copied());
-            let source = source_key.and_then(|key| Some((key, self.publications.get_mut(key)?)));
-            let shown = source.map(|(source_key, source)| {
-                if !source.carriers.contains(&(key, slot)) {
-                    source.carriers.push((key, slot));
-                }
-                (source_key, source.participant, source.id, source.kind)
-            });
-            let Some(place) = self.endpoints.get_mut(key).and_then(|endpoint| endpoint.slots.get_mut(slot)) else {
-                continue;
-            };
-            place.assign(wanted);
-            news.push((place.line().mid.clone(), shown.map(|(_, participant, id, _)| (participant, id))));
-            if let Some((source_key, _, _, PublicationKind::Camera)) = shown
-                && self.endpoints.get(key).is_some_and(Endpoint::is_connected)
-            {
-                self.want_key_frame(now, source_key);
+            if let Some(entry) = self.fill(now, key, slot, wanted) {
+                news.push(entry);
             }
         }
         self.events.push_back(Event::Slots { endpoint: id, slots: news });
     }
 
-    fn of<'a>(&'a self, meeting: &'a Meeting) -> impl Iterator<Item = (usize, &'a Publication)> {
-        meeting.publications.iter().filter_map(|&key| self.publications.get(key).map(|publication| (key, publication)))
+    /// Puts a publication, or nobody, into a slot, and says what to tell of it.
+    fn fill(
+        &mut self,
+        now: Micros,
+        key: usize,
+        slot: usize,
+        wanted: Option<PublicationId>,
+    ) -> Option<(String, Option<(ParticipantId, PublicationId)>)> {
+        let feed = wanted.and_then(|wanted| self.feed(wanted));
+        let endpoint = self.endpoints.get_mut(key)?;
+        let connected = endpoint.is_connected();
+        let place = endpoint.slots.get_mut(slot)?;
+        let left: SmallVec<[_; 3]> = place.assign(feed).collect();
+        let mid = place.line().mid.clone();
+        for feed in left {
+            self.uncarry(&feed, key as u32, slot as u8);
+        }
+        let Some(feed) = feed else { return Some((mid, None)) };
+        let carrier = (key as u32, slot as u8);
+        let source = self.publications.get_mut(feed.key as usize)?;
+        if !source.carriers.contains(&carrier) {
+            source.carriers.push(carrier);
+        }
+        let (participant, is_camera) = (source.participant, source.is_camera());
+        self.review_subscription(feed.key as usize);
+        if is_camera && connected {
+            self.want_key_frame(now, feed.key as usize);
+        }
+        Some((mid, Some((participant, feed.publication))))
     }
 
-    /// Publications that may be shown to an endpoint: not its own participant's, not muted.
-    fn candidates<'a>(
-        &'a self,
-        meeting: &'a Meeting,
-        endpoint: &'a Endpoint,
+    /// Whether a publication may be shown to a participant: not its own, and not muted.
+    fn may_show(&self, key: usize, kind: PublicationKind, own: ParticipantId) -> Option<&Publication> {
+        self.publications.get(key).filter(|other| other.kind == kind && other.participant != own && !other.muted)
+    }
+
+    /// Adds those who are in place, then `preferred`, then others until there are enough for the free slots.
+    fn gather(
+        &self,
+        meeting: &Meeting,
+        own: ParticipantId,
         kind: PublicationKind,
-    ) -> impl Iterator<Item = &'a Publication> {
-        let own = endpoint.participant;
-        self.of(meeting)
-            .map(|(_, publication)| publication)
-            .filter(move |other| other.kind == kind && other.participant != own && !other.muted)
+        held: &[Option<PublicationId>],
+        preferred: impl Iterator<Item = usize>,
+    ) -> Keys {
+        let in_place = held.iter().flatten().filter_map(|id| self.by_publication.get(id).copied());
+        let mut keys = Keys::new();
+        for key in in_place.chain(preferred) {
+            if self.may_show(key, kind, own).is_some() && !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let mut others = meeting.open(kind).iter();
+        while keys.len() < held.len()
+            && let Some(&key) = others.next()
+        {
+            if self.may_show(key, kind, own).is_some() && !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     fn voice_changes(
@@ -123,10 +199,13 @@ impl Shard {
         meeting: &Meeting,
         endpoint: &Endpoint,
         speaker: Option<ParticipantId>,
-    ) -> Vec<Change> {
+    ) -> (Vec<Change>, bool) {
         let (indexes, held) = held(endpoint, MediaKind::Audio);
-        let candidates: SmallVec<[VoiceCandidate; 32]> = self
-            .candidates(meeting, endpoint, PublicationKind::Microphone)
+        let talkers = meeting.talkers.iter().copied();
+        let keys = self.gather(meeting, endpoint.participant, PublicationKind::Microphone, &held, talkers);
+        let candidates: SmallVec<[VoiceCandidate; 32]> = keys
+            .iter()
+            .filter_map(|&key| self.publications.get(key))
             .map(|other| VoiceCandidate {
                 publication: other.id,
                 speaking: other.voice.is_speaking(now),
@@ -134,7 +213,8 @@ impl Shard {
                 active: Some(other.participant) == speaker,
             })
             .collect();
-        changed(&indexes, &held, &select::voices(&held, &candidates))
+        let placed = select::voices(&held, &candidates);
+        (changed(&indexes, &held, &placed), placed.contains(&None))
     }
 
     fn picture_changes(
@@ -143,16 +223,22 @@ impl Shard {
         meeting: &Meeting,
         endpoint: &Endpoint,
         speaker: Option<ParticipantId>,
-    ) -> Vec<Change> {
+    ) -> (Vec<Change>, bool) {
         let (indexes, held) = held(endpoint, MediaKind::Video);
-        let spoke = |participant: ParticipantId| {
-            self.of(meeting)
-                .filter(|(_, other)| other.participant == participant && other.kind == PublicationKind::Microphone)
-                .filter_map(|(_, other)| other.voice.spoke())
-                .max()
-        };
-        let candidates: SmallVec<[PictureCandidate; 32]> = self
-            .candidates(meeting, endpoint, PublicationKind::Camera)
+        // Who spoke of late, by participant: their cameras come before those of the silent.
+        let spoke: SmallVec<[(ParticipantId, Micros); 16]> = meeting
+            .talkers
+            .iter()
+            .filter_map(|&key| self.publications.get(key))
+            .filter_map(|voice| Some((voice.participant, voice.voice.spoke()?)))
+            .collect();
+        let wished = endpoint.wants.iter().map(|(participant, _)| *participant);
+        let people = wished.chain(speaker).chain(spoke.iter().map(|(participant, _)| *participant));
+        let cameras = people.flat_map(|participant| self.cameras_of(participant));
+        let keys = self.gather(meeting, endpoint.participant, PublicationKind::Camera, &held, cameras);
+        let candidates: SmallVec<[PictureCandidate; 32]> = keys
+            .iter()
+            .filter_map(|&key| self.publications.get(key))
             .map(|other| PictureCandidate {
                 publication: other.id,
                 wish: endpoint
@@ -162,10 +248,25 @@ impl Shard {
                     .map(|(_, wish)| *wish)
                     .max(),
                 active: Some(other.participant) == speaker,
-                spoke: spoke(other.participant),
+                spoke: spoke.iter().filter(|(who, _)| *who == other.participant).map(|(_, spoke)| *spoke).max(),
             })
             .collect();
-        changed(&indexes, &held, &select::pictures(now, &held, &candidates))
+        let placed = select::pictures(now, &held, &candidates);
+        (changed(&indexes, &held, &placed), placed.contains(&None))
+    }
+
+    fn cameras_of(&self, participant: ParticipantId) -> impl Iterator<Item = usize> {
+        self.cameras.get(&participant).into_iter().flatten().copied()
+    }
+}
+
+impl Meeting {
+    /// Keys of the publications of a kind that are not muted, in the order of their coming.
+    fn open(&self, kind: PublicationKind) -> &[usize] {
+        match kind {
+            PublicationKind::Microphone => &self.open_voices,
+            PublicationKind::Camera => &self.open_pictures,
+        }
     }
 }
 

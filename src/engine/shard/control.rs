@@ -1,9 +1,12 @@
 //! Orders to the shard: endpoints, publications and taps come and go, mutes, layouts, keys.
 
-use super::{DtlsOutput, Meeting, Publication, Shard, Tap};
+use super::span::{Letter, ShardIndex};
+use super::{DtlsOutput, Meeting, Origin, Owner, Publication, Shard, Stale, Tap};
 use crate::clock::Micros;
 use crate::command::{Command, NewPublication};
 use crate::endpoint::srtp::SrtpKeys;
+use crate::egress::slot::Feed;
+use crate::egress::store::Store;
 use crate::endpoint::webrtc::{Endpoint, EndpointParts, PublicationRef};
 use crate::event::Event;
 use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
@@ -18,12 +21,12 @@ impl Shard {
             Command::Add { parts, publications, replaces } => self.add_endpoint(now, *parts, &publications, replaces),
             Command::Remove(endpoint) => {
                 if let Some(&key) = self.by_id.get(&endpoint) {
-                    self.remove_endpoint(key);
+                    self.remove_endpoint(now, key);
                 }
             }
-            Command::RemoveParticipant(participant) => self.remove_participant(participant),
+            Command::RemoveParticipant(participant) => self.remove_participant(now, participant),
             Command::SetMuted { participant, kind, muted } => self.set_muted(participant, kind, muted),
-            Command::Layout { endpoint, wants } => self.set_layout(endpoint, wants),
+            Command::Layout { endpoint, wants } => self.set_layout(now, endpoint, wants),
             Command::AddTap { meeting, participant, sender } => self.add_tap(meeting, participant, sender),
             Command::SendDtls { endpoint, datagram } => {
                 if let Some(&key) = self.by_id.get(&endpoint)
@@ -33,9 +36,17 @@ impl Shard {
                 }
             }
             Command::Keys { endpoint, keys } => self.set_keys(now, endpoint, &keys),
+            Command::Target { endpoint, bits_per_second } => {
+                if let Some(&key) = self.by_id.get(&endpoint)
+                    && let Some(endpoint) = self.endpoints.get_mut(key)
+                {
+                    endpoint.set_target(bits_per_second);
+                }
+            }
+            Command::Span { meeting, shards } => self.span(now, meeting, shards),
             Command::Closed(endpoint) => {
                 if let Some(&key) = self.by_id.get(&endpoint) {
-                    self.lose(key);
+                    self.lose(now, key);
                 }
             }
             Command::Stop => {}
@@ -51,30 +62,19 @@ impl Shard {
         replaces: Option<EndpointId>,
     ) {
         if let Some(&old) = replaces.and_then(|old| self.by_id.get(&old)) {
-            self.remove_endpoint(old);
+            self.remove_endpoint(now, old);
         }
         let (id, meeting, participant) = (parts.id, parts.meeting, parts.participant);
         let key = self.endpoints.vacant_key();
-        let tapped = self.meetings.get(&meeting).is_some_and(|meeting| !meeting.taps.is_empty());
         let mut keys = Vec::with_capacity(new.len());
         for new in new {
-            let publication = Publication {
-                id: new.id,
-                participant,
-                meeting,
-                endpoint: key,
-                kind: new.kind,
-                codec: new.codec,
-                muted: self.mutes.contains(&(participant, new.kind)),
-                carriers: Default::default(),
-                key_frames: KeyFrameRequests::default(),
-                voice: Voice::default(),
-                tapped,
-            };
-            self.tap(meeting, &publication.as_added());
-            let key = self.publications.insert(publication);
-            self.by_publication.insert(new.id, key);
-            keys.push(key);
+            let muted = self.mutes.contains(&(participant, new.kind));
+            let publication = self.new_publication(now, meeting, participant, *new, Origin::Endpoint(key), muted);
+            if let Some(publication) = self.publications.get(publication) {
+                let added = publication.as_added();
+                self.tap(meeting, &added);
+            }
+            keys.push(publication);
         }
         parts.publications = keys
             .iter()
@@ -83,37 +83,149 @@ impl Shard {
         let endpoint = Endpoint::new(now, parts);
         self.by_ufrag.insert(endpoint.ufrag().to_owned(), key);
         self.by_id.insert(id, key);
+        self.by_ssrc.extend(endpoint.media_ssrcs().map(|ssrc| (ssrc, key)));
+        self.due.reset(key);
+        self.timers.arm(key, endpoint.poll_timeout(now));
         self.endpoints.insert(endpoint);
-        let meeting = self.meetings.entry(meeting).or_default();
-        meeting.endpoints.push(key);
-        meeting.publications.extend(keys);
-        meeting.stale = true;
+        self.meetings.entry(meeting).or_default().endpoints.push(key);
+        self.assign(now, meeting, key);
     }
 
-    pub(super) fn remove_endpoint(&mut self, key: usize) {
+    /// A publication of an endpoint of ours or of another shard. Whoever has a free slot may get it.
+    pub(super) fn new_publication(
+        &mut self,
+        now: Micros,
+        id: MeetingId,
+        participant: ParticipantId,
+        new: NewPublication,
+        origin: Origin,
+        muted: bool,
+    ) -> usize {
+        let meeting = self.meetings.entry(id).or_default();
+        let is_local = matches!(origin, Origin::Endpoint(_));
+        let publication = Publication {
+            id: new.id,
+            participant,
+            meeting: id,
+            origin,
+            kind: new.kind,
+            codec: new.codec,
+            muted,
+            store: self.stores.insert(Store::new(new.id, new.kind.media())),
+            carriers: Vec::new(),
+            fresh: false,
+            key_frames: KeyFrameRequests::default(),
+            voice: Voice::default(),
+            talks: false,
+            tapped: is_local && !meeting.taps.is_empty(),
+            relayed_to: Default::default(),
+            relay_cursor: 0,
+            subscribed: false,
+        };
+        let key = self.publications.insert(publication);
+        self.by_publication.insert(new.id, key);
+        meeting.publications.push(key);
+        if !muted {
+            meeting.open_mut(new.kind).push(key);
+        }
+        if new.kind == PublicationKind::Camera {
+            self.cameras.entry(participant).or_default().push(key);
+        }
+        if is_local {
+            let letter = Letter::Announced { meeting: id, participant, publication: new, muted };
+            let elsewhere = meeting.elsewhere;
+            self.letters.extend(elsewhere.iter().map(|shard| (shard, letter.clone())));
+        }
+        self.mark_stale(id, Stale::Free);
+        self.retire_stores(now);
+        key
+    }
+
+    /// Takes a publication away from its slots, its taps and its meeting.
+    pub(super) fn remove_publication(&mut self, now: Micros, key: usize) {
+        let Some(publication) = self.publications.try_remove(key) else { return };
+        self.by_publication.remove(&publication.id);
+        self.retired.push_back((now, publication.store));
+        for &(endpoint, slot) in &publication.carriers {
+            let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
+            if let Some(slot) = slot {
+                slot.detach(publication.id, 0);
+            }
+            self.note_free(endpoint as usize, true);
+        }
+        if matches!(publication.origin, Origin::Endpoint(_)) {
+            self.tap(publication.meeting, &TapItem::Removed { publication: publication.id });
+        }
+        if let Some(cameras) = self.cameras.get_mut(&publication.participant) {
+            cameras.retain(|other| *other != key);
+            if cameras.is_empty() {
+                self.cameras.remove(&publication.participant);
+            }
+        }
+        let Some(meeting) = self.meetings.get_mut(&publication.meeting) else { return };
+        meeting.publications.retain(|&other| other != key);
+        meeting.open_mut(publication.kind).retain(|&other| other != key);
+        meeting.talkers.retain(|&other| other != key);
+        if meeting.speaker.forget(publication.id) {
+            self.events.push_back(Event::Speaker { meeting: publication.meeting, participant: None });
+        }
+        if matches!(publication.origin, Origin::Endpoint(_)) {
+            let elsewhere = meeting.elsewhere;
+            self.letters.extend(elsewhere.iter().map(|shard| (shard, Letter::Withdrawn(publication.id))));
+        }
+        // Everybody who showed it has a free slot now.
+        self.mark_stale(publication.meeting, Stale::Free);
+    }
+
+    pub(super) fn remove_endpoint(&mut self, now: Micros, key: usize) {
         let Some(endpoint) = self.endpoints.try_remove(key) else { return };
         self.by_id.remove(&endpoint.id);
         if self.by_ufrag.get(endpoint.ufrag()) == Some(&key) {
             self.by_ufrag.remove(endpoint.ufrag());
         }
-        for path in endpoint.paths() {
-            if self.by_path.get(path) == Some(&key) {
-                self.by_path.remove(path);
+        for &path in endpoint.paths() {
+            self.forget_path(key, path);
+        }
+        for ssrc in endpoint.media_ssrcs() {
+            if self.by_ssrc.get(&ssrc) == Some(&key) {
+                self.by_ssrc.remove(&ssrc);
+            }
+        }
+        self.checks.retain(|(_, checked)| *checked != key);
+        self.timers.disarm(key);
+        self.due.reset(key);
+        for (at, slot) in endpoint.slots.iter().enumerate() {
+            for feed in slot.feeds() {
+                self.uncarry(&feed, key as u32, at as u8);
             }
         }
         self.dtls.push_back(DtlsOutput::Ended(endpoint.id));
-        let removed: Vec<PublicationRef> = endpoint.publications().collect();
-        for publication in &removed {
-            self.publications.try_remove(publication.key);
-            self.by_publication.remove(&publication.id);
-            self.tap(endpoint.meeting, &TapItem::Removed { publication: publication.id });
+        for publication in endpoint.publications() {
+            self.remove_publication(now, publication.key);
         }
         if let Some(meeting) = self.meetings.get_mut(&endpoint.meeting) {
             meeting.endpoints.retain(|&other| other != key);
-            meeting.publications.retain(|other| removed.iter().all(|removed| removed.key != *other));
-            meeting.stale = true;
         }
         self.forget_if_empty(endpoint.meeting);
+    }
+
+    /// SSRCs that an endpoint was only now heard to send on: by them it is found again when its address changes.
+    pub(super) fn note_ssrcs(&mut self, publication: usize) {
+        let Some(Origin::Endpoint(key)) = self.publications.get(publication).map(|publication| publication.origin)
+        else {
+            return;
+        };
+        if let Some(endpoint) = self.endpoints.get(key) {
+            self.by_ssrc.extend(endpoint.media_ssrcs().map(|ssrc| (ssrc, key)));
+        }
+    }
+
+    /// A slot's place in a publication, from its next packet on.
+    pub(super) fn feed(&self, id: PublicationId) -> Option<Feed> {
+        let &key = self.by_publication.get(&id)?;
+        let publication = self.publications.get(key)?;
+        let cursor = self.stores.get(publication.store)?.head();
+        Some(Feed { publication: id, key: key as u32, store: publication.store as u32, cursor })
     }
 
     fn forget_if_empty(&mut self, id: MeetingId) {
@@ -122,7 +234,7 @@ impl Shard {
         }
     }
 
-    fn remove_participant(&mut self, participant: ParticipantId) {
+    fn remove_participant(&mut self, now: Micros, participant: ParticipantId) {
         self.mutes.retain(|(other, _)| *other != participant);
         let keys: Vec<usize> = self
             .endpoints
@@ -131,7 +243,7 @@ impl Shard {
             .map(|(key, _)| key)
             .collect();
         for key in keys {
-            self.remove_endpoint(key);
+            self.remove_endpoint(now, key);
         }
         let mut left = Vec::new();
         for (&id, meeting) in &mut self.meetings {
@@ -158,42 +270,64 @@ impl Shard {
         } else {
             self.mutes.remove(&(participant, kind));
         }
-        let mut changed = Vec::new();
-        for (_, publication) in &mut self.publications {
-            if publication.participant == participant && publication.kind == kind && publication.muted != muted {
-                publication.muted = muted;
-                publication.voice.silence();
-                // Slots ask for themselves when they are filled again; a tap cannot.
-                if !muted && kind == PublicationKind::Camera && publication.tapped {
-                    publication.key_frames.want();
-                }
-                changed.push((publication.meeting, publication.id, publication.carriers.clone()));
-            }
-        }
-        for (meeting, publication, carriers) in changed {
-            for (endpoint, slot) in carriers {
-                let slot = self.endpoints.get_mut(endpoint).and_then(|endpoint| endpoint.slots.get_mut(slot));
-                if let Some(slot) = slot {
-                    slot.detach(publication);
-                }
-            }
-            self.tap(meeting, &TapItem::Muted { publication, muted });
-            if let Some(meeting) = self.meetings.get_mut(&meeting) {
-                meeting.stale = true;
-            }
+        let changed: Vec<usize> = self
+            .publications
+            .iter()
+            .filter(|(_, other)| other.participant == participant && other.kind == kind && other.muted != muted)
+            .map(|(key, _)| key)
+            .collect();
+        for key in changed {
+            self.mute_publication(key, muted);
         }
     }
 
-    fn set_layout(&mut self, endpoint: EndpointId, wants: Vec<(ParticipantId, u8)>) {
-        let Some(endpoint) = self.by_id.get(&endpoint).and_then(|&key| self.endpoints.get_mut(key)) else { return };
+    fn mute_publication(&mut self, key: usize, muted: bool) {
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        publication.muted = muted;
+        publication.voice.silence();
+        let (id, meeting, kind) = (publication.id, publication.meeting, publication.kind);
+        let carriers = publication.carriers.clone();
+        let head = self.stores.get(publication.store).map_or(0, Store::head);
+        for &(endpoint, slot) in &carriers {
+            let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
+            if let Some(slot) = slot {
+                slot.detach(id, head);
+            }
+        }
+        // Slots ask for themselves when they are filled again; a tap cannot.
+        if !muted && publication.is_camera() && publication.tapped {
+            publication.key_frames.want();
+            self.key_frame_wishes.push(key);
+        }
+        if matches!(publication.origin, Origin::Endpoint(_)) {
+            self.tap(meeting, &TapItem::Muted { publication: id, muted });
+        }
+        if let Some(meeting) = self.meetings.get_mut(&meeting) {
+            let open = meeting.open_mut(kind);
+            open.retain(|&other| other != key);
+            if !muted {
+                open.push(key);
+            }
+        }
+        // Its carriers look for somebody else; whoever has a free slot may get it back.
+        for (endpoint, _) in carriers {
+            self.note_free(endpoint as usize, true);
+        }
+        self.mark_stale(meeting, Stale::Free);
+    }
+
+    fn set_layout(&mut self, now: Micros, endpoint: EndpointId, wants: Vec<(ParticipantId, u8)>) {
+        let Some(&key) = self.by_id.get(&endpoint) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         endpoint.wants = wants;
-        if let Some(meeting) = self.meetings.get_mut(&endpoint.meeting) {
-            meeting.stale = true;
-        }
+        let meeting = endpoint.meeting;
+        self.assign(now, meeting, key);
     }
 
+    /// A tap hears of the publications of this shard's endpoints; each shard of a meeting has its own end of it.
     fn add_tap(&mut self, id: MeetingId, participant: ParticipantId, mut sender: TapSender) {
-        for (_, publication) in self.publications.iter().filter(|(_, publication)| publication.meeting == id) {
+        let keys = self.local_publications(id);
+        for publication in keys.iter().filter_map(|&key| self.publications.get(key)) {
             if sender.send(publication.as_added()).is_err() {
                 return;
             }
@@ -204,29 +338,42 @@ impl Shard {
         self.meetings.entry(id).or_default().taps.push(Tap { participant, sender });
         self.refresh_tapped(id);
         // Nothing before a key frame can be decoded, so a new tap begins with one of each picture.
-        for (_, publication) in self.publications.iter_mut().filter(|(_, publication)| publication.meeting == id) {
-            if publication.kind == PublicationKind::Camera && !publication.muted {
+        for key in keys {
+            let Some(publication) = self.publications.get_mut(key) else { continue };
+            if publication.is_camera() && !publication.muted {
                 publication.key_frames.want();
+                self.key_frame_wishes.push(key);
             }
         }
+    }
+
+    /// Publications of a meeting whose endpoints are in this shard.
+    pub(super) fn local_publications(&self, id: MeetingId) -> Vec<usize> {
+        let keys = self.meetings.get(&id).map(|meeting| meeting.publications.as_slice()).unwrap_or_default();
+        let is_local = |key: &usize| {
+            self.publications.get(*key).is_some_and(|other| matches!(other.origin, Origin::Endpoint(_)))
+        };
+        keys.iter().copied().filter(is_local).collect()
     }
 
     /// Marks the meeting's publications as tapped or not.
     fn refresh_tapped(&mut self, id: MeetingId) {
         let tapped = self.meetings.get(&id).is_some_and(|meeting| !meeting.taps.is_empty());
-        for (_, publication) in self.publications.iter_mut().filter(|(_, publication)| publication.meeting == id) {
-            publication.tapped = tapped;
+        for key in self.local_publications(id) {
+            if let Some(publication) = self.publications.get_mut(key) {
+                publication.tapped = tapped;
+            }
         }
     }
 
     fn set_keys(&mut self, now: Micros, id: EndpointId, keys: &SrtpKeys) {
         let Some(&key) = self.by_id.get(&id) else { return };
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        let early = match endpoint.set_keys(keys) {
+        let early = match endpoint.set_keys(keys, &self.stores) {
             Ok(early) => early,
             Err(error) => {
                 tracing::error!(endpoint = %id, reason = error.label(), "the keys of a finished handshake do not work");
-                self.lose(key);
+                self.lose(now, key);
                 return;
             }
         };
@@ -237,7 +384,7 @@ impl Shard {
             if wire::rtp::is_rtcp(&packet) {
                 self.rtcp(now, key, &packet);
             } else {
-                self.rtp(now, key, &mut packet);
+                self.rtp(now, now, key, &mut packet);
             }
         }
         for publication in waiting {
@@ -246,8 +393,21 @@ impl Shard {
     }
 }
 
+impl Publication {
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.origin, Origin::Endpoint(_))
+    }
+}
+
 impl Meeting {
-    fn is_empty(&self) -> bool {
+    fn open_mut(&mut self, kind: PublicationKind) -> &mut Vec<usize> {
+        match kind {
+            PublicationKind::Microphone => &mut self.open_voices,
+            PublicationKind::Camera => &mut self.open_pictures,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.endpoints.is_empty() && self.publications.is_empty() && self.taps.is_empty()
     }
 }

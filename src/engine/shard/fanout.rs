@@ -1,14 +1,14 @@
-//! One arrived packet to every slot and tap that carries its publication.
+//! One arrived packet into its publication's store, for every slot that carries it, and to the taps.
 //!
-//! Touches only those: cost grows with the slots that show a publication, not with the size of the meeting.
+//! Touches no receiver: cost does not grow with the meeting. Whoever carries the publication is told once a turn (`flush`).
 
 use bytes::Bytes;
 use wire::rtp::{OutHeader, write_header};
 
-use super::{Publication, Shard};
+use super::{Publication, Shard, Stale};
 use crate::clock::Micros;
-use crate::endpoint::webrtc::{PublicationRef, Turn};
-use crate::id::{MediaKind, MeetingId};
+use crate::endpoint::webrtc::PublicationRef;
+use crate::id::{MeetingId, PublicationKind};
 use crate::ingest::{Arrived, Media};
 use crate::tap::TapItem;
 
@@ -16,6 +16,7 @@ impl Shard {
     pub(super) fn fan_out(
         &mut self,
         now: Micros,
+        arrived: Micros,
         publication: PublicationRef,
         packet: &Arrived<'_>,
         retransmitted: bool,
@@ -30,7 +31,7 @@ impl Shard {
         }
         let mut late_key_frame = false;
         match packet.media {
-            Media::Audio { level: Some(level), .. } => source.voice.heard(now, level.level),
+            Media::Audio { level: Some(level), .. } => self.hear(now, publication.key, level.level),
             Media::Video { starts_key_frame: true, .. } => {
                 source.key_frames.arrived();
                 // Its first packet came by retransmission, so the rest of it went by before any slot could map to it.
@@ -38,40 +39,44 @@ impl Shard {
             }
             Media::Audio { .. } | Media::Video { .. } | Media::Padding => {}
         }
-        if source.tapped {
-            self.tap_packet(now, publication, packet);
-        }
         let Some(source) = self.publications.get_mut(publication.key) else { return };
-        // Shared by the retransmission caches of all video slots; voice is not retransmitted and needs no copy.
-        let shared = (source.kind.media() == MediaKind::Video && !source.carriers.is_empty())
-            .then(|| Bytes::copy_from_slice(packet.body()));
-        let mut turn = Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
-        let endpoints = &mut self.endpoints;
-        source.carriers.retain(|&mut (endpoint, slot)| {
-            endpoints
-                .get_mut(endpoint)
-                .is_some_and(|endpoint| endpoint.forward(&mut turn, slot, packet, shared.as_ref()))
-        });
-        let starts_key_frame = matches!(packet.media, Media::Video { starts_key_frame: true, .. });
-        let left_out = starts_key_frame && self.somebody_awaits(publication);
-        if late_key_frame || left_out {
+        if let Some(store) = self.stores.get_mut(source.store) {
+            let first = store.head() == 0;
+            store.push(arrived, packet);
+            if !std::mem::replace(&mut source.fresh, true) {
+                self.fresh.push(publication.key);
+            }
+            if first {
+                self.note_ssrcs(publication.key);
+            }
+        }
+        if self.publications.get(publication.key).is_some_and(|source| source.tapped) {
+            self.tap_packet(arrived, publication, packet);
+        }
+        if late_key_frame {
             self.want_key_frame(now, publication.key);
         }
     }
 
-    /// Whether a slot that can receive still waits for a key frame of this publication.
-    fn somebody_awaits(&self, publication: PublicationRef) -> bool {
-        let Some(source) = self.publications.get(publication.key) else { return false };
-        source.carriers.iter().filter_map(|&(endpoint, slot)| Some((self.endpoints.get(endpoint)?, slot))).any(
-            |(endpoint, slot)| {
-                let slot = endpoint.slots.get(slot);
-                endpoint.is_connected()
-                    && slot.is_some_and(|slot| slot.awaits_key_frame() && slot.wanted() == Some(publication.id))
-            },
-        )
+    /// A microphone's packet with its loudness.
+    pub(super) fn hear(&mut self, now: Micros, key: usize, level: u8) {
+        let Some(source) = self.publications.get_mut(key) else { return };
+        source.voice.heard(now, level);
+        if source.talks || !source.voice.is_speaking(now) {
+            return;
+        }
+        source.talks = true;
+        let id = source.meeting;
+        if let Some(meeting) = self.meetings.get_mut(&id) {
+            meeting.talkers.push(key);
+            if meeting.talkers.len() == 1 {
+                self.talkative.push(id);
+            }
+            self.mark_stale(id, Stale::All);
+        }
     }
 
-    fn tap_packet(&mut self, now: Micros, publication: PublicationRef, packet: &Arrived<'_>) {
+    fn tap_packet(&mut self, arrived: Micros, publication: PublicationRef, packet: &Arrived<'_>) {
         if matches!(packet.media, Media::Padding) {
             return;
         }
@@ -90,7 +95,7 @@ impl Shard {
         bytes.extend_from_slice(packet.payload);
         let item = TapItem::Packet {
             publication: publication.id,
-            arrival: self.epoch.instant(now),
+            arrival: self.epoch.instant(arrived),
             packet: Bytes::from(bytes),
         };
         let meeting = source.meeting;
@@ -118,6 +123,10 @@ impl Publication {
     /// As a tap is told of it.
     pub(super) fn as_added(&self) -> TapItem {
         TapItem::Added { publication: self.id, participant: self.participant, kind: self.kind, codec: self.codec }
+    }
+
+    pub(super) fn is_camera(&self) -> bool {
+        self.kind == PublicationKind::Camera
     }
 }
 

@@ -1,0 +1,189 @@
+//! What comes from the peer: its streams, placed and ready to be routed, and its reports.
+
+use wire::ext::{AudioLevel, transport_seq};
+use wire::rtcp::{RtcpPacket, parse_compound};
+use wire::rtp::RtpHeader;
+use wire::vp8::Vp8Descriptor;
+
+use super::{Endpoint, PublicationRef, Reports, Turn, count_srtp};
+use crate::clock::Micros;
+use crate::egress::slot::Slot;
+use crate::id::Codec;
+use crate::ingest::demux::{Place, Role};
+use crate::ingest::stream::Stream;
+use crate::ingest::{Arrived, Media};
+use crate::route::feedback::Feedback;
+
+impl Endpoint {
+    /// Opens an RTP packet and says what it is. `None`: nothing to route (counted where it is somebody's fault).
+    pub fn receive_rtp<'a>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        packet: &'a mut [u8],
+    ) -> Option<(PublicationRef, Arrived<'a>, bool)> {
+        let Ok(header) = RtpHeader::parse(packet) else {
+            turn.counters.refused_malformed += 1;
+            return None;
+        };
+        let Some((open, _)) = self.crypto.as_deref_mut() else {
+            self.keep_early(turn.counters, packet);
+            return None;
+        };
+        let len = match open.open_rtp(packet, &header) {
+            Ok(len) => len,
+            Err(error) => {
+                count_srtp(turn.counters, error);
+                return None;
+            }
+        };
+        turn.counters.packets_received += 1;
+        let packet = packet.get(..len)?;
+        let mut level = None;
+        for (id, value) in header.extensions(packet) {
+            if Some(id) == self.extensions.transport_cc {
+                if let Some(sequence) = transport_seq(value) {
+                    self.arrivals.arrived(turn.now, sequence);
+                }
+            } else if Some(id) == self.extensions.audio_level {
+                level = AudioLevel::parse(value);
+            }
+        }
+        let Some(place) = self.demux.place(&header, packet) else {
+            turn.counters.refused_unexpected_stream += 1;
+            return None;
+        };
+        let Ok(payload) = header.payload(packet) else {
+            turn.counters.refused_malformed += 1;
+            return None;
+        };
+        let retransmitted = place.role == Role::Rtx;
+        let arrived = self.place_in_stream(turn, place, &header, payload, level)?;
+        let publication = self.incoming.get(place.line)?.publication;
+        Some((publication, arrived, retransmitted))
+    }
+
+    fn place_in_stream<'a>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        header: &RtpHeader,
+        payload: &'a [u8],
+        level: Option<AudioLevel>,
+    ) -> Option<Arrived<'a>> {
+        let (wire_sequence, payload) = match place.role {
+            Role::Media => (header.sequence, payload),
+            // RFC 4588 §4: the original sequence number comes first; an RTX packet without it is padding for probing.
+            Role::Rtx => {
+                let (original, payload) = payload.split_first_chunk::<2>()?;
+                (u16::from_be_bytes(*original), payload)
+            }
+        };
+        let incoming = self.incoming.get_mut(place.line)?;
+        let stream = match place.role {
+            Role::Media => incoming.stream.get_or_insert_with(|| {
+                Stream::new(header.ssrc, self.demux.lines().get(place.line).map_or(90_000, |line| line.kind.clock_hz()))
+            }),
+            // A retransmission of a stream that has not begun cannot be placed.
+            Role::Rtx => incoming.stream.as_mut()?,
+        };
+        let Some(numbers) = stream.accept(turn.now, wire_sequence, header.timestamp, place.role == Role::Rtx) else {
+            turn.counters.refused_replayed += 1;
+            return None;
+        };
+        let media = match place.codec.codec {
+            _ if payload.is_empty() => Media::Padding,
+            Codec::Opus => {
+                let duration = wire::opus::packet_duration(payload).unwrap_or_default();
+                Media::Audio { duration, level }
+            }
+            Codec::Vp8 => {
+                let Ok(descriptor) = Vp8Descriptor::parse(payload) else {
+                    turn.counters.refused_malformed += 1;
+                    return None;
+                };
+                let picture = stream.picture(&descriptor, header.timestamp);
+                let starts_key_frame = descriptor.starts_key_frame(payload);
+                Media::Video { descriptor, picture, starts_key_frame }
+            }
+        };
+        Some(Arrived { publication: incoming.publication.id, numbers, marker: header.marker, media, payload })
+    }
+
+    /// Opens an RTCP packet, notes what is for this endpoint itself and returns the rest.
+    pub fn receive_rtcp(&mut self, turn: &mut Turn<'_>, packet: &[u8], reports: &mut Reports) {
+        let Some(crypto) = self.crypto.as_mut() else { return };
+        // Taken out, so that the packets in it can be read while the endpoint changes.
+        let mut plain = std::mem::take(turn.scratch);
+        match crypto.0.open_rtcp(packet, &mut plain) {
+            Ok(()) => self.read_reports(turn, &plain, reports),
+            Err(error) => count_srtp(turn.counters, error),
+        }
+        *turn.scratch = plain;
+    }
+
+    fn read_reports(&mut self, turn: &mut Turn<'_>, plain: &[u8], reports: &mut Reports) {
+        for part in parse_compound(plain) {
+            let Ok(part) = part else {
+                turn.counters.refused_malformed += 1;
+                return;
+            };
+            match part {
+                RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
+                    self.sender_report(turn.now, ssrc, ntp, rtp, reports);
+                }
+                RtcpPacket::ReceiverReport { .. } => self.stop_sending_mids(),
+                RtcpPacket::Nack { media, entries, .. } => self.note_nack(turn, media, entries),
+                RtcpPacket::Pli { media, .. } => self.key_frame_wish(media, reports),
+                RtcpPacket::Fir { entries, .. } => {
+                    entries.for_each(|(media, _)| self.key_frame_wish(media, reports));
+                }
+                RtcpPacket::TransportCc(view) => {
+                    let acknowledged = self.departures.acknowledge(turn.now, &view);
+                    self.estimate.acknowledged(turn.now, &acknowledged);
+                }
+                RtcpPacket::Sdes | RtcpPacket::Bye(_) | RtcpPacket::Remb { .. } | RtcpPacket::Other { .. } => {}
+            }
+        }
+    }
+
+    fn stop_sending_mids(&mut self) {
+        if !std::mem::replace(&mut self.receiver_knows_ssrcs, true) {
+            let extensions = self.extensions;
+            self.slots.iter_mut().for_each(|slot| slot.stop_sending_mid(extensions));
+        }
+    }
+
+    /// Packets to send again; they leave with the next flush of this turn.
+    fn note_nack(&mut self, turn: &mut Turn<'_>, media: u32, entries: impl Iterator<Item = u16>) {
+        let Some(slot) = self.slots.iter().position(|slot| slot.line().ssrc == media) else { return };
+        for wanted in entries {
+            turn.counters.nacks_received += 1;
+            if self.resends.try_push((slot as u8, wanted)).is_err() {
+                turn.counters.dropped_resends += 1;
+            }
+        }
+    }
+
+    /// Whether NACKs wait for their answer.
+    #[must_use]
+    pub fn has_resends(&self) -> bool {
+        !self.resends.is_empty()
+    }
+
+    fn sender_report(&mut self, now: Micros, ssrc: u32, ntp: u64, rtp: u32, reports: &mut Reports) {
+        let Some(incoming) = self.demux.line_of_media(ssrc).and_then(|line| self.incoming.get_mut(line)) else {
+            return;
+        };
+        if let Some(stream) = incoming.stream.as_mut() {
+            stream.sender_report(now, ntp);
+        }
+        reports.sender_reports.push((incoming.publication, ntp, rtp));
+    }
+
+    fn key_frame_wish(&self, media: u32, reports: &mut Reports) {
+        let slot = self.slots.iter().find(|slot| slot.line().ssrc == media);
+        if let Some(publication) = slot.and_then(Slot::wanted) {
+            reports.feedback.push(Feedback::KeyFrame(publication));
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! What goes to the peer: slots in trains, reports and requests.
+//!
+//! ```text
+//! slots -> Plan (numbers given) -> train: how many leave together, padded how -> header, seal -> outbox
+//! ```
+
+use arrayvec::ArrayVec;
+use slab::Slab;
+
+use super::{Endpoint, REPORT_INTERVAL, Turn};
+use crate::clock::Micros;
+use crate::egress::planned::{Plan, Planned};
+use crate::egress::slot::{Next, Slot};
+use crate::egress::store::Store;
+use crate::egress::train;
+use crate::id::PublicationId;
+use crate::ingest::stream::Stream;
+use crate::outbox::{Class, Train};
+use crate::path::Path;
+use crate::route::feedback::Feedback;
+
+/// What came of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Everything that was due is in the outbox.
+    Done,
+    /// The outbox is full, more is due.
+    Full,
+    /// The pacer wants the rest to wait until then.
+    Wait(Micros),
+}
+
+/// NACK entries of one stream in one turn; more wait for the next.
+const NACK_ENTRIES_MAX: usize = 128;
+
+/// NACKs are looked at this often while anything is missing.
+const NACK_INTERVAL: Micros = Micros::from_millis(5);
+
+impl Endpoint {
+    /// Sends what is new in the audio slots `pending`: at once, one by one; it is charged to the pacer but never waits.
+    pub fn send_voices(&mut self, turn: &mut Turn<'_>, key: u32, stores: &mut Slab<Store>, pending: u64) {
+        let Some(path) = self.sending_path(turn.now) else { return };
+        let overhead = self.overhead();
+        for at in bits(pending) {
+            while let Some(slot) = self.slots.get_mut(at) {
+                match slot.advance(turn.now, stores, overhead) {
+                    Next::Packet(planned) => self.depart(turn, key, path, stores, &[planned], Class::Voice),
+                    Next::Dropped => {}
+                    Next::Nothing | Next::Lost(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Sends what was asked for again and what is new in the video slots `pending`, as far as the pacer allows.
+    pub fn send_pictures(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: u32,
+        stores: &mut Slab<Store>,
+        pending: u64,
+        wishes: &mut Vec<Feedback>,
+    ) -> Flush {
+        let Some(path) = self.sending_path(turn.now) else {
+            self.resends.clear();
+            return Flush::Done;
+        };
+        loop {
+            if !self.bucket.allows(turn.now) {
+                return Flush::Wait(self.bucket.ready_at(turn.now));
+            }
+            let plan = self.plan(turn, stores, pending, wishes);
+            if plan.is_empty() {
+                return Flush::Done;
+            }
+            self.depart(turn, key, path, stores, &plan, Class::Picture);
+            if turn.outbox.is_full() {
+                return Flush::Full;
+            }
+        }
+    }
+
+    /// The next packets, at most one train's worth.
+    fn plan(&mut self, turn: &mut Turn<'_>, stores: &Slab<Store>, pending: u64, wishes: &mut Vec<Feedback>) -> Plan {
+        let mut plan = Plan::new();
+        let overhead = self.overhead();
+        while !plan.is_full()
+            && let Some((slot, wanted)) = self.resends.pop_at(0)
+        {
+            let slot = self.slots.get_mut(usize::from(slot));
+            if let Some(planned) = slot.and_then(|slot| slot.resend(turn.now, wanted, stores, overhead)) {
+                plan.push(planned);
+            }
+        }
+        for at in bits(pending) {
+            let Some(slot) = self.slots.get_mut(at) else { continue };
+            while !plan.is_full() {
+                match slot.advance(turn.now, stores, overhead) {
+                    Next::Packet(planned) => plan.push(planned),
+                    Next::Dropped => turn.counters.dropped_frame_rest += 1,
+                    Next::Nothing => break,
+                    Next::Lost(publication) => {
+                        turn.counters.dropped_lagging += 1;
+                        wishes.push(Feedback::KeyFrame(publication));
+                        break;
+                    }
+                }
+            }
+        }
+        plan
+    }
+
+    /// Seals planned packets into as few trains as the rules allow.
+    fn depart(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: u32,
+        path: Path,
+        stores: &mut Slab<Store>,
+        plan: &[Planned],
+        class: Class,
+    ) {
+        let mut rest = plan;
+        while !rest.is_empty() {
+            let lens: ArrayVec<train::Planned, { train::SEGMENTS_MAX }> = rest
+                .iter()
+                .map(|planned| train::Planned { len: planned.len, may_pad: class == Class::Picture })
+                .collect();
+            let train::Train { count, segment } = train::plan(&lens);
+            let Some((packets, later)) = rest.split_at_checked(count.max(1)) else { return };
+            rest = later;
+            let start = turn.outbox.bytes_mut().len();
+            if !self.seal_train(turn, stores, packets, segment) {
+                turn.outbox.bytes_mut().truncate(start);
+                continue;
+            }
+            let range = start..turn.outbox.bytes_mut().len();
+            self.bucket.take(turn.now, range.len());
+            let slots = packets.iter().fold(0, |slots, packet| slots | 1 << packet.slot);
+            turn.counters.note_train(turn.now, class, packets, range.len());
+            turn.outbox.push_train(Train { path, range, segment, class, endpoint: key, slots });
+        }
+    }
+
+    fn seal_train(&mut self, turn: &mut Turn<'_>, stores: &mut Slab<Store>, packets: &[Planned], segment: u16) -> bool {
+        let Some(crypto) = self.crypto.as_mut() else { return false };
+        let out = turn.outbox.bytes_mut();
+        let last = packets.len().saturating_sub(1);
+        for (at, packet) in packets.iter().enumerate() {
+            let Some(slot) = self.slots.get(usize::from(packet.slot)) else { return false };
+            let Some(store) = stores.get_mut(packet.store as usize) else { return false };
+            let Some(plain) = store.plain(packet.position, &packet.prefix) else { return false };
+            let padding = if at < last { segment.saturating_sub(packet.len) as u8 } else { 0 };
+            let number = self.departures.depart(turn.now, packet.len + u16::from(padding));
+            let start = out.len();
+            slot.write_header(packet, number, padding > 0, out);
+            if crypto.1.seal_rtp_apart(out, start, plain, padding, slot.ssrc_of(packet), packet.index).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn overhead(&self) -> usize {
+        self.crypto.as_ref().map_or(0, |crypto| crypto.1.overhead())
+    }
+
+    fn send_rtcp(&mut self, turn: &mut Turn<'_>, plain: &[u8]) {
+        let Some(path) = self.sending_path(turn.now) else { return };
+        let Some(crypto) = self.crypto.as_mut() else { return };
+        // A packet that cannot be sealed is a fault of ours and shows as a report that never comes.
+        let _ = turn.outbox.push(path, |out| crypto.1.seal_rtcp(plain, out));
+    }
+
+    /// Asks the publisher of a line for a key frame.
+    pub fn request_key_frame(&mut self, turn: &mut Turn<'_>, publication: PublicationId) {
+        let line = self.incoming.iter().position(|incoming| incoming.publication.id == publication);
+        let Some(media) = line.and_then(|line| self.demux.media_ssrc(line)) else { return };
+        let mut plain = std::mem::take(turn.scratch);
+        plain.clear();
+        wire::rtcp::write_pli(&mut plain, self.report_ssrc, media);
+        self.send_rtcp(turn, &plain);
+        *turn.scratch = plain;
+        turn.counters.key_frames_requested += 1;
+    }
+
+    /// Whether a line's SSRC is known, so that a key frame can be asked for at all.
+    #[must_use]
+    pub fn can_request_key_frame(&self, publication: PublicationId) -> bool {
+        let line = self.incoming.iter().position(|incoming| incoming.publication.id == publication);
+        self.is_connected() && line.is_some_and(|line| self.demux.media_ssrc(line).is_some())
+    }
+
+    /// Everything that is due by time; returns when the next thing is. Wishes of its own streams are appended to `feedback`.
+    pub fn handle_timeout(&mut self, turn: &mut Turn<'_>, wall_ntp: u64, feedback: &mut Vec<Feedback>) -> Micros {
+        if self.is_connected() {
+            self.report_arrivals(turn);
+            self.request_missing(turn, feedback);
+            if turn.now >= self.report_due {
+                self.report_due = turn.now + REPORT_INTERVAL;
+                self.send_reports(turn, wall_ntp);
+            }
+        } else if turn.now >= self.report_due {
+            self.report_due = turn.now + REPORT_INTERVAL;
+        }
+        self.poll_timeout(turn.now)
+    }
+
+    /// When [`Endpoint::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Micros) -> Micros {
+        let arrivals = self.arrivals.due(now);
+        let missing = self.is_missing().then(|| now + NACK_INTERVAL);
+        [arrivals, missing].into_iter().flatten().fold(self.report_due, Micros::min)
+    }
+
+    fn is_missing(&self) -> bool {
+        let streams = self.incoming.iter().zip(self.demux.lines()).filter(|(_, line)| line.is_repaired());
+        streams.filter_map(|(incoming, _)| incoming.stream.as_ref()).any(|stream| stream.loss.needs_attention())
+    }
+
+    fn report_arrivals(&mut self, turn: &mut Turn<'_>) {
+        let media = self.incoming.iter().filter_map(|incoming| incoming.stream.as_ref()).map(Stream::ssrc).next();
+        let Some(path) = self.sending_path(turn.now) else { return };
+        let Some((_, seal)) = self.crypto.as_deref_mut() else { return };
+        let outbox = &mut *turn.outbox;
+        self.arrivals.report(turn.now, self.report_ssrc, media.unwrap_or_default(), turn.scratch, |plain| {
+            let _ = outbox.push(path, |out| seal.seal_rtcp(plain, out));
+        });
+    }
+
+    fn request_missing(&mut self, turn: &mut Turn<'_>, feedback: &mut Vec<Feedback>) {
+        let mut plain = std::mem::take(turn.scratch);
+        plain.clear();
+        let mut ask = ArrayVec::<u16, NACK_ENTRIES_MAX>::new();
+        for (incoming, line) in self.incoming.iter_mut().zip(self.demux.lines()) {
+            let Some(stream) = incoming.stream.as_mut().filter(|_| line.is_repaired()) else { continue };
+            ask.clear();
+            if stream.loss.is_pending() {
+                stream.loss.due(turn.now, |sequence| ask.try_push(sequence).is_ok());
+            }
+            if stream.loss.take_given_up() {
+                feedback.push(Feedback::KeyFrame(incoming.publication.id));
+            }
+            if !ask.is_empty() {
+                wire::rtcp::write_nack(&mut plain, self.report_ssrc, stream.ssrc(), &ask);
+                turn.counters.nacks_sent += ask.len() as u64;
+            }
+        }
+        if !plain.is_empty() {
+            self.send_rtcp(turn, &plain);
+        }
+        *turn.scratch = plain;
+    }
+
+    fn send_reports(&mut self, turn: &mut Turn<'_>, wall_ntp: u64) {
+        let blocks: ArrayVec<_, BLOCKS_MAX> = self
+            .incoming
+            .iter_mut()
+            .filter_map(|incoming| incoming.stream.as_mut()?.report_block(turn.now))
+            .take(BLOCKS_MAX)
+            .collect();
+        let mut plain = std::mem::take(turn.scratch);
+        plain.clear();
+        wire::rtcp::write_receiver_report(&mut plain, self.report_ssrc, &blocks);
+        wire::rtcp::write_cname(&mut plain, self.report_ssrc, CNAME);
+        self.send_rtcp(turn, &plain);
+        // One compound packet for all slots would grow beyond a datagram with 49 of them.
+        for first in (0..self.slots.len()).step_by(SLOTS_PER_REPORT) {
+            plain.clear();
+            let slots = self.slots.iter().skip(first).take(SLOTS_PER_REPORT);
+            write_sender_reports(slots, turn.now, wall_ntp, &mut plain);
+            if !plain.is_empty() {
+                self.send_rtcp(turn, &plain);
+            }
+        }
+        *turn.scratch = plain;
+    }
+}
+
+/// Report blocks that one receiver report has room for (RFC 3550 §6.4.2).
+const BLOCKS_MAX: usize = 31;
+
+/// One canonical name for everything that we send: the answer says the same (RFC 3550 §6.5.1).
+const CNAME: &str = "plenum";
+
+/// 28 octets of sender report and 16 of SDES each: twelve stay well below a datagram.
+const SLOTS_PER_REPORT: usize = 12;
+
+fn write_sender_reports<'a>(slots: impl Iterator<Item = &'a Slot>, now: Micros, wall_ntp: u64, plain: &mut Vec<u8>) {
+    for slot in slots {
+        let before = plain.len();
+        slot.write_sender_report(now, wall_ntp, plain);
+        if plain.len() > before {
+            wire::rtcp::write_cname(plain, slot.line().ssrc, CNAME);
+        }
+    }
+}
+
+/// The indexes of the bits that are set, ascending.
+pub fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        (at < u64::BITS).then_some(at as usize)
+    })
+}

@@ -1,0 +1,104 @@
+//! The second half of a turn: what arrived leaves, one visit to each receiver that has something due.
+//!
+//! Voices go before pictures. When the outbox is full the caller sends it, looks at what has arrived meanwhile and comes
+//! back: packets that came in between join the trains of receivers that were not visited yet, and no voice waits for the
+//! rest of a key frame to a thousand people.
+//!
+//! ```text
+//! fresh publications -> marks of their carriers -> endpoints: voices, then pictures -> outbox
+//! ```
+
+use super::Shard;
+use crate::clock::Micros;
+use crate::egress::slot::Feed;
+use crate::endpoint::webrtc::{Flush, Turn, bits};
+use crate::id::MediaKind;
+
+impl Shard {
+    /// Fills the outbox with what is due. `true`: more is due; send the outbox, clear it, and flush again.
+    pub fn flush(&mut self, now: Micros) -> bool {
+        self.mark_carriers();
+        while !self.outbox.is_full()
+            && let Some((key, slots)) = self.due.next_voice()
+        {
+            self.guarded(now, key as usize, |shard| shard.flush_voices(now, key, slots));
+        }
+        while !self.outbox.is_full()
+            && let Some((key, slots)) = self.due.next_picture()
+        {
+            self.guarded(now, key as usize, |shard| shard.flush_pictures(now, key, slots));
+        }
+        !self.due.is_empty()
+    }
+
+    /// Tells the carriers of every publication with new packets, once however many packets came.
+    fn mark_carriers(&mut self) {
+        while let Some(key) = self.fresh.pop() {
+            let Some(publication) = self.publications.get_mut(key) else { continue };
+            publication.fresh = false;
+            if !publication.relayed_to.is_empty() {
+                self.to_relay.push(key);
+            }
+            match publication.kind.media() {
+                MediaKind::Audio => {
+                    publication.carriers.iter().for_each(|&(endpoint, slot)| self.due.mark_voice(endpoint, slot));
+                }
+                MediaKind::Video => {
+                    publication.carriers.iter().for_each(|&(endpoint, slot)| self.due.mark_picture(endpoint, slot));
+                }
+            }
+        }
+    }
+
+    fn flush_voices(&mut self, now: Micros, key: u32, slots: u64) {
+        let Some(endpoint) = self.endpoints.get_mut(key as usize) else { return };
+        let mut turn =
+            Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
+        endpoint.send_voices(&mut turn, key, &mut self.stores, slots);
+        self.release(key, slots);
+    }
+
+    fn flush_pictures(&mut self, now: Micros, key: u32, slots: u64) {
+        let Some(endpoint) = self.endpoints.get_mut(key as usize) else { return };
+        let mut turn =
+            Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
+        let wishes = &mut self.reports.feedback;
+        match endpoint.send_pictures(&mut turn, key, &mut self.stores, slots, wishes) {
+            Flush::Done => {}
+            Flush::Full => self.due.again(key, slots),
+            Flush::Wait(until) => {
+                self.due.wait(key, slots);
+                self.timers.arm(key as usize, until);
+                self.counters.pacer_waits += 1;
+            }
+        }
+        self.release(key, slots);
+        if !self.reports.feedback.is_empty() {
+            let mut wishes = std::mem::take(&mut self.reports.feedback);
+            wishes.drain(..).for_each(|wish| self.feedback(now, wish));
+            self.reports.feedback = wishes;
+        }
+    }
+
+    /// Slots that were taken over by a new source are carriers of the old one no longer.
+    fn release(&mut self, key: u32, slots: u64) {
+        for at in bits(slots) {
+            let released = self.endpoints.get_mut(key as usize).and_then(|e| e.slots.get_mut(at)?.take_released());
+            if let Some(feed) = released {
+                self.uncarry(&feed, key, at as u8);
+            }
+        }
+    }
+
+    /// A slot has nothing to do with a publication any more.
+    pub(super) fn uncarry(&mut self, feed: &Feed, endpoint: u32, slot: u8) {
+        let Some(publication) = self.publications.get_mut(feed.key as usize) else { return };
+        if publication.id != feed.publication {
+            return;
+        }
+        if let Some(at) = publication.carriers.iter().position(|&carrier| carrier == (endpoint, slot)) {
+            publication.carriers.swap_remove(at);
+        }
+        self.review_subscription(feed.key as usize);
+    }
+}

@@ -1,0 +1,324 @@
+//! Meetings that span shards: what shards tell each other, and which packets they hand over.
+//!
+//! A meeting lives in one shard until it is larger than one; then its endpoints are spread and every shard that has some
+//! knows all of its publications. A packet crosses to another shard once, if anybody there shows the publication,
+//! and is fanned out there as if it had come from the network. Paths are told too: the kernel spreads datagrams over the
+//! shards' sockets as it likes, and whoever gets one must know whose it is without a lock.
+//!
+//! ```text
+//! poll_letter() -> runner -> handle_letter()   news: paths, publications, who wants whose packets, key frames, loudness
+//! relay()       -> ring   -> handle_relayed()  packets, in the clear, within the process
+//! ```
+
+use super::{Origin, Owner, Shard, Stale};
+use crate::clock::Micros;
+use crate::command::NewPublication;
+use crate::id::{MeetingId, ParticipantId, PublicationId};
+use crate::ingest::numbers::Incoming;
+use crate::ingest::{Arrived, Media};
+use crate::path::Path;
+
+/// One of the shards of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardIndex(u8);
+
+/// Shards in one engine. One thread a core: more cores than this in one machine wait for a wider set.
+pub const SHARDS_MAX: usize = 64;
+
+/// What stands for a shard at the beginning of a user fragment, in order.
+const UFRAG_CHARS: &[u8; SHARDS_MAX] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+impl ShardIndex {
+    /// The first, and the only one where there is one.
+    pub const FIRST: Self = Self(0);
+
+    /// The shard of this number, if an engine can have so many.
+    #[must_use]
+    pub const fn new(index: usize) -> Option<Self> {
+        if index < SHARDS_MAX { Some(Self(index as u8)) } else { None }
+    }
+
+    /// As a number.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0 as usize
+    }
+
+    /// How user fragments of this shard's endpoints begin.
+    #[must_use]
+    pub fn ufrag_prefix(self) -> String {
+        UFRAG_CHARS.get(self.get()).map(|&char| char::from(char).to_string()).unwrap_or_default()
+    }
+
+    /// Whose endpoint a user fragment names. It may be a shard that does not exist.
+    #[must_use]
+    pub fn of_ufrag(ufrag: &str) -> Option<Self> {
+        let first = ufrag.as_bytes().first()?;
+        UFRAG_CHARS.iter().position(|char| char == first).and_then(Self::new)
+    }
+}
+
+/// A set of shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shards(u64);
+
+impl Shards {
+    /// The first `count`.
+    #[must_use]
+    pub fn first(count: usize) -> Self {
+        (0..count).filter_map(ShardIndex::new).fold(Self::default(), Self::with)
+    }
+
+    /// This and one more.
+    #[must_use]
+    pub const fn with(self, shard: ShardIndex) -> Self {
+        Self(self.0 | 1 << shard.0)
+    }
+
+    /// This without one.
+    #[must_use]
+    pub const fn without(self, shard: ShardIndex) -> Self {
+        Self(self.0 & !(1 << shard.0))
+    }
+
+    /// Is in the set.
+    #[must_use]
+    pub const fn contains(self, shard: ShardIndex) -> bool {
+        self.0 >> shard.0 & 1 == 1
+    }
+
+    /// Nobody is.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// One after the other, ascending.
+    pub fn iter(self) -> impl Iterator<Item = ShardIndex> {
+        (0..SHARDS_MAX).filter_map(ShardIndex::new).filter(move |shard| self.contains(*shard))
+    }
+}
+
+/// News from one shard to another. Must not be lost: the runner keeps what finds the other's mailbox full.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    /// This path is mine.
+    PathLearned(Path),
+    /// It is no longer.
+    PathForgotten(Path),
+    /// A publication of a meeting that we share.
+    Announced {
+        /// Where.
+        meeting: MeetingId,
+        /// Whose.
+        participant: ParticipantId,
+        /// Which.
+        publication: NewPublication,
+        /// Held back for now.
+        muted: bool,
+    },
+    /// It ended.
+    Withdrawn(PublicationId),
+    /// I have slots that carry it: send me its packets.
+    Subscribed(PublicationId),
+    /// I have none any more.
+    Unsubscribed(PublicationId),
+    /// A slot of mine cannot go on without a key frame.
+    KeyFrame(PublicationId),
+    /// How loud voices are, in -dBov.
+    Voices(Vec<(PublicationId, u8)>),
+}
+
+/// What goes with a packet from one shard to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Relayed {
+    /// Whose it is.
+    pub publication: PublicationId,
+    /// Numbers as they left the source.
+    pub numbers: Incoming,
+    /// RTP marker bit.
+    pub marker: bool,
+    /// What the body is.
+    pub media: Media,
+    /// When the packet came off the network. Shards share one epoch.
+    pub arrived: Micros,
+}
+
+impl Shard {
+    /// The next piece of news for another shard.
+    pub fn poll_letter(&mut self) -> Option<(ShardIndex, Letter)> {
+        self.letters.pop_front()
+    }
+
+    /// Tells every other shard.
+    pub(super) fn tell_everybody(&mut self, letter: &Letter) {
+        self.letters.extend(self.others.iter().map(|shard| (shard, letter.clone())));
+    }
+
+    /// Hands the packets that came since the last call, and that another shard wants, to `each`: whose, what, and the body.
+    /// `false` from it: no room; the packet is dropped there and counted.
+    pub fn relay(&mut self, mut each: impl FnMut(ShardIndex, &Relayed, &[u8]) -> bool) {
+        while let Some(key) = self.to_relay.pop() {
+            let Some(publication) = self.publications.get_mut(key) else { continue };
+            let Some(store) = self.stores.get_mut(publication.store) else { continue };
+            let from = publication.relay_cursor.max(store.tail());
+            publication.relay_cursor = store.head();
+            for position in from..publication.relay_cursor {
+                let Some(stored) = store.get(position).copied() else { continue };
+                let Some(body) = store.plain(position, &[]) else { continue };
+                let packet = Relayed {
+                    publication: publication.id,
+                    numbers: stored.numbers,
+                    marker: stored.marker,
+                    media: without_descriptor(stored.media),
+                    arrived: stored.arrived,
+                };
+                for shard in publication.relayed_to.iter() {
+                    if each(shard, &packet, body) {
+                        self.counters.packets_relayed += 1;
+                    } else {
+                        self.counters.dropped_relay += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A packet of a publication whose endpoint is in another shard.
+    pub fn handle_relayed(&mut self, packet: &Relayed, body: &[u8]) {
+        let Some(&key) = self.by_publication.get(&packet.publication) else { return };
+        let Some(source) = self.publications.get_mut(key).filter(|source| !source.muted) else { return };
+        if matches!(packet.media, Media::Video { starts_key_frame: true, .. }) {
+            source.key_frames.arrived();
+        }
+        let Some(store) = self.stores.get_mut(source.store) else { return };
+        let arrived = Arrived {
+            publication: packet.publication,
+            numbers: packet.numbers,
+            marker: packet.marker,
+            media: packet.media,
+            payload: body,
+        };
+        store.push(packet.arrived, &arrived);
+        if !std::mem::replace(&mut source.fresh, true) {
+            self.fresh.push(key);
+        }
+    }
+
+    /// News from another shard.
+    pub fn handle_letter(&mut self, now: Micros, from: ShardIndex, letter: Letter) {
+        match letter {
+            Letter::PathLearned(path) => {
+                self.by_path.insert(path, Owner::Shard(from));
+            }
+            Letter::PathForgotten(path) => {
+                if self.by_path.get(&path) == Some(&Owner::Shard(from)) {
+                    self.by_path.remove(&path);
+                }
+            }
+            Letter::Announced { meeting, participant, publication, muted } => {
+                if !self.by_publication.contains_key(&publication.id) {
+                    let muted = muted || self.mutes.contains(&(participant, publication.kind));
+                    self.new_publication(now, meeting, participant, publication, Origin::Shard(from), muted);
+                }
+            }
+            Letter::Withdrawn(publication) => {
+                if let Some(&key) = self.by_publication.get(&publication) {
+                    self.remove_publication(now, key);
+                }
+            }
+            Letter::Subscribed(publication) => self.subscribe(publication, from),
+            Letter::Unsubscribed(publication) => {
+                if let Some(source) = self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key)) {
+                    source.relayed_to = source.relayed_to.without(from);
+                }
+            }
+            Letter::KeyFrame(publication) => {
+                if let Some(&key) = self.by_publication.get(&publication) {
+                    self.want_key_frame(now, key);
+                }
+            }
+            Letter::Voices(voices) => {
+                for (publication, level) in voices {
+                    if let Some(&key) = self.by_publication.get(&publication) {
+                        self.hear(now, key, level);
+                    }
+                }
+            }
+        }
+        self.assign_stale(now);
+    }
+
+    fn subscribe(&mut self, publication: PublicationId, shard: ShardIndex) {
+        let Some(source) = self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key)) else {
+            return;
+        };
+        if source.relayed_to.is_empty() {
+            source.relay_cursor = self.stores.get(source.store).map_or(0, |store| store.head());
+        }
+        source.relayed_to = source.relayed_to.with(shard);
+    }
+
+    /// Asks the home shard of a publication for its packets when a slot here carries it, and stops them when none does.
+    pub(super) fn review_subscription(&mut self, key: usize) {
+        let Some(source) = self.publications.get_mut(key) else { return };
+        let Origin::Shard(home) = source.origin else { return };
+        let wanted = !source.carriers.is_empty();
+        if wanted != source.subscribed {
+            source.subscribed = wanted;
+            let letter = if wanted { Letter::Subscribed(source.id) } else { Letter::Unsubscribed(source.id) };
+            self.letters.push_back((home, letter));
+        }
+    }
+
+    /// A meeting has come to span these shards, or has left some.
+    pub(super) fn span(&mut self, now: Micros, id: MeetingId, shards: Shards) {
+        if !shards.contains(self.index) {
+            self.leave_span(now, id);
+            return;
+        }
+        let elsewhere = shards.without(self.index);
+        let meeting = self.meetings.entry(id).or_default();
+        let before = std::mem::replace(&mut meeting.elsewhere, elsewhere);
+        for key in self.local_publications(id) {
+            let Some(publication) = self.publications.get(key) else { continue };
+            let letter = Letter::Announced {
+                meeting: id,
+                participant: publication.participant,
+                publication: NewPublication { id: publication.id, kind: publication.kind, codec: publication.codec },
+                muted: publication.muted,
+            };
+            let new = elsewhere.iter().filter(|shard| !before.contains(*shard));
+            self.letters.extend(new.map(|shard| (shard, letter.clone())));
+        }
+        self.forget_if_empty(id);
+    }
+
+    /// Nobody of a meeting is here any more.
+    fn leave_span(&mut self, now: Micros, id: MeetingId) {
+        let Some(meeting) = self.meetings.get_mut(&id) else { return };
+        meeting.elsewhere = Shards::default();
+        let foreign: Vec<usize> = meeting
+            .publications
+            .iter()
+            .copied()
+            .filter(|&key| self.publications.get(key).is_some_and(|other| !other.is_local()))
+            .collect();
+        for key in foreign {
+            self.remove_publication(now, key);
+        }
+        self.mark_stale(id, Stale::Free);
+        self.forget_if_empty(id);
+    }
+}
+
+/// The body is handed over without its descriptor, which the value tells.
+fn without_descriptor(media: Media) -> Media {
+    match media {
+        Media::Video { mut descriptor, picture, starts_key_frame } => {
+            descriptor.len = 0;
+            Media::Video { descriptor, picture, starts_key_frame }
+        }
+        Media::Audio { .. } | Media::Padding => media,
+    }
+}
