@@ -6,4 +6,7 @@
 
 pub mod cache;
 pub mod rewrite;
+pub mod sent;
 pub mod slot;
+pub mod store;
+pub mod train;
