@@ -1,22 +1,18 @@
-//! The one UDP socket: bind, receive a batch, send a datagram.
+//! The media socket: how it is opened, what the kernel gives it, and what the kernel dropped.
 //!
-//! Fed by the kernel, drained by the engine's runner. RFC 3542 (packet information), RFC 6724 is the kernel's business.
+//! Each option beyond plain UDP is asked for on its own, so that an old or restricted kernel costs speed and never
+//! the service. RFC 3542 (packet information).
 
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-/// Where a datagram came from and which of our addresses it was sent to; the same value sends the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Route {
-    /// Our address, when the kernel told it.
-    pub local: Option<IpAddr>,
-    /// The other side.
-    pub remote: SocketAddr,
-}
+use crate::abi::Family;
+use crate::sys;
 
 /// The media port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -29,21 +25,47 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Kernel buffer that we ask for, each way. A key frame to a large meeting is a burst of some megabytes; the kernel
-/// grants at most `net.core.{r,w}mem_max`.
-const KERNEL_BUFFER_BYTES: usize = 8 << 20;
+/// How a socket is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BindOptions {
+    /// Other sockets of this user may have the same port; the kernel spreads senders over them by a hash. See
+    /// [`Socket::bind_group`], which keeps strangers out.
+    pub reuse_port: bool,
+}
 
-/// One receive buffer: the largest UDP payload, since GRO may fill it.
-const BUFFER_BYTES: usize = 65_536;
+/// What the kernel gives beyond plain UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// UDP GSO: a train is one pass through the kernel. Goes off for good when the kernel refuses it at sending.
+    pub segmentation: bool,
+    /// UDP GRO: a train arrives in one buffer.
+    pub coalescing: bool,
+    /// The local address of each datagram is known.
+    pub packet_info: bool,
+    /// The kernel notes when a datagram came.
+    pub timestamps: bool,
+    /// The kernel counts what it dropped for a full receive buffer.
+    pub drop_counter: bool,
+}
+
+/// Kernel buffer that we ask for, each way. A key frame to a large meeting is a burst of some megabytes; without the
+/// right to exceed it, the kernel grants at most `net.core.{r,w}mem_max`.
+const KERNEL_BUFFER_BYTES: i32 = 8 << 20;
 
 /// A bound media socket.
+///
+/// Linux's default path MTU discovery stays on: a datagram that is too long for a path is sent in fragments, which is
+/// better than a participant without video.
 #[derive(Debug)]
 pub struct Socket {
     raw: RawSocket,
-    state: UdpSocketState,
     port: u16,
-    /// The socket is IPv6 dual stack, so IPv4 peers must be written as mapped addresses.
-    dual: bool,
+    pub(crate) family: Family,
+    features: Features,
+    /// [`Features::segmentation`] as it is now.
+    segmentation: AtomicBool,
+    /// The kernel's counter is 32 bits wide; this is its continuation.
+    drops: Mutex<u64>,
 }
 
 impl Socket {
@@ -52,30 +74,60 @@ impl Socket {
     /// # Errors
     /// [`BindError`] with the address and the kernel's reason.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        Self::open(address).map_err(|source| BindError { address, source })
+        Self::bind_with(address, BindOptions::default())
     }
 
-    fn open(address: SocketAddr) -> io::Result<Self> {
+    /// [`Socket::bind`] with options.
+    ///
+    /// # Errors
+    /// [`BindError`] with the address and the kernel's reason.
+    pub fn bind_with(address: SocketAddr, options: BindOptions) -> Result<Self, BindError> {
+        Self::open(address, options).map_err(|source| BindError { address, source })
+    }
+
+    /// Binds `count` sockets to one port, one for each shard. The first takes the port for itself and shares it
+    /// afterwards, so that a second server on this port is refused instead of silently getting half the datagrams.
+    ///
+    /// # Errors
+    /// [`BindError`] with the address and the kernel's reason.
+    pub fn bind_group(address: SocketAddr, count: usize) -> Result<Vec<Self>, BindError> {
+        let first = Self::bind(address)?;
+        let address = SocketAddr::new(address.ip(), first.port);
+        let mut group = Vec::with_capacity(count);
+        if count > 1 {
+            first.raw.set_reuse_port(true).map_err(|source| BindError { address, source })?;
+        }
+        group.push(first);
+        while group.len() < count {
+            group.push(Self::bind_with(address, BindOptions { reuse_port: true })?);
+        }
+        Ok(group)
+    }
+
+    fn open(address: SocketAddr, options: BindOptions) -> io::Result<Self> {
         let everywhere = address.ip().is_unspecified();
-        let dual = everywhere.then(|| Self::raw(SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()))));
-        let (raw, dual) = match dual {
-            Some(Ok(raw)) => (raw, true),
+        let dual = everywhere.then(|| Self::raw(SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port())), options));
+        let (raw, family) = match dual {
+            Some(Ok(raw)) => (raw, Family::V6),
             // A host without IPv6 is no reason to fail.
-            Some(Err(_)) | None => (Self::raw(address)?, false),
+            Some(Err(_)) | None => {
+                (Self::raw(address, options)?, if address.is_ipv6() { Family::V6 } else { Family::V4 })
+            }
         };
-        raw.set_nonblocking(true)?;
-        let state = UdpSocketState::new((&raw).into())?;
-        // Best effort: the kernel clamps to its limits, and smaller buffers only matter under bursts.
-        let _ = state.set_recv_buffer_size((&raw).into(), KERNEL_BUFFER_BYTES);
-        let _ = state.set_send_buffer_size((&raw).into(), KERNEL_BUFFER_BYTES);
         let port = raw.local_addr()?.as_socket().map_or(address.port(), |bound| bound.port());
-        Ok(Self { raw, state, port, dual })
+        grow_buffers(&raw);
+        let features = ask_for_features(raw.as_fd(), family);
+        let segmentation = AtomicBool::new(features.segmentation);
+        Ok(Self { raw, port, family, features, segmentation, drops: Mutex::new(0) })
     }
 
-    fn raw(address: SocketAddr) -> io::Result<RawSocket> {
-        let raw = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    fn raw(address: SocketAddr, options: BindOptions) -> io::Result<RawSocket> {
+        let raw = RawSocket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         if address.is_ipv6() {
             raw.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        if options.reuse_port {
+            raw.set_reuse_port(true)?;
         }
         raw.bind(&address.into())?;
         Ok(raw)
@@ -87,59 +139,42 @@ impl Socket {
         self.port
     }
 
-    /// Receives what is there, at most one batch, and hands each datagram to `each`. Returns how many there were;
-    /// 0 means that the socket is drained.
-    ///
-    /// # Errors
-    /// The kernel's, except "would block" and the asynchronous ICMP errors of earlier sends, which are no error here.
-    pub fn receive(&self, batch: &mut Batch, mut each: impl FnMut(Route, &mut [u8])) -> io::Result<usize> {
-        let filled = {
-            let mut slices: Vec<IoSliceMut<'_>> = batch.buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
-            match self.state.recv((&self.raw).into(), &mut slices, &mut batch.metas) {
-                Ok(filled) => filled,
-                Err(error) if is_quiet(&error) => return Ok(0),
-                Err(error) => return Err(error),
-            }
-        };
-        let mut count = 0;
-        for (buffer, meta) in batch.buffers.iter_mut().zip(&batch.metas).take(filled) {
-            let route = Route {
-                local: meta.dst_ip.map(|ip| ip.to_canonical()),
-                remote: SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port()),
-            };
-            let bytes = buffer.get_mut(..meta.len).unwrap_or_default();
-            for datagram in bytes.chunks_mut(meta.stride.max(1)) {
-                each(route, datagram);
-                count += 1;
-            }
-        }
-        Ok(count)
+    /// What the kernel gives, as of now.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        Features { segmentation: self.segments(), ..self.features }
     }
 
-    /// Sends one datagram. `Ok(false)`: the kernel's buffer is full and the datagram is lost, as on any network.
-    ///
-    /// # Errors
-    /// What the kernel says of this destination (unreachable, not permitted); other destinations are not affected.
-    pub fn send(&self, route: Route, datagram: &[u8]) -> io::Result<bool> {
-        let transmit = Transmit {
-            destination: self.outward(route.remote),
-            ecn: None,
-            contents: datagram,
-            segment_size: None,
-            src_ip: route.local,
-        };
-        match self.state.try_send((&self.raw).into(), &transmit) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// The receive and the send buffer in bytes as granted. Linux counts its own bookkeeping within and therefore shows
+    /// twice what was asked for.
+    #[must_use]
+    pub fn buffers(&self) -> (usize, usize) {
+        (self.raw.recv_buffer_size().unwrap_or(0), self.raw.send_buffer_size().unwrap_or(0))
     }
 
-    fn outward(&self, remote: SocketAddr) -> SocketAddr {
-        match remote {
-            SocketAddr::V4(v4) if self.dual => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-            other => other,
+    /// Datagrams that the kernel dropped since the socket was opened because the receive buffer was full (the few with a
+    /// wrong checksum are among them). One system call; 0 where the kernel does not tell.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        let mut total = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(now) = sys::drops(self.as_fd()) {
+            *total += u64::from(now.wrapping_sub(*total as u32));
         }
+        *total
+    }
+
+    pub(crate) fn segments(&self) -> bool {
+        self.segmentation.load(Ordering::Relaxed)
+    }
+
+    /// From now on trains are sent as single datagrams.
+    pub(crate) fn stop_segmenting(&self) {
+        self.segmentation.store(false, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn raw_mut(&mut self) -> &mut RawSocket {
+        &mut self.raw
     }
 }
 
@@ -149,64 +184,28 @@ impl AsFd for Socket {
     }
 }
 
-/// A peer that closed its port makes the kernel report it on the next call; that says nothing about the others.
-fn is_quiet(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, Interrupted, WouldBlock};
-    matches!(error.kind(), WouldBlock | Interrupted | ConnectionRefused | ConnectionReset)
-}
-
-/// Receive buffers, made once and used for ever.
-#[derive(Debug)]
-pub struct Batch {
-    buffers: Vec<Vec<u8>>,
-    metas: Vec<RecvMeta>,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { buffers: vec![vec![0; BUFFER_BYTES]; BATCH_SIZE], metas: vec![RecvMeta::default(); BATCH_SIZE] }
+/// Best effort: smaller buffers only matter under bursts, and [`Socket::buffers`] tells what came of it.
+fn grow_buffers(raw: &RawSocket) {
+    let fd = raw.as_fd();
+    for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
+        // Beyond the host's limit only with the right to it (CAP_NET_ADMIN).
+        let _ = sys::set_option(fd, libc::SOL_SOCKET, forced, KERNEL_BUFFER_BYTES)
+            .or_else(|_| sys::set_option(fd, libc::SOL_SOCKET, plain, KERNEL_BUFFER_BYTES));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use std::net::UdpSocket;
-    use std::time::Duration;
-
-    #[test]
-    fn a_datagram_is_answered_from_the_address_it_was_sent_to() {
-        let socket = Socket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
-        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        // 127.0.0.2 is ours as well; without packet information the kernel would answer from 127.0.0.1.
-        let target: SocketAddr = format!("127.0.0.2:{}", socket.port()).parse().unwrap();
-        peer.send_to(b"hello", target).unwrap();
-
-        let mut batch = Batch::default();
-        let mut seen = None;
-        while seen.is_none() {
-            crate::wait_readable(&socket, None, Some(Duration::from_secs(5))).unwrap();
-            socket.receive(&mut batch, |route, bytes| seen = Some((route, bytes.to_vec()))).unwrap();
-        }
-        let (route, bytes) = seen.unwrap();
-        assert_eq!(bytes, b"hello");
-        assert_eq!(route.remote, peer.local_addr().unwrap());
-        assert_eq!(route.local, Some("127.0.0.2".parse().unwrap()));
-
-        assert!(socket.send(route, b"back").unwrap());
-        let mut buffer = [0; 16];
-        let (len, from) = peer.recv_from(&mut buffer).unwrap();
-        assert_eq!(buffer.get(..len), Some(&b"back"[..]));
-        assert_eq!(from, target);
-    }
-
-    #[test]
-    fn a_port_in_use_is_refused_with_its_number() {
-        let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let taken = holder.local_addr().unwrap();
-        let error = Socket::bind(taken).unwrap_err();
-        assert!(error.to_string().contains(&taken.port().to_string()), "{error}");
+fn ask_for_features(fd: BorrowedFd<'_>, family: Family) -> Features {
+    let on = |level, name, value| sys::set_option(fd, level, name, value).is_ok();
+    Features {
+        // 0 is "no segments unless a message asks for them": it only finds out whether the kernel knows the option.
+        segmentation: on(libc::SOL_UDP, libc::UDP_SEGMENT, 0),
+        coalescing: on(libc::SOL_UDP, libc::UDP_GRO, 1),
+        packet_info: match family {
+            Family::V4 => on(libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+            // Tells mapped addresses for IPv4 datagrams.
+            Family::V6 => on(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        },
+        timestamps: on(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1),
+        drop_counter: sys::drops(fd).is_ok(),
     }
 }

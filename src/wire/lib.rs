@@ -10,8 +10,8 @@
 //! [`rtp::RtpHeader::parse`] (before decryption, for the SSRC and the extensions) and then through
 //! [`vp8`] or [`opus`] for what forwarding must know of the payload; [`seq`] gives its 16-bit
 //! numbers a place on an endless line. Control goes through [`rtcp::parse_compound`]. On the way
-//! out stand [`rtp::write_header`], [`vp8::Vp8Descriptor::write_normalised`], the writers of
-//! [`rtcp`] and [`twcc::write_transport_cc`].
+//! out stand [`rtp::write_header`] and its prepared form [`template::HeaderTemplate`],
+//! [`vp8::Vp8Descriptor::normalised`], the writers of [`rtcp`] and [`twcc::write_transport_cc`].
 
 mod bytes;
 pub mod ext;
@@ -20,6 +20,7 @@ pub mod opus;
 pub mod rtcp;
 pub mod rtp;
 pub mod seq;
+pub mod template;
 pub mod twcc;
 pub mod vp8;
 

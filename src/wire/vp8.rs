@@ -41,7 +41,7 @@ pub struct Vp8Descriptor {
 }
 
 impl Vp8Descriptor {
-    /// Octets that [`Vp8Descriptor::write_normalised`] appends.
+    /// Octets of [`Vp8Descriptor::normalised`].
     pub const NORMALISED_LEN: usize = 6;
 
     /// Reads the descriptor at the start of an RTP payload.
@@ -105,23 +105,29 @@ impl Vp8Descriptor {
         self.starts_frame() && payload.get(self.len).is_some_and(|octet| octet & 0x01 == 0)
     }
 
-    /// Appends this descriptor in the one form of every slot: 15-bit picture id, TL0PICIDX, TID
-    /// and Y always present. A source without temporal layers gets TID 0 and Y 1, which is what
-    /// a single layer means.
-    pub fn write_normalised(&self, out: &mut Vec<u8>, picture_id: u16, tl0_pic_idx: u8) {
+    /// This descriptor in the one form of every slot: 15-bit picture id, TL0PICIDX, TID and Y
+    /// always present. A source without temporal layers gets TID 0 and Y 1, which is what a single
+    /// layer means.
+    #[must_use]
+    pub fn normalised(&self, picture_id: u16, tl0_pic_idx: u8) -> [u8; Self::NORMALISED_LEN] {
         let start = if self.start_of_partition { S } else { 0 };
         let droppable = if self.non_reference { N } else { 0 };
         let keyed = if self.key_index.is_some() { K } else { 0 };
         let (layer, base_only) = self.temporal.unwrap_or((0, true));
         let [high, low] = (LONG_PICTURE_ID | picture_id).to_be_bytes();
-        out.extend_from_slice(&[
+        [
             X | droppable | start | self.partition & 0x07,
             I | L | T | keyed,
             high,
             low,
             tl0_pic_idx,
             (layer & 0x03) << 6 | u8::from(base_only) << 5 | self.key_index.unwrap_or(0) & 0x1f,
-        ]);
+        ]
+    }
+
+    /// Appends [`Vp8Descriptor::normalised`].
+    pub fn write_normalised(&self, out: &mut Vec<u8>, picture_id: u16, tl0_pic_idx: u8) {
+        out.extend_from_slice(&self.normalised(picture_id, tl0_pic_idx));
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```text
 //! open_rtp:  SRTP packet -> stream of the SSRC -> guess the rollover count -> replay window -> cipher -> commit
 //! seal_rtp:  plain packet + 48-bit index (the slot knows it) -> copy behind the train -> cipher in place
+//! seal_rtp_apart: header in the train + plain payload in the store -> cipher from the one to the other
 //! ```
 //!
 //! A received packet changes nothing until it is authentic: neither the rollover count, nor the replay window, nor the
@@ -161,11 +162,12 @@ impl SrtpOpen {
         Ok(length)
     }
 
-    /// Opens an SRTCP packet.
+    /// Opens an SRTCP packet into `plain`, which the caller keeps for the next one. When this fails, its contents are
+    /// undefined.
     ///
     /// # Errors
     /// Any [`SrtpError`] that concerns receiving. Unencrypted SRTCP counts as malformed: WebRTC never sends it.
-    pub fn open_rtcp(&mut self, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    pub fn open_rtcp_into(&mut self, packet: &[u8], plain: &mut Vec<u8>) -> Result<(), SrtpError> {
         let ssrc = rtcp_sender(packet).ok_or(SrtpError::Malformed)?;
         let (body, word) = self.rtcp.split_index(packet).ok_or(SrtpError::Malformed)?;
         if word & RTCP_ENCRYPTED == 0 {
@@ -177,8 +179,18 @@ impl SrtpOpen {
         {
             return Err(SrtpError::Replayed);
         }
-        let plain = self.rtcp.open(packet, body, ssrc, word)?;
+        self.rtcp.open(packet, body, ssrc, word, plain)?;
         self.rtcp_streams.commit(ssrc, u64::from(index));
+        Ok(())
+    }
+
+    /// As [`SrtpOpen::open_rtcp_into`], with memory of its own.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_rtcp(&mut self, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+        let mut plain = Vec::new();
+        self.open_rtcp_into(packet, &mut plain)?;
         Ok(plain)
     }
 }
@@ -225,6 +237,38 @@ impl SrtpSeal {
             out.truncate(start);
         }
         sealed
+    }
+
+    /// Completes an SRTP packet whose header already ends `out`, from `header_start` on: appends the sealed form of
+    /// `plain` followed by `padding` octets of RTP padding, then the tag. On failure `out` is as before.
+    ///
+    /// `plain` stays as it is and is sealed again for the next receiver. The header has the P bit if and only if
+    /// `padding` is not zero; `index` is that of [`SrtpSeal::seal_rtp`]. `out` does not move when it has room for
+    /// `plain.len() + padding + self.overhead()` more.
+    ///
+    /// # Errors
+    /// [`SrtpError::Malformed`] when `header_start` lies behind `out`, [`SrtpError::Crypto`] when the cipher refuses.
+    pub fn seal_rtp_apart(
+        &mut self,
+        out: &mut Vec<u8>,
+        header_start: usize,
+        plain: &[u8],
+        padding: u8,
+        ssrc: u32,
+        index: u64,
+    ) -> Result<(), SrtpError> {
+        let body_start = out.len();
+        let sealed = self.rtp.seal_apart(out, header_start, plain, padding, ssrc, index);
+        if sealed.is_err() {
+            out.truncate(body_start);
+        }
+        sealed
+    }
+
+    /// Bytes that sealing adds to an RTP packet under the profile of this endpoint.
+    #[must_use]
+    pub const fn overhead(&self) -> usize {
+        self.rtp.overhead()
     }
 
     /// Appends the SRTCP form of the compound packet `packet` to `out`; on failure `out` is as before.

@@ -185,6 +185,56 @@ impl RtpCipher {
         }
         Ok(())
     }
+
+    /// What sealing adds to a packet.
+    pub(super) const fn overhead(&self) -> usize {
+        match &self.0 {
+            Session::Gcm { .. } => GCM_TAG_LEN,
+            Session::Cm(_) => CM_TAG_LEN,
+        }
+    }
+
+    /// Appends the sealed form of `plain` and `padding` octets of RTP padding to the header in `out[header_start..]`.
+    ///
+    /// `plain` is only read: one copy of a packet serves every receiver. On failure `out` may hold a part of the result.
+    pub(super) fn seal_apart(
+        &self,
+        out: &mut Vec<u8>,
+        header_start: usize,
+        plain: &[u8],
+        padding: u8,
+        ssrc: u32,
+        index: u64,
+    ) -> Result<(), SrtpError> {
+        let header_len = out.len().checked_sub(header_start).ok_or(SrtpError::Malformed)?;
+        let mut room = [0; u8::MAX as usize];
+        let padding = rtp_padding(&mut room, padding);
+        match &self.0 {
+            Session::Gcm { key, salt } => {
+                out.resize(out.len() + plain.len() + padding.len() + GCM_TAG_LEN, 0);
+                let packet = out.get_mut(header_start..).ok_or(SrtpError::Malformed)?;
+                let (header, sealed) = packet.split_at_mut_checked(header_len).ok_or(SrtpError::Malformed)?;
+                let (body, end) = sealed.split_at_mut_checked(plain.len()).ok_or(SrtpError::Malformed)?;
+                let nonce = gcm_nonce(salt, ssrc, index);
+                key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, body, padding, end)?;
+            }
+            Session::Cm(_) => {
+                out.extend_from_slice(plain);
+                out.extend_from_slice(padding);
+                self.seal(out, header_start, header_len, ssrc, index)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// RTP padding of `count` octets (RFC 3550 §5.1): zeros, and how many they are.
+fn rtp_padding(room: &mut [u8; u8::MAX as usize], count: u8) -> &[u8] {
+    let padding = room.get_mut(..usize::from(count)).unwrap_or_default();
+    if let Some(last) = padding.last_mut() {
+        *last = count;
+    }
+    padding
 }
 
 /// RTCP in one direction.
@@ -207,9 +257,18 @@ impl RtcpCipher {
         (body >= minimum).then(|| (body, u32::from_be_bytes(*word)))
     }
 
-    pub(super) fn open(&self, packet: &[u8], body: usize, ssrc: u32, word: u32) -> Result<Vec<u8>, SrtpError> {
+    /// Writes the plain packet into `plain`, whose contents are undefined when this fails.
+    pub(super) fn open(
+        &self,
+        packet: &[u8],
+        body: usize,
+        ssrc: u32,
+        word: u32,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), SrtpError> {
         let index = u64::from(word & RTCP_INDEX_MAX);
-        let mut plain = packet.get(..body).ok_or(SrtpError::Malformed)?.to_vec();
+        plain.clear();
+        plain.extend_from_slice(packet.get(..body).ok_or(SrtpError::Malformed)?);
         match &self.0 {
             Session::Gcm { key, salt } => {
                 let (header, sealed) = plain.split_at_mut_checked(RTCP_HEADER_LEN).ok_or(SrtpError::Malformed)?;
@@ -226,7 +285,7 @@ impl RtcpCipher {
                 apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
             }
         }
-        Ok(plain)
+        Ok(())
     }
 
     pub(super) fn seal(&self, out: &mut Vec<u8>, start: usize, ssrc: u32, word: u32) -> Result<(), SrtpError> {

@@ -126,6 +126,92 @@ fn rtcp_passes_between_the_implementations_both_ways() {
     }
 }
 
+/// The packet as it leaves by the packet path: header in the train, payload elsewhere.
+fn seal_apart(seal: &mut SrtpSeal, packet: &[u8], padding: u8, roc: u64) -> Vec<u8> {
+    let header = RtpHeader::parse(packet).unwrap();
+    let (head, payload) = packet.split_at(header.payload_offset);
+    let mut out = Vec::with_capacity(4_096);
+    out.extend_from_slice(b"train so far");
+    out.extend_from_slice(head);
+    let memory = out.as_ptr();
+    let index = roc << 16 | u64::from(header.sequence);
+    seal.seal_rtp_apart(&mut out, 12, payload, padding, header.ssrc, index).unwrap();
+    assert_eq!(out.as_ptr(), memory, "the train never moves");
+    assert!(out.starts_with(b"train so far"));
+    assert_eq!(out.len(), 12 + packet.len() + usize::from(padding) + seal.overhead());
+    out.split_off(12)
+}
+
+/// The same packet with RTP padding as RFC 3550 §5.1 writes it.
+fn padded(packet: &[u8], padding: u8) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    if let Some(zeros) = usize::from(padding).checked_sub(1) {
+        packet[0] |= 0x20;
+        packet.resize(packet.len() + zeros, 0);
+        packet.push(padding);
+    }
+    packet
+}
+
+#[test]
+fn sealing_apart_gives_the_bytes_of_the_other_implementation_with_and_without_padding() {
+    for profile in PROFILES {
+        let (mut sealer, _) = ours(profile);
+        let mut context = theirs(profile);
+        let mut sequence = 0;
+        for length in [0, 1, 15, 16, 17, 500, 1_200] {
+            for padding in [0, 1, 2, 15, 16, 17, 254, 255] {
+                sequence += 1;
+                let mut plain = rtp(sequence, SSRC, &vec![7; length]);
+                let whole = padded(&plain, padding);
+                plain[0] = whole[0];
+                let sealed = seal_apart(&mut sealer, &plain, padding, 0);
+                assert_eq!(sealed, context.encrypt_rtp(&whole).unwrap(), "{profile:?} {length} {padding}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_padded_packet_opens_to_its_payload_across_a_rollover() {
+    for profile in PROFILES {
+        let (mut sealer, mut opener) = ours(profile);
+        for index in 65_530_u64..65_545 {
+            let mut plain = rtp(index as u16, SSRC, &[index as u8; 100]);
+            plain[0] |= 0x20;
+            let opened = open(&mut opener, &seal_apart(&mut sealer, &plain, 9, index >> 16)).unwrap();
+            let header = RtpHeader::parse(&opened).unwrap();
+            assert_eq!(header.payload(&opened).unwrap(), [index as u8; 100]);
+        }
+    }
+}
+
+#[test]
+fn sealing_apart_from_a_header_that_is_not_there_leaves_the_train_alone() {
+    for profile in PROFILES {
+        let (mut sealer, _) = ours(profile);
+        let mut out = b"train".to_vec();
+        assert_eq!(sealer.seal_rtp_apart(&mut out, 6, &[0; 9], 0, SSRC, 1), Err(SrtpError::Malformed));
+        assert_eq!(out, b"train");
+    }
+}
+
+#[test]
+fn opening_reports_needs_no_memory_of_its_own() {
+    for profile in PROFILES {
+        let (mut sealer, mut opener) = ours(profile);
+        let mut plain = Vec::with_capacity(1_500);
+        let memory = plain.as_ptr();
+        for words in [100, 3, 0] {
+            let mut sealed = Vec::new();
+            sealer.seal_rtcp(&rtcp(SSRC, words), &mut sealed).unwrap();
+            opener.open_rtcp_into(&sealed, &mut plain).unwrap();
+            assert_eq!(plain, rtcp(SSRC, words), "nothing of the packet before it");
+        }
+        assert_eq!(plain.as_ptr(), memory);
+    }
+}
+
 #[test]
 fn sealing_adds_no_more_than_it_says() {
     for profile in PROFILES {
@@ -239,6 +325,8 @@ proptest! {
             let (mut sealer, mut opener) = ours(profile);
             prop_assert!(opener.open_rtcp(&bytes).is_err());
             let _ = sealer.seal_rtcp(&bytes, &mut Vec::new());
+            let apart = sealer.seal_rtp_apart(&mut vec![0; 12], bytes.len(), &bytes, bytes.len() as u8, SSRC, 1);
+            prop_assert_eq!(apart.is_ok(), bytes.len() <= 12);
             if let Ok(header) = RtpHeader::parse(&bytes) {
                 prop_assert!(opener.open_rtp(&mut bytes.clone(), &header).is_err());
             }

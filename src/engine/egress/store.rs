@@ -1,0 +1,285 @@
+//! Recent packets of one publication: the queue of every slot that carries it, and its retransmission store.
+//!
+//! An arriving packet is copied once, here. Slots hold no packets; each has a cursor, a position in this store, and reads
+//! from it when its endpoint flushes. What a slot has read stays until it is too old to be asked for again.
+//!
+//! ```text
+//! ingest: Arrived -> push -> | tail .. head | -> get, plain -> slot: numbers, seal -> outbox
+//!                                             <- position that a NACK leads to (egress/sent)
+//! ```
+//!
+//! Bodies lie in one ring of bytes, each behind [`HEADROOM`], where a slot writes what precedes the body in its own
+//! version of the packet (VP8 descriptor, RTX number) just before it is sealed. The ring starts small and doubles only
+//! while packets younger than the age bound would be overwritten, so that a steady stream allocates nothing.
+//!
+//! Data flow is one way: the store knows neither slots nor how far they have read. A slot that falls behind the tail has
+//! lost those packets, and the bounds are chosen so that they were worthless by then.
+
+use std::collections::VecDeque;
+
+use crate::clock::Micros;
+use crate::id::MediaKind;
+use crate::ingest::numbers::Incoming;
+use crate::ingest::{Arrived, Media};
+
+/// Room in front of each body: a VP8 descriptor (6) behind the number of a retransmission (2).
+pub const HEADROOM: usize = 8;
+
+/// Longest body that is stored. Nothing longer fits a datagram of any path that we send on.
+pub const BODY_MAX: usize = 2_048;
+
+/// How much one store keeps, and where it begins.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    age: Micros,
+    bytes_first: usize,
+    bytes_max: usize,
+    entries_max: usize,
+}
+
+/// Browsers give up on a packet after about a second; two cover a slow path. 2 MiB are two seconds at 8 Mbit/s, more than
+/// any camera sends; beyond, the oldest go. 4,096 packets bound what tiny or empty ones can cost.
+const VIDEO: Bounds =
+    Bounds { age: Micros::from_millis(2_000), bytes_first: 16 << 10, bytes_max: 2 << 20, entries_max: 4_096 };
+
+/// Audio is never sent again and never waits, so half a second is ample for a turn of the shard. 64 KiB are that at
+/// 1 Mbit/s; 256 packets are that at 2.5 ms each, the shortest that Opus has.
+const AUDIO: Bounds =
+    Bounds { age: Micros::from_millis(500), bytes_first: 2 << 10, bytes_max: 64 << 10, entries_max: 256 };
+
+/// What routing and rewriting need to know of a stored packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Numbers as they left the source.
+    pub numbers: Incoming,
+    /// RTP marker bit.
+    pub marker: bool,
+    /// What the body is. [`Media::Padding`] has none: a slot skips its number.
+    pub media: Media,
+    /// When it came.
+    pub arrived: Micros,
+    /// Where its headroom begins.
+    start: u32,
+    len: u16,
+}
+
+impl Stored {
+    /// Octets of the body.
+    #[must_use]
+    pub const fn body_len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Octets that it takes in the ring.
+    const fn room(&self) -> usize {
+        match self.media {
+            Media::Padding => 0,
+            Media::Audio { .. } | Media::Video { .. } => HEADROOM + self.len as usize,
+        }
+    }
+}
+
+/// Recent packets of one publication in one shard.
+pub struct Store {
+    bounds: Bounds,
+    /// Positions `tail..head` in order.
+    entries: VecDeque<Stored>,
+    tail: u64,
+    newest_key_frame: Option<u64>,
+    ring: Ring,
+}
+
+impl Store {
+    /// An empty store; it takes memory with the first packet.
+    #[must_use]
+    pub const fn new(kind: MediaKind) -> Self {
+        let bounds = match kind {
+            MediaKind::Audio => AUDIO,
+            MediaKind::Video => VIDEO,
+        };
+        Self { bounds, entries: VecDeque::new(), tail: 0, newest_key_frame: None, ring: Ring::EMPTY }
+    }
+
+    /// Keeps a packet and returns its position. `None`: its body exceeds [`BODY_MAX`], and it is not kept.
+    ///
+    /// What is older than the bound, or in the way of the new packet, is forgotten.
+    pub fn push(&mut self, now: Micros, packet: &Arrived<'_>) -> Option<u64> {
+        let body = match packet.media {
+            Media::Padding => &[],
+            Media::Audio { .. } | Media::Video { .. } => packet.body(),
+        };
+        let mut stored = Stored {
+            numbers: packet.numbers,
+            marker: packet.marker,
+            media: packet.media,
+            arrived: now,
+            start: 0,
+            len: u16::try_from(body.len()).ok().filter(|len| usize::from(*len) <= BODY_MAX)?,
+        };
+        self.forget_old(now);
+        if stored.room() > 0 {
+            stored.start = self.make_room(stored.room())?;
+            self.ring.copy_in(stored.start as usize + HEADROOM, body);
+        }
+        let position = self.head();
+        if matches!(packet.media, Media::Video { starts_key_frame: true, .. }) {
+            self.newest_key_frame = Some(position);
+        }
+        self.entries.push_back(stored);
+        Some(position)
+    }
+
+    /// The position that the next packet will have.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.tail + self.entries.len() as u64
+    }
+
+    /// The oldest position that is present, or `head` when nothing is.
+    #[must_use]
+    pub const fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// The packet at a position, while it is present.
+    #[must_use]
+    pub fn get(&self, position: u64) -> Option<&Stored> {
+        self.entries.get(usize::try_from(position.checked_sub(self.tail)?).ok()?)
+    }
+
+    /// Octets of the body at a position.
+    #[must_use]
+    pub fn body_len(&self, position: u64) -> Option<usize> {
+        self.get(position).map(Stored::body_len)
+    }
+
+    /// The full position that ends in `low`, while it is present: what is remembered of a sent packet has 32 bits.
+    #[must_use]
+    pub fn recall(&self, low: u32) -> Option<u64> {
+        let position = self.tail + u64::from(low.wrapping_sub(self.tail as u32));
+        (position < self.head()).then_some(position)
+    }
+
+    /// The first packet of the newest key frame that is present.
+    #[must_use]
+    pub fn newest_key_frame(&self) -> Option<u64> {
+        self.newest_key_frame.filter(|position| *position >= self.tail)
+    }
+
+    /// The plain payload to send: `prefix` written directly in front of the body, which stays for the next receiver.
+    ///
+    /// `None`: the packet is gone or has no body, or `prefix` exceeds [`HEADROOM`].
+    pub fn plain(&mut self, position: u64, prefix: &[u8]) -> Option<&[u8]> {
+        let stored = *self.get(position)?;
+        if stored.room() == 0 {
+            return None;
+        }
+        let body = stored.start as usize + HEADROOM;
+        let start = body - HEADROOM.min(prefix.len());
+        let plain = self.ring.bytes.get_mut(start..body + stored.body_len())?;
+        plain.get_mut(..prefix.len()).filter(|_| prefix.len() <= HEADROOM)?.copy_from_slice(prefix);
+        Some(plain)
+    }
+
+    fn forget_old(&mut self, now: Micros) {
+        while self.entries.len() >= self.bounds.entries_max
+            || self.entries.front().is_some_and(|oldest| now.since(oldest.arrived) > self.bounds.age)
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.entries.pop_front() {
+            self.tail += 1;
+            self.ring.free(oldest.start as usize + oldest.room(), oldest.room());
+        }
+    }
+
+    /// A place for `room` octets: free, or by a larger ring, or where the oldest were. `None` cannot be, since
+    /// [`BODY_MAX`] is below any bound.
+    fn make_room(&mut self, room: usize) -> Option<u32> {
+        loop {
+            if let Some(start) = self.ring.reserve(room) {
+                return u32::try_from(start).ok();
+            }
+            let larger = (2 * self.ring.bytes.len()).max(self.bounds.bytes_first).max(room.next_power_of_two());
+            if larger <= self.bounds.bytes_max {
+                self.ring.grow(larger, &mut self.entries);
+            } else if self.entries.is_empty() {
+                return None;
+            } else {
+                self.forget_oldest();
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("positions", &(self.tail()..self.head())).finish_non_exhaustive()
+    }
+}
+
+/// A ring of bytes in which every piece is contiguous. Pieces are freed in the order in which they were reserved.
+struct Ring {
+    bytes: Vec<u8>,
+    /// End of the oldest piece that was freed last: everything from here to `next` is in use (or a gap at the end).
+    begin: usize,
+    /// Where the next piece may start.
+    next: usize,
+    used: usize,
+}
+
+impl Ring {
+    const EMPTY: Self = Self { bytes: Vec::new(), begin: 0, next: 0, used: 0 };
+
+    fn reserve(&mut self, room: usize) -> Option<usize> {
+        if self.used == 0 {
+            (self.begin, self.next) = (0, 0);
+        }
+        let is_wrapped = self.used > 0 && self.next <= self.begin;
+        let start = if is_wrapped {
+            (room <= self.begin - self.next).then_some(self.next)
+        } else if room <= self.bytes.len() - self.next {
+            Some(self.next)
+        } else {
+            (room <= self.begin).then_some(0)
+        }?;
+        self.next = start + room;
+        self.used += room;
+        Some(start)
+    }
+
+    fn free(&mut self, end: usize, room: usize) {
+        if room > 0 {
+            self.begin = end;
+            self.used -= room;
+        }
+    }
+
+    fn copy_in(&mut self, at: usize, body: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(at..at + body.len()) {
+            place.copy_from_slice(body);
+        }
+    }
+
+    /// Moves every piece to the beginning of a larger ring.
+    fn grow(&mut self, len: usize, entries: &mut VecDeque<Stored>) {
+        let mut grown = Self { bytes: vec![0; len], ..Self::EMPTY };
+        for stored in entries.iter_mut().filter(|stored| stored.room() > 0) {
+            let from = stored.start as usize + HEADROOM;
+            if let (Some(start), Some(body)) =
+                (grown.reserve(stored.room()), self.bytes.get(from..from + stored.body_len()))
+            {
+                grown.copy_in(start + HEADROOM, body);
+                stored.start = start as u32;
+            }
+        }
+        *self = grown;
+    }
+}
+
+#[cfg(test)]
+#[path = "store/tests.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+//! What is kept, for how long, and that a body is never mixed with another.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use wire::vp8::Vp8Descriptor;
+
+use super::*;
+use crate::id::PublicationId;
+use crate::ingest::numbers::PictureNumbers;
+
+fn ms(ms: u64) -> Micros {
+    Micros::from_millis(ms)
+}
+
+fn packet(sequence: u64, media: Media, payload: &[u8]) -> Arrived<'_> {
+    let numbers = Incoming { sequence, timestamp: sequence as u32, target: 0 };
+    Arrived { publication: PublicationId(1), numbers, marker: sequence % 2 == 0, media, payload }
+}
+
+const AUDIO_PACKET: Media = Media::Audio { duration: 960, level: None };
+
+/// A payload of a one-octet descriptor and a body.
+fn video(body: &[u8], starts_key_frame: bool) -> (Media, Vec<u8>) {
+    let payload = [&[0x10], body].concat();
+    let descriptor = Vp8Descriptor::parse(&payload).unwrap();
+    let picture = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
+    (Media::Video { descriptor, picture, starts_key_frame }, payload)
+}
+
+fn push_video(store: &mut Store, now: Micros, body: &[u8], starts_key_frame: bool) -> u64 {
+    let (media, payload) = video(body, starts_key_frame);
+    store.push(now, &packet(store.head(), media, &payload)).unwrap()
+}
+
+#[test]
+fn a_packet_is_given_back_as_it_came_with_any_prefix() {
+    let mut store = Store::new(MediaKind::Video);
+    let first = push_video(&mut store, ms(1), b"body of one", false);
+    let second = push_video(&mut store, ms(2), b"two", true);
+    assert_eq!((store.tail(), store.head()), (first, second + 1));
+    let stored = store.get(second).unwrap();
+    assert_eq!((stored.arrived, stored.numbers.sequence, stored.marker), (ms(2), second, false));
+    assert_eq!(store.body_len(second), Some(3));
+    for prefix in [&b""[..], b"123456", b"12345678"] {
+        assert_eq!(store.plain(first, prefix).unwrap(), [prefix, b"body of one"].concat());
+        assert_eq!(store.plain(second, prefix).unwrap(), [prefix, b"two"].concat());
+    }
+    assert_eq!(store.plain(first, b"123456789"), None, "longer than the headroom");
+    assert_eq!(store.plain(first, b"").unwrap(), b"body of one", "and nothing was written");
+    assert_eq!(store.plain(second + 1, b""), None, "not yet here");
+}
+
+#[test]
+fn padding_has_a_place_and_no_body() {
+    let mut store = Store::new(MediaKind::Video);
+    let position = store.push(ms(1), &packet(7, Media::Padding, b"")).unwrap();
+    assert!(matches!(store.get(position).unwrap().media, Media::Padding));
+    assert_eq!(store.plain(position, b""), None);
+    assert!(store.ring.bytes.is_empty(), "it takes no bytes");
+}
+
+#[test]
+fn a_body_that_fits_no_path_is_not_kept() {
+    let mut store = Store::new(MediaKind::Audio);
+    assert_eq!(store.push(ms(1), &packet(1, AUDIO_PACKET, &[0; BODY_MAX + 1])), None);
+    assert_eq!(store.push(ms(1), &packet(1, AUDIO_PACKET, &[0; 70_000])), None);
+    assert_eq!(store.head(), 0);
+    assert_eq!(store.push(ms(1), &packet(1, AUDIO_PACKET, &[0; BODY_MAX])), Some(0));
+}
+
+#[test]
+fn the_newest_key_frame_is_known_while_it_is_present() {
+    let mut store = Store::new(MediaKind::Video);
+    push_video(&mut store, ms(0), b"x", false);
+    assert_eq!(store.newest_key_frame(), None);
+    push_video(&mut store, ms(10), b"x", true);
+    push_video(&mut store, ms(20), b"x", false);
+    assert_eq!(store.newest_key_frame(), Some(1));
+    push_video(&mut store, ms(2_010), b"x", false);
+    assert_eq!(store.newest_key_frame(), Some(1));
+    push_video(&mut store, ms(2_011), b"x", false);
+    assert_eq!((store.tail(), store.newest_key_frame()), (2, None));
+}
+
+#[test]
+fn old_packets_are_forgotten_by_age_for_each_kind() {
+    for (kind, age) in [(MediaKind::Video, 2_000), (MediaKind::Audio, 500)] {
+        let mut store = Store::new(kind);
+        store.push(ms(0), &packet(1, AUDIO_PACKET, b"old")).unwrap();
+        store.push(ms(age), &packet(2, AUDIO_PACKET, b"young")).unwrap();
+        assert_eq!(store.plain(0, b"").unwrap(), b"old");
+        store.push(ms(age + 1), &packet(3, AUDIO_PACKET, b"young")).unwrap();
+        assert!(store.get(0).is_none());
+        assert_eq!(store.tail(), 1);
+        assert_eq!(store.plain(1, b"").unwrap(), b"young");
+    }
+}
+
+#[test]
+fn memory_stays_within_the_bound_and_the_newest_win() {
+    let mut store = Store::new(MediaKind::Video);
+    for n in 0..4_000 {
+        push_video(&mut store, ms(1), &[n as u8; 1_200], false);
+    }
+    assert_eq!(store.ring.bytes.len(), 2 << 20);
+    let kept = store.head() - store.tail();
+    assert!((1_735..=1_736).contains(&kept), "{kept} of 1,208 octets each");
+    for position in store.tail()..store.head() {
+        assert_eq!(store.plain(position, b"").unwrap(), [position as u8; 1_200]);
+    }
+}
+
+#[test]
+fn packets_without_bytes_are_bounded_too() {
+    let mut store = Store::new(MediaKind::Video);
+    for sequence in 0..10_000 {
+        store.push(ms(1), &packet(sequence, Media::Padding, b"")).unwrap();
+    }
+    assert_eq!(store.head() - store.tail(), 4_096);
+    assert_eq!(store.entries.capacity(), 4_096);
+}
+
+#[test]
+fn a_steady_stream_takes_no_more_memory_after_its_first_seconds() {
+    let mut store = Store::new(MediaKind::Video);
+    let mut at_four_seconds = None;
+    // 1.2 Mbit/s: 4 packets of 1,200 octets every 32 ms, a sixfold frame each second.
+    for frame in 0..600 {
+        let packets = if frame % 30 == 0 { 24 } else { 4 };
+        for n in 0..packets {
+            push_video(&mut store, ms(32 * frame), &[n; 1_200], n == 0 && packets == 24);
+        }
+        if frame == 125 {
+            at_four_seconds = Some((store.ring.bytes.len(), store.ring.bytes.as_ptr(), store.entries.capacity()));
+        }
+    }
+    let after = (store.ring.bytes.len(), store.ring.bytes.as_ptr(), store.entries.capacity());
+    assert_eq!(Some(after), at_four_seconds);
+    assert_eq!(after.0, 512 << 10);
+}
+
+#[test]
+fn a_publication_that_says_nothing_takes_no_memory() {
+    let store = Store::new(MediaKind::Video);
+    assert_eq!((store.ring.bytes.len(), store.entries.capacity()), (0, 0));
+}
+
+#[test]
+fn a_remembered_position_is_recalled_across_a_wrap() {
+    let mut store = Store::new(MediaKind::Video);
+    store.tail = (1 << 32) - 2;
+    for _ in 0..5 {
+        push_video(&mut store, ms(1), b"x", false);
+    }
+    for position in store.tail()..store.head() {
+        assert_eq!(store.recall(position as u32), Some(position));
+    }
+    assert_eq!(store.recall(store.head() as u32), None);
+    assert_eq!(store.recall(store.tail() as u32 - 1), None);
+}
+
+proptest! {
+    /// Against a map of everything that was pushed.
+    #[test]
+    fn what_is_present_is_what_was_pushed(
+        kind in prop_oneof![Just(MediaKind::Audio), Just(MediaKind::Video)],
+        steps in prop::collection::vec(
+            (prop_oneof![3 => Just(0u64), 2 => 0u64..40, 1 => 0u64..900], prop_oneof![4 => 0usize..1_400, 1 => 0usize..2_200], 0u8..10),
+            1..400),
+    ) {
+        let mut store = Store::new(kind);
+        let mut model = BTreeMap::new();
+        let mut now = ms(0);
+        for (number, (pause, len, sort)) in steps.into_iter().enumerate() {
+            now = now + ms(pause);
+            let body: Vec<u8> = (0..len).map(|n| (n * 7 + number) as u8).collect();
+            let (media, payload) = match (sort, kind) {
+                (0, _) => (Media::Padding, vec![]),
+                (_, MediaKind::Audio) => (AUDIO_PACKET, body.clone()),
+                (_, MediaKind::Video) => video(&body, sort == 1),
+            };
+            let Some(position) = store.push(now, &packet(number as u64, media, &payload)) else {
+                prop_assert!(len > BODY_MAX);
+                continue;
+            };
+            prop_assert_eq!(position, store.head() - 1);
+            model.insert(position, (number as u64, now, sort, body));
+            prop_assert!(store.ring.bytes.len() <= store.bounds.bytes_max);
+            prop_assert!(store.tail() <= position);
+            let key = (store.tail()..store.head()).rev().find(|at| model[at].2 == 1 && kind == MediaKind::Video);
+            prop_assert_eq!(store.newest_key_frame(), key);
+        }
+        for position in 0..store.tail() {
+            prop_assert!(store.get(position).is_none());
+        }
+        for position in store.tail()..store.head() {
+            let (number, arrived, sort, body) = &model[&position];
+            let stored = store.get(position).unwrap();
+            prop_assert_eq!((stored.numbers.sequence, stored.arrived), (*number, *arrived));
+            prop_assert!(now.since(*arrived) <= store.bounds.age);
+            let plain = store.plain(position, &[0xaa; HEADROOM]);
+            if *sort == 0 {
+                prop_assert!(plain.is_none());
+            } else {
+                let plain = plain.unwrap();
+                prop_assert_eq!(&plain[..HEADROOM], &[0xaa; HEADROOM]);
+                prop_assert_eq!(&plain[HEADROOM..], &body[..]);
+            }
+        }
+    }
+}
