@@ -3,7 +3,7 @@
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::EndpointParts;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
-use crate::shard::span::Shards;
+use crate::shard::span::{Letter, ShardIndex, Shards};
 use crate::tap::TapSender;
 
 /// A publication that comes with a new endpoint, in the order of its send lines.
@@ -87,6 +87,13 @@ pub enum Command {
     },
     /// The handshake failed, or the peer said goodbye.
     Closed(EndpointId),
+    /// News from another shard.
+    Letter {
+        /// Whose.
+        from: ShardIndex,
+        /// What.
+        letter: Letter,
+    },
     /// The engine stops: the runner ends its thread.
     Stop,
 }

@@ -7,7 +7,7 @@
 //! shard: ingest -> fanout --try_send--> [TAP_CAPACITY] --recv--> the tap's own thread
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
@@ -84,10 +84,13 @@ pub struct Tapped {
 }
 
 /// The engine's end.
-#[derive(Debug)]
+///
+/// A clone for each shard of the engine: a tap hears each publication from the shard that has its endpoint.
+#[derive(Clone, Debug)]
 pub struct TapSender {
     channel: SyncSender<Tapped>,
     waiting: Arc<AtomicUsize>,
+    receiver: Weak<()>,
     lost: u64,
 }
 
@@ -96,6 +99,8 @@ pub struct TapSender {
 pub struct TapReceiver {
     channel: Receiver<Tapped>,
     waiting: Arc<AtomicUsize>,
+    /// Tells the senders that somebody listens; a full channel would not.
+    _alive: Arc<()>,
 }
 
 /// Makes both ends. Tests of tap participants drive the sender themselves.
@@ -103,8 +108,10 @@ pub struct TapReceiver {
 pub fn channel() -> (TapSender, TapReceiver) {
     let (sender, receiver) = sync_channel(TAP_CAPACITY + NEWS_CAPACITY);
     let waiting = Arc::new(AtomicUsize::new(0));
-    let sender = TapSender { channel: sender, waiting: Arc::clone(&waiting), lost: 0 };
-    (sender, TapReceiver { channel: receiver, waiting })
+    let alive = Arc::new(());
+    let sender =
+        TapSender { channel: sender, waiting: Arc::clone(&waiting), receiver: Arc::downgrade(&alive), lost: 0 };
+    (sender, TapReceiver { channel: receiver, waiting, _alive: alive })
 }
 
 /// The other end is gone.
@@ -121,7 +128,7 @@ impl TapSender {
         let is_packet = matches!(item, TapItem::Packet { .. } | TapItem::SenderReport { .. });
         if is_packet && self.waiting.load(Ordering::Relaxed) >= TAP_CAPACITY {
             // A tap that is gone empties nothing; without this look it would stay full for ever.
-            if Arc::strong_count(&self.waiting) == 1 {
+            if self.receiver.strong_count() == 0 {
                 return Err(TapClosed);
             }
             self.lose();

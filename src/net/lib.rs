@@ -38,7 +38,7 @@ pub use receive::{DATAGRAM_MAX, ReceiveBatch};
 pub use route::{Arrival, Received, Route, received_now};
 pub use send::{SendBatch, SendFailure, TRAIN_BYTES_MAX, TRAIN_SEGMENTS_MAX, Train};
 pub use socket::{BindError, BindOptions, Features, Socket};
-pub use wake::{Waker, wait_readable};
+pub use wake::{Waker, wait_readable, wait_writable};
 
 /// The former name of [`ReceiveBatch`].
 pub type Batch = ReceiveBatch;

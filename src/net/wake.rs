@@ -65,6 +65,21 @@ pub fn wait_readable(socket: &impl AsFd, waker: Option<&Waker>, limit: Option<Du
     }
 }
 
+/// Waits until `socket` takes datagrams again, at most `limit`.
+///
+/// # Errors
+/// The kernel's; an interrupted wait is no error.
+pub fn wait_writable(socket: &impl AsFd, limit: Duration) -> io::Result<()> {
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    };
+    match poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

@@ -16,10 +16,10 @@ use wire::template::{HeaderFields, HeaderShape, HeaderTemplate};
 use super::planned::{Planned, Prefix};
 use super::rewrite::{OutgoingVideo, Rewriter, Start};
 use super::sent::{Sent, SentRing};
-use super::store::{Store, Stored, StoredMedia};
+use super::store::{Store, Stored};
 use crate::clock::Micros;
 use crate::id::{Codec, MediaKind, PublicationId};
-use crate::ingest::numbers::PictureNumbers;
+use crate::ingest::Media;
 use crate::line::{ExtensionIds, SlotLine};
 
 /// A slot's place in a publication.
@@ -233,7 +233,7 @@ impl Slot {
                 self.source = Some(feed);
             }
             let stale = now.since(stored.arrived) > VOICE_LAG_MAX;
-            let (StoredMedia::Audio { duration, level }, false) = (stored.media, stale) else {
+            let (Media::Audio { duration, level }, false) = (stored.media, stale) else {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
@@ -266,7 +266,7 @@ impl Slot {
             feed = self.source.unwrap_or(feed);
             let Some((position, stored)) = take(stores, &mut feed) else { return Next::Nothing };
             self.source = Some(feed);
-            let StoredMedia::Video { descriptor, picture, starts_key_frame } = stored.media else {
+            let Media::Video { descriptor, picture, starts_key_frame } = stored.media else {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
@@ -277,8 +277,7 @@ impl Slot {
                 store: feed.store,
                 position: position as u32,
                 timestamp: numbers.timestamp,
-                picture_id: picture.picture_id,
-                tl0_pic_idx: picture.tl0_pic_idx,
+                picture,
             };
             self.sent.insert(now, numbers.sequence, sent);
             if self.drops_frame {
@@ -349,16 +348,15 @@ impl Slot {
         overhead: usize,
     ) -> Option<Planned> {
         let template_len = self.templates.retransmission.as_ref()?.len();
-        let (sequence, sent) = self.sent.resend(now, wire_sequence)?;
+        let sent = self.sent.resend(now, wire_sequence)?;
         let store = stores.get(sent.store as usize)?;
-        let position = store.position_of(sent.position)?;
+        let position = store.recall(sent.position)?;
         let stored = store.get(position)?;
-        let StoredMedia::Video { descriptor, .. } = stored.media else { return None };
+        let Media::Video { descriptor, .. } = stored.media else { return None };
         self.rtx_sequence += 1;
         // RFC 4588 §4: the original sequence number, then the original payload.
-        let mut prefix = prefix(&(sequence as u16).to_be_bytes());
-        let picture = PictureNumbers { picture_id: sent.picture_id, tl0_pic_idx: sent.tl0_pic_idx };
-        let _ = prefix.try_extend_from_slice(&descriptor.normalised(picture.picture_id, picture.tl0_pic_idx));
+        let mut prefix = prefix(&wire_sequence.to_be_bytes());
+        let _ = prefix.try_extend_from_slice(&descriptor.normalised(sent.picture.picture_id, sent.picture.tl0_pic_idx));
         let len = template_len + prefix.len() + stored.body_len() + overhead;
         Some(Planned {
             slot: self.at,

@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::Micros;
-use crate::id::MediaKind;
+use crate::id::{MediaKind, PublicationId};
 use crate::ingest::numbers::Incoming;
 use crate::ingest::{Arrived, Media};
 
@@ -81,6 +81,7 @@ impl Stored {
 
 /// Recent packets of one publication in one shard.
 pub struct Store {
+    publication: PublicationId,
     bounds: Bounds,
     /// Positions `tail..head` in order.
     entries: VecDeque<Stored>,
@@ -92,12 +93,18 @@ pub struct Store {
 impl Store {
     /// An empty store; it takes memory with the first packet.
     #[must_use]
-    pub const fn new(kind: MediaKind) -> Self {
+    pub const fn new(publication: PublicationId, kind: MediaKind) -> Self {
         let bounds = match kind {
             MediaKind::Audio => AUDIO,
             MediaKind::Video => VIDEO,
         };
-        Self { bounds, entries: VecDeque::new(), tail: 0, newest_key_frame: None, ring: Ring::EMPTY }
+        Self { publication, bounds, entries: VecDeque::new(), tail: 0, newest_key_frame: None, ring: Ring::EMPTY }
+    }
+
+    /// Whose packets these are.
+    #[must_use]
+    pub const fn publication(&self) -> PublicationId {
+        self.publication
     }
 
     /// Keeps a packet and returns its position. `None`: its body exceeds [`BODY_MAX`], and it is not kept.

@@ -18,6 +18,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use rtc_stun::fingerprint::fingerprint_value;
 
+use crate::path::Path;
+
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const HEADER_LEN: usize = 20;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
@@ -34,9 +36,13 @@ const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
 const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLED: u16 = 0x8029;
+
+/// RFC 8445 §5.1.2.1: type preference 110 (peer reflexive), all local preference, component 1.
+const PEER_REFLEXIVE_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
 
 /// Characters of credentials (RFC 8839 §5.4, ice-char): 64, so that six random bits pick one.
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -136,6 +142,55 @@ pub fn server_ufrag(packet: &[u8]) -> Option<&str> {
     let username = message.attributes().flatten().find(|attribute| attribute.kind == USERNAME)?;
     let (ours, _theirs) = std::str::from_utf8(username.value).ok()?.split_once(':')?;
     Some(ours)
+}
+
+/// Whether a STUN message answers a check of ours.
+#[must_use]
+pub fn is_success(packet: &[u8]) -> bool {
+    packet.first_chunk().is_some_and(|kind| u16::from_be_bytes(*kind) == BINDING_SUCCESS)
+}
+
+/// The one check that a lite agent of ours ever sends: to an address that an endpoint seems to have moved to.
+///
+/// Sent when an authentic, fresh packet of the endpoint came from an address that nobody owns; its answer, signed with the
+/// peer's own password, proves that the peer is there and not merely somebody who replays.
+#[derive(Clone, Debug)]
+pub struct PathCheck {
+    path: Path,
+    transaction: [u8; 12],
+}
+
+impl PathCheck {
+    /// A check of a path.
+    #[must_use]
+    pub fn new(path: Path) -> Self {
+        Self { path, transaction: rand::random() }
+    }
+
+    /// The Binding request to send there (RFC 8445 §7.1).
+    #[must_use]
+    pub fn request(&self, ours: &IceCredentials, peer: &IceCredentials) -> Vec<u8> {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, peer.pwd.as_bytes());
+        let username = format!("{}:{}", peer.ufrag, ours.ufrag);
+        Writer::new(BINDING_REQUEST, &self.transaction)
+            .attribute(USERNAME, username.as_bytes())
+            .attribute(PRIORITY, &PEER_REFLEXIVE_PRIORITY.to_be_bytes())
+            .attribute(ICE_CONTROLLED, &rand::random::<[u8; 8]>())
+            .integrity(&key)
+            .fingerprint()
+    }
+
+    /// Whether `packet`, which came on `path`, is the peer's answer to this check.
+    #[must_use]
+    pub fn is_answered_by(&self, path: Path, packet: &[u8], peer: &IceCredentials) -> bool {
+        let Ok(message) = Message::parse(packet) else { return false };
+        if path != self.path || message.kind != BINDING_SUCCESS || message.transaction != &self.transaction {
+            return false;
+        }
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, peer.pwd.as_bytes());
+        let integrity = message.attributes().flatten().find(|attribute| attribute.kind == MESSAGE_INTEGRITY);
+        integrity.is_some_and(|integrity| verify_integrity(&key, packet, &integrity).is_ok())
+    }
 }
 
 /// Verifies a connectivity check and answers it.

@@ -132,6 +132,8 @@ pub struct Negotiated {
     pub answer: String,
     /// Whose certificate the DTLS handshake must show.
     pub peer_fingerprint: Fingerprint,
+    /// How to sign a check of ours for it; none where the offer has no password.
+    pub peer_credentials: Option<IceCredentials>,
     /// Ids of header extensions, the same on all lines.
     pub extensions: ExtensionIds,
     /// What the client sends, in the order of the offer.
@@ -204,6 +206,7 @@ pub fn negotiate(offer: &str, params: AnswerParams<'_>) -> Result<Negotiated, Sd
     Ok(Negotiated {
         answer: answer::write(&offer, &outcomes, &us),
         peer_fingerprint,
+        peer_credentials: peer_credentials(&offer, &outcomes),
         extensions,
         sends: send_lines(&offer, &outcomes),
         slots: slot_lines(&outcomes),
@@ -318,7 +321,7 @@ fn check_transport(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Result<Finger
     let first = offer.sections.iter().zip(outcomes).find(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)));
     let (section, _) = first.ok_or(SdpError::NothingInCommon)?;
     let (here, session) = (&section.attributes, &offer.session);
-    if !here.has_ice && !session.has_ice {
+    if here.ice_ufrag.or(session.ice_ufrag).is_none() {
         return Err(SdpError::NoIce);
     }
     if !matches!(here.setup.or(session.setup), Some("actpass" | "active")) {
@@ -326,6 +329,16 @@ fn check_transport(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Result<Finger
     }
     let fingerprints = if here.fingerprints.is_empty() { &session.fingerprints } else { &here.fingerprints };
     fingerprints.iter().find_map(|value| Fingerprint::parse(value)).ok_or(SdpError::NoFingerprint)
+}
+
+/// The client's ICE credentials, from where its transport is described. RFC 8839 §5.4 has the bounds.
+fn peer_credentials(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Option<IceCredentials> {
+    let mut sections = offer.sections.iter().zip(outcomes);
+    let (section, _) = sections.find(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)))?;
+    let (here, session) = (&section.attributes, &offer.session);
+    let ufrag = here.ice_ufrag.or(session.ice_ufrag).filter(|ufrag| (4..=256).contains(&ufrag.len()))?;
+    let pwd = here.ice_pwd.or(session.ice_pwd).filter(|pwd| (22..=256).contains(&pwd.len()))?;
+    Some(IceCredentials { ufrag: ufrag.to_owned(), pwd: pwd.to_owned() })
 }
 
 fn send_lines(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Vec<SendLine> {

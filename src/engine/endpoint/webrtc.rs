@@ -148,6 +148,10 @@ const GONE: Micros = Micros::from_millis(30_000);
 /// Between two checks of a path that an endpoint seems to have moved to: whoever replays its packets gets no more than this.
 const MOVE_INTERVAL: Micros = Micros::from_millis(500);
 
+/// What every path down is believed to carry until congestion control tells: nine cameras of a gallery, or one good screen.
+/// Its pacer then lets a key frame of 125 KiB leave at once.
+const TARGET_BITS_PER_SECOND: u64 = 10_000_000;
+
 /// RTCP reports each way.
 const REPORT_INTERVAL: Micros = Micros::from_millis(1_000);
 
@@ -178,7 +182,7 @@ impl Endpoint {
     pub fn new(now: Micros, parts: EndpointParts) -> Self {
         let incoming =
             parts.publications.into_iter().map(|publication| Incoming { publication, stream: None }).collect();
-        let estimate = Estimate::default();
+        let estimate = Estimate::new(TARGET_BITS_PER_SECOND);
         Self {
             id: parts.id,
             meeting: parts.meeting,
@@ -245,9 +249,9 @@ impl Endpoint {
     }
 
     /// What the path down is believed to carry from now on, in bit/s: the pacer goes by it.
-    pub fn set_target(&mut self, bits_per_second: u64) {
+    pub fn set_target(&mut self, now: Micros, bits_per_second: u64) {
         self.estimate.set_target(bits_per_second);
-        self.bucket.set_target(bits_per_second);
+        self.bucket.set_target(now, bits_per_second);
     }
 
     /// Answers a connectivity check and learns its path.

@@ -2,16 +2,21 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use net::{BindError, Socket, Waker};
+use net::{BindError, Socket};
 use rand::Rng;
 
-use super::dtls_thread::{DtlsThread, Handshake};
+use super::control_thread::{ControlThread, Handshake, tell_span};
+use super::load::Load;
+use super::placement::Placement;
 use super::shard_thread::ShardThread;
-use super::{HANDSHAKE_CAPACITY, MAILBOX_CAPACITY, Mailbox, ShardGone};
+use super::{Bell, HANDSHAKE_CAPACITY, MAILBOX_CAPACITY, Mailbox, ShardGone, rings};
+use crate::clock::Epoch;
 use crate::command::{Command, NewPublication};
 use crate::egress::rewrite::Start;
 use crate::egress::slot::Slot;
@@ -23,6 +28,7 @@ use crate::event::Event;
 use crate::id::{EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::demux::Demux;
 use crate::line::SendLine;
+use crate::shard::span::{SHARDS_MAX, ShardIndex};
 use crate::tap::{self, TapReceiver};
 
 /// Where the engine listens and what it tells browsers.
@@ -33,7 +39,26 @@ pub struct EngineConfig {
     /// Host candidates for the answers: every address that browsers may reach us at. A port may differ from the bound one,
     /// for port mappings; port 0 stands for the bound one.
     pub announce: Vec<SocketAddr>,
+    /// Shards, each a thread; 0: one for each core.
+    pub shards: usize,
+    /// Each shard has a port of its own, counted up from that of `udp`, instead of all sharing one. No datagram has to
+    /// be handed over then, at the price of a port for each core in every firewall.
+    pub port_per_shard: bool,
+    /// Endpoints of one meeting in one shard before the meeting spreads over several.
+    pub meeting_spread: usize,
 }
+
+impl EngineConfig {
+    /// One port, a shard for each core, meetings of usual size in one piece.
+    #[must_use]
+    pub fn new(udp: SocketAddr, announce: Vec<SocketAddr>) -> Self {
+        Self { udp, announce, shards: 0, port_per_shard: false, meeting_spread: MEETING_SPREAD }
+    }
+}
+
+/// Below this a meeting costs less in one shard than the copies that spreading it would need; one core forwards to many
+/// more, so that a meeting of this size never fills it.
+pub(super) const MEETING_SPREAD: usize = 250;
 
 /// The engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +106,9 @@ pub enum ConnectError {
     /// The offer; the text is for the author of the client.
     #[error("{0}")]
     BadOffer(String),
+    /// Every thread that could carry another endpoint has no time left; those who are in keep their quality.
+    #[error("{0}")]
+    Busy(String),
     /// The engine is stopping.
     #[error("{0}")]
     Unavailable(String),
@@ -102,66 +130,131 @@ impl From<ShardGone> for ConnectError {
 pub struct Engine {
     running: Option<Running>,
     fingerprint: String,
-    candidates: Vec<SocketAddr>,
-    next_endpoint: AtomicU64,
+    /// Host candidates of each shard.
+    candidates: Vec<Vec<SocketAddr>>,
     next_publication: AtomicU32,
 }
 
 struct Running {
-    shard: Mailbox,
-    handshakes: SyncSender<Handshake>,
+    shards: Vec<Mailbox>,
+    loads: Vec<Arc<Load>>,
+    control: Vec<SyncSender<Handshake>>,
+    placement: Arc<Placement>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Shards that one control thread shakes hands for. A handshake is two milliseconds of work, joins are rare.
+const SHARDS_PER_CONTROL: usize = 4;
+
 impl Engine {
-    /// Binds the media port and starts the threads. `events` is called on the shard's thread and must not wait.
+    /// Binds the media port and starts the threads. `events` is called on the shards' threads and must not wait.
     ///
     /// # Errors
     /// [`StartError`], most often because another process has the port.
-    pub fn start(config: EngineConfig, events: Box<dyn Fn(Event) + Send + Sync>) -> Result<Self, StartError> {
-        let socket = Socket::bind(config.udp)?;
-        let candidates = config.announce.iter().map(|address| with_port(*address, socket.port())).collect();
-        let certificate = Certificate::generate()?;
+    pub fn start(config: EngineConfig, events: Arc<dyn Fn(Event) + Send + Sync>) -> Result<Self, StartError> {
+        let count = match config.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let count = count.min(SHARDS_MAX);
+        let sockets = bind(&config, count)?;
+        let candidates = sockets.iter().map(|socket| candidates(&config, socket.port())).collect();
+        let certificate = Arc::new(Certificate::generate()?);
         let fingerprint = certificate.fingerprint();
-        let waker = Waker::new()?;
-        let (orders, mailbox) = sync_channel(MAILBOX_CAPACITY);
-        let (handshakes, work) = sync_channel(HANDSHAKE_CAPACITY);
-        let shard = Mailbox { channel: orders, waker: waker.clone() };
-        let dtls = DtlsThread { certificate, work, shard: shard.clone() };
-        let media = ShardThread { socket, waker, mailbox, handshakes: handshakes.clone(), events };
-        let threads = vec![
-            std::thread::Builder::new().name("shard-0".into()).spawn(move || media.run())?,
-            std::thread::Builder::new().name("dtls".into()).spawn(move || dtls.run())?,
-        ];
+        let placement = Arc::new(Placement::new(count, config.meeting_spread));
+        let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let (channels, orders): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(MAILBOX_CAPACITY)).unzip();
+        let shards: Vec<Mailbox> =
+            channels.into_iter().zip(&bells).map(|(channel, bell)| Mailbox { channel, bell: Arc::clone(bell) }).collect();
+        let controls = count.div_ceil(SHARDS_PER_CONTROL);
+        let (control, work): (Vec<_>, Vec<_>) = (0..controls).map(|_| sync_channel(HANDSHAKE_CAPACITY)).unzip();
+        let loads: Vec<Arc<Load>> = (0..count).map(|_| Arc::default()).collect();
+        let epoch = Epoch::new(Instant::now());
+        let mut running = Running { shards, loads, control, placement, threads: Vec::new() };
+        let rings = rings::connect(&bells);
+        for (at, (((socket, orders), bell), (outgoing, incoming))) in
+            sockets.into_iter().zip(orders).zip(bells).zip(rings).enumerate()
+        {
+            let thread = ShardThread {
+                index: ShardIndex::new(at).unwrap_or(ShardIndex::FIRST),
+                epoch,
+                socket,
+                bell,
+                load: running.loads.get(at).map(Arc::clone).unwrap_or_default(),
+                orders,
+                shards: running.shards.clone(),
+                outgoing,
+                incoming,
+                control: running.control.clone(),
+                events: Arc::clone(&events),
+            };
+            running.spawn(format!("shard-{at}"), move || thread.run())?;
+        }
+        for (at, work) in work.into_iter().enumerate() {
+            let thread = ControlThread {
+                certificate: Arc::clone(&certificate),
+                work,
+                shards: running.shards.clone(),
+                placement: Arc::clone(&running.placement),
+            };
+            running.spawn(format!("control-{at}"), move || thread.run())?;
+        }
         Ok(Self {
-            running: Some(Running { shard, handshakes, threads }),
+            running: Some(running),
             fingerprint,
             candidates,
-            next_endpoint: AtomicU64::new(1),
             next_publication: AtomicU32::new(rand::rng().random()),
         })
+    }
+
+    /// Whether somebody who comes now would find room. `false` while every shard is as busy as it may be.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.loads.iter().any(|load| !load.is_full()))
     }
 
     /// Answers an offer and makes the endpoint: about a millisecond of CPU, no waiting for the network.
     ///
     /// # Errors
-    /// [`ConnectError::BadOffer`] with a text for the client's author, or [`ConnectError::Unavailable`].
+    /// [`ConnectError::BadOffer`] with a text for the client's author, [`ConnectError::Busy`] beyond capacity, or
+    /// [`ConnectError::Unavailable`].
     pub fn connect(&self, connect: Connect<'_>) -> Result<Connected, ConnectError> {
         let running = self.running.as_ref().ok_or(ShardGone)?;
-        let endpoint = EndpointId(self.next_endpoint.fetch_add(1, Ordering::Relaxed));
-        let credentials = IceCredentials::generate("");
+        let endpoint = running.placement.place(connect.meeting, |span| tell_span(&running.shards, span));
+        let connected = self.connect_at(running, endpoint, &connect);
+        if connected.is_err() {
+            running.placement.gone(endpoint, |span| tell_span(&running.shards, span));
+        }
+        connected
+    }
+
+    fn connect_at(
+        &self,
+        running: &Running,
+        endpoint: EndpointId,
+        connect: &Connect<'_>,
+    ) -> Result<Connected, ConnectError> {
+        let shard = Placement::shard_of(endpoint);
+        if running.loads.get(shard).is_some_and(|load| load.is_full()) {
+            return Err(ConnectError::Busy(
+                "the server is at its capacity and keeps what it has for the meetings that run; try again in a minute"
+                    .to_owned(),
+            ));
+        }
+        let prefix = ShardIndex::new(shard).unwrap_or(ShardIndex::FIRST).ufrag_prefix();
+        let credentials = IceCredentials::generate(&prefix);
         let mut ssrcs = Ssrcs::default();
         let negotiated = negotiate(
             connect.offer,
             AnswerParams {
                 ice: &credentials,
                 fingerprint: &self.fingerprint,
-                candidates: &self.candidates,
+                candidates: self.candidates.get(shard).map(Vec::as_slice).unwrap_or_default(),
                 session_id: endpoint.0,
                 new_ssrc: &mut || ssrcs.next(),
             },
         )?;
-        let Negotiated { answer, peer_fingerprint, extensions, sends, slots } = negotiated;
+        let Negotiated { answer, peer_fingerprint, peer_credentials, extensions, sends, slots } = negotiated;
         let (lines, publications): (Vec<SendLine>, Vec<NewPublication>) = self.publications(sends).into_iter().unzip();
         let connected = Connected {
             endpoint,
@@ -169,12 +262,15 @@ impl Engine {
             slots: slots.iter().map(|slot| (slot.mid.clone(), slot.kind)).collect(),
             publications: publications.iter().map(|publication| (publication.id, publication.kind)).collect(),
         };
-        let slots = slots.into_iter().map(|line| Slot::new(line, random_start(), rand::rng().random::<u16>() >> 1));
+        let slots = (0..).zip(slots).map(|(at, line)| {
+            Slot::new(at, line, extensions, random_start(), rand::rng().random::<u16>() >> 1)
+        });
         let parts = EndpointParts {
             id: endpoint,
             meeting: connect.meeting,
             participant: connect.participant,
             credentials,
+            peer_credentials,
             extensions,
             demux: Demux::new(lines, extensions.mid),
             publications: Vec::new(),
@@ -182,11 +278,16 @@ impl Engine {
             report_ssrc: ssrcs.next(),
         };
         // The handshake must be expected before the first record can come.
-        running
-            .handshakes
-            .send(Handshake::Expect { endpoint, fingerprint: peer_fingerprint })
-            .map_err(|_| ShardGone)?;
-        running.shard.send(Command::Add { parts: Box::new(parts), publications, replaces: connect.replaces })?;
+        let control = running.control_of(endpoint).ok_or(ShardGone)?;
+        control.send(Handshake::Expect { endpoint, fingerprint: peer_fingerprint }).map_err(|_| ShardGone)?;
+        // An endpoint that is replaced may live in another shard.
+        let elsewhere = connect.replaces.filter(|old| Placement::shard_of(*old) != shard);
+        if let Some(old) = elsewhere {
+            running.order(old, Command::Remove(old));
+        }
+        let replaces = connect.replaces.filter(|_| elsewhere.is_none());
+        let mailbox = running.shards.get(shard).ok_or(ShardGone)?;
+        mailbox.send(Command::Add { parts: Box::new(parts), publications, replaces })?;
         Ok(connected)
     }
 
@@ -210,31 +311,34 @@ impl Engine {
 
     /// Ends one endpoint and tells its browser. Unknown ids are ignored.
     pub fn disconnect(&self, endpoint: EndpointId) {
-        if let Some(running) = &self.running {
-            let _ = running.handshakes.send(Handshake::Close(endpoint));
+        if let Some(control) = self.running.as_ref().and_then(|running| running.control_of(endpoint)) {
+            let _ = control.send(Handshake::Close(endpoint));
         }
     }
 
     /// Ends every endpoint and tap of a participant at once.
     pub fn remove(&self, participant: ParticipantId) {
-        self.order(Command::RemoveParticipant(participant));
+        self.order_all(|| Command::RemoveParticipant(participant));
     }
 
     /// Mutes or unmutes in the router: a muted publication reaches nobody, whatever its sender does.
     pub fn set_muted(&self, participant: ParticipantId, kind: PublicationKind, muted: bool) {
-        self.order(Command::SetMuted { participant, kind, muted });
+        self.order_all(|| Command::SetMuted { participant, kind, muted });
     }
 
     /// What an endpoint would like to see: participant and priority, larger is more wanted.
     pub fn layout(&self, endpoint: EndpointId, wants: Vec<(ParticipantId, u8)>) {
-        self.order(Command::Layout { endpoint, wants });
+        if let Some(running) = &self.running {
+            running.order(endpoint, Command::Layout { endpoint, wants });
+        }
     }
 
     /// Joins a meeting as a tap. The receiver ends when the participant is removed or the engine stops.
     #[must_use]
     pub fn tap(&self, meeting: MeetingId, participant: ParticipantId) -> TapReceiver {
         let (sender, receiver) = tap::channel();
-        self.order(Command::AddTap { meeting, participant, sender });
+        // The meeting may span shards now or later; each tells of the publications that live there.
+        self.order_all(|| Command::AddTap { meeting, participant, sender: sender.clone() });
         receiver
     }
 
@@ -247,22 +351,64 @@ impl Engine {
 
     /// Stops the threads and waits for them.
     pub fn shutdown(&mut self) {
-        let Some(Running { shard, handshakes, threads }) = self.running.take() else { return };
-        // Each thread holds a way to the other, so neither would ever see the other's end: both are told.
-        let _ = shard.send(Command::Stop);
-        let _ = handshakes.send(Handshake::Stop);
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a media thread had panicked");
+        let Some(running) = self.running.take() else { return };
+        running.stop();
+    }
+
+    fn order_all(&self, command: impl Fn() -> Command) {
+        for mailbox in self.running.iter().flat_map(|running| &running.shards) {
+            if mailbox.send(command()).is_err() {
+                tracing::error!("a media thread is gone");
+            }
+        }
+    }
+}
+
+impl Running {
+    fn spawn(&mut self, name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        match std::thread::Builder::new().name(name).spawn(work) {
+            Ok(thread) => {
+                self.threads.push(thread);
+                Ok(())
+            }
+            Err(error) => {
+                // Those that run already must not stay behind.
+                let started = std::mem::take(&mut self.threads);
+                self.tell_to_stop();
+                started.into_iter().for_each(|thread| drop(thread.join()));
+                Err(error)
             }
         }
     }
 
-    fn order(&self, command: Command) {
-        if let Some(running) = &self.running
-            && running.shard.send(command).is_err()
+    fn control_of(&self, endpoint: EndpointId) -> Option<&SyncSender<Handshake>> {
+        self.control.get(Placement::serial_of(endpoint) % self.control.len().max(1))
+    }
+
+    fn order(&self, endpoint: EndpointId, command: Command) {
+        if let Some(mailbox) = self.shards.get(Placement::shard_of(endpoint))
+            && mailbox.send(command).is_err()
         {
-            tracing::error!("the media thread is gone");
+            tracing::error!("a media thread is gone");
+        }
+    }
+
+    fn tell_to_stop(&self) {
+        // Each thread holds ways to the others, so none would ever see the others' end: all are told.
+        for mailbox in &self.shards {
+            let _ = mailbox.send(Command::Stop);
+        }
+        for control in &self.control {
+            let _ = control.send(Handshake::Stop);
+        }
+    }
+
+    fn stop(self) {
+        self.tell_to_stop();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a media thread had panicked");
+            }
         }
     }
 }
@@ -271,6 +417,33 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.shutdown();
     }
+}
+
+/// The sockets of all shards.
+fn bind(config: &EngineConfig, count: usize) -> Result<Vec<Socket>, BindError> {
+    if !config.port_per_shard {
+        return Socket::bind_group(config.udp, count);
+    }
+    let first = Socket::bind(config.udp)?;
+    let port = first.port();
+    let mut sockets = vec![first];
+    for at in 1..count {
+        let address = SocketAddr::new(config.udp.ip(), port.saturating_add(at as u16));
+        sockets.push(Socket::bind(address)?);
+    }
+    Ok(sockets)
+}
+
+/// What browsers are told of a shard with this port.
+fn candidates(config: &EngineConfig, port: u16) -> Vec<SocketAddr> {
+    let offset = if config.port_per_shard && config.udp.port() != 0 { port.wrapping_sub(config.udp.port()) } else { 0 };
+    let announced = config.announce.iter();
+    announced.map(|address| with_port(SocketAddr::new(address.ip(), shifted(address.port(), offset)), port)).collect()
+}
+
+/// A mapped port is one of a row too.
+fn shifted(port: u16, offset: u16) -> u16 {
+    if port == 0 { 0 } else { port.wrapping_add(offset) }
 }
 
 /// Odd, so that every number comes once before any comes twice; large, so that two ids in a row do not look alike.
@@ -314,7 +487,7 @@ mod tests {
 
     fn engine() -> Engine {
         let udp = "127.0.0.1:0".parse().unwrap();
-        Engine::start(EngineConfig { udp, announce: vec![udp] }, Box::new(|_| {})).unwrap()
+        Engine::start(EngineConfig::new(udp, vec![udp]), Arc::new(|_| {})).unwrap()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The work for one receiver grows with its slots and with those who talk, not with the meeting: candidates are who is in
 //! place, who spoke of late, whom the receiver wishes for, and, for slots that are still free, the first others that there are.
 
+use slab::Slab;
 use smallvec::SmallVec;
 
 use super::span::Letter;
@@ -252,7 +253,12 @@ impl Shard {
             })
             .collect();
         let placed = select::pictures(now, &held, &candidates);
-        (changed(&indexes, &held, &placed), placed.contains(&None))
+        // A wish that cannot be met yet is looked at again when somebody comes.
+        let shown = |who: ParticipantId| {
+            placed.iter().flatten().any(|id| candidates_owner(&keys, &self.publications, *id) == Some(who))
+        };
+        let unmet = endpoint.wants.iter().take(held.len()).any(|(who, _)| !shown(*who));
+        (changed(&indexes, &held, &placed), placed.contains(&None) || unmet)
     }
 
     fn cameras_of(&self, participant: ParticipantId) -> impl Iterator<Item = usize> {
@@ -268,6 +274,12 @@ impl Meeting {
             PublicationKind::Camera => &self.open_pictures,
         }
     }
+}
+
+/// Whose publication a candidate is.
+fn candidates_owner(keys: &Keys, publications: &Slab<Publication>, id: PublicationId) -> Option<ParticipantId> {
+    let found = keys.iter().filter_map(|&key| publications.get(key)).find(|other| other.id == id);
+    found.map(|other| other.participant)
 }
 
 /// Indexes of an endpoint's slots of one kind, and who is meant to be in them.

@@ -1,7 +1,7 @@
 //! Orders to the shard: endpoints, publications and taps come and go, mutes, layouts, keys.
 
-use super::span::{Letter, ShardIndex};
-use super::{DtlsOutput, Meeting, Origin, Owner, Publication, Shard, Stale, Tap};
+use super::span::Letter;
+use super::{DtlsOutput, Meeting, Origin, Publication, Shard, Stale, Tap};
 use crate::clock::Micros;
 use crate::command::{Command, NewPublication};
 use crate::endpoint::srtp::SrtpKeys;
@@ -40,7 +40,7 @@ impl Shard {
                 if let Some(&key) = self.by_id.get(&endpoint)
                     && let Some(endpoint) = self.endpoints.get_mut(key)
                 {
-                    endpoint.set_target(bits_per_second);
+                    endpoint.set_target(now, bits_per_second);
                 }
             }
             Command::Span { meeting, shards } => self.span(now, meeting, shards),
@@ -49,6 +49,7 @@ impl Shard {
                     self.lose(now, key);
                 }
             }
+            Command::Letter { from, letter } => self.handle_letter(now, from, letter),
             Command::Stop => {}
         }
         self.assign_stale(now);
@@ -228,7 +229,7 @@ impl Shard {
         Some(Feed { publication: id, key: key as u32, store: publication.store as u32, cursor })
     }
 
-    fn forget_if_empty(&mut self, id: MeetingId) {
+    pub(super) fn forget_if_empty(&mut self, id: MeetingId) {
         if self.meetings.get(&id).is_some_and(Meeting::is_empty) {
             self.meetings.remove(&id);
         }

@@ -231,6 +231,12 @@ impl Browser {
         microphone.into_iter().chain(camera).collect()
     }
 
+    /// Its own ICE credentials, as its offer would have told them.
+    #[must_use]
+    pub fn credentials(&self) -> IceCredentials {
+        IceCredentials { ufrag: format!("browser{:04}", self.number), pwd: "browser-password-of-32-chars-ok".into() }
+    }
+
     /// Extension ids that both ends use.
     #[must_use]
     pub fn extensions(&self) -> ExtensionIds {

@@ -35,6 +35,8 @@ pub struct Stage {
     pub events: Vec<(Micros, Event)>,
     /// Datagrams that the server sent to nobody that is here.
     pub strays: u64,
+    /// How many datagrams each train had that the server sent.
+    pub trains: Vec<usize>,
     now: Micros,
 }
 
@@ -53,6 +55,7 @@ impl Stage {
             down: Network::new(seed ^ 0x5555),
             events: Vec::new(),
             strays: 0,
+            trains: Vec::new(),
             now: Micros::from_millis(1_000),
         }
     }
@@ -79,13 +82,14 @@ impl Stage {
         let slots = browser.slots.iter().zip(0u16..).map(|(slot, at)| {
             let start =
                 Start { sequence: 32_700 - at, clock_base: u32::MAX - 900_000, picture_id: 32_700, tl0_pic_idx: 200 };
-            Slot::new(slot.line.clone(), start, 32_000)
+            Slot::new(at as u8, slot.line.clone(), browser.extensions(), start, 32_000)
         });
         let parts = EndpointParts {
             id: endpoint(number),
             meeting,
             participant,
             credentials,
+            peer_credentials: Some(browser.credentials()),
             extensions: browser.extensions(),
             demux: Demux::new(lines, browser.extensions().mid),
             publications: Vec::new(),
@@ -108,7 +112,7 @@ impl Stage {
 
     /// A datagram straight into the shard, from anywhere.
     pub fn inject(&mut self, path: Path, mut datagram: Vec<u8>) {
-        self.shard.handle_datagram(self.now, path, &mut datagram);
+        self.shard.handle_datagram(self.now, self.now, path, &mut datagram);
         self.drain();
     }
 
@@ -139,13 +143,12 @@ impl Stage {
             }
         }
         while let Some((path, mut datagram)) = self.up.receive(self.now) {
-            self.shard.handle_datagram(self.now, path, &mut datagram);
-            self.drain();
+            self.shard.handle_datagram(self.now, self.now, path, &mut datagram);
         }
         if self.shard.poll_timeout().is_some_and(|due| self.now >= due) {
-            self.shard.handle_tick(self.now, self.now.0);
-            self.drain();
+            self.shard.handle_timeout(self.now, self.now.0);
         }
+        self.drain();
         while let Some((path, datagram)) = self.down.receive(self.now) {
             let Some(browser) = self.browsers.values_mut().find(|browser| browser.path == path) else {
                 self.strays += 1;
@@ -158,10 +161,19 @@ impl Stage {
     }
 
     fn drain(&mut self) {
-        for (path, datagram) in self.shard.outbox().iter() {
-            self.down.send(self.now, path, datagram);
+        loop {
+            let more = self.shard.flush(self.now);
+            for train in self.shard.outbox().trains() {
+                self.trains.push(train.segments());
+            }
+            for (path, datagram) in self.shard.outbox().datagrams() {
+                self.down.send(self.now, path, datagram);
+            }
+            self.shard.outbox().clear();
+            if !more {
+                break;
+            }
         }
-        self.shard.outbox().clear();
         while let Some(event) = self.shard.poll_event() {
             self.events.push((self.now, event));
         }

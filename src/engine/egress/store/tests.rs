@@ -36,7 +36,7 @@ fn push_video(store: &mut Store, now: Micros, body: &[u8], starts_key_frame: boo
 
 #[test]
 fn a_packet_is_given_back_as_it_came_with_any_prefix() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     let first = push_video(&mut store, ms(1), b"body of one", false);
     let second = push_video(&mut store, ms(2), b"two", true);
     assert_eq!((store.tail(), store.head()), (first, second + 1));
@@ -54,7 +54,7 @@ fn a_packet_is_given_back_as_it_came_with_any_prefix() {
 
 #[test]
 fn padding_has_a_place_and_no_body() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     let position = store.push(ms(1), &packet(7, Media::Padding, b"")).unwrap();
     assert!(matches!(store.get(position).unwrap().media, Media::Padding));
     assert_eq!(store.plain(position, b""), None);
@@ -63,7 +63,7 @@ fn padding_has_a_place_and_no_body() {
 
 #[test]
 fn a_body_that_fits_no_path_is_not_kept() {
-    let mut store = Store::new(MediaKind::Audio);
+    let mut store = Store::new(PublicationId(1), MediaKind::Audio);
     assert_eq!(store.push(ms(1), &packet(1, AUDIO_PACKET, &[0; BODY_MAX + 1])), None);
     assert_eq!(store.push(ms(1), &packet(1, AUDIO_PACKET, &[0; 70_000])), None);
     assert_eq!(store.head(), 0);
@@ -72,7 +72,7 @@ fn a_body_that_fits_no_path_is_not_kept() {
 
 #[test]
 fn the_newest_key_frame_is_known_while_it_is_present() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     push_video(&mut store, ms(0), b"x", false);
     assert_eq!(store.newest_key_frame(), None);
     push_video(&mut store, ms(10), b"x", true);
@@ -87,7 +87,7 @@ fn the_newest_key_frame_is_known_while_it_is_present() {
 #[test]
 fn old_packets_are_forgotten_by_age_for_each_kind() {
     for (kind, age) in [(MediaKind::Video, 2_000), (MediaKind::Audio, 500)] {
-        let mut store = Store::new(kind);
+        let mut store = Store::new(PublicationId(1), kind);
         store.push(ms(0), &packet(1, AUDIO_PACKET, b"old")).unwrap();
         store.push(ms(age), &packet(2, AUDIO_PACKET, b"young")).unwrap();
         assert_eq!(store.plain(0, b"").unwrap(), b"old");
@@ -100,7 +100,7 @@ fn old_packets_are_forgotten_by_age_for_each_kind() {
 
 #[test]
 fn memory_stays_within_the_bound_and_the_newest_win() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     for n in 0..4_000 {
         push_video(&mut store, ms(1), &[n as u8; 1_200], false);
     }
@@ -114,7 +114,7 @@ fn memory_stays_within_the_bound_and_the_newest_win() {
 
 #[test]
 fn packets_without_bytes_are_bounded_too() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     for sequence in 0..10_000 {
         store.push(ms(1), &packet(sequence, Media::Padding, b"")).unwrap();
     }
@@ -124,7 +124,7 @@ fn packets_without_bytes_are_bounded_too() {
 
 #[test]
 fn a_steady_stream_takes_no_more_memory_after_its_first_seconds() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     let mut at_four_seconds = None;
     // 1.2 Mbit/s: 4 packets of 1,200 octets every 32 ms, a sixfold frame each second.
     for frame in 0..600 {
@@ -143,13 +143,13 @@ fn a_steady_stream_takes_no_more_memory_after_its_first_seconds() {
 
 #[test]
 fn a_publication_that_says_nothing_takes_no_memory() {
-    let store = Store::new(MediaKind::Video);
+    let store = Store::new(PublicationId(1), MediaKind::Video);
     assert_eq!((store.ring.bytes.len(), store.entries.capacity()), (0, 0));
 }
 
 #[test]
 fn a_remembered_position_is_recalled_across_a_wrap() {
-    let mut store = Store::new(MediaKind::Video);
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
     store.tail = (1 << 32) - 2;
     for _ in 0..5 {
         push_video(&mut store, ms(1), b"x", false);
@@ -170,7 +170,7 @@ proptest! {
             (prop_oneof![3 => Just(0u64), 2 => 0u64..40, 1 => 0u64..900], prop_oneof![4 => 0usize..1_400, 1 => 0usize..2_200], 0u8..10),
             1..400),
     ) {
-        let mut store = Store::new(kind);
+        let mut store = Store::new(PublicationId(1), kind);
         let mut model = BTreeMap::new();
         let mut now = ms(0);
         for (number, (pause, len, sort)) in steps.into_iter().enumerate() {

@@ -151,7 +151,7 @@ impl Endpoint {
             let Some(store) = stores.get_mut(packet.store as usize) else { return false };
             let Some(plain) = store.plain(packet.position, &packet.prefix) else { return false };
             let padding = if at < last { segment.saturating_sub(packet.len) as u8 } else { 0 };
-            let number = self.departures.depart(turn.now, packet.len + u16::from(padding));
+            let number = self.departures.depart(turn.now, usize::from(packet.len) + usize::from(padding));
             let start = out.len();
             slot.write_header(packet, number, padding > 0, out);
             if crypto.1.seal_rtp_apart(out, start, plain, padding, slot.ssrc_of(packet), packet.index).is_err() {

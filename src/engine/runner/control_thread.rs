@@ -1,14 +1,16 @@
-//! The control thread for handshakes: public-key work, kept off the thread that forwards packets.
+//! A control thread: handshakes, public-key work that is kept off the threads that forward packets.
 //!
-//! A handshake costs milliseconds of CPU; a join storm of them on the packet path would be heard. Records come from the shard and
-//! go back through it, keys go to the shard when the peer's certificate has been checked.
+//! A handshake costs milliseconds of CPU; a join storm of them on the packet path would be heard. Records come from the
+//! endpoint's shard and go back through it, keys go there when the peer's certificate has been checked.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::Mailbox;
+use super::placement::{Placement, Span};
+use super::{Mailbox, ShardGone};
 use crate::command::Command;
 use crate::endpoint::certificate::{Certificate, Fingerprint};
 use crate::endpoint::dtls::{DtlsEvent, DtlsSession};
@@ -39,10 +41,11 @@ pub(super) enum Handshake {
 }
 
 /// What the thread is made of.
-pub(super) struct DtlsThread {
-    pub(super) certificate: Certificate,
+pub(super) struct ControlThread {
+    pub(super) certificate: Arc<Certificate>,
     pub(super) work: Receiver<Handshake>,
-    pub(super) shard: Mailbox,
+    pub(super) shards: Vec<Mailbox>,
+    pub(super) placement: Arc<Placement>,
 }
 
 /// The wait when no handshake is under way.
@@ -51,7 +54,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The handshake library wants an address to tell peers apart; each session here has exactly one peer.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
-impl DtlsThread {
+impl ControlThread {
     /// Runs until it is told to stop.
     pub(super) fn run(self) {
         let mut sessions: HashMap<EndpointId, DtlsSession> = HashMap::new();
@@ -93,7 +96,7 @@ impl DtlsThread {
                     }
                     Err(error) => {
                         tracing::error!(%endpoint, %error, "cannot begin a handshake");
-                        let _ = self.shard.send(Command::Closed(endpoint));
+                        let _ = self.send(endpoint, Command::Closed(endpoint));
                     }
                 }
             }
@@ -107,24 +110,30 @@ impl DtlsThread {
                 if let Some(session) = sessions.get_mut(&endpoint) {
                     session.close();
                     while let Some(datagram) = session.poll_transmit() {
-                        let _ = self.shard.send(Command::SendDtls { endpoint, datagram });
+                        let _ = self.send(endpoint, Command::SendDtls { endpoint, datagram });
                     }
                 }
                 sessions.remove(&endpoint);
-                let _ = self.shard.send(Command::Remove(endpoint));
+                let _ = self.send(endpoint, Command::Remove(endpoint));
             }
             Handshake::Ended(endpoint) => {
                 sessions.remove(&endpoint);
+                self.placement.gone(endpoint, |span| tell_span(&self.shards, span));
             }
             Handshake::Stop => {}
         }
+    }
+
+    /// An order to the shard that an endpoint lives in.
+    fn send(&self, endpoint: EndpointId, command: Command) -> Result<(), ShardGone> {
+        self.shards.get(Placement::shard_of(endpoint)).ok_or(ShardGone)?.send(command)
     }
 
     fn drain(&self, sessions: &mut HashMap<EndpointId, DtlsSession>, endpoint: EndpointId) {
         let Some(session) = sessions.get_mut(&endpoint) else { return };
         // A shard that is gone ends this thread too, at the next wait; nothing can be done about one order.
         while let Some(datagram) = session.poll_transmit() {
-            let _ = self.shard.send(Command::SendDtls { endpoint, datagram });
+            let _ = self.send(endpoint, Command::SendDtls { endpoint, datagram });
         }
         let mut ended = false;
         while let Some(event) = session.poll_event() {
@@ -141,10 +150,18 @@ impl DtlsThread {
                     Command::Closed(endpoint)
                 }
             };
-            let _ = self.shard.send(command);
+            let _ = self.send(endpoint, command);
         }
         if ended {
             sessions.remove(&endpoint);
         }
+    }
+}
+
+/// Tells shards where a meeting is now.
+pub(super) fn tell_span(shards: &[Mailbox], span: Span) {
+    for mailbox in span.told.iter().filter_map(|shard| shards.get(shard.get())) {
+        // A shard that is gone takes the engine with it.
+        let _ = mailbox.send(Command::Span { meeting: span.meeting, shards: span.shards });
     }
 }
