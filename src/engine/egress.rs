@@ -5,6 +5,8 @@
 //! ```
 
 pub mod cache;
+pub mod departures;
+pub mod pacer;
 pub mod rewrite;
 pub mod sent;
 pub mod slot;

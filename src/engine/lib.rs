@@ -19,6 +19,7 @@ pub mod line;
 pub mod outbox;
 pub mod path;
 pub mod tap;
+pub mod timers;
 
 pub mod ingest;
 

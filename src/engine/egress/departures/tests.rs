@@ -1,0 +1,174 @@
+//! Numbers, answers and what is made of them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use proptest::prelude::*;
+use wire::rtcp::{RtcpPacket, parse_compound};
+use wire::twcc::write_transport_cc;
+
+use super::*;
+
+fn ms(ms: u64) -> Micros {
+    Micros::from_millis(ms)
+}
+
+/// A receiver's feedback: which of the datagrams from `base` on arrived.
+fn acknowledge(departures: &mut Departures, now: Micros, base: u16, arrived: &[bool]) -> Acknowledged {
+    let arrivals: Vec<_> = arrived.iter().map(|arrived| arrived.then_some(1_000_000)).collect();
+    let mut packet = Vec::new();
+    assert_eq!(write_transport_cc(&mut packet, 1, 2, 0, base, &arrivals), arrivals.len());
+    match parse_compound(&packet).next() {
+        Some(Ok(RtcpPacket::TransportCc(view))) => departures.acknowledge(now, &view),
+        other => panic!("no feedback but {other:?}"),
+    }
+}
+
+#[test]
+fn numbers_count_datagrams_across_the_wrap() {
+    let mut departures = Departures::default();
+    for expected in 0..70_000u32 {
+        assert_eq!(departures.depart(Micros(u64::from(expected) * 2_000), 100), expected as u16);
+    }
+    let base = (70_000u32 - 10) as u16;
+    let news = acknowledge(&mut departures, ms(140_050), base, &[true; 10]);
+    assert_eq!((news.packets, news.bytes, news.lost), (10, 1_000, 0));
+}
+
+#[test]
+fn each_datagram_is_acknowledged_once() {
+    let mut departures = Departures::default();
+    for bytes in [100, 200, 300, 400] {
+        departures.depart(ms(10), bytes);
+    }
+    let news = acknowledge(&mut departures, ms(60), 0, &[true, false, true]);
+    let expected = Acknowledged { packets: 2, bytes: 400, lost: 1, found: 0, round_trip: Some(ms(50)) };
+    assert_eq!(news, expected);
+    let again = acknowledge(&mut departures, ms(70), 0, &[true, false, true]);
+    assert_eq!(again, Acknowledged::default());
+}
+
+#[test]
+fn a_missing_datagram_may_be_found_later() {
+    let mut departures = Departures::default();
+    for _ in 0..3 {
+        departures.depart(ms(10), 100);
+    }
+    assert_eq!(acknowledge(&mut departures, ms(60), 0, &[true, false, true]).lost, 1);
+    let news = acknowledge(&mut departures, ms(110), 1, &[true]);
+    assert_eq!((news.packets, news.found, news.lost), (1, 1, 0));
+}
+
+#[test]
+fn what_never_left_is_not_acknowledged() {
+    let mut departures = Departures::default();
+    assert_eq!(acknowledge(&mut departures, ms(1), 0, &[true; 50]), Acknowledged::default());
+    for _ in 0..10 {
+        departures.depart(ms(10), 100);
+    }
+    assert_eq!(acknowledge(&mut departures, ms(60), 65_500, &[true; 36]).packets, 0, "before the first");
+    assert_eq!(acknowledge(&mut departures, ms(60), 5, &[true; 500]).packets, 5, "beyond the last");
+}
+
+#[test]
+fn the_send_call_sets_the_time_of_its_batch_alone() {
+    let mut departures = Departures::default();
+    departures.depart(ms(10), 100);
+    departures.departed_at(ms(12));
+    departures.depart(ms(20), 100);
+    departures.depart(ms(20), 100);
+    departures.departed_at(ms(25));
+    let round_trips: Vec<_> =
+        (0..3).map(|number| acknowledge(&mut departures, ms(50), number, &[true]).round_trip.unwrap()).collect();
+    assert_eq!(round_trips, [ms(38), ms(25), ms(25)]);
+}
+
+#[test]
+fn an_answer_from_a_time_that_nobody_remembers_is_no_round_trip() {
+    let mut departures = Departures::default();
+    departures.depart(ms(10), 100);
+    let news = acknowledge(&mut departures, ms(10_000), 0, &[true]);
+    assert_eq!((news.packets, news.round_trip), (1, None));
+}
+
+#[test]
+fn records_grow_with_what_is_unanswered_and_no_further() {
+    // Unanswered for ever, a thousand a second: two seconds of them.
+    let mut departures = Departures::default();
+    for n in 0..10_000 {
+        departures.depart(ms(n), 100);
+    }
+    assert_eq!(departures.records.len(), 2_048);
+    let mut fast = Departures::default();
+    for n in 0..50_000 {
+        fast.depart(Micros(n * 100), 100);
+    }
+    assert_eq!(fast.records.len(), RECORDS_MAX);
+    // Answered at once: the first ring suffices.
+    let mut answered = Departures::default();
+    for n in 0..10_000u64 {
+        let number = answered.depart(ms(n), 100);
+        acknowledge(&mut answered, ms(n + 1), number, &[true]);
+    }
+    assert_eq!(answered.records.len(), RECORDS_FIRST);
+}
+
+#[test]
+fn the_estimate_follows_rate_loss_and_round_trip() {
+    let mut estimate = Estimate::new(2_500_000);
+    assert_eq!((estimate.acknowledged_bits_per_second(), estimate.loss(), estimate.round_trip()), (None, None, None));
+    // Every 100 ms: 100 kbit arrive, one in ten is lost, 80 ms round trip.
+    let news = Acknowledged { packets: 9, bytes: 12_500, lost: 1, found: 0, round_trip: Some(ms(80)) };
+    for n in 0..100 {
+        estimate.update(ms(100 * n), &news);
+    }
+    let rate = estimate.acknowledged_bits_per_second().unwrap();
+    assert!((1_000_000..=1_050_000).contains(&rate), "{rate}");
+    assert!((estimate.loss().unwrap() - 0.1).abs() < 0.001);
+    assert_eq!(estimate.round_trip(), Some(ms(80)));
+    assert_eq!(estimate.target_bits_per_second(), 2_500_000, "fixed until congestion control sets it");
+    for n in 100..200 {
+        estimate.update(ms(100 * n), &Acknowledged { lost: 0, round_trip: Some(ms(40)), ..news });
+    }
+    assert!(estimate.loss().unwrap() < 0.001);
+    assert!(estimate.round_trip().unwrap() <= Micros(40_010));
+}
+
+#[test]
+fn what_was_found_again_is_no_loss() {
+    let mut estimate = Estimate::new(1);
+    estimate.update(ms(0), &Acknowledged { packets: 8, lost: 2, ..Acknowledged::default() });
+    estimate.update(ms(500), &Acknowledged { packets: 2, found: 2, ..Acknowledged::default() });
+    assert_eq!(estimate.loss(), Some(0.0));
+}
+
+proptest! {
+    /// Whatever a receiver claims, it cannot acknowledge more than left.
+    #[test]
+    fn no_feedback_acknowledges_more_than_left(
+        sent in prop::collection::vec((0u64..20, 0usize..1_500), 1..800),
+        claims in prop::collection::vec((any::<u16>(), prop::collection::vec(any::<bool>(), 1..300)), 0..30),
+        near in any::<bool>(),
+    ) {
+        let mut departures = Departures::default();
+        let (mut now, mut bytes) = (ms(0), 0);
+        for (pause, len) in &sent {
+            now = now + ms(*pause);
+            departures.depart(now, *len);
+            bytes += *len as u64;
+        }
+        let mut total = Acknowledged::default();
+        let mut estimate = Estimate::new(1);
+        for (base, arrived) in claims.iter().filter(|(_, arrived)| arrived.contains(&true)) {
+            now = now + ms(50);
+            let base = if near { base % 1_000 } else { *base };
+            let news = acknowledge(&mut departures, now, base, arrived);
+            estimate.update(now, &news);
+            total.packets += news.packets;
+            total.bytes += news.bytes;
+            total.lost += news.lost;
+            total.found += news.found;
+        }
+        prop_assert!(total.packets as usize <= sent.len() && total.bytes <= bytes);
+        prop_assert!(total.found <= total.lost && total.lost as usize <= sent.len());
+        prop_assert!(estimate.loss().is_none_or(|loss| (0.0..=1.0).contains(&loss)));
+    }
+}
