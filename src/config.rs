@@ -72,6 +72,12 @@ pub struct TlsFiles {
 pub struct Media {
     /// Addresses told to clients instead of those of the interfaces; a missing port means the listening one.
     pub announce: Vec<Announce>,
+    /// Threads that forward media; 0: one for each core.
+    pub shards: usize,
+    /// Each of them has a UDP port of its own, counted up from the listening one.
+    pub port_per_shard: bool,
+    /// People of one meeting on one of them before the meeting spreads.
+    pub meeting_spread: usize,
 }
 
 /// `[meetings]`
@@ -289,7 +295,12 @@ impl Config {
                 lan: settings.flag("server.lan", false),
                 tls,
             },
-            media: Media { announce: settings.list("media.announce", parse::announce) },
+            media: Media {
+                announce: settings.list("media.announce", parse::announce),
+                shards: settings.number("media.shards", 0, 0..=64),
+                port_per_shard: settings.flag("media.port_per_shard", false),
+                meeting_spread: settings.number("media.meeting_spread", 250, 1..=1_000_000),
+            },
             meetings: Meetings {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),
                 grace: Duration::from_secs(settings.number("meetings.grace_seconds", 30, 1..=3600) as u64),

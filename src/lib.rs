@@ -112,6 +112,7 @@ impl Server {
             data: &config.server.data,
             udp: SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
             announce: announced(config, port, addresses),
+            media: &config.media,
             recorder_reserve: config.recorder.reserve_bytes(),
             signaling: signaling_config(config),
         })

@@ -46,6 +46,8 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) udp: SocketAddr,
     /// Where clients are told to send media.
     pub(crate) announce: Vec<SocketAddr>,
+    /// How many threads forward it, and on which ports.
+    pub(crate) media: &'a crate::config::Media,
     /// Bytes that recordings leave free on the disk.
     pub(crate) recorder_reserve: u64,
     /// How signalling is set up.
@@ -64,8 +66,13 @@ impl House {
     pub(crate) async fn build(blueprint: Blueprint<'_>) -> Result<Self, StartError> {
         let mailbox = Arc::new(Mailbox::default());
         let inbox = Arc::clone(&mailbox);
-        let config = EngineConfig { udp: blueprint.udp, announce: blueprint.announce };
-        let engine = Arc::new(Engine::start(config, Box::new(move |event| inbox.post(event)))?);
+        let config = EngineConfig {
+            shards: blueprint.media.shards,
+            port_per_shard: blueprint.media.port_per_shard,
+            meeting_spread: blueprint.media.meeting_spread,
+            ..EngineConfig::new(blueprint.udp, blueprint.announce)
+        };
+        let engine = Arc::new(Engine::start(config, Arc::new(move |event| inbox.post(event)))?);
 
         let (news, recorder_news) = mpsc::channel(RECORDER_NEWS);
         let recorder =

@@ -69,7 +69,7 @@ fn connected(answer: Connected) -> MediaConnected {
 fn refused(error: ConnectError) -> MediaRefused {
     match error {
         ConnectError::BadOffer(text) => MediaRefused::BadOffer(text),
-        ConnectError::Unavailable(text) => MediaRefused::Unavailable(text),
+        ConnectError::Busy(text) | ConnectError::Unavailable(text) => MediaRefused::Unavailable(text),
     }
 }
 
