@@ -14,7 +14,6 @@
 use crate::bytes::patch;
 use crate::ext::{ONE_BYTE_PROFILE, TWO_BYTE_PROFILE};
 
-const FIXED_LEN: usize = 12;
 const MARKER: u8 = 0x80;
 const PADDING: u8 = 0x20;
 
@@ -66,6 +65,12 @@ pub struct HeaderFields {
 struct Element {
     at: u8,
     head_len: u8,
+}
+
+impl Element {
+    fn value_at(self) -> usize {
+        usize::from(self.at) + usize::from(self.head_len)
+    }
 }
 
 /// A header that waits for its numbers.
@@ -126,30 +131,36 @@ impl HeaderTemplate {
         self.len as usize
     }
 
-    /// Appends the header of one packet.
+    /// Appends the header of one packet. `out` does not move when it has room for 64 octets more.
     pub fn write(&self, out: &mut Vec<u8>, fields: &HeaderFields) {
         let start = out.len();
-        out.extend_from_slice(self.bytes.get(..self.len()).unwrap_or_default());
-        let Some(header) = out.get_mut(start..) else { return };
-        if let Some([first, second, s0, s1, t0, t1, t2, t3, _, _, _, _]) = header.first_chunk_mut::<FIXED_LEN>() {
-            *first |= if fields.padding { PADDING } else { 0 };
-            *second |= if fields.marker { MARKER } else { 0 };
-            [*s0, *s1] = fields.sequence.to_be_bytes();
-            [*t0, *t1, *t2, *t3] = fields.timestamp.to_be_bytes();
+        // All of the array, because a copy of known length is a few instructions and one of unknown length a call.
+        out.extend_from_slice(&self.bytes);
+        if let Some(header) = out.get_mut(start..).and_then(|header| header.first_chunk_mut()) {
+            self.fill(header, fields);
         }
+        out.truncate(start + self.len());
+    }
+
+    fn fill(&self, header: &mut [u8; LEN_MAX], fields: &HeaderFields) {
+        let [first, second, s0, s1, t0, t1, t2, t3, _, _, _, _, c0, c1, c2, c3, ..] = header;
+        *first |= if fields.padding { PADDING } else { 0 };
+        *second |= if fields.marker { MARKER } else { 0 };
+        [*s0, *s1] = fields.sequence.to_be_bytes();
+        [*t0, *t1, *t2, *t3] = fields.timestamp.to_be_bytes();
         if self.has_csrc {
-            patch(header, FIXED_LEN, &fields.csrc.to_be_bytes());
+            [*c0, *c1, *c2, *c3] = fields.csrc.to_be_bytes();
         }
         if self.transport_cc.at != 0 {
-            let Element { at, head_len } = self.transport_cc;
-            patch(header, usize::from(at + head_len), &fields.transport_sequence.to_be_bytes());
+            patch(header, self.transport_cc.value_at(), &fields.transport_sequence.to_be_bytes());
         }
         if self.level.at != 0 {
-            let Element { at, head_len } = self.level;
-            match fields.level {
-                Some(level) => patch(header, usize::from(at + head_len), &[level]),
+            let value_at = self.level.value_at();
+            match (fields.level, header.get_mut(self.level.at.into()..=value_at)) {
+                (Some(level), Some([.., value])) => *value = level,
                 // Zeros between elements are padding in both forms.
-                None => patch(header, usize::from(at), [0; 3].get(..=usize::from(head_len)).unwrap_or_default()),
+                (None, Some(element)) => element.fill(0),
+                (_, _) => {}
             }
         }
     }
