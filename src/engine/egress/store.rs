@@ -111,6 +111,7 @@ impl Store {
     ///
     /// What is older than the bound, or in the way of the new packet, is forgotten.
     pub fn push(&mut self, now: Micros, packet: &Arrived<'_>) -> Option<u64> {
+        self.forget_old(now);
         let body = match packet.media {
             Media::Padding => &[],
             Media::Audio { .. } | Media::Video { .. } => packet.body(),
@@ -123,7 +124,6 @@ impl Store {
             start: 0,
             len: u16::try_from(body.len()).ok().filter(|len| usize::from(*len) <= BODY_MAX)?,
         };
-        self.forget_old(now);
         if stored.room() > 0 {
             stored.start = self.make_room(stored.room())?;
             self.ring.copy_in(stored.start as usize + HEADROOM, body);
