@@ -197,8 +197,7 @@ pub struct Shard {
     letters: VecDeque<(ShardIndex, Letter)>,
     to_relay: Vec<usize>,
     epoch: Epoch,
-    /// The endpoint whose handling fails on purpose, to prove that only it ends.
-    #[cfg(test)]
+    /// See [`Shard::sabotage`].
     sabotaged: Option<EndpointId>,
     /// What happened, for the runner to publish.
     pub counters: Counters,
@@ -252,7 +251,6 @@ impl Shard {
             letters: VecDeque::new(),
             to_relay: Vec::new(),
             epoch,
-            #[cfg(test)]
             sabotaged: None,
             counters: Counters::default(),
         }
@@ -415,8 +413,6 @@ impl Shard {
     }
 
     fn rtp(&mut self, now: Micros, arrived: Micros, key: usize, datagram: &mut [u8]) {
-        #[cfg(test)]
-        assert!(self.endpoints.get(key).map(|endpoint| endpoint.id) != self.sabotaged, "sabotaged on purpose");
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         let mut turn = Turn {
             // Where the kernel says when a packet came, jitter and feedback go by that and not by when we had the time.
@@ -476,7 +472,9 @@ impl Shard {
     fn endpoint_timeout(&mut self, now: Micros, key: usize, wall_ntp: u64) {
         let mut wishes = std::mem::take(&mut self.reports.feedback);
         let mut gone = false;
+        let sabotaged = self.sabotaged;
         if let Some((endpoint, mut turn)) = self.turn(now, key) {
+            assert!(sabotaged != Some(endpoint.id), "sabotaged on purpose");
             let next = endpoint.handle_timeout(&mut turn, wall_ntp, &mut wishes);
             gone = endpoint.is_gone(now);
             self.timers.arm(key, next);
@@ -564,6 +562,12 @@ impl Shard {
     #[must_use]
     pub fn taps(&self, meeting: MeetingId) -> usize {
         self.meetings.get(&meeting).map_or(0, |meeting| meeting.taps.len())
+    }
+
+    /// Makes the next timer of an endpoint fail as a fault of ours would: for the test that only this endpoint ends.
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, endpoint: EndpointId) {
+        self.sabotaged = Some(endpoint);
     }
 
     /// How many endpoints there are.

@@ -152,6 +152,9 @@ const MOVE_INTERVAL: Micros = Micros::from_millis(500);
 /// Its pacer then lets a key frame of 125 KiB leave at once.
 const TARGET_BITS_PER_SECOND: u64 = 10_000_000;
 
+/// Most that an address which has proven nothing is answered, in multiples of what came from it (as RFC 9000 §8 has it).
+const UNVALIDATED_FACTOR: usize = 3;
+
 /// RTCP reports each way.
 const REPORT_INTERVAL: Micros = Micros::from_millis(1_000);
 
@@ -295,8 +298,12 @@ impl Endpoint {
         }
         self.moved = Some(turn.now);
         let check = PathCheck::new(path);
-        turn.outbox.push_slice(path, &check.request(&self.credentials, peer));
-        self.moving = Some(check);
+        let request = check.request(&self.credentials, peer);
+        // Whoever forged the address gets no more than three times what was sent in its name.
+        if request.len() <= UNVALIDATED_FACTOR * packet.len() {
+            turn.outbox.push_slice(path, &request);
+            self.moving = Some(check);
+        }
     }
 
     /// The answer to a check of ours. The path moves when it is authentic.

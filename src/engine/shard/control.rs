@@ -409,6 +409,9 @@ impl Meeting {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.endpoints.is_empty() && self.publications.is_empty() && self.taps.is_empty()
+        self.endpoints.is_empty()
+            && self.publications.is_empty()
+            && self.taps.is_empty()
+            && self.elsewhere.is_empty()
     }
 }

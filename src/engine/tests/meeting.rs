@@ -442,8 +442,8 @@ fn a_dropped_tap_leaves_by_itself() {
     let (sender, receiver) = tap::channel();
     stage.command(Command::AddTap { meeting: MEETING, participant: participant(100), sender });
     stage.run_ms(500);
-    assert_eq!(stage.shard.taps(MEETING), 1);
+    assert_eq!(stage.shards[0].taps(MEETING), 1);
     drop(receiver);
     stage.run_ms(100);
-    assert_eq!(stage.shard.taps(MEETING), 0);
+    assert_eq!(stage.shards[0].taps(MEETING), 0);
 }

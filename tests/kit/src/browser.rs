@@ -132,6 +132,10 @@ pub struct Browser {
     pub key_frame_requests: Vec<Micros>,
     /// Transport-wide feedback packets that it got.
     pub feedback_packets: usize,
+    /// Checks of the server's that came.
+    pub checks_received: usize,
+    /// Whether it answers them; a thief that replays its packets from elsewhere cannot.
+    pub answers_checks: bool,
     plan: BrowserPlan,
     credentials: IceCredentials,
     open: SrtpOpen,
@@ -193,6 +197,8 @@ impl Browser {
             slots: slot_lines(number, plan).into_iter().map(SlotRecord::new).collect(),
             key_frame_requests: Vec::new(),
             feedback_packets: 0,
+            checks_received: 0,
+            answers_checks: true,
             plan,
             credentials,
             open: SrtpOpen::new(profile, &ours.remote).unwrap(),
@@ -401,6 +407,12 @@ impl Browser {
             Some(128..=191) => {
                 self.receive_rtp(now, &mut datagram);
                 Vec::new()
+            }
+            // A Binding request (RFC 8489 §5): the server asks whether we are really here.
+            Some(0) if datagram.get(1) == Some(&1) => {
+                self.checks_received += 1;
+                let answer = crate::stage::binding_answer(&datagram, &self.credentials().pwd);
+                if self.answers_checks { vec![answer] } else { Vec::new() }
             }
             _ => Vec::new(),
         }

@@ -1,4 +1,7 @@
-//! A shard, its browsers and the networks between them, on one virtual clock.
+//! Shards, their browsers and the networks between them, on one virtual clock.
+//!
+//! Usually there is one shard. Where there are several, they share a port as in the real engine: each datagram comes to
+//! one of them by its sender's address, whosever it is, and letters and packets between them arrive at once.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,8 +15,10 @@ use engine::endpoint::ice::IceCredentials;
 use engine::endpoint::webrtc::EndpointParts;
 use engine::id::{Codec, EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use engine::ingest::demux::Demux;
+use engine::outbox::Class;
 use engine::path::Path;
-use engine::shard::Shard;
+use engine::shard::span::{ShardIndex, Shards};
+use engine::shard::{Handled, Shard};
 
 use crate::browser::{Browser, BrowserPlan};
 use crate::network::Network;
@@ -24,7 +29,7 @@ pub const MEETING: MeetingId = MeetingId(1);
 /// The whole scene.
 pub struct Stage {
     /// Under test.
-    pub shard: Shard,
+    pub shards: Vec<Shard>,
     /// Everybody, by number.
     pub browsers: BTreeMap<u32, Browser>,
     /// From browsers to the server.
@@ -35,8 +40,16 @@ pub struct Stage {
     pub events: Vec<(Micros, Event)>,
     /// Datagrams that the server sent to nobody that is here.
     pub strays: u64,
-    /// How many datagrams each train had that the server sent.
-    pub trains: Vec<usize>,
+    /// What each train carried that the server sent, and how many datagrams it had.
+    pub trains: Vec<(Class, usize)>,
+    /// Datagrams that came to another shard than their own.
+    pub handed_over: usize,
+    /// Packets that were copied to another shard.
+    pub relayed: usize,
+    /// Where each meeting has endpoints.
+    spans: BTreeMap<MeetingId, Shards>,
+    /// Which shard each endpoint lives in.
+    homes: BTreeMap<EndpointId, usize>,
     now: Micros,
 }
 
@@ -47,15 +60,27 @@ impl Stage {
     /// An empty scene; the seed decides everything random.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        Self::with_shards(seed, 1)
+    }
+
+    /// An empty scene with several shards.
+    #[must_use]
+    pub fn with_shards(seed: u64, count: usize) -> Self {
         println!("seed {seed}");
+        let epoch = Epoch::new(Instant::now());
+        let indexes = (0..count).map(|at| ShardIndex::new(at).expect("few"));
         Self {
-            shard: Shard::new(Epoch::new(Instant::now())),
+            shards: indexes.map(|index| Shard::with_index(epoch, index, count)).collect(),
+            spans: BTreeMap::new(),
+            homes: BTreeMap::new(),
             browsers: BTreeMap::new(),
             up: Network::new(seed),
             down: Network::new(seed ^ 0x5555),
             events: Vec::new(),
             strays: 0,
             trains: Vec::new(),
+            handed_over: 0,
+            relayed: 0,
             now: Micros::from_millis(1_000),
         }
     }
@@ -71,9 +96,25 @@ impl Stage {
         self.join_meeting(number, plan, MEETING);
     }
 
-    /// A browser joins.
+    /// A browser joins a meeting, in the first shard.
     pub fn join_meeting(&mut self, number: u32, plan: BrowserPlan, meeting: MeetingId) {
-        let credentials = IceCredentials { ufrag: format!("server{number:04}"), pwd: "a-password-of-22-chars".into() };
+        self.join_shard(number, plan, meeting, 0);
+    }
+
+    /// A browser joins; its endpoint lives in the shard with this number.
+    pub fn join_shard(&mut self, number: u32, plan: BrowserPlan, meeting: MeetingId, home: usize) {
+        let index = ShardIndex::new(home).expect("few");
+        self.homes.insert(endpoint(number), home);
+        let before = self.spans.get(&meeting).copied().unwrap_or_default();
+        self.spans.insert(meeting, before.with(index));
+        if !before.is_empty() && !before.contains(index) {
+            for shard in before.with(index).iter() {
+                let span = Command::Span { meeting, shards: before.with(index) };
+                self.shards[shard.get()].handle_command(self.now, span);
+            }
+        }
+        let ufrag = format!("{}server{number:04}", index.ufrag_prefix());
+        let credentials = IceCredentials { ufrag, pwd: "a-password-of-22-chars".into() };
         let participant = participant(number);
         let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), self.now);
         let lines = browser.send_lines();
@@ -104,15 +145,51 @@ impl Stage {
         self.command(Command::Keys { endpoint: endpoint(number), keys: Box::new(keys) });
     }
 
-    /// Gives the shard an order.
+    /// Gives an order: to the shard of the endpoint that it is for, or to all of them.
     pub fn command(&mut self, command: Command) {
-        self.shard.handle_command(self.now, command);
+        let endpoint = match &command {
+            Command::Add { parts, .. } => Some(parts.id),
+            Command::Remove(endpoint)
+            | Command::Closed(endpoint)
+            | Command::Layout { endpoint, .. }
+            | Command::Target { endpoint, .. }
+            | Command::SendDtls { endpoint, .. }
+            | Command::Keys { endpoint, .. } => Some(*endpoint),
+            _ => None,
+        };
+        let home = endpoint.and_then(|endpoint| self.homes.get(&endpoint).copied());
+        match (command, home) {
+            (Command::RemoveParticipant(who), _) => self.everywhere(|| Command::RemoveParticipant(who)),
+            (Command::SetMuted { participant, kind, muted }, _) => {
+                self.everywhere(|| Command::SetMuted { participant, kind, muted });
+            }
+            (Command::AddTap { meeting, participant, sender }, _) => {
+                self.everywhere(|| Command::AddTap { meeting, participant, sender: sender.clone() });
+            }
+            (command, home) => self.shards[home.unwrap_or(0)].handle_command(self.now, command),
+        }
         self.drain();
+    }
+
+    fn everywhere(&mut self, command: impl Fn() -> Command) {
+        for shard in &mut self.shards {
+            shard.handle_command(self.now, command());
+        }
+    }
+
+    /// One datagram to the shard that the kernel would have given it to, and from there to whose it is.
+    fn arrive(&mut self, path: Path, datagram: &mut [u8]) {
+        let at = usize::from(path.remote().port()) % self.shards.len();
+        if let Handled::HandOver(to) = self.shards[at].handle_datagram(self.now, self.now, path, datagram) {
+            self.handed_over += 1;
+            let handled = self.shards[to.get()].handle_datagram(self.now, self.now, path, datagram);
+            assert_eq!(handled, Handled::Here, "a datagram is handed over once");
+        }
     }
 
     /// A datagram straight into the shard, from anywhere.
     pub fn inject(&mut self, path: Path, mut datagram: Vec<u8>) {
-        self.shard.handle_datagram(self.now, self.now, path, &mut datagram);
+        self.arrive(path, &mut datagram);
         self.drain();
     }
 
@@ -143,10 +220,12 @@ impl Stage {
             }
         }
         while let Some((path, mut datagram)) = self.up.receive(self.now) {
-            self.shard.handle_datagram(self.now, self.now, path, &mut datagram);
+            self.arrive(path, &mut datagram);
         }
-        if self.shard.poll_timeout().is_some_and(|due| self.now >= due) {
-            self.shard.handle_timeout(self.now, self.now.0);
+        for shard in &mut self.shards {
+            if shard.poll_timeout().is_some_and(|due| self.now >= due) {
+                shard.handle_timeout(self.now, self.now.0);
+            }
         }
         self.drain();
         while let Some((path, datagram)) = self.down.receive(self.now) {
@@ -161,23 +240,56 @@ impl Stage {
     }
 
     fn drain(&mut self) {
-        loop {
-            let more = self.shard.flush(self.now);
-            for train in self.shard.outbox().trains() {
-                self.trains.push(train.segments());
+        while self.deliver() {}
+        for at in 0..self.shards.len() {
+            self.send(at);
+        }
+    }
+
+    /// What shards tell each other; `true` while there was anything.
+    fn deliver(&mut self) -> bool {
+        let mut any = false;
+        for from in 0..self.shards.len() {
+            let index = ShardIndex::new(from).expect("few");
+            // Marks what is fresh, so that it is relayed; its trains leave below.
+            self.send(from);
+            let mut packets = vec![];
+            self.shards[from].relay(|to, packet, body| {
+                packets.push((to, *packet, body.to_vec()));
+                true
+            });
+            let letters: Vec<_> = std::iter::from_fn(|| self.shards[from].poll_letter()).collect();
+            any |= !packets.is_empty() || !letters.is_empty();
+            self.relayed += packets.len();
+            for (to, letter) in letters {
+                self.shards[to.get()].handle_letter(self.now, index, letter);
             }
-            for (path, datagram) in self.shard.outbox().datagrams() {
+            for (to, packet, body) in packets {
+                self.shards[to.get()].handle_relayed(&packet, &body);
+            }
+        }
+        any
+    }
+
+    fn send(&mut self, at: usize) {
+        let shard = &mut self.shards[at];
+        loop {
+            let more = shard.flush(self.now);
+            for train in shard.outbox().trains() {
+                self.trains.push((train.class, train.segments()));
+            }
+            for (path, datagram) in shard.outbox().datagrams() {
                 self.down.send(self.now, path, datagram);
             }
-            self.shard.outbox().clear();
+            shard.outbox().clear();
             if !more {
                 break;
             }
         }
-        while let Some(event) = self.shard.poll_event() {
+        while let Some(event) = shard.poll_event() {
             self.events.push((self.now, event));
         }
-        while self.shard.poll_dtls().is_some() {}
+        while shard.poll_dtls().is_some() {}
     }
 
     /// A browser by its number.
@@ -236,6 +348,27 @@ pub fn binding_request(credentials: &IceCredentials) -> Vec<u8> {
     message.add(ATTR_USE_CANDIDATE, &[]);
     let provider = AwsLcRsProvider::new();
     MessageIntegrity::new_short_term_integrity_with_provider(credentials.pwd.clone(), provider.crypto())
+        .add_to(&mut message)
+        .expect("a key");
+    FINGERPRINT.add_to(&mut message).expect("room");
+    message.raw
+}
+
+/// The answer of a browser with this password to a check of the server's.
+#[must_use]
+pub fn binding_answer(request: &[u8], pwd: &str) -> Vec<u8> {
+    use rtc_dtls::crypto_provider::{RTCCryptoProvider, providers::AwsLcRsProvider};
+    use rtc_stun::fingerprint::FINGERPRINT;
+    use rtc_stun::integrity::MessageIntegrity;
+    use rtc_stun::message::{BINDING_SUCCESS, Message, Setter, TransactionId};
+    let mut transaction = TransactionId::default();
+    transaction.0.copy_from_slice(&request[8..20]);
+    let mut message = Message::new();
+    message.set_type(BINDING_SUCCESS);
+    message.transaction_id = transaction;
+    message.write_header();
+    let provider = AwsLcRsProvider::new();
+    MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), provider.crypto())
         .add_to(&mut message)
         .expect("a key");
     FINGERPRINT.add_to(&mut message).expect("room");

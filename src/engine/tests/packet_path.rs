@@ -1,0 +1,189 @@
+//! What leaves, in which trains and when; who is answered; whom a fault ends: on virtual time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use engine::Event;
+use engine::clock::Micros;
+use engine::command::Command;
+use engine::id::MediaKind;
+use engine::outbox::Class;
+use engine::path::Path;
+use kit::stage::{MEETING, endpoint, publication};
+use kit::{BrowserPlan, Stage};
+
+const WATCHER: BrowserPlan =
+    BrowserPlan { microphone: false, camera: false, audio_slots: 3, video_slots: 9, packets_per_frame: 3 };
+const SPEAKER: BrowserPlan =
+    BrowserPlan { microphone: true, camera: true, audio_slots: 0, video_slots: 0, packets_per_frame: 8 };
+
+fn pictures_since(stage: &Stage, number: u32, since: Micros) -> usize {
+    let slots = stage.browser(number).slots.iter().filter(|slot| slot.line.kind == MediaKind::Video);
+    slots.flat_map(|slot| &slot.packets).filter(|packet| packet.at >= since).count()
+}
+
+#[test]
+fn a_frame_leaves_as_one_train_for_each_receiver_and_voices_leave_one_by_one() {
+    let mut stage = Stage::new(41);
+    stage.join(1, SPEAKER);
+    for number in 2..=5 {
+        stage.join(number, WATCHER);
+    }
+    stage.run_ms(1_000);
+    stage.trains.clear();
+    stage.run_ms(1_000);
+    let pictures: Vec<usize> =
+        stage.trains.iter().filter(|(class, _)| *class == Class::Picture).map(|(_, len)| *len).collect();
+    assert!(pictures.len() >= 4 * 29);
+    assert!(pictures.iter().all(|len| *len == 8), "{pictures:?}");
+    let voices = stage.trains.iter().filter(|(class, _)| *class == Class::Voice);
+    assert!(voices.clone().count() >= 4 * 49);
+    assert!(voices.clone().all(|(_, len)| *len == 1));
+}
+
+#[test]
+fn a_slow_receiver_gets_its_pictures_paced_without_loss_while_voices_go_at_once_and_others_do_not_wait() {
+    let mut stage = Stage::new(42);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.join(3, WATCHER);
+    stage.run_ms(1_000);
+    // The stream is 2 Mbit/s, this target paces at 2.5: plain frames fit, a key frame of 32 kB does not.
+    stage.command(Command::Target { endpoint: endpoint(3), bits_per_second: 1_000_000 });
+    stage.run_ms(500);
+    let since = stage.now();
+    let slot = stage.browser(2).slots.iter().position(|slot| slot.packets.iter().any(|p| p.picture.is_some())).unwrap();
+    let (path, plea) = (stage.browser(2).path, stage.browser_mut(2).picture_loss(slot));
+    stage.inject(path, plea);
+    stage.run_ms(3_000);
+    let arrivals = |number: u32, kind: MediaKind| -> Vec<Micros> {
+        let slots = stage.browser(number).slots.iter().filter(move |slot| slot.line.kind == kind);
+        slots.flat_map(|slot| &slot.packets).filter(|packet| packet.at >= since).map(|packet| packet.at).collect()
+    };
+    let (fast, slow) = (arrivals(2, MediaKind::Video), arrivals(3, MediaKind::Video));
+    assert!(slow.len() + 16 >= fast.len(), "nothing is lost to pacing: {} and {}", fast.len(), slow.len());
+    let burst = |times: &[Micros]| times.chunk_by(|a, b| a == b).map(<[_]>::len).max().unwrap();
+    assert_eq!(burst(&fast), 32, "a whole key frame at once");
+    assert!(burst(&slow) <= 16, "the same one, in pieces: {}", burst(&slow));
+    assert!(stage.shards[0].counters.pacer_waits > 0);
+    for number in [2, 3] {
+        let voices = arrivals(number, MediaKind::Audio);
+        assert!(voices.windows(2).all(|pair| pair[1].since(pair[0]) <= Micros::from_millis(21)), "a voice waited");
+    }
+}
+
+#[test]
+fn a_receiver_that_can_take_much_less_goes_on_from_key_frames_instead_of_falling_behind_for_ever() {
+    let mut stage = Stage::new(43);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_000);
+    stage.command(Command::Target { endpoint: endpoint(2), bits_per_second: 200_000 });
+    stage.run_ms(8_000);
+    let slot = stage.browser(2).slots.iter().find(|slot| slot.packets.iter().any(|packet| packet.picture.is_some()));
+    let last = slot.unwrap().packets.last().unwrap();
+    let lag = stage.now().since(last.at);
+    assert!(lag < Micros::from_millis(300), "pictures flow on: {lag:?}");
+    assert!(stage.shards[0].counters.dropped_lagging > 0);
+    // What it gets is recent: its content's number is that of a frame of the last second and a bit.
+    let newest = stage.browser(2).slots.iter().flat_map(|slot| &slot.packets).map(|packet| packet.content.1).max();
+    stage.command(Command::Target { endpoint: endpoint(2), bits_per_second: 10_000_000 });
+    stage.run_ms(1_500);
+    let live = stage.browser(2).slots.iter().flat_map(|slot| &slot.packets).map(|packet| packet.content.1).max();
+    let behind = live.unwrap() - newest.unwrap();
+    assert!(behind < 30 * 3, "{behind} frames behind");
+}
+
+#[test]
+fn a_train_that_the_kernel_refused_costs_the_rest_of_its_frame_and_is_recovered() {
+    let mut stage = Stage::new(44);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_000);
+    // As if a part of a frame had found the send buffer full: the slot drops up to the frame's end.
+    let slots = stage.browser(2).slots.iter().enumerate();
+    let mask = slots.filter(|(_, slot)| slot.line.kind == MediaKind::Video).fold(0, |mask, (at, _)| mask | 1 << at);
+    let key = 1;
+    stage.shards[0].train_refused(key, mask);
+    stage.run_ms(500);
+    assert_eq!(stage.shards[0].counters.dropped_frame_rest, 8, "one frame");
+    for slot in &stage.browser(2).slots {
+        assert_eq!(slot.missing(), Vec::<u64>::new(), "it was asked for again and came");
+    }
+}
+
+#[test]
+fn an_endpoint_whose_address_changed_is_found_by_its_packets_and_moves_when_it_answers() {
+    let mut stage = Stage::new(45);
+    stage.join(1, BrowserPlan::default());
+    stage.join(2, WATCHER);
+    stage.join(3, BrowserPlan::default());
+    stage.run_ms(2_600);
+    // A NAT gives the speaker a new port right after a check, so that no check of its own tells for two seconds.
+    let moved = Path::Udp { local: None, remote: "192.0.2.77:50123".parse().unwrap() };
+    stage.browser_mut(1).path = moved;
+    let since = stage.now();
+    stage.run_ms(200);
+    assert_eq!(stage.browser(1).checks_received, 1);
+    assert_eq!(stage.shards[0].counters.paths_moved, 1);
+    let since_moved = stage.now();
+    stage.run_ms(500);
+    let from_it = stage.browser(2).slots.iter().flat_map(|slot| &slot.packets);
+    assert!(from_it.filter(|packet| packet.at > since_moved && packet.content.0 == 1).count() > 20, "it is heard");
+    assert!(pictures_since(&stage, 1, since) > 20, "and it sees at its new address");
+}
+
+#[test]
+fn who_replays_packets_from_elsewhere_is_asked_at_most_twice_a_second_and_moves_nobody() {
+    let mut stage = Stage::new(46);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_000);
+    let thief = Path::Udp { local: None, remote: "203.0.113.66:6666".parse().unwrap() };
+    // Fresh packets, stolen on their way: authentic, but from the wrong address, where nobody can sign an answer.
+    let home = std::mem::replace(&mut stage.browser_mut(1).path, thief);
+    stage.browser_mut(1).answers_checks = false;
+    stage.run_ms(2_000);
+    let asked = stage.browser(1).checks_received;
+    assert!((3..=4).contains(&asked), "{asked} checks in two seconds");
+    assert_eq!(stage.shards[0].counters.paths_moved, 0);
+    stage.browser_mut(1).path = home;
+    let since = stage.now();
+    stage.run_ms(1_500);
+    assert!(pictures_since(&stage, 2, since) > 50, "the real one goes on");
+}
+
+#[test]
+fn a_fault_in_one_endpoint_ends_that_endpoint_and_nothing_else() {
+    let mut stage = Stage::new(47);
+    for number in 1..=3 {
+        stage.join(number, BrowserPlan::default());
+    }
+    stage.run_ms(1_000);
+    stage.shards[0].sabotage(endpoint(2));
+    stage.run_ms(1_500);
+    assert!(stage.events.iter().any(|(_, event)| *event == Event::Lost { endpoint: endpoint(2) }));
+    assert_eq!(stage.shards[0].counters.panics, 1);
+    assert_eq!(stage.shards[0].endpoints(), 2);
+    let since = stage.now();
+    stage.run_ms(500);
+    assert!(pictures_since(&stage, 1, since) > 30 && pictures_since(&stage, 3, since) > 30, "the others go on");
+}
+
+#[test]
+fn work_for_a_packet_does_not_touch_who_does_not_watch_it() {
+    // Two hundred people in one meeting, one of them seen by one: the others get nothing and cost nothing.
+    let mut stage = Stage::new(48);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    for number in 3..=200 {
+        stage.join_meeting(number, BrowserPlan { video_slots: 0, audio_slots: 0, ..WATCHER }, MEETING);
+    }
+    stage.run_ms(500);
+    stage.trains.clear();
+    let since = stage.now();
+    stage.run_ms(500);
+    let media = stage.trains.iter().filter(|(class, _)| *class != Class::Control).map(|(_, len)| len).sum::<usize>();
+    let got = stage.browser(2).slots.iter().flat_map(|slot| &slot.packets).filter(|packet| packet.at > since).count();
+    assert!(media.abs_diff(got) <= 9, "{media} sent, {got} received");
+    assert!(publication(1, engine::id::PublicationKind::Camera).0 > 0);
+}
