@@ -12,7 +12,7 @@ use hyper::Uri;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::Report;
-use crate::scenario::{self, Entrance, RunError, Scenario};
+use crate::scenario::peers::{self as scenario, Entrance, RunError, Scenario};
 use crate::target::{self, Reach, TargetError};
 
 /// The run was made and something was wrong.
@@ -199,7 +199,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::scenario::CLIENTS_MAX;
+    use crate::scenario::peers::CLIENTS_MAX;
 
     fn parse(arguments: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("plenum-loadtest").chain(arguments.split_whitespace()))

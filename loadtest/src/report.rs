@@ -437,7 +437,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
 }
 
 impl PublisherReport {
-    pub(crate) fn of(publisher: &crate::client::publisher::Publisher) -> Self {
+    pub(crate) fn of(publisher: &crate::client::webrtc::publisher::Publisher) -> Self {
         use std::sync::atomic::Ordering::Relaxed;
         let sent = &publisher.sources.sent;
         Self {

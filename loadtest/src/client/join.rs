@@ -59,7 +59,8 @@ impl Meeting {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Seat {
-    token: String,
+    pub(crate) token: String,
+    pub(crate) signal_url: String,
     whip_url: String,
     whep_url: String,
     is_in_lobby: bool,
@@ -158,6 +159,11 @@ impl Door {
         let answer = String::from_utf8(answer.body.into())
             .map_err(|_| JoinError::Answer(what, "the SDP is not UTF-8 text".to_owned()))?;
         Ok(Session { answer, resource, token: seat.token.clone() })
+    }
+
+    /// How far its clients may go.
+    pub(crate) fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Ends an accepted offer.

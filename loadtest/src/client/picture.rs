@@ -1,7 +1,7 @@
 //! A publisher's camera: RTP payloads in the form of VP8, with the sizes and the rhythm of a real encoder.
 //!
 //! Nothing decodes them, but everything that a forwarding server looks at is right: the payload descriptor with its
-//! 15-bit picture id (RFC 7741), the frame tag, and in key frames the start code and the size (RFC 6386 section 9.1).
+//! 15-bit picture id and TL0PICIDX (RFC 7741), the frame tag, and in key frames the start code and the size (RFC 6386 section 9.1).
 //! Frames vary by 30 percent, key frames are six times the size of others, packets of a frame are about equally long,
 //! as libwebrtc makes them. The stamp follows the VP8 header in a frame's first packet and stands at the start of the
 //! others.
@@ -18,14 +18,18 @@ use super::stamp::{STAMP_BYTES, Stamp};
 pub const FRAMES_PER_SECOND: u32 = 30;
 /// RTP clock ticks from picture to picture.
 pub const FRAME_TICKS: u32 = 90_000 / FRAMES_PER_SECOND;
-/// Largest payload: leaves room for headers, extensions and the seal within a path of 1,200 bytes.
-const PAYLOAD_BYTES: usize = 1_100;
+/// Largest payload, about libwebrtc's: leaves room for headers, extensions and the seal.
+const PAYLOAD_BYTES: usize = 1_170;
 /// Key frames are so many times the mean.
 const KEY_FRAME_FACTOR: usize = 6;
 /// Frames differ from the mean by so much at most.
 const SPREAD_PERCENT: usize = 30;
-/// Descriptor: first byte, extension byte, two bytes of picture id.
-const DESCRIPTOR_BYTES: usize = 4;
+/// Descriptor: first byte, extension byte, two bytes of picture id, TL0PICIDX, temporal layer.
+const DESCRIPTOR_BYTES: usize = 6;
+/// What follows the first byte: picture id, TL0PICIDX and temporal layer.
+const DESCRIPTOR_EXTENSIONS: u8 = 0b1110_0000;
+/// Temporal layer 0, which depends on nothing but layer 0.
+const BASE_LAYER: u8 = 0b0010_0000;
 /// Picture ids count to here.
 const PICTURE_ID_MASK: u16 = 0x7FFF;
 /// Frame tag and, in key frames, start code and size.
@@ -98,8 +102,11 @@ impl Frame {
         self.packet += 1;
         let mut bytes = BytesMut::with_capacity(PAYLOAD_BYTES);
         bytes.put_u8(if first { 0x90 } else { 0x80 });
-        bytes.put_u8(0x80);
+        bytes.put_u8(DESCRIPTOR_EXTENSIONS);
         bytes.put_u16(0x8000 | self.picture_id);
+        // There is one temporal layer, so that every picture is of layer 0.
+        bytes.put_u8(self.unit as u8);
+        bytes.put_u8(BASE_LAYER);
         if first {
             self.put_header(&mut bytes);
         }
@@ -187,9 +194,9 @@ mod tests {
             assert_eq!(seen.stamp, Some(Stamp { publisher: 5, unit: 1, sent: 77 }));
             assert_eq!(*last, at + 1 == packets.len());
         }
-        // RFC 6386 section 9.1, byte by byte, behind the four bytes of the descriptor.
-        assert_eq!(packets[0].0[4] & 0b0001_1111, 0b0001_0000, "key frame, version 0, shown");
-        assert_eq!(packets[0].0[7..14], [0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x01], "start code, 640x360");
+        // RFC 6386 section 9.1, byte by byte, behind the six bytes of the descriptor.
+        assert_eq!(packets[0].0[6] & 0b0001_1111, 0b0001_0000, "key frame, version 0, shown");
+        assert_eq!(packets[0].0[9..16], [0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x01], "start code, 640x360");
     }
 
     #[test]
@@ -202,6 +209,7 @@ mod tests {
                 let mut descriptor = Vp8Packet::default();
                 descriptor.depacketize(&payload).unwrap();
                 assert_eq!((descriptor.x, descriptor.i, descriptor.s, descriptor.pid), (1, 1, 1, 0));
+                assert_eq!((descriptor.l, descriptor.t, descriptor.tid), (1, 1, 0));
                 descriptor.picture_id
             })
             .collect();
@@ -223,7 +231,7 @@ mod tests {
         #[test]
         fn every_bit_rate_fits_into_packets(publisher: u16, bits in 1_u32..20_000_000, key: bool) {
             for (payload, _) in packets(&mut Picture::new(publisher, bits).frame(key)) {
-                prop_assert!(payload.len() <= PAYLOAD_BYTES + KEY_HEADER_BYTES, "{}", payload.len());
+                prop_assert!(payload.len() <= PAYLOAD_BYTES, "{}", payload.len());
                 let stamp = read(&payload).and_then(|seen| seen.stamp);
                 prop_assert_eq!(stamp, Some(Stamp { publisher, unit: 0, sent: 77 }));
             }

@@ -127,6 +127,19 @@ impl StreamMeter {
         self.sequence.received
     }
 
+    /// Whether a whole key frame came.
+    #[must_use]
+    pub fn has_key_frame(&self) -> bool {
+        self.first_key_frame.is_some()
+    }
+
+    /// Forgets the delays so far: what counts begins now.
+    pub fn forget_delays(&mut self) {
+        if let Some(delays) = &mut self.delays {
+            delays.reset();
+        }
+    }
+
     /// All that arrived, duplicates too.
     #[must_use]
     pub fn arrivals(&self) -> u64 {
@@ -229,13 +242,13 @@ impl StreamMeter {
 
 /// Sequence numbers of a stream, unwrapped.
 #[derive(Debug)]
-struct Sequence {
+pub(crate) struct Sequence {
     /// First and newest, unwrapped; they start high, so that a late first packet may lie before them.
     first: Option<u64>,
     newest: u64,
-    received: u64,
-    duplicates: u64,
-    late: u64,
+    pub(crate) received: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) late: u64,
     /// A bit for each of the last [`WINDOW`] numbers.
     seen: [u64; WINDOW_WORDS],
 }
@@ -248,7 +261,7 @@ impl Default for Sequence {
 
 impl Sequence {
     /// Notes a number; false for a duplicate.
-    fn note(&mut self, number: u16) -> bool {
+    pub(crate) fn note(&mut self, number: u16) -> bool {
         let Some(first) = self.first else {
             let start = 1 << 32 | u64::from(number);
             (self.first, self.newest, self.received) = (Some(start), start, 1);
@@ -275,8 +288,19 @@ impl Sequence {
         true
     }
 
-    fn missing(&self) -> u64 {
-        self.first.map_or(0, |first| (self.newest - first + 1).saturating_sub(self.received))
+    /// Numbers between the first and the newest that did not come.
+    pub(crate) fn missing(&self) -> u64 {
+        self.expected().saturating_sub(self.received)
+    }
+
+    /// Numbers from the first to the newest.
+    pub(crate) fn expected(&self) -> u64 {
+        self.first.map_or(0, |first| self.newest - first + 1)
+    }
+
+    /// The newest number, with the count of its cycles above it, as receiver reports state it.
+    pub(crate) fn highest(&self) -> u32 {
+        self.newest as u32
     }
 
     fn place(number: u64) -> (usize, u64) {
@@ -349,6 +373,17 @@ mod tests {
         assert!((1_980..=2_020).contains(&delays.value_at_quantile(0.5)));
         assert!((8_900..=9_100).contains(&delays.max()));
         assert_eq!(figures.first_packet, Some(6_000));
+    }
+
+    #[test]
+    fn forgotten_delays_leave_the_rest_alone() {
+        let mut meter = StreamMeter::new(Kind::Audio, 0);
+        sound(&mut meter, 0, 1, 0, 0, 900_000);
+        meter.forget_delays();
+        sound(&mut meter, 1, 1, 0, 20_000, 21_000);
+        let figures = meter.finish(21_000);
+        assert_eq!((figures.packets, figures.delays.as_ref().map(Histogram::len)), (2, Some(1)));
+        assert!(figures.delays.unwrap().max() < 1_100);
     }
 
     #[test]

@@ -4,8 +4,13 @@
 //! Opus's form with padding (RFC 6716 section 3.2.5, code 3, one frame): decoders skip padding, so the stamp in it
 //! changes no sound. Every publisher has its own pitch.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use opus::{Application, Bitrate, Channels, Encoder};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use super::stamp::{STAMP_BYTES, Stamp};
 
@@ -15,8 +20,10 @@ const RATE: u32 = 48_000;
 pub const PACKET_SAMPLES: u32 = RATE / 50;
 /// Packets in the second that is repeated.
 const PACKETS: u32 = 50;
-/// The usual rate of speech in a meeting.
-const BITS_PER_SECOND: i32 = 32_000;
+/// Low, so that the padding decides how long a packet is.
+const BITS_PER_SECOND: i32 = 16_000;
+/// Bytes of a packet: speech at some 32 kbit/s varies so.
+const PACKET_BYTES: RangeInclusive<usize> = 60..=120;
 /// Larger than any packet of that rate.
 const ENCODED_BYTES: usize = 1_000;
 /// Loudness that the audio level extension states, in -dBov: clear speech.
@@ -37,25 +44,30 @@ pub enum VoiceError {
     Frames,
 }
 
-/// An endless tone.
-#[derive(Debug)]
-pub struct Voice {
-    publisher: u16,
+/// Pitches that there are; publishers share them.
+const PITCHES: u16 = 10;
+
+/// A second of sound, encoded once for all who have its pitch.
+#[derive(Clone, Debug)]
+pub struct Tone {
     /// Packets of one frame: code 0.
-    packets: Vec<Vec<u8>>,
-    unit: u32,
+    packets: Arc<[Vec<u8>]>,
 }
 
-impl Voice {
-    /// The voice of a publisher.
+impl Tone {
+    /// A tone of each pitch.
     ///
     /// # Errors
     /// When libopus fails.
-    pub fn new(publisher: u16) -> Result<Self, VoiceError> {
+    pub fn all() -> Result<Vec<Self>, VoiceError> {
+        (0..PITCHES).map(Self::of_pitch).collect()
+    }
+
+    fn of_pitch(pitch: u16) -> Result<Self, VoiceError> {
         let mut encoder = Encoder::new(RATE, Channels::Mono, Application::Voip)?;
         encoder.set_bitrate(Bitrate::Bits(BITS_PER_SECOND))?;
         // Whole periods in a second, so that the repetition is not heard.
-        let hertz = 200 + 20 * u32::from(publisher % 50);
+        let hertz = 200 + 40 * u32::from(pitch);
         let sample = |at: u32| {
             let turns = f64::from(at * hertz % RATE) / f64::from(RATE);
             ((turns * std::f64::consts::TAU).sin() * 8_000.0) as i16
@@ -70,22 +82,52 @@ impl Voice {
             }
             packets.push(encoded);
         }
-        Ok(Self { publisher, packets, unit: 0 })
+        Ok(Self { packets: packets.into() })
+    }
+}
+
+/// An endless tone.
+#[derive(Debug)]
+pub struct Voice {
+    publisher: u16,
+    tone: Tone,
+    unit: u32,
+    random: StdRng,
+}
+
+impl Voice {
+    /// The voice of a publisher.
+    ///
+    /// # Errors
+    /// When libopus fails.
+    pub fn new(publisher: u16) -> Result<Self, VoiceError> {
+        Ok(Self::with(Tone::of_pitch(publisher % PITCHES)?, publisher))
+    }
+
+    /// The voice of a publisher, in that tone. The same number gives the same sizes.
+    #[must_use]
+    pub fn with(tone: Tone, publisher: u16) -> Self {
+        Self { publisher, tone, unit: 0, random: StdRng::seed_from_u64(u64::from(publisher)) }
     }
 
     /// The next packet, stamped with the time at which it is sent.
     pub fn packet(&mut self, sent: u64) -> Bytes {
         let stamp = Stamp { publisher: self.publisher, unit: self.unit, sent };
-        let at = self.unit as usize % self.packets.len().max(1);
+        let packets = &self.tone.packets;
+        let at = self.unit as usize % packets.len().max(1);
         self.unit = self.unit.wrapping_add(1);
-        let Some((first, frame)) = self.packets.get(at).and_then(|packet| packet.split_first()) else {
+        let Some((first, frame)) = packets.get(at).and_then(|packet| packet.split_first()) else {
             return Bytes::new();
         };
-        let mut bytes = BytesMut::with_capacity(3 + frame.len() + STAMP_BYTES);
+        let plain = 3 + frame.len() + STAMP_BYTES;
+        let filling = self.random.random_range(PACKET_BYTES).saturating_sub(plain);
+        let mut bytes = BytesMut::with_capacity(plain + filling);
         bytes.put_u8(first | FRAME_CODE);
         bytes.put_u8(ONE_FRAME_PADDED);
-        bytes.put_u8(STAMP_BYTES as u8);
+        // Below 255, where a length takes more than one byte.
+        bytes.put_u8((filling + STAMP_BYTES) as u8);
         bytes.put_slice(frame);
+        bytes.put_bytes(0, filling);
         bytes.put_slice(&stamp.to_bytes());
         bytes.freeze()
     }
@@ -102,7 +144,7 @@ mod tests {
     #[test]
     fn decoders_hear_the_tone_and_not_the_stamp() {
         let mut voice = Voice::new(3).unwrap();
-        let plain = voice.packets.clone();
+        let plain = voice.tone.packets.clone();
         let (mut with, mut without) =
             (Decoder::new(RATE, Channels::Mono).unwrap(), Decoder::new(RATE, Channels::Mono).unwrap());
         let mut loudest = 0;
@@ -116,6 +158,14 @@ mod tests {
             loudest = sounds[0].iter().fold(loudest, |loudest, sample| loudest.max(sample.unsigned_abs()));
         }
         assert!(loudest > 4_000, "{loudest}");
+    }
+
+    #[test]
+    fn sizes_vary_as_those_of_speech() {
+        let mut voice = Voice::new(1).unwrap();
+        let sizes: Vec<usize> = (0..500).map(|_| voice.packet(0).len()).collect();
+        assert!(sizes.iter().all(|size| (50..=130).contains(size)), "{sizes:?}");
+        assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() > 30, "{sizes:?}");
     }
 
     #[test]

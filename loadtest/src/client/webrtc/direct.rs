@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Epoch;
+use crate::client::Epoch;
 use super::peer::{Peer, PeerError};
 use super::publisher::Silent;
 use super::receiver::Listeners;
-use super::stream::StreamFigures;
+use crate::client::stream::StreamFigures;
 
 /// A number that no publisher of a meeting has.
 const NUMBER: u16 = u16::MAX;

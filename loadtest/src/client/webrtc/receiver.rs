@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::StatsSelector;
 
-use super::join::{Door, Meeting, Session, Way};
+use crate::client::join::{Door, Meeting, Session, Way};
 use super::peer::{self, Peer, PeerError};
-use super::stream::{StreamFigures, StreamMeter};
-use super::{Epoch, Kind};
+use crate::client::stream::{StreamFigures, StreamMeter};
+use crate::client::{Epoch, Kind};
 use crate::report::Received;
 
 /// Meters of a receiver, shared with the tasks that feed them. A lock is held for one packet and never over a wait.

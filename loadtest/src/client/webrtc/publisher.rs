@@ -25,11 +25,11 @@ use webrtc::media_stream::MediaStreamTrack;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 
-use super::join::{Door, Meeting, Session, Way};
+use crate::client::join::{Door, Meeting, Session, Way};
 use super::peer::{self, OPUS, Peer, PeerError, VP8};
-use super::picture::{FRAME_TICKS, FRAMES_PER_SECOND, Picture};
-use super::voice::{LEVEL, PACKET_SAMPLES, Voice};
-use super::{Epoch, Kind};
+use crate::client::picture::{FRAME_TICKS, FRAMES_PER_SECOND, Picture};
+use crate::client::voice::{LEVEL, PACKET_SAMPLES, Voice};
+use crate::client::{Epoch, Kind};
 
 const AUDIO_PERIOD: Duration = Duration::from_millis(20);
 const FRAME_PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FRAMES_PER_SECOND as u64);

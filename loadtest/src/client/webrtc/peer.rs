@@ -27,9 +27,9 @@ use webrtc::peer_connection::{
     configure_nack, configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc,
 };
 
-use super::Kind;
-use super::join::{Door, JoinError, Seat, Session, Way};
-use super::voice::VoiceError;
+use crate::client::Kind;
+use crate::client::join::{Door, JoinError, Seat, Session, Way};
+use crate::client::voice::VoiceError;
 
 /// Payload types, as Chromium numbers them.
 pub(crate) const OPUS: u8 = 111;
