@@ -187,3 +187,33 @@ fn work_for_a_packet_does_not_touch_who_does_not_watch_it() {
     assert!(media.abs_diff(got) <= 9, "{media} sent, {got} received");
     assert!(publication(1, engine::id::PublicationKind::Camera).0 > 0);
 }
+
+#[test]
+fn a_voice_does_not_wait_for_a_hot_meeting() {
+    let mut stage = Stage::new(49);
+    stage.join(1, BrowserPlan { microphone: false, ..SPEAKER });
+    for number in 2..=300 {
+        stage.join(number, WATCHER);
+    }
+    let quiet = engine::id::MeetingId(2);
+    stage.join_meeting(901, BrowserPlan { camera: false, video_slots: 0, ..BrowserPlan::default() }, quiet);
+    stage.join_meeting(902, BrowserPlan { microphone: false, camera: false, video_slots: 0, ..WATCHER }, quiet);
+    stage.run_ms(1_000);
+    // A frame for three hundred has come, and the first trains of it are on their way.
+    let now = stage.now() + Micros::from_millis(40);
+    let (hot, calm) = (stage.browser_mut(1).poll(now), stage.browser_mut(901).poll(now));
+    let (hot_path, calm_path, receiver) = (stage.browser(1).path, stage.browser(901).path, stage.browser(902).path);
+    let shard = &mut stage.shards[0];
+    for mut datagram in hot {
+        shard.handle_datagram(now, now, hot_path, &mut datagram);
+    }
+    assert!(shard.flush(now), "more is due than one outbox holds");
+    shard.outbox().clear();
+    for mut datagram in calm {
+        shard.handle_datagram(now, now, calm_path, &mut datagram);
+    }
+    assert!(shard.flush(now), "the hot meeting is not done yet");
+    assert_eq!(shard.outbox().trains()[0].path, receiver, "the voice goes first");
+    assert_eq!(shard.outbox().trains()[0].class, Class::Voice);
+    assert!(shard.outbox().trains().len() <= 40, "and an outbox is short enough to be soon over");
+}
