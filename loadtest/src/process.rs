@@ -1,5 +1,7 @@
-//! What a process costs, read from `/proc`: processor time and memory of the server under load.
+//! What a process costs, read from `/proc`: processor time and memory of the server under load, datagrams that the
+//! kernel dropped before somebody read them. And how many files we may open ourselves.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,6 +64,33 @@ fn parse(stat: &str, status: &str) -> Option<Usage> {
     })
 }
 
+/// Datagrams that the kernel dropped because the sockets of these ports were full, since they were opened. `None` where
+/// the kernel does not tell.
+pub(crate) fn udp_drops(ports: &HashSet<u16>) -> Option<u64> {
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(std::fs::read_to_string);
+    let readable = tables.iter().flatten().map(|table| parse_drops(table, ports));
+    readable.reduce(|one, other| one + other)
+}
+
+fn parse_drops(table: &str, ports: &HashSet<u16>) -> u64 {
+    let rows = table.lines().skip(1).filter_map(|row| {
+        let mut fields = row.split_ascii_whitespace();
+        let (_, port) = fields.nth(1)?.rsplit_once(':')?;
+        let drops: u64 = fields.next_back()?.parse().ok()?;
+        Some((u16::from_str_radix(port, 16).ok()?, drops))
+    });
+    rows.filter(|(port, _)| ports.contains(port)).map(|(_, drops)| drops).sum()
+}
+
+/// Asks for as many open files as the system lets us have: each client holds two. Returns how many that is.
+pub(crate) fn raise_open_files() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Refused only where the hard limit changed meanwhile; then the old one holds.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -83,7 +112,34 @@ mod tests {
         assert!(matches!(Usage::of(u32::MAX), Err(ProcessError::Unreadable(..))));
     }
 
+    #[test]
+    fn drops_of_our_ports_are_added_up() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+            100: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 16 2 0000000000000000 12\n\
+            101: 0100007F:1F91 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 17 2 0000000000000000 5\n\
+            102: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 18 2 0000000000000000 99\n";
+        assert_eq!(parse_drops(table, &HashSet::from([8_080, 8_081])), 17);
+        assert_eq!(parse_drops(table, &HashSet::new()), 0);
+    }
+
+    #[test]
+    fn a_full_socket_is_seen() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(udp_drops(&HashSet::from([port])), Some(0));
+        for _ in 0..5_000 {
+            sender.send_to(&[0; 1_400], receiver.local_addr().unwrap()).unwrap();
+        }
+        assert!(udp_drops(&HashSet::from([port])).unwrap() > 0);
+    }
+
     proptest! {
+        #[test]
+        fn arbitrary_tables_never_panic(table in "[ -~\n]{0,200}|( [0-9A-F:]{1,14}){0,14}") {
+            let _ = parse_drops(&table, &HashSet::from([53]));
+        }
+
         #[test]
         fn arbitrary_text_never_panics(stat in "[ -~]{0,80}|1 \\(x\\)( [0-9]{1,20}){0,20}", rss in "VmRSS:[ -~]{0,30}") {
             let _ = parse(&stat, &rss);

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::{self, Answer, Call, HttpError};
+use crate::metrics::Sample;
 use crate::target::{self, Reach, TargetError};
 
 const JSON: &str = "application/json";
@@ -159,6 +160,13 @@ impl Door {
         let answer = String::from_utf8(answer.body.into())
             .map_err(|_| JoinError::Answer(what, "the SDP is not UTF-8 text".to_owned()))?;
         Ok(Session { answer, resource, token: seat.token.clone() })
+    }
+
+    /// The server's own counters, if it lets us read them.
+    pub(crate) async fn metrics(&self) -> Option<Sample> {
+        let uri = self.path("/metrics").ok()?;
+        let page = self.ask("show its metrics", Method::GET, &uri, None, JSON, String::new()).await.ok()?;
+        Some(Sample::read(std::str::from_utf8(&page.body).ok()?))
     }
 
     /// How far its clients may go.

@@ -1,71 +1,47 @@
-//! The report as people read it.
+//! The report of lean clients, as people read it.
 
 use std::fmt::Write;
 
-use super::{Report, Setup, Spread, mebibytes};
+use super::figures::{Spread, mebibytes};
+use super::run::{Clients, Joins, KindReport, Report, ServerReport, Setup};
 
 impl Report {
     /// For people.
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = String::new();
-        let Setup { publishers, receivers, audio_slots, video_slots, video_bits_per_second } = self.setup;
-        // Writing to a String cannot fail.
+        let Setup { meetings, participants, publishers, opened, audio_slots, video_slots, .. } = &self.setup;
+        // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             text,
-            "publishers: {publishers} ({} kbit/s video), receivers: {receivers} ({audio_slots} audio, {video_slots} video slots), \
-             {:.1} s measured\n",
-            video_bits_per_second / 1000,
-            self.measured_seconds
+            "{}: {participants} clients in {meetings} meetings, {publishers} publish; {audio_slots} audio, {video_slots} video \
+             slots; {opened} open what they receive; {:.1} s measured\n",
+            self.scenario, self.measured_seconds
         );
+        write_joins(&mut text, &self.joins);
+        let traffic = &self.traffic;
         let _ = writeln!(
             text,
-            "{:<6} {:>8} {:>10} {:>7} {:>8} {:>6} {:>31} {:>17} {:>17} {:>8}",
-            "",
-            "streams",
-            "packets",
-            "lost",
-            "loss %",
-            "twice",
-            "delay ms p50/p95/p99/max",
-            "1st packet ms",
-            "key frame ms",
-            "freezes"
+            "traffic    {} packets out ({:.1} MiB), {} in ({:.1} MiB; {} audio, {} video, {} retransmissions)",
+            traffic.packets_out,
+            mebibytes(traffic.bytes_out),
+            traffic.packets_in,
+            mebibytes(traffic.bytes_in),
+            traffic.audio_packets_in,
+            traffic.video_packets_in,
+            traffic.retransmissions_in
         );
-        for (name, figures) in [("audio", &self.audio), ("video", &self.video)] {
-            let Some(figures) = figures else { continue };
-            let _ = writeln!(
-                text,
-                "{name:<6} {:>8} {:>10} {:>7} {:>8.3} {:>6} {:>31} {:>17} {:>17} {:>8}",
-                figures.streams,
-                figures.packets,
-                figures.lost,
-                figures.loss_percent,
-                figures.duplicates,
-                figures.delay_ms.map_or_else(|| "-".to_owned(), |delay| delay.to_string()),
-                middle_and_max(figures.first_packet_ms),
-                middle_and_max(figures.first_key_frame_ms),
-                figures.freezes,
-            );
-        }
-        if let Some(alone) = &self.clients_alone {
-            for (name, delay) in [("audio", alone.audio), ("video", alone.video)] {
-                let delay = delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string());
-                let _ = writeln!(text, "{name} of one client straight to another, without the server: {delay}");
+        for (name, kind) in [("audio", &self.audio), ("video", &self.video)] {
+            if let Some(kind) = kind {
+                write_kind(&mut text, name, kind);
             }
         }
-        if let Some(server) = &self.server {
-            let _ = writeln!(
-                text,
-                "\nserver: {:.2} s CPU ({:.1} %), {} packets forwarded, {:.2} us each; {:.1} MiB, {:.3} MiB per participant",
-                server.cpu_seconds,
-                server.cpu_percent,
-                server.packets_forwarded,
-                server.cpu_micros_per_packet,
-                mebibytes(server.rss_bytes),
-                server.mib_per_participant,
-            );
+        if let Some(each) = self.signalling.per_join_and_other_total {
+            let bytes = self.signalling.bytes_per_join_and_other.unwrap_or_default();
+            let _ = writeln!(text, "signalling {each:.2} messages ({bytes:.0} bytes) to each other for each join");
         }
+        write_server(&mut text, &self.server);
+        write_clients(&mut text, &self.clients);
         for problem in &self.problems {
             let _ = writeln!(text, "\nPROBLEM: {problem}");
         }
@@ -74,12 +50,76 @@ impl Report {
     }
 }
 
-impl std::fmt::Display for Spread {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{:.2}/{:.2}/{:.2}/{:.2}", self.p50, self.p95, self.p99, self.max)
+fn or_dash(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| "-".to_owned(), |spread| spread.to_string())
+}
+
+fn write_joins(text: &mut String, joins: &Joins) {
+    let _ = writeln!(
+        text,
+        "joins      {} ok, {} failed, {} lost later; {:.1} a second; ms p50/p95/p99/max {}; first key frame {}",
+        joins.ok,
+        joins.failed,
+        joins.lost_later,
+        joins.per_second,
+        or_dash(joins.ms),
+        or_dash(joins.first_key_frame_ms)
+    );
+}
+
+fn write_kind(text: &mut String, name: &str, kind: &KindReport) {
+    let KindReport { loss_percent, opened, counted } = kind;
+    let _ = writeln!(
+        text,
+        "{name:<10} loss {loss_percent:.4} %; opened: {} streams, {} packets, {} lost, {} freezes, delay ms p50/p95/p99/max {}; \
+         counted: {} streams, {} packets, {} lost, {} twice, {} freezes",
+        opened.streams,
+        opened.packets,
+        opened.lost,
+        opened.freezes,
+        or_dash(opened.delay_ms),
+        counted.streams,
+        counted.packets,
+        counted.lost,
+        counted.duplicates,
+        counted.freezes
+    );
+}
+
+fn write_server(text: &mut String, server: &ServerReport) {
+    if let Some((cpu, percent)) = server.cpu_seconds.zip(server.cpu_percent) {
+        let _ = write!(text, "server     {cpu:.2} s CPU ({percent:.1} %)");
+        if let Some((micros, packets)) = server.cpu_micros_per_packet.zip(server.packets_per_cpu_second) {
+            let _ = write!(text, ", {micros:.2} us a packet ({packets:.0} packets a CPU second)");
+        }
+        if let Some(millis) = server.cpu_millis_per_join {
+            let _ = write!(text, ", {millis:.2} ms a join");
+        }
+        let rss = server.rss_bytes.map_or(0.0, mebibytes);
+        let each = server.rss_per_participant_bytes.unwrap_or_default() / 1_024.0;
+        let _ = writeln!(text, "; {rss:.1} MiB, {each:.0} KiB a participant");
+    }
+    let details = [
+        server.mean_train_length.map(|length| format!("mean train {length:.2} packets")),
+        server.forward_delay_p99_ms.map(|delay| format!("p99 of its delay {delay:.3} ms")),
+        server.socket_drops.map(|drops| format!("{drops} datagrams dropped before it read them")),
+    ];
+    let details: Vec<String> = details.into_iter().flatten().collect();
+    if !details.is_empty() {
+        let _ = writeln!(text, "           {}", details.join(", "));
     }
 }
 
-fn middle_and_max(spread: Option<Spread>) -> String {
-    spread.map_or_else(|| "-".to_owned(), |spread| format!("{:.0} (max {:.0})", spread.p50, spread.max))
+fn write_clients(text: &mut String, clients: &Clients) {
+    let _ = writeln!(
+        text,
+        "clients    {:.2} s CPU; receiving thread {:.0} % ({} us a packet), sending thread {:.0} %; latest sending {:.1} ms; \
+         {} kernel drops",
+        clients.cpu_seconds,
+        clients.receiving_thread_percent,
+        clients.receiving_micros_per_packet.map_or_else(|| "-".to_owned(), |micros| format!("{micros:.2}")),
+        clients.sending_thread_percent,
+        clients.latest_send_ms,
+        clients.kernel_drops.map_or_else(|| "?".to_owned(), |drops| drops.to_string())
+    );
 }

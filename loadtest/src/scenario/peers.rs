@@ -1,4 +1,4 @@
-//! One run: who comes, how long they stay, and what is made of it.
+//! A run of whole peer connections: few clients, but another author's. WHIP publishers, WHEP receivers.
 //!
 //! ```text
 //! meeting -> publishers, one by one -> receivers, a few at a time -> everybody has a picture
@@ -7,7 +7,7 @@
 //!
 //! Ctrl-C (a cancelled [`CancellationToken`]) shortens the window; everybody still leaves and the report is made.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
@@ -15,15 +15,18 @@ use hyper::Uri;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::webrtc::direct;
 use crate::client::join::{Door, JoinError, Meeting};
+use crate::client::webrtc::direct;
 use crate::client::webrtc::peer::PeerError;
 use crate::client::webrtc::publisher::Publisher;
 use crate::client::webrtc::receiver::Receiver;
 use crate::client::{Epoch, Kind};
 use crate::process::{ProcessError, Usage};
-use crate::report::{ClientsAlone, Costs, PublisherReport, Received, Report, Setup, Window};
+use crate::report::peers::{ClientsAlone, Costs, PublisherReport, Received, Report, Setup, Window};
 use crate::target::{Reach, Target, TargetError};
+
+use super::Entrance;
+use super::stage::local_address;
 
 /// Clients in one run. Each is a whole peer connection of the `webrtc` crate with a socket and a task of its own, whose
 /// cost for each packet is many times the server's: beyond this one would measure the clients.
@@ -47,15 +50,6 @@ const WARM_UP: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 /// What retransmissions get to fill the last gaps.
 const DRAIN: Duration = Duration::from_millis(500);
-
-/// How to get into the meeting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entrance {
-    /// Make a meeting of our own as this user, and delete it afterwards.
-    UserToken(String),
-    /// Join this one.
-    JoinUrl(String),
-}
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -321,16 +315,6 @@ async fn everybody_sees(scenario: &Scenario, receivers: &[Receiver]) {
     };
     // Who got nothing by then is told in the report.
     let _ = timeout(WARM_UP, all).await;
-}
-
-/// The address to send media from: on loopback our own loopback, elsewhere all.
-fn local_address(server: SocketAddr) -> IpAddr {
-    match server.ip() {
-        IpAddr::V6(address) if address.is_loopback() => address.into(),
-        IpAddr::V4(address) if address.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    }
 }
 
 fn note<E: std::fmt::Display>(problems: &mut Vec<String>, what: &str, result: Result<(), E>) {

@@ -118,10 +118,8 @@ fn chunks(mut symbols: &[SymbolTypeTcc]) -> Vec<PacketStatusChunk> {
     let mut chunks = Vec::with_capacity(symbols.len() / TWO_BIT_SYMBOLS + 1);
     while let Some(first) = symbols.first() {
         let run = symbols.iter().take(RUN_MAX).take_while(|symbol| *symbol == first).count();
-        let small = symbols
-            .iter()
-            .take(ONE_BIT_SYMBOLS)
-            .all(|symbol| *symbol != SymbolTypeTcc::PacketReceivedLargeDelta);
+        let small =
+            symbols.iter().take(ONE_BIT_SYMBOLS).all(|symbol| *symbol != SymbolTypeTcc::PacketReceivedLargeDelta);
         let (symbol_size, size) = if small {
             (SymbolSizeTypeTcc::OneBit, ONE_BIT_SYMBOLS)
         } else {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::random;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{MediaError, Setup};
 use super::ice::Credentials;
 use super::inbound::Depth;
-use super::live::{Heard, Live, LiveError};
+use super::live::{Gossip, Heard, Live, LiveError};
 use super::mailbox::ThreadGone;
 use super::media::Handle;
 use super::publisher::{Plan, Sending};
@@ -34,7 +35,7 @@ const JOIN_LIMIT: Duration = Duration::from_secs(45);
 
 /// Why a client is not there.
 #[derive(Debug, thiserror::Error)]
-pub enum BrowserError {
+pub(crate) enum BrowserError {
     /// The door stayed shut.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -97,6 +98,7 @@ pub(crate) struct Publishes {
 pub(crate) struct World {
     pub(crate) door: Door,
     pub(crate) media: Handle,
+    pub(crate) gossip: Arc<Gossip>,
     /// The address to send from.
     pub(crate) local: IpAddr,
 }
@@ -104,10 +106,11 @@ pub(crate) struct World {
 /// A client that is there.
 pub(crate) struct Browser {
     pub(crate) number: u32,
-    /// When it began to join, and how long that took.
-    pub(crate) asked: Micros,
+    /// From its first request until media could flow.
     pub(crate) join_micros: Micros,
     pub(crate) port: u16,
+    /// Of the server's media.
+    pub(crate) server_port: u16,
     world: World,
     leave: CancellationToken,
     live: JoinHandle<(Heard, Result<(), LiveError>)>,
@@ -117,9 +120,7 @@ pub(crate) struct Browser {
 #[derive(Debug)]
 pub(crate) struct Gone {
     pub(crate) number: u32,
-    pub(crate) asked: Micros,
     pub(crate) join_micros: Micros,
-    pub(crate) port: u16,
     pub(crate) ended: Ended,
     pub(crate) sent: Option<Sending>,
     pub(crate) heard: Heard,
@@ -138,7 +139,14 @@ impl Part {
         let Publishes { bits_per_second, pattern, tone } = self.publishes.clone()?;
         // Stamps have room for 65,536 publishers, which is more than a run has.
         let number = self.number as u16;
-        Some(Plan { number, microphone: lines.microphone, camera: lines.camera.clone(), bits_per_second, pattern, tone })
+        Some(Plan {
+            number,
+            microphone: lines.microphone,
+            camera: lines.camera.clone(),
+            bits_per_second,
+            pattern,
+            tone,
+        })
     }
 }
 
@@ -152,7 +160,7 @@ impl Browser {
     async fn join_in_time(world: &World, meeting: &Meeting, part: &Part) -> Result<Self, BrowserError> {
         let asked = world.media.epoch.micros();
         let seat = world.door.join(meeting, &part.name).await?;
-        let mut live = Live::open(&seat.signal_url, world.door.reach(), &seat.token).await?;
+        let mut live = Live::open(&seat.signal_url, world.door.reach(), &seat.token, Arc::clone(&world.gossip)).await?;
         let (lines, ours) = (part.lines(), Credentials::random());
         let offer = sdp::offer(&lines, &ours, world.media.fingerprint(), random());
         let answer = sdp::read(&live.offer(&offer).await?)?;
@@ -178,7 +186,15 @@ impl Browser {
         // From here on the server's pings are answered while media connects.
         let leave = CancellationToken::new();
         let live = tokio::spawn(live.serve(leave.clone()));
-        let browser = Self { number: part.number, asked, join_micros: 0, port, world: world.clone(), leave, live };
+        let browser = Self {
+            number: part.number,
+            join_micros: 0,
+            port,
+            server_port: remote.port(),
+            world: world.clone(),
+            leave,
+            live,
+        };
         match media.await.map_err(|_| ThreadGone)? {
             Ok(at) => Ok(Self { join_micros: at.saturating_sub(asked), ..browser }),
             Err(error) => {
@@ -194,16 +210,7 @@ impl Browser {
         let (ended, sent) = self.world.media.leave(self.number, end).await?;
         self.leave.cancel();
         let (heard, left) = self.live.await.map_err(|_| ThreadGone)?;
-        Ok(Gone {
-            number: self.number,
-            asked: self.asked,
-            join_micros: self.join_micros,
-            port: self.port,
-            ended,
-            sent,
-            heard,
-            lost: left.err(),
-        })
+        Ok(Gone { number: self.number, join_micros: self.join_micros, ended, sent, heard, lost: left.err() })
     }
 }
 

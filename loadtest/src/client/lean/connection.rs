@@ -253,7 +253,12 @@ impl Connection {
     }
 
     /// Says goodbye and gives the figures; the sources stopped sending at `end`.
-    pub(crate) fn leave(mut self, end: Micros, now: Micros, outbox: &mut Outbox) -> (Option<Receiving>, Option<MediaError>) {
+    pub(crate) fn leave(
+        mut self,
+        end: Micros,
+        now: Micros,
+        outbox: &mut Outbox,
+    ) -> (Option<Receiving>, Option<MediaError>) {
         if let Some(handshake) = &mut self.handshake {
             handshake.close(self.epoch.instant(now));
         }

@@ -182,8 +182,7 @@ mod tests {
     /// `rtc-dtls` as the server, which chooses among `profiles`.
     fn server(profiles: Vec<SrtpProtectionProfile>) -> Server {
         let provider = AwsLcRsProvider::new();
-        let certificate =
-            Certificate::generate_self_signed(vec!["server".to_owned()], provider.crypto()).unwrap();
+        let certificate = Certificate::generate_self_signed(vec!["server".to_owned()], provider.crypto()).unwrap();
         let fingerprint = Sha256::digest(&certificate.certificate.first().unwrap()[..]).into();
         let config = ConfigBuilder::default()
             .with_crypto_provider(Arc::new(provider))

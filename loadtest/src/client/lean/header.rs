@@ -145,9 +145,9 @@ mod tests {
             let mut header = Header {
                 version: 2, payload_type: 96, sequence_number, timestamp, ssrc, csrc, marker, ..Header::default()
             };
-            header.set_extension(extension::AUDIO_LEVEL, Bytes::from_static(&[5])).unwrap();
-            // More than sixteen bytes make it the two-byte form.
+            // The first decides about the form: more than sixteen bytes make it the two-byte form.
             header.set_extension(extension::MID, Bytes::from(mid)).unwrap();
+            header.set_extension(extension::AUDIO_LEVEL, Bytes::from_static(&[5])).unwrap();
             header.set_extension(extension::TRANSPORT_CC, Bytes::copy_from_slice(&wide.to_be_bytes())).unwrap();
             let bytes = header.marshal().unwrap();
             let clear =

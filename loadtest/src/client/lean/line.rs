@@ -30,21 +30,21 @@ const FREEZE: Micros = 1_000_000;
 
 /// What clear headers tell of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Packets, each counted once.
-    pub packets: u64,
+    pub(crate) packets: u64,
     /// Bytes of them on the wire, UDP payload.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Numbers that never came.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Packets that came again under the same number.
-    pub duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Packets of the retransmission stream.
-    pub retransmissions: u64,
+    pub(crate) retransmissions: u64,
     /// Pauses of more than a second.
-    pub freezes: u64,
+    pub(crate) freezes: u64,
     /// Of the first packet.
-    pub first: Option<Micros>,
+    pub(crate) first: Option<Micros>,
 }
 
 /// A receive slot.
@@ -284,7 +284,8 @@ impl Opened {
     }
 
     fn wants_key_frame(&mut self, first: Option<Micros>, now: Micros) -> bool {
-        let waited = !self.meter.has_key_frame() && first.is_some_and(|first| now.saturating_sub(first) >= KEY_FRAME_WAIT);
+        let waited =
+            !self.meter.has_key_frame() && first.is_some_and(|first| now.saturating_sub(first) >= KEY_FRAME_WAIT);
         let rested = self.key_frame_asked.is_none_or(|asked| now.saturating_sub(asked) >= KEY_FRAME_PERIOD);
         let wants = (waited || self.key_frame_due) && rested;
         if wants {
@@ -388,9 +389,8 @@ mod tests {
         assert!(line.note(&clear(2, 0), 50, 2_000_000));
         line.note_retransmission();
         let (tally, figures) = line.finish(5_000_000);
-        let expected = Tally {
-            packets: 2, bytes: 150, lost: 0, duplicates: 1, retransmissions: 1, freezes: 2, first: Some(10),
-        };
+        let expected =
+            Tally { packets: 2, bytes: 150, lost: 0, duplicates: 1, retransmissions: 1, freezes: 2, first: Some(10) };
         assert_eq!((tally, figures.is_none()), (expected, true));
     }
 }

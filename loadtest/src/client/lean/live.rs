@@ -3,6 +3,8 @@
 //! Messages are counted by type and not looked into: what a join costs the others is how many they get.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -64,6 +66,32 @@ pub(crate) struct Heard {
     pub(crate) bytes: u64,
 }
 
+/// Messages that tell a client of the others.
+const ABOUT_OTHERS: [&str; 5] = ["roster", "publications", "slots", "event", "speaker"];
+
+/// What all clients together were told of each other, so that the price of a join can be read while it is paid.
+#[derive(Debug, Default)]
+pub(crate) struct Gossip {
+    messages: [AtomicU64; ABOUT_OTHERS.len()],
+    bytes: AtomicU64,
+}
+
+impl Gossip {
+    fn note(&self, kind: &str, bytes: usize) {
+        let known = ABOUT_OTHERS.iter().zip(&self.messages).find(|(name, _)| **name == kind);
+        if let Some((_, count)) = known {
+            count.fetch_add(1, Relaxed);
+            self.bytes.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    /// Messages by type so far, and their bytes.
+    pub(crate) fn look(&self) -> (BTreeMap<&'static str, u64>, u64) {
+        let counts = ABOUT_OTHERS.into_iter().zip(&self.messages).map(|(name, count)| (name, count.load(Relaxed)));
+        (counts.collect(), self.bytes.load(Relaxed))
+    }
+}
+
 /// What every message has.
 #[derive(Deserialize)]
 struct Head {
@@ -80,11 +108,12 @@ struct Head {
 pub(crate) struct Live {
     socket: WebSocketStream<TcpStream>,
     heard: Heard,
+    gossip: Arc<Gossip>,
 }
 
 impl Live {
     /// Connects, says hello and waits for the welcome.
-    pub(crate) async fn open(url: &str, reach: Reach, token: &str) -> Result<Self, LiveError> {
+    pub(crate) async fn open(url: &str, reach: Reach, token: &str, gossip: Arc<Gossip>) -> Result<Self, LiveError> {
         let address = target_of(url, reach)?.resolve().await?;
         let deadline = Instant::now() + PATIENCE;
         let mut request = url.into_client_request().map_err(Box::new)?;
@@ -95,7 +124,7 @@ impl Live {
             Ok::<_, LiveError>(client_async(request, stream).await.map_err(Box::new)?.0)
         };
         let socket = timeout_at(deadline, connecting).await.map_err(|_| LiveError::Slow("live connection"))??;
-        let mut live = Self { socket, heard: Heard::default() };
+        let mut live = Self { socket, heard: Heard::default(), gossip };
         live.say(&json!({"type": "hello", "token": token, "cursor": 0})).await?;
         live.until(deadline, "welcome", |head| head.kind == "welcome").await?;
         Ok(live)
@@ -152,9 +181,8 @@ impl Live {
             let text = match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => {
-                    let (code, reason) = frame.map_or((1005, String::new()), |frame| {
-                        (frame.code.into(), frame.reason.as_str().to_owned())
-                    });
+                    let (code, reason) = frame
+                        .map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.as_str().to_owned()));
                     return Err(LiveError::Closed { code, reason });
                 }
                 Some(Ok(_)) => continue,
@@ -163,6 +191,7 @@ impl Live {
             };
             let Ok(head) = serde_json::from_str::<Head>(&text) else { continue };
             self.heard.bytes += text.len() as u64;
+            self.gossip.note(&head.kind, text.len());
             *self.heard.messages.entry(head.kind.clone()).or_default() += 1;
             if head.kind == "ping" {
                 self.say(&json!({"type": "pong"})).await?;

@@ -57,40 +57,30 @@ pub(crate) struct Plan {
 
 /// What a publisher sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sending {
+pub(crate) struct Sending {
     /// Opus packets.
-    pub audio_packets: u64,
+    pub(crate) audio_packets: u64,
     /// VP8 packets, of all layers, without retransmissions.
-    pub video_packets: u64,
+    pub(crate) video_packets: u64,
     /// Bytes on the wire, UDP payload.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Packets sent again.
-    pub retransmitted: u64,
+    pub(crate) retransmitted: u64,
     /// Key frames.
-    pub key_frames: u64,
+    pub(crate) key_frames: u64,
     /// Requests for one.
-    pub key_frame_requests: u64,
+    pub(crate) key_frame_requests: u64,
     /// Datagrams that the kernel did not take.
-    pub refused: u64,
-}
-
-impl Sending {
-    /// Adds another's.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.audio_packets += other.audio_packets;
-        self.video_packets += other.video_packets;
-        self.bytes += other.bytes;
-        self.retransmitted += other.retransmitted;
-        self.key_frames += other.key_frames;
-        self.key_frame_requests += other.key_frame_requests;
-        self.refused += other.refused;
-    }
+    pub(crate) refused: u64,
 }
 
 /// A publisher that sends.
 pub(crate) struct Publisher {
     microphone: Option<Microphone>,
     camera: Vec<Layer>,
+    begun: Micros,
+    /// Frames whose time has come.
+    frames: u64,
     frame_at: Micros,
     report_at: Micros,
     silent: bool,
@@ -208,6 +198,8 @@ impl Publisher {
         Some(Self {
             microphone,
             camera,
+            begun: now,
+            frames: 0,
             frame_at: now,
             report_at: now + REPORT_PERIOD,
             silent: false,
@@ -277,7 +269,9 @@ impl Publisher {
             layer.stream.header.timestamp = layer.stream.header.timestamp.wrapping_add(FRAME_TICKS);
         }
         self.camera = camera;
-        self.frame_at += Micros::from(1_000_000 / FRAMES_PER_SECOND);
+        self.frames += 1;
+        // From the beginning each time, so that no rounding adds up.
+        self.frame_at = self.begun + (self.frames * 1_000_000).div_ceil(FRAMES_PER_SECOND.into());
     }
 
     fn picture(&mut self, layer: &mut Layer, now: Micros, outbox: &mut Outbox) {
@@ -383,7 +377,7 @@ mod tests {
     use crate::client::lean::srtp::ProtectionProfile;
     use crate::client::picture;
 
-    const FRAME: Micros = 1_000_000 / FRAMES_PER_SECOND as Micros;
+    const FRAME: Micros = 33_334;
 
     struct Scene {
         publisher: Publisher,
@@ -469,8 +463,8 @@ mod tests {
             })
             .collect();
         let places: Vec<usize> = (0..30).filter(|frame| keys[*frame]).collect();
-        assert_eq!(places, [0, 10, 20]);
-        assert_eq!((scene.publisher.sent.key_frames, scene.publisher.sent.key_frame_requests), (3, 30));
+        assert_eq!(places, [0, 9, 18, 27]);
+        assert_eq!((scene.publisher.sent.key_frames, scene.publisher.sent.key_frame_requests), (4, 30));
     }
 
     #[test]

@@ -74,7 +74,9 @@ impl Inbox {
         let mut lengths = [(0, None); BATCH];
         let count = {
             let mut slices: Vec<[IoSliceMut<'_>; 1]> = Vec::with_capacity(BATCH);
-            slices.extend(self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer.split_at_mut(limit.min(WHOLE)).0)]));
+            slices.extend(
+                self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer.split_at_mut(limit.min(WHOLE)).0)]),
+            );
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
             let results = match recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None) {
                 Ok(results) => results,

@@ -23,6 +23,7 @@ pub(crate) struct Totals {
     video_out: AtomicU64,
     bytes_out: AtomicU64,
     refused: AtomicU64,
+    sends: AtomicU64,
     late: AtomicU64,
     latest: AtomicU64,
     receiving_nanos: AtomicU64,
@@ -38,6 +39,8 @@ pub(crate) struct Snapshot {
     pub(crate) bytes_out: u64,
     /// Datagrams that the kernel did not take.
     pub(crate) refused: u64,
+    /// Times that a publisher's turn came.
+    pub(crate) sends: u64,
     /// Sendings that were later than [`LATE`].
     pub(crate) late: u64,
     /// The latest since the last look.
@@ -65,6 +68,7 @@ impl Totals {
 
     /// Notes that something was sent so much after its time.
     pub(crate) fn lateness(&self, late: Micros) {
+        self.sends.fetch_add(1, Relaxed);
         self.late.fetch_add(u64::from(late > LATE), Relaxed);
         self.latest.fetch_max(late, Relaxed);
     }
@@ -93,6 +97,7 @@ impl Totals {
             video_out: value(&self.video_out),
             bytes_out: value(&self.bytes_out),
             refused: value(&self.refused),
+            sends: value(&self.sends),
             late: value(&self.late),
             latest: self.latest.swap(0, Relaxed),
             receiving_cpu: Duration::from_nanos(value(&self.receiving_nanos)),

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::client::Epoch;
 use super::peer::{Peer, PeerError};
 use super::publisher::Silent;
 use super::receiver::Listeners;
+use crate::client::Epoch;
 use crate::client::stream::StreamFigures;
 
 /// A number that no publisher of a meeting has.

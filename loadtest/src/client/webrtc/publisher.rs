@@ -25,8 +25,8 @@ use webrtc::media_stream::MediaStreamTrack;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 
-use crate::client::join::{Door, Meeting, Session, Way};
 use super::peer::{self, OPUS, Peer, PeerError, VP8};
+use crate::client::join::{Door, Meeting, Session, Way};
 use crate::client::picture::{FRAME_TICKS, FRAMES_PER_SECOND, Picture};
 use crate::client::voice::{LEVEL, PACKET_SAMPLES, Voice};
 use crate::client::{Epoch, Kind};

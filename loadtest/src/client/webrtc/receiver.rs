@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::StatsSelector;
 
-use crate::client::join::{Door, Meeting, Session, Way};
 use super::peer::{self, Peer, PeerError};
+use crate::client::join::{Door, Meeting, Session, Way};
 use crate::client::stream::{StreamFigures, StreamMeter};
 use crate::client::{Epoch, Kind};
-use crate::report::Received;
+use crate::report::peers::Received;
 
 /// Meters of a receiver, shared with the tasks that feed them. A lock is held for one packet and never over a wait.
 type Meters = Arc<Mutex<Vec<Arc<Mutex<StreamMeter>>>>>;
