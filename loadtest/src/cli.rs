@@ -4,6 +4,7 @@
 //! standard error, so that scripts read one and people see both.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -100,6 +101,10 @@ struct CommonArguments {
     /// Percent of packets that may be lost before the run fails.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.5)]
     max_loss: f64,
+    /// Afterwards send the same traffic without a server, from so many threads (one for each shard of the server), and tell
+    /// how many times that the server costs.
+    #[arg(long, value_name = "THREADS")]
+    floor: Option<NonZeroUsize>,
     /// Send load to another machine. Only to a server of your own: load is an attack on anybody else's.
     #[arg(long)]
     allow_remote: bool,
@@ -254,6 +259,7 @@ impl CommonArguments {
             joining: self.joining,
             layers: self.layers,
             max_loss_percent: self.max_loss,
+            floor: self.floor,
         })
     }
 }

@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod floor;
 mod http;
 mod metrics;
 pub mod process;

@@ -10,6 +10,7 @@
 //! makes it happen.
 
 pub mod audio;
+mod beside;
 pub mod churn;
 pub mod idle;
 pub mod meeting;
@@ -17,6 +18,7 @@ pub mod peers;
 mod stage;
 pub mod stream;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use hyper::Uri;
@@ -76,6 +78,8 @@ pub struct Common {
     pub layers: u8,
     /// Loss at which the run fails.
     pub max_loss_percent: f64,
+    /// Measure the floor for the same traffic afterwards, from so many threads.
+    pub floor: Option<NonZeroUsize>,
 }
 
 /// What happens.
@@ -301,6 +305,7 @@ pub(crate) mod tests {
             joining: 8,
             layers: 1,
             max_loss_percent: 0.5,
+            floor: None,
         }
     }
 

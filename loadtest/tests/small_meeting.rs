@@ -1,5 +1,5 @@
-//! Two publishers and three receivers in one meeting of the real server: an independent client stack against our
-//! engine, over real UDP and DTLS-SRTP.
+//! Small meetings of the real server, over real UDP and DTLS-SRTP: whole peer connections of another author, and lean
+//! clients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -9,7 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use loadtest::client::Kind;
-use loadtest::scenario::{self, Entrance, Scenario};
+use loadtest::progress::Progress;
+use loadtest::scenario::churn::Churn;
+use loadtest::scenario::meeting::Meeting;
+use loadtest::scenario::stream::Stream;
+use loadtest::scenario::{self, Common, Entrance, Play, Scenario, peers};
 use loadtest::target::Reach;
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +106,7 @@ async fn everybody_hears_and_sees_without_loss() {
     let binary = plenum();
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(&binary, directory.path());
-    let scenario = Scenario {
+    let scenario = peers::Scenario {
         server: format!("http://127.0.0.1:{}", server.port).parse().unwrap(),
         reach: Reach::Loopback,
         entrance: Entrance::UserToken(user_token(&binary, directory.path())),
@@ -116,7 +120,7 @@ async fn everybody_hears_and_sees_without_loss() {
         calibrate: false,
         max_loss_percent: 0.0,
     };
-    let report = scenario::run(&scenario, &|line| eprintln!("{line}"), &CancellationToken::new()).await.unwrap();
+    let report = peers::run(&scenario, &|line| eprintln!("{line}"), &CancellationToken::new()).await.unwrap();
     eprintln!("{}", report.table());
 
     assert!(report.passed(), "{:#?}", report.problems);
@@ -136,4 +140,70 @@ async fn everybody_hears_and_sees_without_loss() {
         assert!(publisher.key_frame_requests > 0, "a newcomer's slot asks for a key frame: {publisher:?}");
     }
     assert!(report.server.unwrap().packets_forwarded > 0);
+}
+
+/// Lean clients at a server of their own; the report has passed.
+async fn lean(play: Play) -> loadtest::report::run::Report {
+    let binary = plenum();
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(&binary, directory.path());
+    let common = Common {
+        server: format!("http://127.0.0.1:{}", server.port).parse().unwrap(),
+        reach: Reach::Loopback,
+        entrance: Entrance::UserToken(user_token(&binary, directory.path())),
+        window: Duration::from_secs(3),
+        server_pid: Some(server.child.id()),
+        sample: 2,
+        joining: 4,
+        layers: 1,
+        max_loss_percent: 0.0,
+        floor: None,
+    };
+    let scenario = Scenario { common, play };
+    let report = scenario::run(&scenario, &Progress::on_stderr(), &CancellationToken::new()).await.unwrap();
+    eprintln!("{}", report.table());
+    // Whether this machine was too busy to be a load generator is not what is tested here.
+    let problems: Vec<_> = report.problems.iter().filter(|problem| !problem.contains("may be the limit")).collect();
+    assert!(problems.is_empty(), "{problems:#?}");
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lean_clients_stream_to_those_who_open_and_those_who_count() {
+    let play = Stream { receivers: 5, bits_per_second: (600_000, 600_000), ..Stream::default() };
+    let report = lean(Play::Stream(play)).await;
+    assert_eq!((report.joins.ok, report.joins.failed, report.setup.opened), (6, 0, 2));
+    let video = report.video.unwrap();
+    assert_eq!((video.opened.streams, video.counted.streams), (2, 3));
+    // Each camera sends at least a packet a frame, thirty a second; both kinds of receivers get the same.
+    assert!(video.opened.packets >= 2 * 3 * 30 && video.opened.packets * 3 > video.counted.packets, "{video:?}");
+    assert!(video.opened.delay_ms.is_some() && report.joins.first_key_frame_ms.is_some());
+    assert!(report.key_frames.requested > 0, "a newcomer's slot asks for a key frame: {:?}", report.key_frames);
+    let server = report.server;
+    assert!(server.cpu_micros_per_packet.is_some() && server.metrics.contains_key("engine_packets_forwarded_total"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lean_clients_meet_and_see_each_other() {
+    let play = Meeting { participants: 4, bits_per_second: (150_000, 300_000), ..Meeting::default() };
+    let report = lean(Play::Meeting(play)).await;
+    let (audio, video) = (report.audio.unwrap(), report.video.unwrap());
+    // Three others for each of four.
+    assert_eq!(video.opened.streams as u64 + video.counted.streams, 12);
+    assert_eq!(audio.opened.streams as u64 + audio.counted.streams, 12);
+    assert!(report.signalling.per_join_and_other_total.unwrap() > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_come_and_go_and_all_get_in() {
+    let play = Churn {
+        joins_per_second: 20,
+        joins: 20,
+        stay: Duration::from_millis(500),
+        meeting_size: 5,
+        ..Churn::default()
+    };
+    let report = lean(Play::Churn(play)).await;
+    assert_eq!((report.joins.ok, report.joins.failed, report.joins.lost_later), (20, 0, 0));
+    assert!(report.server.cpu_millis_per_join.unwrap() > 0.0);
 }

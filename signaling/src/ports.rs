@@ -81,9 +81,13 @@ pub enum MediaRefused {
     /// The offer is not one that we can answer; the text says why, for the person who wrote the client.
     #[error("{0}")]
     BadOffer(String),
-    /// No room or the engine is going down.
+    /// The engine is going down, or failed on this one.
     #[error("{0}")]
     Unavailable(String),
+    /// The server is at its capacity: nobody more is let in, so that running meetings keep their quality. The text says
+    /// what to do.
+    #[error("{0}")]
+    Busy(String),
 }
 
 /// One wish of a client for its layout.
@@ -100,6 +104,11 @@ pub struct Want {
 pub trait Media: Send + Sync + 'static {
     /// Answers an offer and makes the endpoint.
     async fn connect(&self, request: MediaConnect) -> Result<MediaConnected, MediaRefused>;
+    /// Whether one more endpoint would be taken just now. Asked before somebody is let in, so that whoever cannot be
+    /// served is told so before anything is promised; [`Self::connect`] may still refuse.
+    fn has_room(&self) -> bool {
+        true
+    }
     /// Ends one endpoint. Unknown ids are ignored.
     fn disconnect(&self, endpoint: EndpointId);
     /// Ends every endpoint of a participant.

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Extension, WebSocketUpgrade};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Extension, Request};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use signaling::door::accept::{Admission, Door, PlainPolicy, Scheme, serve};
+use signaling::door::accept::{Admission, Door, Place, PlainPolicy, Scheme, serve};
 use signaling::door::tls::{Certificate, TlsError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,7 +35,7 @@ struct Running {
     ended: JoinHandle<()>,
 }
 
-/// `/who` tells how the request came; `/slow` answers when `release` is notified; `/socket` is a WebSocket.
+/// `/who` tells how the request came; `/slow` answers when `release` is notified; `/socket` goes on after HTTP.
 fn router(started: &Arc<Notify>, release: &Arc<Notify>) -> Router {
     let (started, release) = (Arc::clone(started), Arc::clone(release));
     Router::new()
@@ -50,7 +53,19 @@ fn router(started: &Arc<Notify>, release: &Arc<Notify>) -> Router {
                 "done"
             }),
         )
-        .route("/socket", get(|upgrade: WebSocketUpgrade| async move { upgrade.on_upgrade(|_| async {}) }))
+        .route("/socket", get(upgrade))
+}
+
+/// Leaves HTTP and stays until the other side hangs up.
+async fn upgrade(Extension(place): Extension<Place>, mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let mut stream = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+        let _ = stream.read(&mut [0]).await;
+        drop(place);
+    });
+    let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+    response.header("connection", "upgrade").header("upgrade", "websocket").body(Body::empty()).unwrap()
 }
 
 async fn start_with(
@@ -165,6 +180,41 @@ async fn a_websocket_is_upgraded_over_tls() {
     let mut answer = [0_u8; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");
+}
+
+#[tokio::test]
+async fn a_websocket_keeps_its_place_until_it_ends() {
+    let only_one = Admission { connections: 1, per_address: None };
+    let routes = router(&Arc::default(), &Arc::default());
+    let server = start_with(routes, None, PlainPolicy::Serve, only_one).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket
+        .write_all(b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0_u8; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    for _ in 0..3 {
+        let mut refused = TcpStream::connect(server.address).await.unwrap();
+        until_closed(&mut refused).await;
+    }
+    drop(socket);
+    let asked = async {
+        loop {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            let mut answer = [0_u8; 12];
+            // A connection that is refused may be reset in any of these.
+            if stream.write_all(b"GET /who HTTP/1.1\r\nHost: a\r\n\r\n").await.is_ok()
+                && stream.read_exact(&mut answer).await.is_ok()
+            {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), asked).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,4 +31,6 @@ mod sending;
 mod socket;
 mod srtp;
 pub(crate) mod talk;
+#[cfg(test)]
+mod tests;
 pub(crate) mod totals;

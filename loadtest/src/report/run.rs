@@ -16,7 +16,7 @@ use crate::client::lean::inbound::{Depth, Receiving};
 use crate::client::lean::line::Tally;
 use crate::client::lean::totals::{LATE, Snapshot};
 use crate::client::stream::StreamFigures;
-use crate::metrics::Sample;
+use crate::metrics::{Histogram, Sample};
 use crate::process::Usage;
 
 /// A media thread busier than this may be what limits the run.
@@ -55,10 +55,33 @@ pub struct Report {
     pub signalling: Signalling,
     /// What the server spent, as far as it can be known.
     pub server: ServerReport,
+    /// What kernel and cipher alone cost for the same traffic, measured right after the run; with `--floor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Floor>,
     /// What this program spent, and whether it was the limit.
     pub clients: Clients,
     /// Why the run failed; empty when it passed.
     pub problems: Vec<String>,
+}
+
+/// The same traffic without a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Floor {
+    /// Processor time of the sending threads for each packet.
+    pub cpu_micros_per_packet: Option<f64>,
+    /// How many left each second.
+    pub packets_per_second: f64,
+    /// Packets in a train, of all kinds together.
+    pub mean_train_length: f64,
+    /// Datagrams that the kernel refused.
+    pub refused: u64,
+    /// How late the latest frame left.
+    pub behind_ms: f64,
+    /// Sending threads.
+    pub threads: usize,
+    /// The server's processor time for a packet in multiples of this.
+    pub server_to_floor: Option<f64>,
 }
 
 /// What was asked for.
@@ -214,12 +237,38 @@ pub struct ServerReport {
     pub rss_per_participant_bytes: Option<f64>,
     /// Datagrams that the kernel dropped before the server read them, in the window.
     pub socket_drops: Option<u64>,
-    /// Mean number of packets that left for one receiver in one call.
+    /// Mean number of packets that left for one receiver in one call, of all kinds together.
     pub mean_train_length: Option<f64>,
-    /// From the kernel's time of arrival to the sending call, as the server measures it.
+    /// The same by the server's names of kinds, with how many trains had how many packets.
+    pub trains: BTreeMap<String, Trains>,
+    /// From the kernel's time of arrival to the sending call, as the server measures it: the bound below which 99 of 100
+    /// packets were.
     pub forward_delay_p99_ms: Option<f64>,
+    /// The same by kind.
+    pub forward_delay_p99_ms_by_kind: BTreeMap<String, f64>,
     /// What was added in the window to the engine's counters.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// Packets that left together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trains {
+    /// Packets in a train.
+    pub mean: Option<f64>,
+    /// Number of packets -> number of trains; "inf" is more than the server tells apart.
+    pub histogram: BTreeMap<String, u64>,
+}
+
+impl Trains {
+    fn of(histogram: &Histogram) -> Self {
+        let counts = histogram.counts().into_iter().filter(|(_, count)| *count > 0.0);
+        Self {
+            mean: histogram.mean_of_whole_numbers(),
+            // Padded, so that the order of keys is that of lengths.
+            histogram: counts.map(|(bound, count)| (format!("{bound:>3}"), count as u64)).collect(),
+        }
+    }
 }
 
 /// This program.
@@ -331,6 +380,7 @@ impl Report {
             key_frames: KeyFrames::of(&findings),
             signalling: Signalling::of(&findings),
             server: ServerReport::of(&findings, &traffic),
+            floor: None,
             clients,
             setup: findings.setup,
             problems: shortened(problems),
@@ -529,6 +579,9 @@ impl ServerReport {
         let samples = begin.metrics.as_ref().zip(end.metrics.as_ref());
         let grown = before.zip(end.server).map(|(before, end)| end.rss_bytes.saturating_sub(before.rss_bytes));
         let drops = end.server_drops.zip(begin.server_drops);
+        let histograms = |name| samples.map(|(begin, end)| end.histograms(begin, name, "kind")).unwrap_or_default();
+        let (trains, delays) = (histograms(TRAINS), histograms(DELAY));
+        let p99 = |delays: &Histogram| delays.quantile(0.99).map(|seconds| seconds * 1e3);
         Self {
             cpu_seconds: cpu,
             cpu_percent: cpu.map(|cpu| ratio(cpu, findings.window.as_secs_f64()) * 100.0),
@@ -542,13 +595,22 @@ impl ServerReport {
             rss_bytes: end.server.map(|usage| usage.rss_bytes),
             rss_per_participant_bytes: grown.map(|grown| ratio(grown as f64, findings.present as f64)),
             socket_drops: drops.map(|(end, begin)| end.saturating_sub(begin)),
-            mean_train_length: samples.and_then(|(begin, end)| end.mean(begin, TRAINS)),
-            forward_delay_p99_ms: samples
-                .and_then(|(begin, end)| end.quantile(begin, DELAY, 0.99))
-                .map(|seconds| seconds * 1e3),
-            metrics: samples.map(|(begin, end)| end.since(begin, "engine_")).unwrap_or_default(),
+            mean_train_length: Histogram::merged(trains.values().cloned()).mean_of_whole_numbers(),
+            trains: trains.iter().map(|(kind, trains)| (kind.clone(), Trains::of(trains))).collect(),
+            forward_delay_p99_ms: p99(&Histogram::merged(delays.values().cloned())),
+            forward_delay_p99_ms_by_kind: delays
+                .iter()
+                .filter_map(|(kind, delays)| Some((kind.clone(), p99(delays)?)))
+                .collect(),
+            metrics: samples.map(|(begin, end)| plain(end.since(begin, "engine_"))).unwrap_or_default(),
         }
     }
+}
+
+/// Without the buckets of histograms, which are told in a better form.
+fn plain(mut metrics: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    metrics.retain(|name, _| !name.contains("_bucket{"));
+    metrics
 }
 
 impl Clients {

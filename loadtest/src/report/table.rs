@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Spread, mebibytes};
-use super::run::{Clients, Joins, KindReport, Report, ServerReport, Setup};
+use super::run::{Clients, Floor, Joins, KindReport, Report, ServerReport, Setup, Trains};
 
 impl Report {
     /// For people.
@@ -41,6 +41,17 @@ impl Report {
             let _ = writeln!(text, "signalling {each:.2} messages ({bytes:.0} bytes) to each other for each join");
         }
         write_server(&mut text, &self.server);
+        if let Some(floor) = &self.floor
+            && let Some(micros) = floor.cpu_micros_per_packet
+        {
+            let Floor { mean_train_length, packets_per_second, behind_ms, .. } = floor;
+            let _ = writeln!(
+                text,
+                "floor      {micros:.2} us a packet (mean train {mean_train_length:.2}, {packets_per_second:.0} packets a second, \
+                 latest {behind_ms:.1} ms); the server is {:.2} times that",
+                floor.server_to_floor.unwrap_or_default()
+            );
+        }
         write_clients(&mut text, &self.clients);
         for problem in &self.problems {
             let _ = writeln!(text, "\nPROBLEM: {problem}");
@@ -104,7 +115,9 @@ fn write_server(text: &mut String, server: &ServerReport) {
         server.forward_delay_p99_ms.map(|delay| format!("p99 of its delay {delay:.3} ms")),
         server.socket_drops.map(|drops| format!("{drops} datagrams dropped before it read them")),
     ];
-    let details: Vec<String> = details.into_iter().flatten().collect();
+    let of_kind = |(kind, trains): (&String, &Trains)| Some(format!("{kind} trains {:.2}", trains.mean?));
+    let trains = server.trains.iter().filter_map(of_kind);
+    let details: Vec<String> = details.into_iter().flatten().chain(trains).collect();
     if !details.is_empty() {
         let _ = writeln!(text, "           {}", details.join(", "));
     }

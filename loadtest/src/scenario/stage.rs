@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cast, Common, Entrance, RunError};
+use super::{Cast, Common, Entrance, RunError, beside};
 use crate::client::join::{Door, Meeting};
 use crate::client::lean::browser::{Browser, BrowserError, Gone, Part, World};
 use crate::client::lean::live::Gossip;
@@ -85,7 +85,7 @@ pub(super) async fn play(
         video_bits_per_second: cast.bits_per_second,
         opened,
     };
-    Ok(Report::of(Findings {
+    let mut report = Report::of(Findings {
         scenario: cast.scenario,
         setup,
         expected: cast.expected,
@@ -100,7 +100,15 @@ pub(super) async fn play(
         gone,
         own_drops,
         problems: std::mem::take(&mut stage.problems),
-    }))
+    });
+    if let Some(threads) = common.floor {
+        progress.step("measuring the floor of kernel and cipher for the same traffic");
+        match tokio::task::block_in_place(|| beside::measure(&report, threads)) {
+            Ok(floor) => report.floor = Some(floor),
+            Err(error) => report.problems.push(error.to_string()),
+        }
+    }
+    Ok(report)
 }
 
 fn is_opened(gone: &Gone) -> bool {

@@ -1,6 +1,7 @@
-//! JSON Web Tokens: algorithm, issuer and audience are pinned, so a token says nothing about how it is to be checked.
+//! JSON Web Tokens: algorithm, issuer and audience are pinned, so a token says nothing about how it is to be checked. The
+//! two audiences have keys and algorithms of their own (`keys.rs`).
 
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::SigningKeys;
@@ -67,7 +68,7 @@ impl SigningKeys {
     /// # Errors
     /// When the key cannot sign.
     pub fn sign_user(&self, user: &UserRow) -> Result<String, AuthError> {
-        self.sign(&UserClaims {
+        let claims = UserClaims {
             iss: ISSUER.to_owned(),
             aud: USER_AUDIENCE.to_owned(),
             exp: Timestamp::now().plus_seconds(USER_SECONDS).as_seconds(),
@@ -75,7 +76,8 @@ impl SigningKeys {
             name: user.name.clone(),
             tenant: user.tenant.clone(),
             admin: user.admin,
-        })
+        };
+        sign(Algorithm::EdDSA, &self.signing, &claims)
     }
 
     /// Makes a token for a participant.
@@ -89,7 +91,7 @@ impl SigningKeys {
         role: Role,
         name: &str,
     ) -> Result<String, AuthError> {
-        self.sign(&ParticipantClaims {
+        self.sign_claims(&ParticipantClaims {
             iss: ISSUER.to_owned(),
             aud: PARTICIPANT_AUDIENCE.to_owned(),
             exp: Timestamp::now().plus_seconds(PARTICIPANT_SECONDS).as_seconds(),
@@ -105,7 +107,7 @@ impl SigningKeys {
     /// # Errors
     /// [`AuthError::BadToken`].
     pub fn check_user(&self, token: &str) -> Result<UserClaims, AuthError> {
-        self.check(token, USER_AUDIENCE)
+        check(Algorithm::EdDSA, &self.checking, token, USER_AUDIENCE)
     }
 
     /// Reads a participant token. Whether the participant was removed is the store's to say.
@@ -113,21 +115,30 @@ impl SigningKeys {
     /// # Errors
     /// [`AuthError::BadToken`].
     pub fn check_participant(&self, token: &str) -> Result<ParticipantClaims, AuthError> {
-        self.check(token, PARTICIPANT_AUDIENCE)
+        check(Algorithm::HS256, &self.participants.1, token, PARTICIPANT_AUDIENCE)
     }
 
-    fn sign<C: Serialize>(&self, claims: &C) -> Result<String, AuthError> {
-        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &self.signing).map_err(|_| AuthError::Signing)
+    fn sign_claims(&self, claims: &ParticipantClaims) -> Result<String, AuthError> {
+        sign(Algorithm::HS256, &self.participants.0, claims)
     }
+}
 
-    fn check<C: DeserializeOwned>(&self, token: &str, audience: &str) -> Result<C, AuthError> {
-        let mut rules = Validation::new(Algorithm::EdDSA);
-        rules.set_audience(&[audience]);
-        rules.set_issuer(&[ISSUER]);
-        rules.set_required_spec_claims(&["exp", "aud", "iss"]);
-        let data = jsonwebtoken::decode::<C>(token, &self.checking, &rules).map_err(|_| AuthError::BadToken)?;
-        Ok(data.claims)
-    }
+fn sign<C: Serialize>(algorithm: Algorithm, key: &EncodingKey, claims: &C) -> Result<String, AuthError> {
+    jsonwebtoken::encode(&Header::new(algorithm), claims, key).map_err(|_| AuthError::Signing)
+}
+
+fn check<C: DeserializeOwned>(
+    algorithm: Algorithm,
+    key: &DecodingKey,
+    token: &str,
+    audience: &str,
+) -> Result<C, AuthError> {
+    let mut rules = Validation::new(algorithm);
+    rules.set_audience(&[audience]);
+    rules.set_issuer(&[ISSUER]);
+    rules.set_required_spec_claims(&["exp", "aud", "iss"]);
+    let data = jsonwebtoken::decode::<C>(token, key, &rules).map_err(|_| AuthError::BadToken)?;
+    Ok(data.claims)
 }
 
 #[cfg(test)]
@@ -135,6 +146,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use proptest::prelude::*;
 
     fn keys() -> (tempfile::TempDir, SigningKeys) {
@@ -171,6 +183,28 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_the_public_key_cannot_make_a_participant_token_of_it() {
+        let (folder, keys) = keys();
+        let document = std::fs::read(folder.path().join("keys/token-signing.ed25519.pk8")).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(&document).unwrap();
+        let claims = ParticipantClaims {
+            iss: ISSUER.to_owned(),
+            aud: PARTICIPANT_AUDIENCE.to_owned(),
+            exp: Timestamp::now().plus_seconds(60).as_seconds(),
+            participant: ParticipantId::generate(),
+            meeting: MeetingId::generate(),
+            role: Role::Organizer,
+            name: String::new(),
+        };
+        assert!(keys.check_participant(&keys.sign_claims(&claims).unwrap()).is_ok());
+        let public = EncodingKey::from_secret(pair.public_key().as_ref());
+        let forged = sign(Algorithm::HS256, &public, &claims).unwrap();
+        assert_eq!(keys.check_participant(&forged), Err(AuthError::BadToken));
+        let other_algorithm = sign(Algorithm::EdDSA, &keys.signing, &claims).unwrap();
+        assert_eq!(keys.check_participant(&other_algorithm), Err(AuthError::BadToken));
+    }
+
+    #[test]
     fn another_servers_token_and_a_token_without_algorithm_are_refused() {
         let (_one, keys_one) = keys();
         let (_two, keys_two) = keys();
@@ -187,7 +221,7 @@ mod tests {
     fn an_expired_token_is_refused() {
         let (_folder, keys) = keys();
         let token = keys
-            .sign(&ParticipantClaims {
+            .sign_claims(&ParticipantClaims {
                 iss: ISSUER.to_owned(),
                 aud: PARTICIPANT_AUDIENCE.to_owned(),
                 exp: Timestamp::now().plus_seconds(-3600).as_seconds(),

@@ -170,10 +170,10 @@ async fn accept(listener: TcpListener, hall: Arc<Hall>, connections: TaskTracker
                 };
                 let (hall, impatience) = (Arc::clone(&hall), impatience.clone());
                 connections.spawn(async move {
-                    let _pass = pass;
+                    let place = Place(Arc::new(pass));
                     tokio::select! {
                         () = impatience.cancelled() => {}
-                        () = hall.welcome(stream, peer) => {}
+                        () = hall.welcome(stream, peer, place) => {}
                     }
                 });
             }
@@ -199,6 +199,13 @@ fn is_the_peers_fault(error: &io::Error) -> bool {
     )
 }
 
+/// Whom a connection brings.
+struct Guest {
+    peer: SocketAddr,
+    scheme: Scheme,
+    place: Place,
+}
+
 /// HTTP versions, as agreed before the first request.
 #[derive(Clone, Copy)]
 enum Version {
@@ -207,7 +214,7 @@ enum Version {
 }
 
 impl Hall {
-    async fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn welcome(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
         prepare(&stream);
         let mut first = [0_u8];
         match timeout(PEEK_TIMEOUT, stream.peek(&mut first)).await {
@@ -216,16 +223,17 @@ impl Hall {
             Err(_) => return count_end("silent"),
         }
         match (first, &self.tls) {
-            ([0x16], Some(tls)) => self.secured(tls, stream, peer).await,
+            ([0x16], Some(tls)) => self.secured(tls, stream, peer, place).await,
             ([byte], _) if byte.is_ascii_alphabetic() => {
-                self.converse(stream, peer, Scheme::Http, Version::Http1, &self.plain_router).await;
+                let guest = Guest { peer, scheme: Scheme::Http, place };
+                Box::pin(self.converse(stream, guest, Version::Http1, &self.plain_router)).await;
             }
             // Other protocols of this port belong here: ICE-TCP (RFC 4571 framing) and TURN start with 0x00..=0x03.
             _ => count_end("unknown_protocol"),
         }
     }
 
-    async fn secured(&self, tls: &TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
+    async fn secured(&self, tls: &TlsAcceptor, stream: TcpStream, peer: SocketAddr, place: Place) {
         let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(_)) => return count_end("tls_handshake"),
@@ -235,19 +243,22 @@ impl Hall {
             Some(b"h2") => Version::Http2,
             _ => Version::Http1,
         };
-        self.converse(stream, peer, Scheme::Https, version, &self.router).await;
+        let guest = Guest { peer, scheme: Scheme::Https, place };
+        Box::pin(self.converse(stream, guest, version, &self.router)).await;
     }
 
-    /// Serves one connection to its end.
-    async fn converse<S>(&self, stream: S, peer: SocketAddr, scheme: Scheme, version: Version, router: &Router)
+    /// Serves one connection to its end. Boxed by its callers: a connection that is only just there, or in its TLS
+    /// handshake, does not pay for HTTP yet.
+    async fn converse<S>(&self, stream: S, guest: Guest, version: Version, router: &Router)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn(|mut request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(scheme);
+            request.extensions_mut().insert(ConnectInfo(guest.peer));
+            request.extensions_mut().insert(guest.scheme);
+            request.extensions_mut().insert(guest.place.clone());
             router.clone().oneshot(request.map(Body::new))
         });
         let builder = http(version);
@@ -337,11 +348,16 @@ struct Porter {
     inside: PerAddress,
 }
 
-/// Held for as long as a connection lives.
+/// Counts a connection for as long as it lives.
 struct Pass {
     _place: OwnedSemaphorePermit,
     counted: Option<(IpAddr, PerAddress)>,
 }
+
+/// A connection's place. Every request carries it: whoever goes on with the connection after HTTP, as a WebSocket does,
+/// takes it along, so that it counts as long as it is open.
+#[derive(Clone)]
+pub struct Place(#[expect(dead_code, reason = "held, not read")] Arc<Pass>);
 
 impl Porter {
     fn new(admission: Admission) -> Self {

@@ -12,6 +12,11 @@ use crate::meeting::OpenMeetingError;
 use crate::ports::{MediaRefused, RecordingRefused};
 use crate::store::StoreError;
 
+/// Seconds after which a call that failed for a moment is worth another try ...
+const MOMENT: u64 = 5;
+/// ... and after which a server at its capacity may have room: people leave meetings, not single packets.
+const WHILE: u64 = 30;
+
 /// An error on its way out.
 #[derive(Clone, Debug)]
 pub(super) struct ApiError {
@@ -69,7 +74,14 @@ impl ApiError {
 
     fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
-        error.retry_after = Some(5);
+        error.retry_after = Some(MOMENT);
+        error
+    }
+
+    /// The server is at its capacity.
+    pub(super) fn busy(message: impl Into<String>) -> Self {
+        let mut error = Self::unavailable("server_busy", message);
+        error.retry_after = Some(WHILE);
         error
     }
 }
@@ -126,6 +138,7 @@ impl From<MediaRefused> for ApiError {
         match refused {
             MediaRefused::BadOffer(message) => Self::new(StatusCode::BAD_REQUEST, "bad_offer", message),
             MediaRefused::Unavailable(message) => Self::unavailable("media_unavailable", message),
+            MediaRefused::Busy(message) => Self::busy(message),
         }
     }
 }

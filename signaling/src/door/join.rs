@@ -18,6 +18,9 @@ use crate::store::MeetingRow;
 
 /// A display name has at most so many characters.
 const NAME_CHARACTERS: usize = 100;
+/// What somebody is told who would be one too many.
+const BUSY: &str = "The server is at its capacity, and running meetings keep their quality. Try again in a few minutes, or \
+                    ask its operator for a larger machine.";
 /// As long as the token in it.
 const COOKIE_SECONDS: i64 = 24 * 3600;
 
@@ -109,6 +112,10 @@ pub(super) async fn join(
             "meeting_full",
             "The meeting has as many people as it can take. Try again when somebody has left.",
         ));
+    }
+    if before.is_none() && !state.directory.has_room() {
+        metrics::counter!("signaling_joins_refused_total", "why" => "busy").increment(1);
+        return Err(ApiError::busy(BUSY));
     }
     let organizes = user.is_some_and(|SignedIn(user)| user.id == row.organizer)
         || before.as_ref().is_some_and(|claims| claims.role == Role::Organizer);

@@ -1,41 +1,49 @@
 //! The live protocol's two transports, as routes.
 
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
+use super::accept::Place;
 use super::client::{ApiJson, Attendee, Client};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::live::{PollRequest, serve};
-use crate::protocol::{FRAME_BYTES, SUBPROTOCOL};
-
-/// Bytes that wait in one WebSocket's write buffer before writing waits for the network.
-const WRITE_BUFFER: usize = 64 * 1024;
+use crate::protocol::SUBPROTOCOL;
 
 /// `GET /v1/live`.
 pub(super) async fn websocket(
     State(state): State<AppState>,
     client: Client,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|_| {
+    let mut response = create_response_with_body(&request, Body::empty).map_err(|_| {
         ApiError::new(
             StatusCode::UPGRADE_REQUIRED,
             "websocket_expected",
             "This address speaks WebSocket. Where that cannot be had, use POST /v1/live/poll.",
         )
     })?;
-    let context = state.live.clone();
-    Ok(upgrade
-        .protocols([SUBPROTOCOL])
-        .max_message_size(FRAME_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(FRAME_BYTES + 2 * WRITE_BUFFER)
-        .on_upgrade(move |socket| serve(socket, context, client.base_url)))
+    if speaks(request.headers(), SUBPROTOCOL) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    // The connection's place in the house is given back when the WebSocket ends, not when HTTP does.
+    let place = request.extensions_mut().remove::<Place>();
+    tokio::spawn(serve(upgrade, state.live.clone(), client.base_url, place));
+    Ok(response)
+}
+
+/// Whether a client offers that subprotocol (RFC 6455 §11.3.4).
+fn speaks(headers: &HeaderMap, protocol: &str) -> bool {
+    headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|offered| offered.trim() == protocol)
 }
 
 /// `POST /v1/live/poll`.
@@ -47,4 +55,18 @@ pub(super) async fn poll(
 ) -> Result<Response, ApiError> {
     let answer = state.polls.poll(&state.live, claims.participant, request, &client.base_url).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], answer.into_json()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subprotocol_is_found_among_others_and_only_by_its_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("a, xplenum.v1"));
+        assert!(!speaks(&headers, SUBPROTOCOL));
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("b,plenum.v1"));
+        assert!(speaks(&headers, SUBPROTOCOL));
+    }
 }

@@ -67,8 +67,7 @@ impl PollAnswer {
     /// The JSON. Messages are encoded already, so they are joined, not parsed again.
     #[must_use]
     pub fn into_json(self) -> Vec<u8> {
-        let mut json =
-            Vec::with_capacity(64 + self.messages.iter().map(|frame| frame.as_bytes().len() + 1).sum::<usize>());
+        let mut json = Vec::with_capacity(64 + self.messages.iter().map(|frame| frame.json().len() + 1).sum::<usize>());
         json.extend_from_slice(b"{\"session\":");
         match self.session {
             Some(session) => json.extend_from_slice(format!("\"{session}\"").as_bytes()),
@@ -79,7 +78,7 @@ impl PollAnswer {
             if place > 0 {
                 json.push(b',');
             }
-            json.extend_from_slice(frame.as_bytes());
+            json.extend_from_slice(frame.json());
         }
         json.extend_from_slice(format!("],\"next\":{}", self.next).as_bytes());
         if let Some(code) = self.closed {
@@ -205,7 +204,7 @@ impl Polls {
             return Ok(Err(OpenRefused { message: None, code: CloseCode::TokenRefused }));
         }
         let id = inbound.session;
-        let span = tracing::info_span!("session", session = %id, %participant, meeting = %inbound.meeting_id);
+        let span = tracing::debug_span!("session", session = %id, %participant, meeting = %inbound.meeting_id);
         let session = Arc::new(PollSession {
             participant,
             inbound: AsyncMutex::new(Some(inbound)),
@@ -243,7 +242,8 @@ async fn pump(polls: Polls, id: SessionId, session: Arc<PollSession>, mut outbou
         let alarm = session.lost_at(dead);
         tokio::select! {
             next = outbound.next() => match next {
-                Next::Frame(frame) => session.keep(frame),
+                Next::Burst(burst) => burst.frames().for_each(|frame| session.keep(frame)),
+                Next::Welcome(welcome) => session.keep(welcome.to_frame()),
                 Next::Close(code) => session.close(code),
             },
             () = sleep_until(alarm.into()) => {

@@ -10,9 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::auth::SigningKeys;
 use crate::id::{MeetingId, ParticipantId, SessionId};
 use crate::meeting::{
-    Command, Directory, Identity, Mail, MeetingHandle, OpenMeetingError, Outgoing, WelcomeOrder, session_channel,
+    Command, Directory, Identity, Mail, MeetingHandle, OpenMeetingError, Outgoing, Past, WelcomeOrder, join,
+    session_channel,
 };
-use crate::protocol::{ClientMessage, CloseCode, Frame, ParseError, RemovedReason, ServerMessage, parse};
+use crate::protocol::{
+    Burst, ClientMessage, CloseCode, Frame, ParseError, RemovedReason, ServerMessage, WelcomeFrame, parse,
+};
 use crate::store::{Store, StoreError};
 
 /// Messages a second that a session may send for long ...
@@ -120,7 +123,9 @@ pub async fn open(context: &LiveContext, first: &[u8], base_url: &str) -> Result
         .keys
         .check_participant(&token)
         .map_err(|error| OpenRefused::error("token_refused", &error, CloseCode::TokenRefused))?;
-    if context.store.is_removed(claims.meeting, claims.participant).await? {
+    // A live meeting knows by itself whom it has put out; one that is not is not begun for them.
+    let begins = context.directory.live(claims.meeting).is_none();
+    if begins && context.store.is_removed(claims.meeting, claims.participant).await? {
         return Err(OpenRefused {
             message: Some(ServerMessage::Removed { reason: RemovedReason::Removed }),
             code: CloseCode::Removed,
@@ -237,8 +242,10 @@ pub struct Outbound {
 /// The next thing for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A message.
-    Frame(Frame),
+    /// Messages.
+    Burst(Burst),
+    /// The whole state.
+    Welcome(Box<WelcomeFrame>),
     /// The end.
     Close(CloseCode),
 }
@@ -254,12 +261,13 @@ impl Outbound {
         }
         // Kept in place while the events are read, so that a dropped call repeats the reading and loses nothing.
         let next = match &self.ahead {
-            Some(Outgoing::Frame(frame)) => Next::Frame(frame.clone()),
+            Some(Outgoing::Burst(burst)) => Next::Burst(burst.clone()),
             Some(Outgoing::Close(code)) => Next::Close(*code),
             Some(Outgoing::Welcome(order)) => match welcome(&self.store, order).await {
-                Ok(frame) => Next::Frame(frame),
+                Ok(frame) => Next::Welcome(Box::new(frame)),
                 Err(error) => {
-                    tracing::error!(%error, "a welcome could not be read from the store");
+                    let session = order.head.session;
+                    tracing::error!(%session, %error, "a welcome could not be read from the store");
                     Next::Close(CloseCode::GoingAway)
                 }
             },
@@ -283,7 +291,7 @@ impl Outbound {
                 match order {
                     Ok(CloseCode::TooSlow) => {
                         self.last = Some(CloseCode::TooSlow);
-                        Outgoing::Frame(Frame::encode(&ServerMessage::Resync {}))
+                        Outgoing::Burst(Frame::encode(&ServerMessage::Resync {}).into())
                     }
                     Ok(code) => Outgoing::Close(code),
                     // The meeting let go of the session in the normal way: what is queued still counts.
@@ -295,10 +303,16 @@ impl Outbound {
     }
 }
 
-async fn welcome(store: &Store, order: &WelcomeOrder) -> Result<Frame, StoreError> {
-    let mut welcome = order.welcome.clone();
-    welcome.events = store.events(order.thread, order.after, order.upto, usize::MAX).await?;
-    Ok(Frame::encode(&ServerMessage::Welcome(Box::new(welcome))))
+async fn welcome(store: &Store, order: &WelcomeOrder) -> Result<WelcomeFrame, StoreError> {
+    let events = match &order.events {
+        Past::Here(events) => events.clone(),
+        Past::Stored { thread, after, upto } => {
+            let events = store.events(*thread, *after, *upto, usize::MAX).await?;
+            let events: Vec<_> = events.iter().map(|event| Frame::event(event).1).collect();
+            join(events.iter().map(|event| &event[..]))
+        }
+    };
+    Ok(WelcomeFrame::new(&order.head, &order.body, events))
 }
 
 fn answer_error(id: Option<u64>, code: &str, message: &str) -> Received {

@@ -1,127 +1,180 @@
 //! A session over a WebSocket.
+//!
+//! Reading is tungstenite's: masks, fragments, control frames and everything that a peer can do wrong. Writing goes past
+//! it: messages come framed and shared (`protocol/frame.rs`), and are written to the stream as they lie, so that a
+//! connection owns no copy of what it is sent. That is what a thousand idle connections are made of: a read buffer of some
+//! kilobytes each, and nothing that remembers the largest message there ever was.
 
+use std::pin::pin;
 use std::time::Instant;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use bytes::Buf;
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tracing::Instrument as _;
 
 use super::session::{Inbound, LiveContext, Next, OpenRefused, Outbound, Received, open};
-use crate::protocol::{CloseCode, Frame, ServerMessage};
+use crate::protocol::{CloseCode, FRAME_BYTES, Frame, ServerMessage};
+
+/// Bytes that are read at once. Most messages fit; an offer takes three reads and gives its memory back.
+const READ_BUFFER: usize = 4096;
+/// Bytes of control frames that wait to be written, which is all that goes through tungstenite.
+const WRITE_BUFFER: usize = 1024;
+/// A peer that makes us answer more than this without reading is cut off.
+const WRITE_BUFFER_MAX: usize = 16 * 1024;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// The client is gone; there is nobody to tell.
 struct Gone;
 
-/// Serves one WebSocket until it ends.
-pub async fn serve(mut socket: WebSocket, context: LiveContext, base_url: String) {
-    let first = match timeout(context.timings.hello, first_text(&mut socket)).await {
-        Ok(Some(text)) => text,
-        Ok(None) => return,
+/// Serves one WebSocket until it ends. `place` is held for as long.
+pub async fn serve<P: Send>(upgrade: OnUpgrade, context: LiveContext, base_url: String, place: P) {
+    // The client may hang up in the middle of it.
+    let Ok(upgraded) = upgrade.await else { return };
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER_MAX)
+        .max_message_size(Some(FRAME_BYTES))
+        .max_frame_size(Some(FRAME_BYTES));
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    // Apart, because what a hello needs is large and over soon, while the future of a session is kept as long as it lives.
+    let begun = Box::pin(begin(&mut socket, &context, &base_url)).await;
+    drop(base_url);
+    if let Some((inbound, outbound)) = begun {
+        let span = tracing::debug_span!(
+            "session",
+            session = %inbound.session,
+            participant = %inbound.participant,
+            meeting = %inbound.meeting_id
+        );
+        converse(&mut socket, &context, inbound, outbound).instrument(span).await;
+    }
+    drop(place);
+}
+
+/// The hello, and what comes of it.
+async fn begin(socket: &mut Socket, context: &LiveContext, base_url: &str) -> Option<(Inbound, Outbound)> {
+    let first = match timeout(context.timings.hello, first_text(socket)).await {
+        Ok(text) => text?,
         Err(_) => {
-            close(&mut socket, &context, CloseCode::HelloMissing).await;
-            return;
+            close(socket, context, CloseCode::HelloMissing).await;
+            return None;
         }
     };
-    match open(&context, first.as_bytes(), &base_url).await {
-        Ok((inbound, outbound)) => {
-            let span = tracing::info_span!(
-                "session",
-                session = %inbound.session,
-                participant = %inbound.participant,
-                meeting = %inbound.meeting_id
-            );
-            converse(&mut socket, &context, inbound, outbound).instrument(span).await;
-        }
+    match open(context, first.as_bytes(), base_url).await {
+        Ok(session) => Some(session),
         Err(OpenRefused { message, code }) => {
             if let Some(message) = message {
-                let _ = write(&mut socket, &context, &Frame::encode(&message)).await;
+                let _ = write_frame(socket, context, &Frame::encode(&message)).await;
             }
-            close(&mut socket, &context, code).await;
+            close(socket, context, code).await;
+            None
         }
     }
 }
 
-async fn first_text(socket: &mut WebSocket) -> Option<Utf8Bytes> {
+async fn first_text(socket: &mut Socket) -> Option<Utf8Bytes> {
     loop {
-        match socket.recv().await? {
+        match socket.next().await? {
             Ok(Message::Text(text)) => return Some(text),
             Ok(Message::Ping(_) | Message::Pong(_)) => {}
             Ok(Message::Binary(_)) => return Some(Utf8Bytes::from_static("")),
-            Ok(Message::Close(_)) | Err(_) => return None,
+            Ok(Message::Close(_) | Message::Frame(_)) | Err(_) => return None,
         }
     }
 }
 
-async fn converse(socket: &mut WebSocket, context: &LiveContext, mut inbound: Inbound, mut outbound: Outbound) {
+async fn converse(socket: &mut Socket, context: &LiveContext, mut inbound: Inbound, mut outbound: Outbound) {
     let timings = context.timings;
     let mut heard = Instant::now();
-    let mut said = Instant::now();
-    let mut pinged = Instant::now();
+    let mut said = heard;
+    let mut pinged = heard;
+    let mut alarm = pin!(sleep_until((heard + timings.ping).into()));
     loop {
-        // A client that only listens is asked too, or it would count as dead while everybody else talks.
-        let ping_at = heard.min(said).max(pinged) + timings.ping;
-        let alarm = ping_at.min(heard + timings.dead);
         tokio::select! {
-            message = socket.recv() => {
+            message = socket.next() => {
                 heard = Instant::now();
                 let received = match message {
                     Some(Ok(Message::Text(text))) => inbound.take(text.as_bytes()).await,
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => Received::Taken,
                     Some(Ok(Message::Binary(_))) => Received::Close(CloseCode::Malformed),
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return,
                 };
                 match received {
                     Received::Taken => {}
                     Received::Answer(frame) => {
                         said = Instant::now();
-                        if write(socket, context, &frame).await.is_err() {
+                        if write_frame(socket, context, &frame).await.is_err() {
                             return;
                         }
                     }
-                    Received::Close(code) => return close(socket, context, code).await,
+                    Received::Close(code) => return Box::pin(close(socket, context, code)).await,
                 }
             }
-            next = outbound.next() => match next {
-                Next::Frame(frame) => {
-                    said = Instant::now();
-                    if write(socket, context, &frame).await.is_err() {
-                        return;
-                    }
+            next = outbound.next() => {
+                said = Instant::now();
+                let written = match next {
+                    Next::Burst(burst) => write(socket, context, burst.wire().clone()).await,
+                    // Large and rare: not a part of every session's future.
+                    Next::Welcome(welcome) => Box::pin(write(socket, context, welcome.into_wire())).await,
+                    Next::Close(code) => return Box::pin(close(socket, context, code)).await,
+                };
+                if written.is_err() {
+                    return;
                 }
-                Next::Close(code) => return close(socket, context, code).await,
-            },
-            () = sleep_until(TokioInstant::from_std(alarm)) => {
-                if heard.elapsed() >= timings.dead {
+            }
+            // Set for the earliest moment at which it can be due, and looked at again then: messages need not move it.
+            () = alarm.as_mut() => {
+                let now = Instant::now();
+                if now >= heard + timings.dead {
                     tracing::debug!("nothing was heard for too long");
                     return;
                 }
-                said = Instant::now();
-                pinged = said;
-                if write(socket, context, &Frame::encode(&ServerMessage::Ping {})).await.is_err() {
-                    return;
+                // A client that only listens is asked too, or it would count as dead while everybody else talks.
+                if now >= heard.min(said).max(pinged) + timings.ping {
+                    (said, pinged) = (now, now);
+                    if write_frame(socket, context, &Frame::encode(&ServerMessage::Ping {})).await.is_err() {
+                        return;
+                    }
                 }
+                let ping_at = heard.min(said).max(pinged) + timings.ping;
+                alarm.as_mut().reset(ping_at.min(heard + timings.dead).into());
             }
         }
     }
 }
 
-/// Writes a frame; a client that does not read in time counts as gone, and its queue fills no longer.
-async fn write(socket: &mut WebSocket, context: &LiveContext, frame: &Frame) -> Result<(), Gone> {
-    // Encoded by us, so it is UTF-8.
-    let text = std::str::from_utf8(frame.as_bytes()).unwrap_or("{}");
-    match timeout(context.timings.write, socket.send(Message::text(text))).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(Gone),
-    }
+async fn write_frame(socket: &mut Socket, context: &LiveContext, frame: &Frame) -> Result<(), Gone> {
+    write(socket, context, frame.wire().clone()).await
 }
 
-async fn close(socket: &mut WebSocket, context: &LiveContext, code: CloseCode) {
-    let frame = CloseFrame { code: code.number(), reason: Utf8Bytes::from_static(code.reason()) };
+/// Writes whole frames; a client that does not read in time counts as gone, and its queue fills no longer.
+async fn write(socket: &mut Socket, context: &LiveContext, mut frames: impl Buf) -> Result<(), Gone> {
+    let written = timeout(context.timings.write, async {
+        // A control frame of tungstenite's own must be out whole before ours begins.
+        socket.flush().await.map_err(|_| Gone)?;
+        let stream = socket.get_mut();
+        stream.write_all_buf(&mut frames).await.map_err(|_| Gone)?;
+        stream.flush().await.map_err(|_| Gone)
+    });
+    written.await.unwrap_or(Err(Gone))
+}
+
+async fn close(socket: &mut Socket, context: &LiveContext, code: CloseCode) {
+    let frame = CloseFrame { code: code.number().into(), reason: Utf8Bytes::from_static(code.reason()) };
     // Either side may be gone; a close that is not heard changes nothing.
     let _ = timeout(context.timings.write, async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
             // Waits for the other side's close, so that ours is not lost in a reset connection.
-            while let Some(Ok(message)) = socket.recv().await {
+            while let Some(Ok(message)) = socket.next().await {
                 if matches!(message, Message::Close(_)) {
                     break;
                 }

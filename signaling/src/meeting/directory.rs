@@ -207,6 +207,12 @@ impl Directory {
         self.shared.limits.participants
     }
 
+    /// Whether the engine would take one more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.media.has_room()
+    }
+
     /// Gives a command to a meeting if it is live.
     pub async fn tell(&self, id: MeetingId, command: Command) {
         if let Some(handle) = self.live(id) {

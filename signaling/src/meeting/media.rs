@@ -129,11 +129,12 @@ impl Meeting {
     fn add_line(&mut self, participant: ParticipantId, purpose: Purpose, connected: MediaConnected) {
         let Some(member) = self.members.get_mut(&participant) else { return };
         let before = member.view();
-        let mut gone = Vec::new();
+        let (mut gone, mut replaced) = (Vec::new(), Vec::new());
         if purpose == Purpose::Live {
             member.lines.retain(|line| {
                 let stays = line.purpose != Purpose::Live;
                 if !stays {
+                    replaced.push(line.endpoint);
                     gone.extend(line.publications.iter().map(|publication| publication.id));
                 }
                 stays
@@ -149,12 +150,15 @@ impl Meeting {
             slots: connected.slots.into_iter().map(|(mid, _)| (mid, None)).collect(),
         });
         let after = member.view();
+        let endpoint = connected.endpoint;
         let muted = [PublicationKind::Microphone, PublicationKind::Camera].map(|kind| (kind, member.is_muted(kind)));
         for (kind, muted) in muted {
             if muted {
                 self.effects.push(Effect::SetMuted { participant, kind, muted });
             }
         }
+        replaced.into_iter().for_each(|older| self.forget_endpoint(participant, older));
+        self.endpoints.insert(endpoint, participant);
         self.publications_message(added, gone);
         if before != after {
             self.changed(participant);
@@ -163,10 +167,10 @@ impl Meeting {
 
     /// Takes an endpoint away; says whose it was and what it was for.
     fn drop_line(&mut self, endpoint: EndpointId) -> Option<(ParticipantId, Purpose)> {
-        let (participant, line) = self.members.values_mut().find_map(|member| {
-            let place = member.lines.iter().position(|line| line.endpoint == endpoint)?;
-            Some((member.id, member.lines.swap_remove(place)))
-        })?;
+        let participant = self.endpoints.remove(&endpoint)?;
+        let member = self.members.get_mut(&participant)?;
+        let place = member.lines.iter().position(|line| line.endpoint == endpoint)?;
+        let line = member.lines.swap_remove(place);
         self.publications_message(vec![], line.publications.iter().map(|publication| publication.id).collect());
         self.changed(participant);
         Some((participant, line.purpose))
@@ -224,11 +228,9 @@ impl Meeting {
     }
 
     fn slots_changed(&mut self, endpoint: EndpointId, slots: Vec<(String, Option<(ParticipantId, u32)>)>) {
-        let line = self.members.values_mut().find_map(|member| {
-            let session = member.session;
-            member.lines.iter_mut().find(|line| line.endpoint == endpoint).map(|line| (session, line))
-        });
-        let Some((session, line)) = line else { return };
+        let Some(member) = self.endpoints.get(&endpoint).and_then(|owner| self.members.get_mut(owner)) else { return };
+        let session = member.session;
+        let Some(line) = member.lines.iter_mut().find(|line| line.endpoint == endpoint) else { return };
         for (mid, source) in &slots {
             // Only mids of the answer: an engine's slip must not grow our memory.
             if let Some(slot) = line.slots.get_mut(mid) {
@@ -245,10 +247,15 @@ impl Meeting {
 
     /// The session of the page that an endpoint belongs to.
     fn session_of(&self, endpoint: EndpointId) -> Option<SessionId> {
-        self.members.values().find_map(|member| {
-            let line = member.live_line()?;
-            if line.endpoint == endpoint { member.session } else { None }
-        })
+        let member = self.members.get(self.endpoints.get(&endpoint)?)?;
+        member.live_line().filter(|line| line.endpoint == endpoint).and(member.session)
+    }
+
+    /// An endpoint is gone, unless its number has come to somebody else.
+    pub(super) fn forget_endpoint(&mut self, owner: ParticipantId, endpoint: EndpointId) {
+        if self.endpoints.get(&endpoint) == Some(&owner) {
+            self.endpoints.remove(&endpoint);
+        }
     }
 
     pub(super) fn layout(&mut self, participant: ParticipantId, wants: &[PictureWant]) {
@@ -270,5 +277,6 @@ fn code_of(refused: &MediaRefused) -> &'static str {
     match refused {
         MediaRefused::BadOffer(_) => "bad_offer",
         MediaRefused::Unavailable(_) => "media_unavailable",
+        MediaRefused::Busy(_) => "server_busy",
     }
 }

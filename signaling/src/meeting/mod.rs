@@ -8,21 +8,27 @@
 //! ```
 //!
 //! [`Meeting`] decides and does nothing: no clock, no socket, no store. The task in `task.rs` does what it says: events
-//! first, and nobody is told of one before it is committed. The directory finds the task of a meeting.
+//! first, and nobody is told of one before it is committed. `audience.rs` tells everybody, in turns. The directory finds
+//! the task of a meeting.
 
+mod audience;
 mod commands;
 mod directory;
 mod media;
 mod member;
+mod news;
+mod recent;
 mod recording;
 mod state;
 mod task;
 
+pub use audience::{CloseOrder, Outgoing, Past, SessionHandle, WelcomeOrder, session_channel};
 pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
+pub(crate) use recent::join;
 pub(crate) use state::check_chat;
 pub use state::{Limits, Meeting};
-pub use task::{CloseOrder, Mail, Outgoing, SessionHandle, WelcomeOrder, session_channel};
+pub use task::Mail;
 
 #[cfg(test)]
 mod tests;

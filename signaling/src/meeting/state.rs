@@ -7,7 +7,7 @@ use super::commands::{Command, DoorReply, Effect, Identity, Refusal, Ticket};
 use super::member::Member;
 use super::recording::ActiveRecording;
 use crate::id::{MeetingId, ParticipantId, SessionId};
-use crate::ports::PublicationKind;
+use crate::ports::{EndpointId, PublicationKind};
 use crate::protocol::{
     CLIENT_ID_BYTES, ClientMessage, CloseCode, Event, EventBody, ParticipantView, PublicationView, RecordingView,
     RemovedReason, Role, Sender, ServerMessage, SlotView, TEXT_CHARACTERS,
@@ -35,10 +35,14 @@ pub struct Meeting {
     pub(super) limits: Limits,
     pub(super) members: BTreeMap<ParticipantId, Member>,
     pub(super) sessions: HashMap<SessionId, ParticipantId>,
+    /// Whose endpoint is whose: the engine's news names endpoints, and there is much of it in a large meeting.
+    pub(super) endpoints: HashMap<EndpointId, ParticipantId>,
     removed: HashSet<ParticipantId>,
     /// The seq of this run's `meetingStarted`, once it is committed.
     run: Option<u64>,
     running: bool,
+    /// Not later than the first who is counted as gone; looked at again by then.
+    next_leave: Option<Instant>,
     /// When a run that was taken over from before a restart ends, if nobody is in it.
     empty_until: Option<Instant>,
     pub(super) recording: Option<ActiveRecording>,
@@ -56,9 +60,11 @@ impl Meeting {
             limits,
             members: BTreeMap::new(),
             sessions: HashMap::new(),
+            endpoints: HashMap::new(),
             removed: HashSet::new(),
             run: None,
             running: false,
+            next_leave: None,
             empty_until: None,
             recording: None,
             speaker: None,
@@ -79,6 +85,7 @@ impl Meeting {
         let mut resumed = Self::new(meeting, limits);
         resumed.run = Some(run);
         resumed.running = true;
+        resumed.next_leave = Some(until);
         resumed.empty_until = Some(until);
         for (participant, display_name) in present {
             // The role is in the token that they come back with.
@@ -113,6 +120,17 @@ impl Meeting {
 
     /// Lets time pass: whoever did not come back is gone.
     pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        if self.next_leave.is_some_and(|at| at <= now) {
+            self.count_gone(now);
+        }
+        if self.empty_until.is_some_and(|at| at <= now) {
+            self.empty_until = None;
+            self.end_if_empty();
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn count_gone(&mut self, now: Instant) {
         let late: Vec<_> = self
             .members
             .values()
@@ -122,17 +140,13 @@ impl Meeting {
         for participant in late {
             self.depart(participant);
         }
-        if self.empty_until.is_some_and(|at| at <= now) {
-            self.empty_until = None;
-            self.end_if_empty();
-        }
-        std::mem::take(&mut self.effects)
+        self.next_leave = self.members.values().filter_map(|member| member.leaves_at).min();
     }
 
     /// When [`Self::tick`] has something to do next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.members.values().filter_map(|member| member.leaves_at).chain(self.empty_until).min()
+        self.next_leave.into_iter().chain(self.empty_until).min()
     }
 
     /// Whether the run is over and the task may end.
@@ -273,7 +287,9 @@ impl Meeting {
             self.effects.push(Effect::MarkRead);
         }
         if !member.is_connected() {
-            member.leaves_at = Some(now + grace);
+            let at = now + grace;
+            member.leaves_at = Some(at);
+            self.next_leave = Some(self.next_leave.map_or(at, |first| first.min(at)));
             self.changed(participant);
         }
     }
@@ -284,6 +300,7 @@ impl Meeting {
         if let Some(session) = member.session {
             self.sessions.remove(&session);
         }
+        member.lines.iter().for_each(|line| self.forget_endpoint(participant, line.endpoint));
         if let Some(offer) = &member.waiting_offer {
             self.fail(offer.session, offer.id, "not_in_meeting", "The participant left before the offer was answered.");
         }

@@ -1,8 +1,14 @@
 //! The task of one live meeting: gives the state machine its commands and does what it says.
 //!
-//! One turn takes what waits in the mailbox, lets the machine decide, appends all events of the turn in one go, tells
-//! everybody what was committed, and then does the rest in order. So a burst of chat costs one sync of the disk, and no
-//! session ever hears of something that a crash could take back.
+//! One step takes what waits in the mailbox, lets the machine decide, and does at once what concerns one session, the
+//! engine or the recorder. What concerns everybody waits for the turn (`audience.rs`): there all events since the last one
+//! are appended in one go, and only then is anybody told of them. So a burst of chat, or fifty people who come in, costs
+//! one sync of the disk, and no session ever hears of something that a crash could take back.
+//!
+//! ```text
+//! [mailbox] -> command -> Meeting -> effects -+-> at once: one session, Media, Recordings
+//!                                             +-> the turn: store -> news to all -> welcomes and answers
+//! ```
 //!
 //! Calls that may take long (an offer to the engine, an order to the recorder) run beside the task and come back as
 //! mail; the meeting goes on meanwhile.
@@ -15,78 +21,29 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::audience::{Arrival, Audience, Past, SessionHandle, WelcomeOrder};
 use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::directory::Shared;
+use super::recent::{EVENTS, Recent};
 use super::state::Meeting;
 use crate::clock::Timestamp;
-use crate::id::{ParticipantId, RecordingId, SessionId, ThreadId};
+use crate::id::{ParticipantId, RecordingId, SessionId};
 use crate::ports::{MediaConnect, MediaRefused, RecordingStart};
 use crate::protocol::{
-    CloseCode, Event, EventBody, Frame, MeetingView, RecordingState, RemovedReason, Role, ServerMessage, Welcome,
+    CloseCode, Event, EventBody, Frame, MeetingView, RecordingState, RemovedReason, Role, ServerMessage, WelcomeBody,
+    WelcomeHead,
 };
 use crate::store::{Followed, MeetingRow, NewEvent, RecordingRow, RecordingRowState, StoreError};
 
 /// Mail that waits for a meeting. Filled by its sessions, the engine and the doors while the disk is busy; when full,
 /// they wait, which slows down those who write and nobody else.
 pub(super) const MAILBOX: usize = 256;
-/// Mail that is handled in one turn.
-const TURN: usize = 64;
-/// Messages that wait for one session. Filled when its network is slow; when full, the session is closed with 4005 and
-/// comes back with its cursor.
-const OUTGOING: usize = 512;
-/// Events in one welcome. Who missed more gets the newest; older ones are read page by page over HTTP.
-const WELCOME_EVENTS: u64 = 5000;
+/// Mail that is handled in one step.
+const STEP: usize = 64;
 /// How long the engine may take for an answer.
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What goes to one session, in order.
-#[derive(Debug)]
-pub enum Outgoing {
-    /// An encoded message.
-    Frame(Frame),
-    /// The whole state; the session reads the events itself, so that history never holds the meeting up.
-    Welcome(Box<WelcomeOrder>),
-    /// The end, after all before it.
-    Close(CloseCode),
-}
-
-/// A welcome that still lacks its events.
-#[derive(Debug)]
-pub struct WelcomeOrder {
-    /// Everything else.
-    pub welcome: Welcome,
-    /// Where the events are.
-    pub thread: ThreadId,
-    /// Events after this one ...
-    pub after: u64,
-    /// ... up to this one.
-    pub upto: u64,
-}
-
-/// An end that does not wait for what is queued.
-pub type CloseOrder = CloseCode;
-
-/// The meeting's end of one session.
-#[derive(Debug)]
-pub struct SessionHandle {
-    /// Which session.
-    pub session: SessionId,
-    /// Scheme and host as the client knows them, for links.
-    pub base_url: String,
-    outgoing: mpsc::Sender<Outgoing>,
-    close: oneshot::Sender<CloseOrder>,
-}
-
-/// Makes both ends of a session.
-#[must_use]
-pub fn session_channel(
-    session: SessionId,
-    base_url: String,
-) -> (SessionHandle, mpsc::Receiver<Outgoing>, oneshot::Receiver<CloseOrder>) {
-    let (outgoing, queue) = mpsc::channel(OUTGOING);
-    let (close, closed) = oneshot::channel();
-    (SessionHandle { session, base_url, outgoing, close }, queue, closed)
-}
+/// How long a task without any deadline sleeps.
+const FAR: Duration = Duration::from_secs(3600);
 
 /// What a meeting's mailbox takes.
 #[derive(Debug)]
@@ -146,14 +103,18 @@ pub(super) struct Task {
     pub(super) mailbox: mpsc::Sender<Mail>,
     meeting: Meeting,
     followed: Followed,
-    /// The newest event that sessions were told.
+    /// The newest event that is in the news or was told.
     delivered: u64,
-    sessions: HashMap<SessionId, SessionHandle>,
-    /// Sessions that said hello and are not let in yet.
-    arriving: HashMap<SessionId, SessionHandle>,
+    recent: Recent,
+    audience: Audience,
+    /// Events that are appended with the next turn, and what is to follow.
+    events: Vec<NewEvent>,
+    wishes: Vec<Wish>,
+    /// Answers to the HTTP door that are given with the next turn.
+    replies: Vec<(oneshot::Sender<DoorReply>, DoorReply)>,
     tickets: HashMap<Ticket, oneshot::Sender<DoorReply>>,
     next_ticket: u64,
-    /// Commands that follow from effects; handled in the same turn.
+    /// Commands that follow from effects; handled in the same step.
     follow_ups: Vec<Command>,
 }
 
@@ -188,8 +149,11 @@ impl Task {
             meeting,
             followed,
             delivered: state.seq,
-            sessions: HashMap::new(),
-            arriving: HashMap::new(),
+            recent: Recent::default(),
+            audience: Audience::default(),
+            events: Vec::new(),
+            wishes: Vec::new(),
+            replies: Vec::new(),
             tickets: HashMap::new(),
             next_ticket: 0,
             follow_ups: Vec::new(),
@@ -198,31 +162,53 @@ impl Task {
 
     /// Runs until the meeting is over.
     pub(super) async fn run(&mut self, mail: &mut mpsc::Receiver<Mail>) {
-        let mut turn = Vec::with_capacity(TURN);
+        let mut step = Vec::with_capacity(STEP);
         while !self.meeting.is_over() {
-            // A far deadline stands for none.
-            let deadline = self.meeting.deadline().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            let alarm = self.alarm();
             tokio::select! {
-                count = mail.recv_many(&mut turn, TURN) => {
+                count = mail.recv_many(&mut step, STEP) => {
                     if count == 0 {
                         return;
                     }
-                    let commands = turn.drain(..).filter_map(|mail| self.command_of(mail)).collect();
-                    self.turn(commands).await;
+                    let commands = step.drain(..).filter_map(|mail| self.command_of(mail)).collect();
+                    self.step(commands).await;
                 }
                 event = self.followed.events.recv() => match event {
                     Ok(event) => self.deliver(&event).await,
                     Err(RecvError::Lagged(_)) => self.catch_up().await,
                     Err(RecvError::Closed) => return,
                 },
-                () = tokio::time::sleep_until(deadline.into()) => {
+                () = tokio::time::sleep_until(alarm.into()) => {
                     let effects = self.meeting.tick(Instant::now());
                     self.perform(effects).await;
                 }
             }
-            let commands = std::mem::take(&mut self.follow_ups);
-            self.turn(commands).await;
+            self.settle().await;
             self.show();
+        }
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn alarm(&self) -> Instant {
+        let turn = self.is_waiting().then(|| self.audience.next_turn().unwrap_or_else(Instant::now));
+        self.meeting.deadline().into_iter().chain(turn).min().unwrap_or_else(|| Instant::now() + FAR)
+    }
+
+    /// Whether anything waits for the turn.
+    fn is_waiting(&self) -> bool {
+        self.audience.is_waiting() || !self.events.is_empty() || !self.replies.is_empty()
+    }
+
+    /// Handles what followed, and takes the turn if it is time.
+    async fn settle(&mut self) {
+        loop {
+            let commands = std::mem::take(&mut self.follow_ups);
+            self.step(commands).await;
+            let due = self.meeting.is_over() || self.audience.next_turn().is_none_or(|at| at <= Instant::now());
+            if !(due && self.is_waiting()) {
+                return;
+            }
+            self.turn().await;
         }
     }
 
@@ -235,15 +221,12 @@ impl Task {
         Some(match mail {
             Mail::Join { handle, who, cursor } => {
                 let session = handle.session;
-                self.arriving.insert(session, handle);
+                self.audience.seat(handle);
                 Command::Join { session, who, cursor }
             }
             Mail::Do(command) => {
                 match &command {
-                    Command::SessionLost { session } => {
-                        self.sessions.remove(session);
-                        self.arriving.remove(session);
-                    }
+                    Command::SessionLost { session } => self.audience.forget(*session),
                     Command::Renamed { subject } => self.row.subject.clone_from(subject),
                     _ => {}
                 }
@@ -265,7 +248,7 @@ impl Task {
         ticket
     }
 
-    async fn turn(&mut self, mut commands: Vec<Command>) {
+    async fn step(&mut self, mut commands: Vec<Command>) {
         while !commands.is_empty() {
             let now = Instant::now();
             let effects = commands.drain(..).flat_map(|command| self.meeting.handle(command, now)).collect();
@@ -274,46 +257,47 @@ impl Task {
         }
     }
 
-    /// Events first, then everything else in order.
     async fn perform(&mut self, effects: Vec<Effect>) {
-        let mut events = Vec::new();
-        let mut wishes = Vec::new();
-        let mut rest = Vec::with_capacity(effects.len());
         for effect in effects {
-            match effect {
-                Effect::Append { body, client_id, ack } => {
-                    wishes.push(Wish { ack, starts_run: matches!(body, EventBody::MeetingStarted {}) });
-                    events.push(NewEvent { thread: self.row.thread, body, client_id });
-                }
-                other => rest.push(other),
-            }
-        }
-        if !events.is_empty() {
-            self.append(events, wishes).await;
-        }
-        for effect in rest {
             self.perform_one(effect).await;
         }
     }
 
-    async fn append(&mut self, events: Vec<NewEvent>, wishes: Vec<Wish>) {
-        let results = self.shared.store.append(events).await;
+    /// Makes durable what happened, tells everybody, then lets in who came and gives out what waited for that.
+    async fn turn(&mut self) {
+        let acks = self.append().await;
+        self.audience.tell_news();
+        for (session, message) in acks {
+            self.audience.tell(session, Frame::encode(&message));
+        }
+        self.let_in();
+        for (waiting, reply) in self.replies.drain(..) {
+            // The request may have been given up.
+            let _ = waiting.send(reply);
+        }
+        self.audience.note_turn();
+    }
+
+    /// Appends what waits; says whom to tell that it is done, or that it failed.
+    async fn append(&mut self) -> Vec<(SessionId, ServerMessage)> {
+        if self.events.is_empty() {
+            return Vec::new();
+        }
+        let results = self.shared.store.append(std::mem::take(&mut self.events)).await;
         // The store tells followers before it answers, so everything of this turn is there.
         self.catch_up().await;
-        for (result, Wish { ack, starts_run }) in results.into_iter().zip(wishes) {
-            let message = match result {
-                Ok(appended) => ack.map(|(session, id)| (session, ServerMessage::Ack { id, seq: Some(appended.seq) })),
-                Err(_) if starts_run => {
-                    // Without a beginning the run has no history to show; everybody comes back and tries again.
-                    self.follow_ups.push(Command::Shutdown);
-                    None
+        let mut acks = Vec::new();
+        for (result, Wish { ack, starts_run }) in results.into_iter().zip(std::mem::take(&mut self.wishes)) {
+            match result {
+                Ok(appended) => {
+                    acks.extend(ack.map(|(session, id)| (session, ServerMessage::Ack { id, seq: Some(appended.seq) })));
                 }
-                Err(_) => ack.map(|(session, id)| (session, store_failed(id))),
-            };
-            if let Some((session, message)) = message {
-                self.tell(session, Outgoing::Frame(Frame::encode(&message)));
+                // Without a beginning the run has no history to show; everybody comes back and tries again.
+                Err(_) if starts_run => self.follow_ups.push(Command::Shutdown),
+                Err(_) => acks.extend(ack.map(|(session, id)| (session, store_failed(id)))),
             }
         }
+        acks
     }
 
     /// Delivers everything that is committed and not yet delivered.
@@ -351,58 +335,34 @@ impl Task {
     fn deliver_one(&mut self, event: &Event) {
         self.delivered = event.seq;
         self.meeting.committed(event);
-        let frame = Frame::encode(&ServerMessage::Event { event: event.clone() });
-        self.tell_all(&frame);
-    }
-
-    fn tell_all(&mut self, frame: &Frame) {
-        let slow: Vec<_> = self
-            .sessions
-            .values()
-            .filter(|handle| handle.outgoing.try_send(Outgoing::Frame(frame.clone())).is_err())
-            .map(|handle| handle.session)
-            .collect();
-        for session in slow {
-            self.cut(session, CloseCode::TooSlow);
-        }
-    }
-
-    fn tell(&mut self, session: SessionId, outgoing: Outgoing) {
-        let full = self.sessions.get(&session).is_some_and(|handle| handle.outgoing.try_send(outgoing).is_err());
-        if full {
-            self.cut(session, CloseCode::TooSlow);
-        }
-    }
-
-    /// Ends a session at once; what waits for it is lost, which the cursor makes good.
-    fn cut(&mut self, session: SessionId, code: CloseCode) {
-        if let Some(handle) = self.sessions.remove(&session) {
-            metrics::counter!("signaling_sessions_cut_total").increment(1);
-            // A session that is gone already needs no order.
-            let _ = handle.close.send(code);
-        }
+        let (frame, json) = Frame::event(event);
+        self.recent.keep(event.seq, json);
+        self.audience.news.note_event(frame);
     }
 
     async fn perform_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Append { .. } => {}
-            Effect::Send { session, message } => self.tell(session, Outgoing::Frame(Frame::encode(&message))),
-            Effect::Broadcast(message) => self.tell_all(&Frame::encode(&message)),
-            Effect::Welcome { session, participant, cursor } => self.welcome(session, participant, cursor),
-            Effect::Refuse { session, refusal } => self.refuse(session, refusal),
-            Effect::Close { session, code } => {
-                if let Some(handle) = self.sessions.remove(&session)
-                    && handle.outgoing.try_send(Outgoing::Close(code)).is_err()
-                {
-                    let _ = handle.close.send(code);
-                }
+            Effect::Append { body, client_id, ack } => {
+                self.wishes.push(Wish { ack, starts_run: matches!(body, EventBody::MeetingStarted {}) });
+                self.events.push(NewEvent { thread: self.row.thread, body, client_id });
             }
+            // Not before the publications in it are announced.
+            Effect::Send { session, message: message @ ServerMessage::Answer { .. } } => {
+                self.audience.tell_with_turn(session, Frame::encode(&message));
+            }
+            Effect::Send { session, message } => self.audience.tell(session, Frame::encode(&message)),
+            Effect::Broadcast(message) => self.audience.news.note(message),
+            Effect::Welcome { session, participant, cursor } => {
+                self.audience.welcome(session, Arrival { participant, cursor });
+            }
+            Effect::Refuse { session, refusal } => self.refuse(session, refusal),
+            Effect::Close { session, code } => self.close(session, code).await,
             Effect::PersistRemoval { participant, ack: (session, id) } => {
                 let message = match self.shared.store.note_removed(self.row.id, participant).await {
                     Ok(()) => ServerMessage::Ack { id, seq: None },
                     Err(_) => store_failed(id),
                 };
-                self.tell(session, Outgoing::Frame(Frame::encode(&message)));
+                self.audience.tell(session, Frame::encode(&message));
             }
             Effect::MarkRead => self.mark_read(),
             Effect::Connect { request, offered } => self.connect(request, offered),
@@ -410,61 +370,75 @@ impl Task {
             Effect::RemoveMedia(participant) => self.shared.media.remove(participant),
             Effect::SetMuted { participant, kind, muted } => self.shared.media.set_muted(participant, kind, muted),
             Effect::Layout { endpoint, wants } => self.shared.media.layout(endpoint, wants),
-            Effect::StartRecording { start, by } => self.start_recording(start, by).await,
+            Effect::StartRecording { start, by } => {
+                // Everybody knows before the first byte is written.
+                self.turn().await;
+                self.start_recording(start, by).await;
+            }
             Effect::StopRecording(recording) => self.stop_recording(recording),
             Effect::NoteParticipant { recording, participant, display_name } => {
                 self.shared.recordings.note_participant(recording, participant, &display_name);
             }
-            Effect::ReplyDoor { ticket, reply } => {
-                if let Some(waiting) = self.tickets.remove(&ticket) {
-                    // The request may have been given up.
-                    let _ = waiting.send(reply);
-                }
-            }
+            Effect::ReplyDoor { ticket, reply } => self.reply_door(ticket, reply),
         }
     }
 
-    fn welcome(&mut self, session: SessionId, participant: ParticipantId, cursor: u64) {
-        let Some(handle) = self.arriving.remove(&session) else { return };
-        let role = self.meeting.role(participant);
-        let upto = self.delivered;
-        let after = visible_after(role, cursor, self.meeting.run(), upto);
-        let welcome = Welcome {
-            session,
-            me: participant,
-            role,
-            meeting: MeetingView {
-                id: self.row.id,
-                subject: self.row.subject.clone(),
-                join_web_url: format!("{}/join/{}", handle.base_url, self.row.join_secret),
-                chat_id: self.row.thread,
-            },
-            roster: self.meeting.roster(),
-            publications: self.meeting.publications(),
-            slots: self.meeting.slots(participant),
-            recording: self.meeting.recording(),
-            events: Vec::new(),
-            cursor: upto,
-            server_time: Timestamp::now(),
-        };
-        self.sessions.insert(session, handle);
-        self.tell(session, Outgoing::Welcome(Box::new(WelcomeOrder { welcome, thread: self.row.thread, after, upto })));
-        if let Some(speaker) = self.meeting.speaker() {
-            let message = ServerMessage::Speaker { participant_id: Some(speaker) };
-            self.tell(session, Outgoing::Frame(Frame::encode(&message)));
+    fn reply_door(&mut self, ticket: Ticket, reply: DoorReply) {
+        let Some(waiting) = self.tickets.remove(&ticket) else { return };
+        match reply {
+            // Not before the publications of the new endpoint are announced.
+            DoorReply::Answer(_) => self.replies.push((waiting, reply)),
+            reply => drop(waiting.send(reply)),
         }
+    }
+
+    async fn close(&mut self, session: SessionId, code: CloseCode) {
+        // When everybody has to go, everybody hears why.
+        if matches!(code, CloseCode::MeetingEnded | CloseCode::GoingAway) && self.is_waiting() {
+            self.turn().await;
+        }
+        self.audience.close(session, code);
+    }
+
+    /// Welcomes everybody who came since the last turn: one picture of the meeting for all of them.
+    fn let_in(&mut self) {
+        let Self { audience, meeting, recent, row, delivered, .. } = self;
+        let upto = *delivered;
+        let mut body = None;
+        audience.release(|handle, Arrival { participant, cursor }| {
+            let role = meeting.role(participant);
+            let after = visible_after(role, cursor, meeting.run(), upto);
+            let head = WelcomeHead {
+                session: handle.session,
+                me: participant,
+                role,
+                meeting: MeetingView {
+                    id: row.id,
+                    subject: row.subject.clone(),
+                    join_web_url: format!("{}/join/{}", handle.base_url, row.join_secret),
+                    chat_id: row.thread,
+                },
+                slots: meeting.slots(participant),
+                cursor: upto,
+                server_time: Timestamp::now(),
+            };
+            let body = body.get_or_insert_with(|| {
+                WelcomeBody::encode(&meeting.roster(), &meeting.publications(), &meeting.recording())
+            });
+            let events = recent.after(after, upto).map_or(Past::Stored { thread: row.thread, after, upto }, Past::Here);
+            let speaker = meeting.speaker().map(|who| ServerMessage::Speaker { participant_id: Some(who) });
+            (WelcomeOrder { head, body: body.clone(), events }, speaker.as_ref().map(Frame::encode))
+        });
+        recent.forget_answer();
     }
 
     fn refuse(&mut self, session: SessionId, refusal: Refusal) {
-        let Some(handle) = self.arriving.remove(&session) else { return };
-        self.sessions.insert(session, handle);
         let (message, code) = match refusal {
             Refusal::Removed => (ServerMessage::Removed { reason: RemovedReason::Removed }, CloseCode::Removed),
             Refusal::Full => (meeting_full(), CloseCode::Full),
         };
-        self.tell(session, Outgoing::Frame(Frame::encode(&message)));
-        self.tell(session, Outgoing::Close(code));
-        self.sessions.remove(&session);
+        self.audience.tell(session, Frame::encode(&message));
+        self.audience.close(session, code);
     }
 
     fn mark_read(&self) {
@@ -553,7 +527,7 @@ fn visible_after(role: Role, cursor: u64, run: Option<u64>, upto: u64) -> u64 {
         Role::Presenter => run.map_or(upto, |run| run.saturating_sub(1)),
     };
     let cursor = if cursor > upto { 0 } else { cursor };
-    cursor.max(floor).max(upto.saturating_sub(WELCOME_EVENTS))
+    cursor.max(floor).max(upto.saturating_sub(EVENTS as u64))
 }
 
 fn store_failed(id: Option<u64>) -> ServerMessage {

@@ -9,16 +9,18 @@
 
 mod client;
 mod event;
+mod frame;
 mod server;
+mod welcome;
 
 pub use client::{ClientMessage, PictureWant, RecordAction, WantKind};
 pub use event::{Event, EventBody, Sender};
+pub use frame::{Burst, Frame};
 pub use server::{
     MediaState, MeetingView, ParticipantKind, ParticipantView, PublicationView, RecordingState, RecordingView,
     RemovedReason, Role, ServerMessage, SlotLine, SlotView, Welcome,
 };
-
-use bytes::Bytes;
+pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "plenum.v1";
@@ -94,25 +96,6 @@ impl CloseCode {
     }
 }
 
-/// One encoded server message, shared by everybody who gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame(Bytes);
-
-impl Frame {
-    /// Encodes a message once.
-    #[must_use]
-    pub fn encode(message: &ServerMessage) -> Self {
-        // Every type in it serialises to JSON by construction; an empty object is what a client ignores.
-        Self(serde_json::to_vec(message).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from))
-    }
-
-    /// The JSON.
-    #[must_use]
-    pub fn as_bytes(&self) -> &Bytes {
-        &self.0
-    }
-}
-
 /// Why a text is not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -178,7 +161,7 @@ mod tests {
         for (name, json) in golden("server.") {
             let message: ServerMessage = serde_json::from_value(json.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(serde_json::to_value(&message).unwrap(), json, "{name}");
-            let frame: serde_json::Value = serde_json::from_slice(Frame::encode(&message).as_bytes()).unwrap();
+            let frame: serde_json::Value = serde_json::from_slice(Frame::encode(&message).json()).unwrap();
             assert_eq!(frame, json, "{name}");
         }
     }

@@ -131,9 +131,15 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn meeting(&self, id: MeetingId) -> Result<Option<MeetingRow>, StoreError> {
+        let seen = match self.meetings.find(id) {
+            Ok(row) => return Ok(Some(row)),
+            Err(seen) => seen,
+        };
         let row: Option<Columns> =
             sqlx::query_as(select_meeting!("WHERE id = $1")).bind(id.to_string()).fetch_optional(&self.read).await?;
-        row.map(meeting_of_row).transpose()
+        let row = row.map(meeting_of_row).transpose()?;
+        row.iter().for_each(|row| self.meetings.keep(seen, row, None));
+        Ok(row)
     }
 
     /// A meeting by its thread.
@@ -153,9 +159,15 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn meeting_by_join_hash(&self, hash: &[u8]) -> Result<Option<MeetingRow>, StoreError> {
+        let seen = match self.meetings.find_by_join_hash(hash) {
+            Ok(row) => return Ok(Some(row)),
+            Err(seen) => seen,
+        };
         let row: Option<Columns> =
             sqlx::query_as(select_meeting!("WHERE join_hash = $1")).bind(hash).fetch_optional(&self.read).await?;
-        row.map(meeting_of_row).transpose()
+        let row = row.map(meeting_of_row).transpose()?;
+        row.iter().for_each(|row| self.meetings.keep(seen, row, Some(hash)));
+        Ok(row)
     }
 
     /// A meeting by its nine digits.
@@ -201,11 +213,13 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn mark_read(&self, meeting: MeetingId, seq: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE meeting SET read_seq = $2 WHERE id = $1 AND read_seq < $2")
+        let written = sqlx::query("UPDATE meeting SET read_seq = $2 WHERE id = $1 AND read_seq < $2")
             .bind(meeting.to_string())
             .bind(signed(seq))
             .execute(&self.write)
-            .await?;
+            .await;
+        self.meetings.forget(meeting);
+        written?;
         Ok(())
     }
 
@@ -214,11 +228,13 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn set_subject(&self, meeting: MeetingId, subject: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
+        let written = sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
             .bind(meeting.to_string())
             .bind(subject)
             .execute(&self.write)
-            .await?;
+            .await;
+        self.meetings.forget(meeting);
+        written?;
         Ok(())
     }
 
@@ -236,7 +252,9 @@ impl Store {
             .bind(meeting.thread.to_string())
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        let written = transaction.commit().await;
+        self.meetings.forget(meeting.id);
+        written?;
         Ok(())
     }
 

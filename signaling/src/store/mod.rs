@@ -4,13 +4,14 @@
 //! HTTP. What it acknowledges is on disk: the write-ahead log is synced at every commit.
 //!
 //! ```text
-//! appends -> [queue] -> writer task -> one transaction a batch -> commit -> replies, then news to followers
+//! appends -> [queue] -> writer task -> one statement, one commit a batch -> news to followers, then replies
 //! reads   -> read pool (as many as cores want; never waits for the writer)
 //! ```
 //!
 //! There is one writing connection, because SQLite has one writer anyway: waiting in our own queue is fair, waiting in
 //! SQLite's lock is not. Other processes (`plenum link`, `plenum token`) may write the same file at the same time.
 
+mod cache;
 mod meetings;
 mod people;
 mod recordings;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::mpsc;
 
+use self::cache::MeetingCache;
 use self::threads::{Hub, PendingAppend};
 
 /// The file's name in the data directory.
@@ -79,6 +81,7 @@ pub struct Store {
     read: SqlitePool,
     appends: mpsc::Sender<PendingAppend>,
     hub: Arc<Hub>,
+    meetings: Arc<MeetingCache>,
 }
 
 impl Store {
@@ -101,6 +104,7 @@ impl Store {
             .acquire_timeout(ACQUIRE)
             .idle_timeout(None)
             .max_lifetime(None)
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
         restrict(&file)?;
@@ -108,11 +112,13 @@ impl Store {
         let read = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE)
+            // A file does not hang up; asking it each time would double the price of a question.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let hub = Arc::new(Hub::default());
         let appends = threads::start_writer(write.clone(), Arc::clone(&hub));
-        Ok(Self { write, read, appends, hub })
+        Ok(Self { write, read, appends, hub, meetings: Arc::default() })
     }
 
     /// Whether the store answers.

@@ -1,13 +1,16 @@
 //! Threads: one ordered, gap-free sequence of events each.
 //!
 //! The writer task takes what waits in its queue, gives each event the next number of its thread, and commits the batch
-//! as one transaction: many small writers share one sync of the disk. Only after the commit does an append answer, and
-//! only then do followers of the thread see the event. So whoever saw an event will find it after a crash.
+//! as one statement: many small writers share one sync of the disk and one way to the database's thread and back. Only
+//! after the commit does an append answer, and only then do followers of the thread see the event. So whoever saw an event
+//! will find it after a crash.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqlitePool;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{Store, StoreError, bad_row, signed, unsigned};
@@ -18,8 +21,10 @@ use crate::protocol::{Event, EventBody};
 /// Appends that wait for the writer. Filled by meetings and the HTTP door while the disk is busy; when full, they wait,
 /// and so does whoever asked them.
 const APPEND_QUEUE: usize = 1024;
-/// Appends that share one transaction. More would delay the first of them without saving syncs.
+/// Appends that share one statement. More would delay the first of them without saving syncs.
 const APPEND_BATCH: usize = 256;
+/// Statements for so few events are kept prepared; larger batches are rare, and there are many sizes.
+const PREPARED: usize = 8;
 /// Events that wait for one follower of a thread. A follower that falls further behind is told how many it missed and
 /// reads them from the file.
 const FOLLOW_QUEUE: usize = 256;
@@ -288,87 +293,121 @@ pub(super) fn start_writer(pool: SqlitePool, hub: Arc<Hub>) -> mpsc::Sender<Pend
     sender
 }
 
-/// Commits a batch. If it fails as a whole, each event gets a transaction of its own, so that one that cannot be stored
-/// (its thread was deleted meanwhile) does not take the others down.
+/// Commits a batch. If it fails as a whole, each event is tried alone, so that one that cannot be stored does not take
+/// the others down.
 async fn commit(pool: &SqlitePool, hub: &Hub, batch: Vec<PendingAppend>) {
     metrics::histogram!("signaling_append_batch_events").record(batch.len() as f64);
-    let outcome = write_all(pool, batch.iter().map(|pending| &pending.event)).await;
-    match outcome {
-        Ok(stored) => {
-            for (pending, (appended, event)) in batch.into_iter().zip(stored) {
-                answer(hub, pending, appended, event);
-            }
+    let mut batch: Vec<_> = batch.into_iter().map(|pending| (pending.event.stamp(), pending)).collect();
+    let events: Vec<_> = batch.iter().map(|(event, pending)| (event, &pending.event)).collect();
+    if let Ok(placed) = write_all(pool, &events).await {
+        for (place, (event, pending)) in placed.into_iter().zip(batch) {
+            answer(hub, pending, event, place);
         }
-        Err(_) => {
-            for pending in batch {
-                match write_all(pool, std::iter::once(&pending.event)).await {
-                    Ok(mut stored) => {
-                        if let Some((appended, event)) = stored.pop() {
-                            answer(hub, pending, appended, event);
-                        }
-                    }
-                    Err(error) => {
-                        metrics::counter!("signaling_append_failures_total").increment(1);
-                        tracing::error!(thread = %pending.event.thread, %error, "an event could not be stored");
-                        let _ = pending.reply.send(Err(StoreError::Append(error.to_string())));
-                    }
-                }
-            }
-        }
+        return;
+    }
+    for (event, pending) in batch.drain(..) {
+        let alone = write_all(pool, &[(&event, &pending.event)]).await;
+        let place = alone.and_then(|mut placed| placed.pop().unwrap_or(Err(StoreError::Closed)));
+        answer(hub, pending, event, place);
     }
 }
 
-fn answer(hub: &Hub, pending: PendingAppend, appended: Appended, event: Option<Event>) {
-    if let Some(event) = event {
-        hub.tell(pending.event.thread, event);
+fn answer(hub: &Hub, pending: PendingAppend, mut event: Event, place: Result<Appended, StoreError>) {
+    match &place {
+        Ok(appended) if appended.fresh => {
+            event.seq = appended.seq;
+            hub.tell(pending.event.thread, event);
+        }
+        Ok(_) => {}
+        Err(error) => {
+            metrics::counter!("signaling_append_failures_total").increment(1);
+            tracing::error!(thread = %pending.event.thread, %error, "an event could not be stored");
+        }
     }
     // Whoever asked may have gone; the event stands all the same.
-    let _ = pending.reply.send(Ok(appended));
+    let _ = pending.reply.send(place);
 }
 
+impl NewEvent {
+    /// The event, complete but for its place.
+    fn stamp(&self) -> Event {
+        Event { seq: 0, id: EventId::generate(), time: Timestamp::now(), body: self.body.clone() }
+    }
+}
+
+/// Stores events in one statement, which SQLite commits whole or not at all. The inner results are about single events:
+/// their thread may be gone.
 async fn write_all(
     pool: &SqlitePool,
-    events: impl Iterator<Item = &NewEvent>,
-) -> Result<Vec<(Appended, Option<Event>)>, StoreError> {
-    // IMMEDIATE takes the write lock at once: another process cannot slip in between our read and our write.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let mut stored = Vec::new();
-    for event in events {
-        stored.push(write_one(&mut transaction, event).await?);
+    events: &[(&Event, &NewEvent)],
+) -> Result<Vec<Result<Appended, StoreError>>, StoreError> {
+    let mut query = sqlx::query_as(AssertSqlSafe(insertion(events.len()))).persistent(events.len() <= PREPARED);
+    for (event, new) in events {
+        query = query
+            .bind(new.thread.to_string())
+            .bind(event.id.to_string())
+            .bind(event.time.as_millis())
+            .bind(event.body.kind())
+            .bind(serde_json::to_string(&event.body).map_err(bad_json)?)
+            .bind(new.client_id.as_deref());
     }
-    transaction.commit().await?;
-    Ok(stored)
+    // To the last row: the statement is committed when it has ended, not before.
+    let stored: Vec<(String, i64)> = query.fetch_all(pool).await?;
+    let stored: HashMap<_, _> = stored.into_iter().collect();
+    let mut placed = Vec::with_capacity(events.len());
+    for (event, new) in events {
+        placed.push(match stored.get(&event.id.to_string()) {
+            Some(seq) => Ok(Appended { seq: unsigned(*seq), fresh: true }),
+            None => first_copy(pool, new).await,
+        });
+    }
+    Ok(placed)
 }
 
-async fn write_one(connection: &mut SqliteConnection, new: &NewEvent) -> Result<(Appended, Option<Event>), StoreError> {
-    let thread = new.thread.to_string();
-    if let Some(client_id) = &new.client_id {
-        let before: Option<(i64,)> = sqlx::query_as("SELECT seq FROM event WHERE thread_id = $1 AND client_id = $2")
-            .bind(&thread)
-            .bind(client_id)
-            .fetch_optional(&mut *connection)
-            .await?;
-        if let Some((seq,)) = before {
-            return Ok((Appended { seq: unsigned(seq), fresh: false }, None));
-        }
+/// The statement for so many events. What was there before under the same client id is left out, and so is the second of
+/// two that come in one batch.
+fn insertion(events: usize) -> String {
+    let mut rows = String::new();
+    for place in 0..events {
+        let first = place * 6 + 1;
+        let comma = if place == 0 { "" } else { ", " };
+        let [thread, id, at, kind, body, client_id] = [0, 1, 2, 3, 4, 5].map(|column| first + column);
+        rows += &format!("{comma}({place}, ${thread}, ${id}, ${at}, ${kind}, ${body}, ${client_id})");
     }
-    let (seq,): (i64,) = sqlx::query_as("UPDATE thread SET seq = seq + 1 WHERE id = $1 RETURNING seq")
-        .bind(&thread)
-        .fetch_one(&mut *connection)
-        .await?;
-    let event = Event { seq: unsigned(seq), id: EventId::generate(), time: Timestamp::now(), body: new.body.clone() };
-    let body = serde_json::to_string(&event.body).map_err(bad_json)?;
-    sqlx::query(
-        "INSERT INTO event (thread_id, seq, id, at, kind, body, client_id) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    format!(
+        "WITH new (place, thread_id, id, at, kind, body, client_id) AS (VALUES {rows}),
+         fresh AS (
+             SELECT * FROM new WHERE client_id IS NULL OR NOT EXISTS (
+                 SELECT 1 FROM event WHERE event.thread_id = new.thread_id AND event.client_id = new.client_id
+                 UNION ALL
+                 SELECT 1 FROM new AS older WHERE older.thread_id = new.thread_id
+                     AND older.client_id = new.client_id AND older.place < new.place
+             )
+         )
+         INSERT INTO event (thread_id, seq, id, at, kind, body, client_id)
+         SELECT fresh.thread_id,
+                thread.seq + row_number() OVER (PARTITION BY fresh.thread_id ORDER BY fresh.place),
+                fresh.id, fresh.at, fresh.kind, fresh.body, fresh.client_id
+         FROM fresh JOIN thread ON thread.id = fresh.thread_id
+         ORDER BY fresh.place
+         RETURNING id, seq"
     )
-    .bind(&thread)
-    .bind(seq)
-    .bind(event.id.to_string())
-    .bind(event.time.as_millis())
-    .bind(event.body.kind())
-    .bind(body)
-    .bind(new.client_id.as_deref())
-    .execute(&mut *connection)
-    .await?;
-    Ok((Appended { seq: event.seq, fresh: true }, Some(event)))
+}
+
+/// Why an event was left out: its first copy is there, or its thread is not.
+async fn first_copy(pool: &SqlitePool, new: &NewEvent) -> Result<Appended, StoreError> {
+    let before: Option<(i64,)> = match &new.client_id {
+        Some(client_id) => {
+            sqlx::query_as("SELECT seq FROM event WHERE thread_id = $1 AND client_id = $2")
+                .bind(new.thread.to_string())
+                .bind(client_id)
+                .fetch_optional(pool)
+                .await?
+        }
+        None => None,
+    };
+    match before {
+        Some((seq,)) => Ok(Appended { seq: unsigned(seq), fresh: false }),
+        None => Err(StoreError::Append("its thread does not exist any more".to_owned())),
+    }
 }

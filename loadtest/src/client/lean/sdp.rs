@@ -119,7 +119,11 @@ impl Offer<'_> {
         self.line(format_args!("a=mid:{mid}"));
         self.mids += 1;
         self.extensions(kind, streams.len() > 1);
-        self.line(format_args!("a={direction}\r\na=rtcp-mux\r\na=rtcp-rsize"));
+        self.line(format_args!("a={direction}"));
+        if !streams.is_empty() {
+            self.line(format_args!("a=msid:- track-{mid}"));
+        }
+        self.line(format_args!("a=rtcp-mux\r\na=rtcp-rsize"));
         self.codec(kind);
         if streams.len() > 1 {
             self.layers(streams.len());

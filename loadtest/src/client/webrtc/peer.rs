@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{Attribute, Interceptor, Packet, Slot, StreamInfo, TaggedPacket};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8};
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -88,6 +89,8 @@ impl Peer {
         let settings = SettingEngineBuilder::new()
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_include_loopback_candidate(true)
+            // Where it answers, it is the passive side, as our server is.
+            .with_answering_dtls_role(RTCDtlsRole::Server)
             .with_ice_connection_attempts(Some(CHECK_PERIOD), Some(CHECKS_MAX))
             .with_srtp_protection_profiles(vec![
                 SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
@@ -130,11 +133,16 @@ impl Peer {
     /// Offers to another connection of this process, with no server between.
     pub(crate) async fn connect_to(&self, other: &Self) -> Result<(), PeerError> {
         let offer = self.settle(self.connection.create_offer(None).await?).await?;
-        other.connection.set_remote_description(offer).await?;
-        let answer = other.settle(other.connection.create_answer(None).await?).await?;
+        let answer = RTCSessionDescription::answer(other.answer(offer.sdp).await?)?;
         self.connection.set_remote_description(answer).await?;
         self.wait_until_connected().await?;
         other.wait_until_connected().await
+    }
+
+    /// Answers somebody's offer.
+    pub(crate) async fn answer(&self, offer: String) -> Result<String, PeerError> {
+        self.connection.set_remote_description(RTCSessionDescription::offer(offer)?).await?;
+        Ok(self.settle(self.connection.create_answer(None).await?).await?.sdp)
     }
 
     /// Makes a description our own, and complete with the addresses that were found.
@@ -147,7 +155,8 @@ impl Peer {
         Ok(self.connection.local_description().await.unwrap_or(description))
     }
 
-    async fn wait_until_connected(&self) -> Result<(), PeerError> {
+    /// Waits until media can flow.
+    pub(crate) async fn wait_until_connected(&self) -> Result<(), PeerError> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| {
             use RTCPeerConnectionState as State;

@@ -1,0 +1,310 @@
+//! The floor of this machine: processor time for each packet that the kernel alone, and kernel and cipher together, take
+//! for a frame's packets to many receivers. `docs/capacity.md` explains the figures and holds those of one machine.
+//!
+//! ```text
+//! cargo bench --bench floor -- [--receivers 200] [--segments 1,2,4,8,16] [--size 1200] [--seconds 2] ..
+//!
+//! loadtest::floor (one sending thread) --loopback--> N plain sockets <- one draining thread
+//! ```
+//!
+//! All figures of a table are taken in turns, round after round, and the middle one of the rounds is shown, so that what
+//! else the machine does falls on all of them alike. Only ratios within a table mean anything elsewhere.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a program for the developer's terminal, which may fail loudly"
+)]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use loadtest::floor::{Cipher, Flow, Measured, Plan, TrainHistogram, run};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::net::{RecvFlags, recv};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::nanosleep;
+
+/// What to measure.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Receivers, each with a socket and a key of its own.
+    #[arg(long, default_value_t = 200)]
+    receivers: usize,
+    /// Lengths of trains, in datagrams.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16")]
+    segments: Vec<usize>,
+    /// Octets of UDP payload of each datagram.
+    #[arg(long, default_value_t = 1_200)]
+    size: usize,
+    /// Of one measurement.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// How often each measurement is taken.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Frames a second; each is one train to each receiver.
+    #[arg(long, default_value_t = 30.0)]
+    frames: f64,
+    /// Numbers of receivers to compare at the two lengths of `--growth-segments`.
+    #[arg(long, value_delimiter = ',', default_value = "50,200,1000")]
+    growth: Vec<usize>,
+    /// See `--growth`.
+    #[arg(long, value_delimiter = ',', default_value = "8,1")]
+    growth_segments: Vec<usize>,
+    /// Numbers of sending threads to compare.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<usize>,
+    /// Milliseconds between two looks at all sockets. 0: the receivers sleep until the kernel wakes them, for which the
+    /// sender pays.
+    #[arg(long, default_value_t = 1)]
+    sweep: u64,
+    /// Given by `cargo bench`; without meaning.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    allow_many_sockets();
+    print_machine();
+    let most = options.growth.iter().copied().chain([options.receivers]).max().unwrap_or(1);
+    let receivers = Receivers::open(most, Duration::from_millis(options.sweep));
+    let bench = Bench { options: &options, addresses: &receivers.addresses };
+    bench.by_train_length();
+    bench.by_receivers();
+    bench.by_threads();
+    receivers.report();
+}
+
+/// One measurement: what is varied.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    receivers: usize,
+    segments: usize,
+    cipher: Cipher,
+    threads: usize,
+}
+
+/// The middle round of a case.
+#[derive(Clone, Copy, Debug)]
+struct Figure {
+    micros: f64,
+    packets_per_second: f64,
+    behind: Duration,
+    refused: u64,
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    addresses: &'a [SocketAddr],
+}
+
+impl Bench<'_> {
+    fn by_train_length(&self) {
+        let cases = self.options.segments.iter().flat_map(|&segments| {
+            [Cipher::None, Cipher::Aes128Gcm].map(|cipher| self.case(self.options.receivers, segments, cipher))
+        });
+        let cases: Vec<Case> = cases.collect();
+        println!("\n{} receivers, {} octets, by length of trains\n", self.options.receivers, self.options.size);
+        println!(
+            "| datagrams in a train | kernel, us/packet | kernel and cipher, us/packet | packets per CPU-second | sent/s |"
+        );
+        println!("|---:|---:|---:|---:|---:|");
+        for (cases, figures) in cases.chunks(2).zip(self.measure(&cases).chunks(2)) {
+            let [plain, sealed] = figures else { return };
+            let (segments, rate) = (cases[0].segments, sealed.packets_per_second);
+            let (kernel, both, capacity) = (plain.micros, sealed.micros, 1e6 / sealed.micros);
+            println!("| {segments} | {kernel:.2} | {both:.2} | {capacity:.0} | {rate:.0} |");
+        }
+    }
+
+    fn by_receivers(&self) {
+        let options = self.options;
+        if options.growth.is_empty() || options.growth_segments.is_empty() {
+            return;
+        }
+        let cases = options.growth_segments.iter().flat_map(|&segments| {
+            options.growth.iter().map(move |&receivers| self.case(receivers, segments, Cipher::Aes128Gcm))
+        });
+        let cases: Vec<Case> = cases.collect();
+        println!("\n{} octets, by number of receivers and keys\n", options.size);
+        println!("| datagrams in a train | receivers | kernel and cipher, us/packet | growth | sent/s |");
+        println!("|---:|---:|---:|---:|---:|");
+        let figures = self.measure(&cases);
+        for (row, (case, figure)) in cases.iter().zip(&figures).enumerate() {
+            let first = figures[row - row % options.growth.len()].micros;
+            let (micros, growth, rate) = (figure.micros, figure.micros / first, figure.packets_per_second);
+            println!("| {} | {} | {micros:.2} | {growth:.2} | {rate:.0} |", case.segments, case.receivers);
+        }
+    }
+
+    fn by_threads(&self) {
+        let options = self.options;
+        if options.threads.is_empty() {
+            return;
+        }
+        let case = |&threads: &usize| Case { threads, ..self.case(options.receivers, 8, Cipher::Aes128Gcm) };
+        let cases: Vec<Case> = options.threads.iter().map(case).collect();
+        println!("\n{} receivers, {} octets, trains of 8, by sending threads\n", options.receivers, options.size);
+        println!("| threads | kernel and cipher, us/packet, all threads | ratio |");
+        println!("|---:|---:|---:|");
+        let figures = self.measure(&cases);
+        for (case, figure) in cases.iter().zip(&figures) {
+            println!("| {} | {:.2} | {:.2} |", case.threads, figure.micros, figure.micros / figures[0].micros);
+        }
+    }
+
+    fn case(&self, receivers: usize, segments: usize, cipher: Cipher) -> Case {
+        Case { receivers, segments, cipher, threads: 1 }
+    }
+
+    /// The middle rounds of all cases, taken in turns.
+    fn measure(&self, cases: &[Case]) -> Vec<Figure> {
+        let mut rounds = vec![Vec::new(); cases.len()];
+        for _ in 0..self.options.rounds.max(1) {
+            for (case, rounds) in cases.iter().zip(&mut rounds) {
+                rounds.push(self.take(*case));
+            }
+        }
+        let middle = |rounds: &mut Vec<Figure>| {
+            rounds.sort_by(|a, b| a.micros.total_cmp(&b.micros));
+            rounds[rounds.len() / 2]
+        };
+        let figures: Vec<Figure> = rounds.iter_mut().map(middle).collect();
+        for (case, figure) in cases.iter().zip(&figures) {
+            if figure.refused > 0 || figure.behind.as_secs_f64() > 1.0 / self.options.frames {
+                println!(
+                    "NOT VALID: {case:?}: the kernel refused {} packets, the latest frame left {:?} late\n",
+                    figure.refused, figure.behind
+                );
+            }
+        }
+        figures
+    }
+
+    fn take(&self, case: Case) -> Figure {
+        let flow = Flow {
+            frames_per_second: self.options.frames,
+            jitter: 0.2,
+            trains_per_frame: 1.0,
+            trains: TrainHistogram::of(case.segments),
+            segment_bytes: self.options.size,
+            last_bytes: self.options.size,
+            receivers: (0..case.receivers).collect(),
+        };
+        let plan = Plan {
+            destinations: self.addresses[..case.receivers].to_vec(),
+            flows: vec![flow],
+            cipher: case.cipher,
+            threads: NonZeroUsize::new(case.threads).expect("--threads is 1 or more"),
+        };
+        let measured = run(&plan, Duration::from_secs_f64(self.options.seconds)).unwrap_or_else(|error| fail(&error));
+        let Measured { packets, wall, behind, refused, .. } = measured;
+        let micros = measured.micros_per_packet().expect("--seconds is long enough for a frame");
+        Figure { micros, packets_per_second: packets as f64 / wall.as_secs_f64(), behind, refused }
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ! {
+    println!("{error}");
+    std::process::exit(1);
+}
+
+/// Sockets as other people's browsers have them, without UDP_GRO, and the thread that empties them.
+struct Receivers {
+    addresses: Vec<SocketAddr>,
+    received: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    began: Instant,
+}
+
+impl Receivers {
+    fn open(count: usize, pause: Duration) -> Self {
+        let open = |_| UdpSocket::bind("127.0.0.1:0").expect("a socket for each receiver; see `ulimit -n`");
+        let sockets: Vec<UdpSocket> = (0..count).map(open).collect();
+        let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let (received, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let thread = std::thread::spawn({
+            let (received, stop) = (Arc::clone(&received), Arc::clone(&stop));
+            move || {
+                if pause.is_zero() {
+                    drain_when_woken(&sockets, &received, &stop);
+                } else {
+                    sweep(&sockets, pause, &received, &stop);
+                }
+            }
+        });
+        Self { addresses, received, stop, thread, began: Instant::now() }
+    }
+
+    /// Stops, and says what came in all.
+    fn report(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        let (received, seconds) = (self.received.load(Ordering::Relaxed), self.began.elapsed().as_secs());
+        println!("\nAll sockets together received {received} datagrams in {seconds} s.");
+    }
+}
+
+fn drain_when_woken(sockets: &[UdpSocket], received: &AtomicU64, stop: &AtomicBool) {
+    let all = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    for (at, socket) in sockets.iter().enumerate() {
+        epoll::add(&all, socket, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN).unwrap();
+    }
+    let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let mut events = Vec::with_capacity(256);
+    while !stop.load(Ordering::Relaxed) {
+        events.clear();
+        // An interrupted wait is no error.
+        let _ = epoll::wait(&all, spare_capacity(&mut events), Some(&patience));
+        for event in &events {
+            empty(&sockets[event.data.u64() as usize], received);
+        }
+    }
+}
+
+fn sweep(sockets: &[UdpSocket], pause: Duration, received: &AtomicU64, stop: &AtomicBool) {
+    let pause = Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as i64 };
+    while !stop.load(Ordering::Relaxed) {
+        sockets.iter().for_each(|socket| empty(socket, received));
+        // Waking early does no harm.
+        let _ = nanosleep(&pause);
+    }
+}
+
+fn empty(socket: &UdpSocket, received: &AtomicU64) {
+    let mut buffer = [0; 2_048];
+    while recv(socket, &mut buffer, RecvFlags::DONTWAIT).is_ok() {
+        received.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The usual limit of 1,024 is too low for as many receivers.
+fn allow_many_sockets() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Without it, opening the sockets says what is missing.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+fn print_machine() {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo");
+    let model =
+        processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let cores = std::thread::available_parallelism().map_or(0, NonZeroUsize::get);
+    println!(
+        "{}, {cores} cores, Linux {}",
+        model.unwrap_or("unknown processor"),
+        read("/proc/sys/kernel/osrelease").trim()
+    );
+}

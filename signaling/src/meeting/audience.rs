@@ -1,0 +1,415 @@
+//! The sessions of a meeting, and how they are told.
+//!
+//! What concerns one session goes to it at once. What concerns everybody is told in turns: the first change at once, those
+//! that follow it closely together, and the more who listen, the longer the pause. So telling costs a meeting a bounded
+//! part of a core, whatever happens in it: when a thousand people come in within seconds, each of the others hears some
+//! times a second how things stand, and not four times for each of the thousand.
+//!
+//! ```text
+//! changes -> News ----------------+
+//! hello ---> arrivals ------------+--> the turn: 1. everybody who is in hears the news
+//! answers -> held for one session +              2. who came in is welcomed, all from one picture of the meeting
+//!                                                3. what was held is given out
+//! ```
+//!
+//! That order keeps two promises: a welcome and what follows it have no gap, and a publication is announced before its
+//! owner has the answer without which no packet of it can come.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::news::News;
+use crate::id::{ParticipantId, SessionId, ThreadId};
+use crate::protocol::{Burst, CloseCode, Frame, WelcomeBody, WelcomeHead};
+
+/// What waits for one session. Filled when its network is slow; when full, the session is closed with 4005 and comes back
+/// with its cursor.
+const OUTGOING: usize = 512;
+/// Messages that are held for one session until the next turn. Filled by a client that asks and asks in the meantime, which
+/// its rate limit allows some seventy times; when full, the session is closed like one that does not read.
+const HELD: usize = 128;
+/// The pause between two turns for each listener: telling one costs some ten microseconds, so this bounds it to a fiftieth
+/// of a core. While a thousand people change without end, they hear of it twice a second.
+const PAUSE: Duration = Duration::from_micros(500);
+/// Meetings of so many are told everything at once.
+const SMALL: u32 = 16;
+
+/// What goes to one session, in order.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Encoded messages.
+    Burst(Burst),
+    /// The whole state.
+    Welcome(Box<WelcomeOrder>),
+    /// The end, after all before it.
+    Close(CloseCode),
+}
+
+/// A welcome that may still lack its events.
+#[derive(Debug)]
+pub struct WelcomeOrder {
+    /// Its reader's own part.
+    pub head: WelcomeHead,
+    /// What all who come in at the same moment see alike.
+    pub body: WelcomeBody,
+    /// What happened before.
+    pub events: Past,
+}
+
+/// The events of a welcome.
+#[derive(Debug)]
+pub enum Past {
+    /// As JSON, with commas between them.
+    Here(Bytes),
+    /// The session reads them itself, so that history never holds the meeting up.
+    Stored {
+        /// Where they are.
+        thread: ThreadId,
+        /// Events after this one ...
+        after: u64,
+        /// ... up to this one.
+        upto: u64,
+    },
+}
+
+/// An end that does not wait for what is queued.
+pub type CloseOrder = CloseCode;
+
+/// The meeting's end of one session.
+#[derive(Debug)]
+pub struct SessionHandle {
+    /// Which session.
+    pub session: SessionId,
+    /// Scheme and host as the client knows them, for links.
+    pub base_url: String,
+    outgoing: mpsc::Sender<Outgoing>,
+    close: oneshot::Sender<CloseOrder>,
+}
+
+/// Makes both ends of a session.
+#[must_use]
+pub fn session_channel(
+    session: SessionId,
+    base_url: String,
+) -> (SessionHandle, mpsc::Receiver<Outgoing>, oneshot::Receiver<CloseOrder>) {
+    let (outgoing, queue) = mpsc::channel(OUTGOING);
+    let (close, closed) = oneshot::channel();
+    (SessionHandle { session, base_url, outgoing, close }, queue, closed)
+}
+
+/// A session that is let in with the next turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) participant: ParticipantId,
+    /// The last event that it saw.
+    pub(super) cursor: u64,
+}
+
+#[derive(Debug)]
+struct Seat {
+    handle: SessionHandle,
+    welcomed: bool,
+    arrival: Option<Arrival>,
+    /// Set: nothing more goes out before the next turn.
+    holding: bool,
+    held: Vec<Frame>,
+}
+
+impl Seat {
+    /// Whether it could be put into the session's queue.
+    fn give(&self, outgoing: Outgoing) -> bool {
+        self.handle.outgoing.try_send(outgoing).is_ok()
+    }
+
+    fn give_held(&mut self) -> bool {
+        self.holding = false;
+        let held = Burst::of(&std::mem::take(&mut self.held));
+        held.is_none_or(|burst| self.give(Outgoing::Burst(burst)))
+    }
+}
+
+/// Everybody who listens.
+#[derive(Debug, Default)]
+pub(super) struct Audience {
+    seats: HashMap<SessionId, Seat>,
+    pub(super) news: News,
+    /// Whose seats hold something for the next turn.
+    waiting: Vec<SessionId>,
+    /// When the last turn was.
+    told: Option<Instant>,
+}
+
+impl Audience {
+    /// Takes a session that said hello. It hears nothing before it is welcomed or sent away.
+    pub(super) fn seat(&mut self, handle: SessionHandle) {
+        let session = handle.session;
+        let seat = Seat { handle, welcomed: false, arrival: None, holding: true, held: Vec::new() };
+        self.seats.insert(session, seat);
+    }
+
+    /// Lets a session in with the next turn.
+    pub(super) fn welcome(&mut self, session: SessionId, arrival: Arrival) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        seat.arrival = Some(arrival);
+        self.waiting.push(session);
+    }
+
+    /// The connection is gone.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.seats.remove(&session);
+    }
+
+    /// Whether anything waits for the next turn.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.news.is_empty()
+    }
+
+    /// When the next turn may be; `None`: now.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        let listeners = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
+        self.told.filter(|_| listeners > SMALL).map(|told| told + PAUSE * listeners)
+    }
+
+    /// A turn is over.
+    pub(super) fn note_turn(&mut self) {
+        self.told = Some(Instant::now());
+    }
+
+    /// Tells one session.
+    pub(super) fn tell(&mut self, session: SessionId, frame: Frame) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        let kept_up = if !seat.holding {
+            seat.give(Outgoing::Burst(frame.into()))
+        } else if seat.held.len() < HELD {
+            seat.held.push(frame);
+            true
+        } else {
+            false
+        };
+        if !kept_up {
+            self.cut(session);
+        }
+    }
+
+    /// Tells one session with the next turn, when everybody has heard the news; what it is told after this follows it.
+    pub(super) fn tell_with_turn(&mut self, session: SessionId, frame: Frame) {
+        if let Some(seat) = self.seats.get_mut(&session)
+            && !seat.holding
+        {
+            seat.holding = true;
+            self.waiting.push(session);
+        }
+        self.tell(session, frame);
+    }
+
+    /// The turn's first part: everybody who is in hears the news.
+    pub(super) fn tell_news(&mut self) {
+        let Some(burst) = self.news.take() else { return };
+        let behind = |seat: &&Seat| seat.welcomed && !seat.give(Outgoing::Burst(burst.clone()));
+        let slow: Vec<_> = self.seats.values().filter(behind).map(|seat| seat.handle.session).collect();
+        for session in slow {
+            self.cut(session);
+        }
+    }
+
+    /// The rest: who came in is welcomed, and what was held is given out. `welcome` makes the welcome, and what is to
+    /// follow it.
+    pub(super) fn release(
+        &mut self,
+        mut welcome: impl FnMut(&SessionHandle, Arrival) -> (WelcomeOrder, Option<Frame>),
+    ) {
+        for session in std::mem::take(&mut self.waiting) {
+            // Gone in the meantime.
+            let Some(seat) = self.seats.get_mut(&session) else { continue };
+            let mut kept_up = true;
+            if let Some(arrival) = seat.arrival.take() {
+                let (order, next) = welcome(&seat.handle, arrival);
+                seat.welcomed = true;
+                kept_up = seat.give(Outgoing::Welcome(Box::new(order)));
+                seat.held.splice(..0, next);
+            }
+            if !(seat.give_held() && kept_up) {
+                self.cut(session);
+            }
+        }
+    }
+
+    /// Closes a session after what it was sent.
+    pub(super) fn close(&mut self, session: SessionId, code: CloseCode) {
+        let Some(mut seat) = self.seats.remove(&session) else { return };
+        if !(seat.give_held() && seat.give(Outgoing::Close(code))) {
+            // A session that is gone already needs no order.
+            let _ = seat.handle.close.send(code);
+        }
+    }
+
+    /// Ends a session that does not read at once; what waits for it is lost, which the cursor makes good.
+    fn cut(&mut self, session: SessionId) {
+        if let Some(seat) = self.seats.remove(&session) {
+            metrics::counter!("signaling_sessions_cut_total").increment(1);
+            let _ = seat.handle.close.send(CloseCode::TooSlow);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::id::MeetingId;
+    use crate::protocol::{MeetingView, RecordingState, RecordingView, Role, ServerMessage};
+
+    type Queue = mpsc::Receiver<Outgoing>;
+
+    fn order(handle: &SessionHandle, arrival: Arrival) -> (WelcomeOrder, Option<Frame>) {
+        let meeting = MeetingView {
+            id: MeetingId::generate(),
+            subject: String::new(),
+            join_web_url: String::new(),
+            chat_id: ThreadId::generate(),
+        };
+        let head = WelcomeHead {
+            session: handle.session,
+            me: arrival.participant,
+            role: Role::Presenter,
+            meeting,
+            slots: vec![],
+            cursor: 0,
+            server_time: Timestamp::now(),
+        };
+        let recording = RecordingView { state: RecordingState::Off, recording_id: None };
+        let body = WelcomeBody::encode(&[], &[], &recording);
+        (WelcomeOrder { head, body, events: Past::Here(Bytes::new()) }, None)
+    }
+
+    fn arrive(audience: &mut Audience) -> (SessionId, Queue, oneshot::Receiver<CloseOrder>) {
+        let session = SessionId::generate();
+        let (handle, queue, close) = session_channel(session, String::new());
+        audience.seat(handle);
+        audience.welcome(session, Arrival { participant: ParticipantId::generate(), cursor: 0 });
+        (session, queue, close)
+    }
+
+    fn turn(audience: &mut Audience) {
+        audience.tell_news();
+        audience.release(order);
+        audience.note_turn();
+    }
+
+    fn ack(id: u64) -> Frame {
+        Frame::encode(&ServerMessage::Ack { id: Some(id), seq: None })
+    }
+
+    fn speaker() -> ServerMessage {
+        ServerMessage::Speaker { participant_id: None }
+    }
+
+    /// What a session was given, in short.
+    fn heard(queue: &mut Queue) -> Vec<String> {
+        let mut heard = Vec::new();
+        while let Ok(outgoing) = queue.try_recv() {
+            match outgoing {
+                Outgoing::Burst(burst) => heard.extend(burst.frames().map(|frame| {
+                    let message: serde_json::Value = serde_json::from_slice(frame.json()).unwrap();
+                    message["type"].as_str().unwrap().to_owned()
+                })),
+                Outgoing::Welcome(_) => heard.push("welcome".to_owned()),
+                Outgoing::Close(_) => heard.push("close".to_owned()),
+            }
+        }
+        heard
+    }
+
+    #[test]
+    fn whoever_is_not_welcomed_hears_no_news_and_its_answers_follow_the_welcome() {
+        let mut audience = Audience::default();
+        let (_, mut old, _keep) = arrive(&mut audience);
+        turn(&mut audience);
+        assert_eq!(heard(&mut old), ["welcome"]);
+        let (session, mut new, _keep) = arrive(&mut audience);
+        audience.news.note(speaker());
+        audience.tell(session, ack(1));
+        assert_eq!(heard(&mut new), [""; 0]);
+        turn(&mut audience);
+        assert_eq!(heard(&mut old), ["speaker"]);
+        assert_eq!(heard(&mut new), ["welcome", "ack"], "the welcome holds what the news says");
+    }
+
+    #[test]
+    fn an_answer_waits_until_everybody_has_heard_and_what_follows_it_stays_behind_it() {
+        let mut audience = Audience::default();
+        let (session, mut queue, _keep) = arrive(&mut audience);
+        let (_, mut other, _keep_other) = arrive(&mut audience);
+        turn(&mut audience);
+        heard(&mut queue);
+        heard(&mut other);
+        audience.news.note(speaker());
+        audience.tell_with_turn(session, ack(1));
+        audience.tell(session, Frame::encode(&ServerMessage::Pong {}));
+        assert!(audience.is_waiting() && heard(&mut queue).is_empty());
+        turn(&mut audience);
+        assert_eq!(heard(&mut queue), ["speaker", "ack", "pong"]);
+        assert_eq!(heard(&mut other), ["speaker"]);
+        assert!(!audience.is_waiting());
+        audience.tell(session, ack(2));
+        assert_eq!(heard(&mut queue), ["ack"], "at once again");
+    }
+
+    #[test]
+    fn a_small_meeting_has_no_pause_and_a_large_one_a_longer_one() {
+        let mut audience = Audience::default();
+        let mut keep: Vec<_> = (0..SMALL).map(|_| arrive(&mut audience)).collect();
+        turn(&mut audience);
+        assert_eq!(audience.next_turn(), None);
+        let mut pauses = Vec::new();
+        for size in [100, 1000] {
+            while keep.len() < size {
+                keep.push(arrive(&mut audience));
+            }
+            turn(&mut audience);
+            pauses.push(audience.next_turn().unwrap().duration_since(audience.told.unwrap()));
+        }
+        assert_eq!(pauses, [Duration::from_millis(50), Duration::from_millis(500)]);
+    }
+
+    #[test]
+    fn who_does_not_read_is_cut_and_the_others_hear_everything() {
+        let mut audience = Audience::default();
+        let (_, slow, mut closed) = arrive(&mut audience);
+        let (_, mut quick, _keep) = arrive(&mut audience);
+        for _ in 0..=OUTGOING {
+            audience.news.note(speaker());
+            turn(&mut audience);
+            heard(&mut quick);
+        }
+        assert_eq!(closed.try_recv(), Ok(CloseCode::TooSlow));
+        assert_eq!((audience.seats.len(), slow.len()), (1, OUTGOING));
+        audience.news.note(speaker());
+        turn(&mut audience);
+        assert_eq!(heard(&mut quick), ["speaker"]);
+    }
+
+    #[test]
+    fn a_client_that_asks_without_end_before_it_is_in_is_cut() {
+        let mut audience = Audience::default();
+        let (session, _queue, mut closed) = arrive(&mut audience);
+        (0..=HELD as u64).for_each(|id| audience.tell(session, ack(id)));
+        assert_eq!(closed.try_recv(), Ok(CloseCode::TooSlow));
+    }
+
+    #[test]
+    fn who_is_sent_away_hears_why_before_the_close() {
+        let mut audience = Audience::default();
+        let session = SessionId::generate();
+        let (handle, mut queue, _close) = session_channel(session, String::new());
+        audience.seat(handle);
+        audience.tell(session, ack(1));
+        audience.close(session, CloseCode::Full);
+        assert_eq!(heard(&mut queue), ["ack", "close"]);
+    }
+}
