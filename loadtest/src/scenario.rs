@@ -34,7 +34,8 @@ use crate::client::lean::talk::Pattern;
 use crate::client::voice::{Tone, VoiceError};
 use crate::process::ProcessError;
 use crate::progress::Progress;
-use crate::report::run::{Expected, Report};
+use crate::report::findings::Expected;
+use crate::report::run::Report;
 use crate::target::{Reach, Target, TargetError};
 
 /// Clients in one run: a port, two files and a number for the stamps each.

@@ -28,7 +28,7 @@ pub(crate) mod publisher;
 pub(crate) mod receiving;
 pub mod sdp;
 mod sending;
-mod socket;
+pub(crate) mod socket;
 mod srtp;
 pub(crate) mod talk;
 #[cfg(test)]

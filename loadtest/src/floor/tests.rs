@@ -99,6 +99,33 @@ fn a_packet_of_the_floor_is_rtp_that_opens_under_its_key() {
 }
 
 #[test]
+fn what_a_server_was_measured_to_send_is_what_the_plan_sends() {
+    // Four receivers, two cameras, ten seconds: three trains of four frames each, since some frames shared a train.
+    let trains = TrainHistogram::from_iter([(2, 1_200), (5, 600)]);
+    let traffic = Traffic {
+        kind: TrainKind::Picture,
+        trains: trains.clone(),
+        window: Duration::from_secs(10),
+        datagram_bytes: 200,
+        sources: 2,
+    };
+    let sockets = receivers(4);
+    let flows = traffic.flows(sockets.len());
+    assert_eq!(flows.len(), 2);
+    let rate: f64 = flows.iter().map(|flow| flow.frames_per_second * flow.trains_per_frame * 4.0).sum();
+    assert!((rate - 180.0).abs() < 1e-9, "trains a second: {rate}");
+    let plan = Plan { flows, ..plan(&sockets, Cipher::Aes128Gcm, 1) };
+    let measured = run(&plan, Duration::from_millis(400)).unwrap();
+    assert!((60..=80).contains(&measured.trains.trains()), "{measured:?}");
+    assert_eq!(measured.bytes, measured.packets * 200);
+    assert_eq!(
+        Traffic { trains: TrainHistogram::default(), ..traffic }.flows(4).len(),
+        0,
+        "nothing sent, nothing to do"
+    );
+}
+
+#[test]
 fn an_impossible_plan_is_refused_with_the_flows_number() {
     let sockets = receivers(1);
     let plan = plan(&sockets, Cipher::Aes128Gcm, 1);

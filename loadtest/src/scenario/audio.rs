@@ -3,7 +3,7 @@
 use super::{Cast, Refused, Wardrobe, check_clients, check_slots};
 use crate::client::lean::browser::Part;
 use crate::client::lean::talk::Pattern;
-use crate::report::run::Expected;
+use crate::report::findings::Expected;
 
 /// Speakers and listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]

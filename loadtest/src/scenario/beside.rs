@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use rustix::net::{RecvFlags, recv};
+use rustix::thread::nanosleep;
 
-use crate::floor::{self, Cipher, Flow, FloorError, Plan, TrainHistogram};
+use crate::client::lean::receiving::TURN;
+use crate::client::lean::socket::{self, HEAD, Inbox};
+use crate::floor::{self, Cipher, FloorError, Flow, Plan, TrainHistogram};
 use crate::report::run::{Floor, Report};
 
 /// How long the floor is measured at most; it is steady after a second.
@@ -33,7 +35,7 @@ const JITTER: f64 = 0.3;
 
 /// Why there is no floor beside a run.
 #[derive(Debug, thiserror::Error)]
-pub enum BesideError {
+pub(super) enum BesideError {
     /// The floor itself.
     #[error(transparent)]
     Floor(#[from] FloorError),
@@ -78,7 +80,8 @@ fn flows(report: &Report, receivers: usize) -> Option<Vec<Flow>> {
     let picture_total = traffic.bytes_in as f64 - traffic.audio_packets_in as f64 * voice_bytes;
     let picture_bytes = picture_total / (traffic.video_packets_in.max(1) as f64);
     let mut flows = Vec::new();
-    for (kind, rate, bytes) in [("picture", PICTURES_PER_SECOND, picture_bytes), ("voice", VOICES_PER_SECOND, voice_bytes)]
+    for (kind, rate, bytes) in
+        [("picture", PICTURES_PER_SECOND, picture_bytes), ("voice", VOICES_PER_SECOND, voice_bytes)]
     {
         let Some(trains) = report.server.trains.get(kind) else { continue };
         let trains = histogram(&trains.histogram);
@@ -124,7 +127,8 @@ fn histogram(counts: &std::collections::BTreeMap<String, u64>) -> TrainHistogram
     histogram
 }
 
-/// Sockets without UDP_GRO, as the clients' are, and the thread that empties them when it is woken.
+/// Sockets like the clients', and a thread that empties them in the clients' turns: what a reader costs the sender by
+/// being woken is then the same.
 struct Receivers {
     addresses: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
@@ -133,8 +137,8 @@ struct Receivers {
 
 impl Receivers {
     fn open(count: usize) -> std::io::Result<Self> {
-        let sockets =
-            (0..count).map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let sockets = (0..count).map(|_| socket::open(local)).collect::<Result<Vec<_>, _>>()?;
         let addresses = sockets.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -157,15 +161,20 @@ fn drain(sockets: &[UdpSocket], stop: &AtomicBool) -> std::io::Result<()> {
         epoll::add(&all, socket, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
     }
     let patience = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let turn = Timespec { tv_sec: 0, tv_nsec: (TURN * 1_000) as i64 };
     let mut events = Vec::with_capacity(256);
-    let mut buffer = [0; 2_048];
+    let mut inbox = Inbox::new();
     while !stop.load(Ordering::Relaxed) {
         events.clear();
-        // An interrupted wait is no error.
+        // An interrupted wait or rest is no error.
         let _ = epoll::wait(&all, spare_capacity(&mut events), Some(&patience));
         for event in &events {
             let Some(socket) = sockets.get(event.data.u64() as usize) else { continue };
-            while recv(socket, &mut buffer, RecvFlags::DONTWAIT).is_ok() {}
+            while inbox.receive(socket, HEAD, |_| {}).unwrap_or(false) {}
+        }
+        // Not after a full look: then more are waiting already.
+        if events.len() < events.capacity() {
+            let _ = nanosleep(&turn);
         }
     }
     Ok(())

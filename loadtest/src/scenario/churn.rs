@@ -14,7 +14,8 @@ use super::{Common, Refused, RunError, Wardrobe, check_clients, check_slots};
 use crate::client::lean::browser::{Browser, BrowserError, Gone};
 use crate::client::lean::mailbox::ThreadGone;
 use crate::progress::Progress;
-use crate::report::run::{Expected, Findings, Report, Setup};
+use crate::report::findings::{Expected, Findings};
+use crate::report::run::{Report, Setup};
 
 /// People who come and go.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::{Cast, Refused, Wardrobe, check_clients, check_slots};
 use crate::client::lean::browser::Part;
-use crate::report::run::Expected;
+use crate::report::findings::Expected;
 
 /// Participants that do nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::{Cast, Refused, Wardrobe, check_bit_rates, check_clients, check_slots, spread_bit_rate};
 use crate::client::lean::browser::Part;
 use crate::client::lean::talk::Pattern;
-use crate::report::run::Expected;
+use crate::report::findings::Expected;
 
 /// Meetings in which all talk and watch.
 #[derive(Clone, Debug, PartialEq, Eq)]

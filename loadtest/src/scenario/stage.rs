@@ -22,7 +22,8 @@ use crate::client::lean::media::Media;
 use crate::client::{Epoch, Micros};
 use crate::process::{ProcessError, Usage, raise_open_files, udp_drops};
 use crate::progress::Progress;
-use crate::report::run::{Edge, Expected, Findings, Joining, Report, Setup};
+use crate::report::findings::{Edge, Expected, Findings, Joining};
+use crate::report::run::{Report, Setup};
 use crate::target::Target;
 
 /// How long everybody may wait for the first packet before the window begins without it.

@@ -4,7 +4,7 @@ use super::{Cast, Refused, Wardrobe, check_bit_rates, check_clients, check_slots
 use crate::client::lean::browser::Part;
 use crate::client::lean::inbound::Depth;
 use crate::client::lean::talk::Pattern;
-use crate::report::run::Expected;
+use crate::report::findings::Expected;
 
 /// One to N, or a few to N.
 #[derive(Clone, Debug, PartialEq, Eq)]

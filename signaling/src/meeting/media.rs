@@ -10,6 +10,10 @@ use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
 use crate::protocol::{MediaState, PictureWant, SDP_BYTES, ServerMessage, SlotLine, WANTS};
 
+/// What a page is told whose offer is one too many.
+const BUSY: &str = "The server is at its capacity, so that running meetings keep their quality. You can read and write; \
+                    offer again in half a minute for sound and picture.";
+
 impl Meeting {
     pub(super) fn offer(&mut self, participant: ParticipantId, session: SessionId, id: Option<u64>, sdp: String) {
         if sdp.len() > SDP_BYTES {
@@ -94,7 +98,9 @@ impl Meeting {
                 self.add_line(participant, Purpose::Live, connected);
                 self.send(session, answer);
             }
-            Err(refused) => self.fail(session, id, code_of(&refused), &refused.to_string()),
+            Err(MediaRefused::Busy(_)) => self.fail(session, id, "server_busy", BUSY),
+            Err(MediaRefused::BadOffer(text)) => self.fail(session, id, "bad_offer", &text),
+            Err(MediaRefused::Unavailable(text)) => self.fail(session, id, "media_unavailable", &text),
         }
         let Some(member) = self.members.get_mut(&participant) else { return };
         member.offering = false;
@@ -270,13 +276,5 @@ impl Meeting {
             .map(|want| Want { participant: want.participant_id, priority: want.priority })
             .collect();
         self.effects.push(Effect::Layout { endpoint, wants });
-    }
-}
-
-fn code_of(refused: &MediaRefused) -> &'static str {
-    match refused {
-        MediaRefused::BadOffer(_) => "bad_offer",
-        MediaRefused::Unavailable(_) => "media_unavailable",
-        MediaRefused::Busy(_) => "server_busy",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(crate) struct FakeMedia {
     next: AtomicU64,
+    /// At its capacity.
+    pub(crate) full: AtomicBool,
     pub(crate) calls: Mutex<Vec<String>>,
 }
 
@@ -46,6 +48,9 @@ impl Media for FakeMedia {
         if request.offer.contains("bad") {
             return Err(MediaRefused::BadOffer("The offer has no line that we can answer.".to_owned()));
         }
+        if self.full.load(Ordering::Relaxed) {
+            return Err(MediaRefused::Busy("no shard has time".to_owned()));
+        }
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         self.note(format!("connect {} replaces {:?}", request.participant, request.replaces));
         Ok(MediaConnected {
@@ -54,6 +59,10 @@ impl Media for FakeMedia {
             slots: vec![("2".to_owned(), SlotKind::Audio), ("5".to_owned(), SlotKind::Video)],
             publications: vec![MediaPublication { id: number as u32, kind: PublicationKind::Camera }],
         })
+    }
+
+    fn has_room(&self) -> bool {
+        !self.full.load(Ordering::Relaxed)
     }
 
     fn disconnect(&self, endpoint: EndpointId) {

@@ -1,8 +1,10 @@
 //! Meetings through real sockets: who gets in, who is put out, what is told when.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::common::{House, eventually, texts};
+use crate::common::{House, Page, eventually, seqs, texts};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -172,6 +174,102 @@ async fn standard_publishers_and_players_take_part() {
     assert_eq!(deny.status, StatusCode::NOT_FOUND, "somebody else's resource");
     assert_eq!(house.call(Method::DELETE, &location, &sdp, Body::empty()).await.status, StatusCode::OK);
     assert_eq!(house.call(Method::DELETE, &location, &sdp, Body::empty()).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_at_its_capacity_lets_nobody_more_in_and_says_what_to_do() {
+    let data = tempfile::tempdir().unwrap();
+    let house = House::open(data.path()).await;
+    let booked = house.meeting(data.path()).await;
+    let organiser = house.join(&booked, &booked.user, "Ada").await;
+    let camera = house.join(&booked, "", "Camera").await;
+    let mut ada = house.enter(&organiser.token, 0).await;
+    house.media.full.store(true, Ordering::Relaxed);
+
+    let link = &booked.body["joinWebUrl"];
+    let late = house.post("/v1/join", "", json!({"joinWebUrl": link, "displayName": "Late"})).await;
+    assert_eq!((late.status, late.code()), (StatusCode::SERVICE_UNAVAILABLE, "server_busy".to_owned()));
+    assert_eq!(late.header("retry-after"), "30");
+    // Whoever was in may come back: their place is counted already.
+    let rejoin = json!({"joinWebUrl": link, "displayName": "Ada", "rejoinToken": organiser.token});
+    assert_eq!(house.post("/v1/join", "", rejoin).await.status, StatusCode::OK);
+
+    let bearer = format!("Bearer {}", camera.token);
+    let sdp = [("authorization", bearer.as_str()), ("content-type", "application/sdp")];
+    for door in ["/whip", "/whep"] {
+        let refused = house.call(Method::POST, door, &sdp, "v=0").await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::SERVICE_UNAVAILABLE, "server_busy".to_owned()));
+        assert_eq!(refused.header("retry-after"), "30");
+    }
+    ada.say(json!({"type": "offer", "id": 7, "sdp": "v=0"})).await;
+    let error = ada.until("error").await;
+    assert_eq!((&error["id"], &error["code"]), (&json!(7), &json!("server_busy")));
+    ada.chat("c1", "but one can write").await;
+
+    house.media.full.store(false, Ordering::Relaxed);
+    ada.say(json!({"type": "offer", "id": 8, "sdp": "v=0"})).await;
+    assert_eq!(ada.until("answer").await["id"], 8);
+    house.join(&booked, "", "Late").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_hears_of_newcomers_in_short_and_everybody_is_in_the_same_meeting() {
+    let data = tempfile::tempdir().unwrap();
+    let house = House::open(data.path()).await;
+    let booked = house.meeting(data.path()).await;
+    let organiser = house.join(&booked, &booked.user, "Ada").await;
+    let mut ada = house.enter(&organiser.token, 0).await;
+    // More than a meeting that is told everything at once.
+    let mut waiting = Vec::new();
+    for number in 0..60 {
+        let joined = house.join(&booked, "", &format!("Person {number}")).await;
+        waiting.push((joined, house.knock().await));
+    }
+    let mut crowd = Vec::new();
+    for (joined, mut page) in waiting {
+        page.say(json!({"type": "hello", "token": joined.token, "cursor": 0})).await;
+        page.say(json!({"type": "offer", "id": 1, "sdp": "v=0"})).await;
+        crowd.push((joined.participant, page));
+    }
+    for (_, page) in &mut crowd {
+        page.welcome = page.until("welcome").await;
+        page.until("answer").await;
+    }
+    let last = ada.chat("c1", "is everybody here?").await;
+    for (_, page) in &mut crowd {
+        page.until_such(|m| m["type"] == "event" && m["event"]["seq"] == last).await;
+    }
+    let people: Vec<_> =
+        crowd.iter().map(|(participant, _)| participant.clone()).chain([organiser.participant]).collect();
+    for page in crowd.iter().map(|(_, page)| page).chain([&ada]) {
+        let roster = roster_of(page);
+        assert!(people.iter().all(|person| roster.contains_key(person)) && roster.len() == people.len());
+        let cameras = roster.values().filter(|view| view["hasCamera"] == true).count();
+        assert_eq!(cameras, 60, "everybody but the organiser offered");
+        let seqs = seqs(&page.events());
+        let first = seqs[0];
+        assert!(seqs.iter().copied().eq(first..=last), "a sequence without gap or repetition: {seqs:?}");
+    }
+    let told = ada.seen.iter().filter(|m| m["type"] == "roster").count();
+    assert!(told < 60, "{told} messages about 60 people who came and whose cameras started");
+}
+
+/// Who is there, as a page knows it from its welcome and what came after.
+fn roster_of(page: &Page) -> BTreeMap<String, Value> {
+    let mut roster = BTreeMap::new();
+    let rosters = page.seen.iter().skip_while(|m| m["type"] != "welcome").filter(|m| m["type"] == "roster");
+    let welcome = json!({"joined": page.welcome["roster"], "changed": [], "left": []});
+    for message in [&welcome].into_iter().chain(rosters) {
+        for gone in message["left"].as_array().unwrap() {
+            roster.remove(gone.as_str().unwrap());
+        }
+        for list in ["joined", "changed"] {
+            for view in message[list].as_array().unwrap() {
+                roster.insert(view["id"].as_str().unwrap().to_owned(), view.clone());
+            }
+        }
+    }
+    roster
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,6 +96,12 @@ test('at most three notices wait, the newest ones', () => {
   assert.deepEqual(state.notices.map((notice) => notice.message), ['2', '3', '4']);
 });
 
+test('that the server is at its capacity is said once, however often it is tried', () => {
+  const busy = { type: 'notice', notice: { code: 'busy' } };
+  const state = after(joined(), busy, { type: 'notice', notice: { code: 'refused', message: 'no' } }, busy, busy);
+  assert.deepEqual(state.notices.map(({ code }) => code), ['refused', 'busy']);
+});
+
 test('the first ending stays', () => {
   const state = after(joined(), { type: 'ended', ending: 'left' }, { type: 'ended', ending: 'removed' });
   assert.equal(state.ending, 'left');

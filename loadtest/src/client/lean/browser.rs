@@ -240,6 +240,7 @@ mod tests {
         assert_eq!(port(here, Reach::Anywhere), Some(3));
         assert_eq!(port(anywhere, Reach::Loopback), Some(3));
         assert_eq!(port(anywhere, Reach::Anywhere), Some(1));
-        assert_eq!(choose(&candidates[..1], here, Reach::Anywhere), None);
+        let elsewhere: Vec<SocketAddr> = candidates.iter().take(1).copied().collect();
+        assert_eq!(choose(&elsewhere, here, Reach::Anywhere), None);
     }
 }

@@ -116,6 +116,11 @@ impl Connection {
         self.media.as_mut().map(|(inbound, _)| inbound)
     }
 
+    /// Whether it still waits for its keys.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.told.is_some()
+    }
+
     /// Whether it was lost, or never came to be.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_some()

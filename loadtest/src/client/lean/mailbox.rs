@@ -98,7 +98,7 @@ mod tests {
         let (mailbox, orders) = mailbox().unwrap();
         assert!(!is_awake(&orders));
         mailbox.send(1).unwrap();
-        mailbox.clone().offer(2);
+        mailbox.offer(2);
         assert!(is_awake(&orders));
         orders.calm();
         assert_eq!((orders.next(), orders.next(), orders.next()), (Some(1), Some(2), None));

@@ -6,8 +6,10 @@
 //! timers -> Connection -> checks, handshake, feedback -> Outbox -> socket
 //! ```
 //!
-//! A thread reads the clock once a batch. One timer is kept a connection; one that became wrong is skipped when it
-//! comes up.
+//! The thread reads the clock once a batch. One timer is kept a connection; one that became wrong is skipped when it
+//! comes up. While nobody connects, it takes a turn a millisecond at most, as a network card's interrupts are moderated:
+//! datagrams wait in their sockets, the kernel's times of arrival lose nothing by that, and the server is not slowed by
+//! waking a reader for each of them.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::thread::nanosleep;
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -36,6 +39,8 @@ const ORDERS: u64 = u64::MAX;
 const EVENTS: usize = 256;
 /// Batches that are read from one socket before the others have their turn.
 const BATCHES: usize = 4;
+/// From one turn to the next while nobody connects.
+pub(crate) const TURN: Micros = 1_000;
 /// The longest sleep, so that the thread's processor time is known.
 const NAP: Micros = 50_000;
 
@@ -76,6 +81,7 @@ struct Seat {
     number: u32,
     socket: UdpSocket,
     connection: Connection,
+    connecting: bool,
     scheduled: Micros,
 }
 
@@ -89,6 +95,8 @@ pub(crate) struct Receiver {
     totals: Arc<Totals>,
     seats: Slab<Seat>,
     by_number: HashMap<u32, usize>,
+    /// Clients that wait for their keys: each round trip of theirs counts.
+    connecting: usize,
     timers: BinaryHeap<Reverse<(Micros, usize)>>,
     inbox: Inbox,
     outbox: Outbox,
@@ -121,6 +129,7 @@ impl Receiver {
             totals,
             seats: Slab::new(),
             by_number: HashMap::new(),
+            connecting: 0,
             timers: BinaryHeap::new(),
             inbox: Inbox::new(),
             outbox: Outbox::new(),
@@ -130,9 +139,15 @@ impl Receiver {
 
     /// Runs until it is told to stop.
     pub(crate) fn run(mut self) {
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS);
+        let mut turn = 0;
         loop {
             self.totals.note_receiving_cpu();
+            // After a full look more are waiting already.
+            if events.len() < EVENTS {
+                self.rest(turn);
+            }
+            turn = self.epoch.micros();
             let sleep = self.until_next().min(NAP);
             let timeout = Timespec { tv_sec: 0, tv_nsec: (sleep * 1_000) as i64 };
             events.clear();
@@ -158,6 +173,15 @@ impl Receiver {
         }
     }
 
+    /// Waits until the next turn may begin, which is a while after the last began.
+    fn rest(&self, last: Micros) {
+        let passed = self.epoch.micros().saturating_sub(last);
+        if self.connecting == 0 && passed < TURN {
+            // A signal may end it early, which only makes the turn shorter.
+            let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: ((TURN - passed) * 1_000) as i64 });
+        }
+    }
+
     fn until_next(&self) -> Micros {
         let now = self.epoch.micros();
         self.timers.peek().map_or(Micros::MAX, |Reverse((at, _))| at.saturating_sub(now))
@@ -180,6 +204,10 @@ impl Receiver {
     /// Keeps the timer of a connection that may have become earlier.
     fn schedule(&mut self, key: usize) {
         let Some(seat) = self.seats.get_mut(key) else { return };
+        if seat.connecting && !seat.connection.is_connecting() {
+            seat.connecting = false;
+            self.connecting -= 1;
+        }
         let at = seat.connection.poll_timeout();
         if at < seat.scheduled {
             seat.scheduled = at;
@@ -252,14 +280,18 @@ impl Receiver {
         let data = epoll::EventData::new_u64(key as u64);
         // Fails when the kernel's limit of watches is reached: the client hears nothing and says so in time.
         let _ = epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN);
-        entry.insert(Seat { number, socket, connection, scheduled: Micros::MAX });
+        entry.insert(Seat { number, socket, connection, connecting: true, scheduled: Micros::MAX });
+        self.connecting += 1;
         self.by_number.insert(number, key);
         self.schedule(key);
     }
 
     fn leave(&mut self, number: u32, end: Micros) -> Ended {
         let seat = self.by_number.remove(&number).and_then(|key| self.seats.try_remove(key));
-        let Some(Seat { socket, connection, .. }) = seat else { return Ended { receiving: None, lost: None } };
+        let Some(Seat { socket, connection, connecting, .. }) = seat else {
+            return Ended { receiving: None, lost: None };
+        };
+        self.connecting -= usize::from(connecting);
         // The publisher's half keeps a copy of the socket, so that closing ours would not end the watch.
         let _ = epoll::delete(&self.epoll, &socket);
         let (receiving, lost) = connection.leave(end, self.epoch.micros(), &mut self.outbox);

@@ -31,6 +31,8 @@ import { OwnDevices } from './own-devices.js';
 
 const OFFER_TIMEOUT_MS = 15_000;
 const OFFER_RETRY_MS = 2_000;
+/** A server at its capacity has room again when people leave, and it is not helped by everybody asking every two seconds. */
+const BUSY_RETRY_MS = 30_000;
 const CHAT_TIMEOUT_MS = 15_000;
 const LEAVE_TIMEOUT_MS = 1_500;
 /** A slot's new picture comes within a few frames; past this the old one is covered with the new one's initials. */
@@ -253,12 +255,16 @@ export class Call {
   /** @param {unknown} error */
   #offerFailed(error) {
     if (this.#over || !this.#connection.isOpen) return; // The next welcome offers again.
-    if (error instanceof RequestError && error.code !== 'timeout') {
+    const busy = error instanceof RequestError && error.code === 'server_busy';
+    if (busy) {
+      this.store.dispatch({ type: 'notice', notice: { code: 'busy' } });
+    } else if (error instanceof RequestError && error.code !== 'timeout') {
       this.store.dispatch({ type: 'notice', notice: { code: 'refused', message: error.message } });
     }
-    setTimeout(() => {
+    const again = () => {
       if (!this.#answered && this.#connection.isOpen) void this.#offer();
-    }, OFFER_RETRY_MS);
+    };
+    setTimeout(again, busy ? BUSY_RETRY_MS * (0.75 + Math.random() / 2) : OFFER_RETRY_MS);
   }
 
   /** @param {TransportState} state */

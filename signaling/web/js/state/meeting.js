@@ -20,6 +20,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @typedef {{ code: 'mutedBy', name: string }
  *   | { code: 'device', kinds: readonly PublicationKind[], problem: DeviceProblem }
  *   | { code: 'refused', message: string }
+ *   | { code: 'busy' }
  *   | { code: 'linkCopied' }
  *   | { code: 'recordingFailed', reason: string }} NoticeContent
  */
@@ -289,7 +290,9 @@ function patchParticipant(state, id, patch) {
 /** @param {MeetingState} state @param {NoticeContent} content @returns {MeetingState} */
 function withNotice(state, content) {
   const notice = { ...content, id: state.nextId };
-  return { ...state, nextId: state.nextId + 1, notices: [...state.notices, notice].slice(-NOTICES_MAX) };
+  // What is tried again and again is said once.
+  const others = state.notices.filter(({ code }) => code !== 'busy' || content.code !== 'busy');
+  return { ...state, nextId: state.nextId + 1, notices: [...others, notice].slice(-NOTICES_MAX) };
 }
 
 /** @param {MeetingState} state @param {Announcement['content']} content @returns {MeetingState} */

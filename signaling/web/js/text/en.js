@@ -24,6 +24,7 @@ const ERRORS = {
   unreachable: 'The server does not answer. Check your network; then try again.',
   bad_passcode: 'That number and passcode do not fit together. Check both with whoever invited you.',
   rate_limited: 'Too many attempts. Wait a minute, then try again.',
+  server_busy: 'The server is at its capacity, so that the meetings on it keep their quality. Try again in a few minutes.',
 };
 
 export const en = {
@@ -147,6 +148,7 @@ export const en = {
     /** @param {string} name */
     mutedBy: (name) => `${name === '' ? 'Somebody' : name} muted you. Press Unmute to speak again.`,
     refused: 'That did not work. Try again in a moment.',
+    busy: 'The server is at its capacity, so that others keep their quality. You can chat; sound and picture are tried again by themselves.',
     /** @param {string} reason */
     recordingFailed: (reason) => `The recording ended early: ${reason}. What was recorded until then is kept.`,
     /** @param {string} name */

@@ -22,6 +22,8 @@ function wordsOf(notice) {
       return en.deviceProblem(notice.kinds, notice.problem);
     case 'refused':
       return notice.message === '' ? en.meeting.refused : notice.message;
+    case 'busy':
+      return en.meeting.busy;
     case 'linkCopied':
       return en.meeting.linkCopied;
     case 'recordingFailed':

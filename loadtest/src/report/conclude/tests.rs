@@ -1,0 +1,156 @@
+//! What is concluded from what was found.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::*;
+use crate::client::lean::inbound::Volume;
+use crate::client::lean::live::Heard;
+use crate::client::lean::receiving::Ended;
+use crate::client::lean::totals::Snapshot;
+use crate::process::Usage;
+use crate::report::findings::Edge;
+use crate::report::run::Setup;
+
+fn tally(packets: u64, lost: u64) -> Tally {
+    Tally { packets, lost, bytes: packets * 1_000, first: Some(0), ..Tally::default() }
+}
+
+fn gone(number: u32, join_micros: u64, tallies: Vec<(Kind, Tally)>) -> Gone {
+    let receiving = Receiving {
+        depth: Depth::Counted,
+        slots: vec![Kind::Video],
+        tallies,
+        streams: Vec::new(),
+        first_key_frame: Some(join_micros * 2),
+        unopened: 0,
+        strays: 0,
+    };
+    let messages = BTreeMap::from([("roster".to_owned(), 2), ("welcome".to_owned(), 1)]);
+    Gone {
+        number,
+        join_micros,
+        ended: Ended { receiving: Some(receiving), lost: None },
+        sent: None,
+        heard: Heard { messages, bytes: 500 },
+        lost: None,
+    }
+}
+
+fn edge(packets: u64, cpu_ms: u64, rss: u64, busy_ms: u64) -> Edge {
+    let received = Volume { video_packets: packets, bytes: packets * 1_000, ..Volume::default() };
+    Edge {
+        totals: Snapshot { received, receiving_cpu: Duration::from_millis(busy_ms), ..Snapshot::default() },
+        server: Some(Usage { cpu: Duration::from_millis(cpu_ms), rss_bytes: rss }),
+        ..Edge::default()
+    }
+}
+
+fn findings() -> Findings {
+    Findings {
+        scenario: "stream",
+        setup: Setup { meetings: 1, participants: 3, publishers: 1, video_slots: 1, ..Setup::default() },
+        expected: Expected { audio: false, video: true, steady: true },
+        max_loss_percent: 0.5,
+        joining: Joining {
+            ok: 3,
+            length: Duration::from_secs(2),
+            cpu: Some(Duration::from_millis(9)),
+            others: 3,
+            messages: BTreeMap::from([("roster", 3), ("publications", 6)]),
+            bytes: 900,
+            ..Joining::default()
+        },
+        window: Duration::from_secs(10),
+        begin: edge(1_000, 500, 50 << 20, 100),
+        end: edge(101_000, 700, 53 << 20, 1_100),
+        before: Some(Usage { cpu: Duration::ZERO, rss_bytes: 50 << 20 }),
+        present: 3,
+        alone: vec![0],
+        gone: (0..3)
+            .map(|number| gone(number, 10_000 * u64::from(number + 1), vec![(Kind::Video, tally(1_000, 0))]))
+            .collect(),
+        own_drops: Some(0),
+        problems: Vec::new(),
+    }
+}
+
+#[test]
+fn costs_are_the_windows_and_each_packets() {
+    let report = Report::of(findings());
+    assert!(report.passed(), "{:?}", report.problems);
+    let server = &report.server;
+    assert_eq!((server.cpu_seconds, server.cpu_percent), (Some(0.2), Some(2.0)));
+    assert_eq!(server.cpu_micros_per_packet.map(f64::round), Some(2.0));
+    assert_eq!(server.cpu_micros_per_video_packet, server.cpu_micros_per_packet);
+    assert_eq!(server.cpu_micros_per_audio_packet, None);
+    assert_eq!((server.cpu_millis_per_join, server.rss_per_participant_bytes), (Some(3.0), Some(1_048_576.0)));
+    assert_eq!(report.traffic.packets_in, 100_000);
+    assert_eq!(report.clients.receiving_micros_per_packet, Some(10.0));
+    assert_eq!(report.clients.receiving_thread_percent, 10.0);
+}
+
+#[test]
+fn joins_and_what_they_cost_the_others_are_told() {
+    let report = Report::of(findings());
+    assert_eq!(report.joins.ms.map(|ms| (ms.p50, ms.max)), Some((20.0, 30.0)));
+    // Whoever came first had nobody to see.
+    assert_eq!(report.joins.first_key_frame_ms.map(|ms| (ms.p50, ms.max)), Some((40.0, 60.0)));
+    assert_eq!(report.joins.per_second, 1.5);
+    let signalling = report.signalling;
+    assert_eq!(signalling.per_join_and_other, BTreeMap::from([("roster", 1.0), ("publications", 2.0)]));
+    assert_eq!((signalling.per_join_and_other_total, signalling.bytes_per_join_and_other), (Some(3.0), Some(300.0)));
+    assert_eq!((signalling.messages["roster"], signalling.bytes), (6, 1_500));
+}
+
+#[test]
+fn failures_losses_and_silence_are_problems() {
+    let mut found = findings();
+    found.joining.reasons = BTreeMap::from([("the meeting is full".to_owned(), 2)]);
+    found.gone[0].ended.receiving.as_mut().unwrap().tallies = vec![(Kind::Video, tally(1_000, 40))];
+    found.gone[1].ended.receiving.as_mut().unwrap().tallies.clear();
+    let report = Report::of(found);
+    assert_eq!((report.joins.failed, report.passed()), (2, false));
+    let problems = report.problems.join("\n");
+    for part in ["2 clients did not get in: the meeting is full", "client 1 got no video", "1.961 % of video was lost"]
+    {
+        assert!(problems.contains(part), "{problems}");
+    }
+}
+
+#[test]
+fn a_program_that_is_the_limit_says_so() {
+    for change in [
+        (|found: &mut Findings| found.end.totals.receiving_cpu = Duration::from_secs(9)) as fn(&mut Findings),
+        |found| found.own_drops = Some(4),
+        |found| found.end.totals.refused = 1,
+        |found| (found.end.totals.late, found.end.totals.sends) = (200, 10_000),
+    ] {
+        let mut found = findings();
+        change(&mut found);
+        let report = Report::of(found);
+        assert!(report.clients.was_the_limit && report.clients.limits.len() == 1, "{:?}", report.clients);
+        assert!(report.problems[0].starts_with("this program may be the limit"), "{:?}", report.problems);
+        assert!(report.table().contains("may be the limit"));
+    }
+    let mut found = findings();
+    (found.end.totals.late, found.end.totals.sends) = (50, 10_000);
+    assert!(!Report::of(found).clients.was_the_limit, "the machine is not ours alone");
+}
+
+#[test]
+fn a_thousand_problems_are_not_told_one_by_one() {
+    let mut found = findings();
+    found.gone = (0..100).map(|number| gone(number, 1, Vec::new())).collect();
+    let report = Report::of(found);
+    assert_eq!(report.problems.len(), PROBLEMS_MAX + 1);
+    assert_eq!(report.problems.last().map(String::as_str), Some("and 70 more problems"));
+}
+
+#[test]
+fn the_json_is_one_object_with_all_parts() {
+    let json = serde_json::to_value(Report::of(findings())).unwrap();
+    assert_eq!((&json["scenario"], &json["client"]), (&"stream".into(), &"lean".into()));
+    assert_eq!(json["video"]["counted"]["packets"], 3_000);
+    assert_eq!(json["joins"]["ok"], 3);
+    assert!(json.get("audio").is_none() && json["server"]["cpuMicrosPerPacket"].is_number());
+}
