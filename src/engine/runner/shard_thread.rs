@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use net::{
     Arrival, ReceiveBatch, Received, Route, SendBatch, SendFailure, Socket, received_now, wait_readable, wait_writable,
 };
+use rustix::time::{ClockId, clock_gettime};
 use wire::rtcp::ntp_from_unix;
 
 use super::control_thread::Handshake;
@@ -68,6 +69,8 @@ struct Desk {
     unsent: VecDeque<(ShardIndex, Letter)>,
     published: Micros,
     slept: Micros,
+    /// Processor time of this thread at the last look.
+    worked: Micros,
     oversize: u64,
 }
 
@@ -86,6 +89,7 @@ impl ShardThread {
             unsent: VecDeque::new(),
             published: Micros::default(),
             slept: Micros::default(),
+            worked: Micros::default(),
             oversize: 0,
         };
         let mut more = false;
@@ -264,8 +268,11 @@ impl ShardThread {
 
     fn publish(&self, shard: &mut Shard, desk: &mut Desk, now: Micros) {
         let passed = now.since(desk.published).0.max(1);
-        let busy = passed.saturating_sub(desk.slept.0) * 1_000 / passed;
-        self.load.note(busy as u32);
+        let awake = passed.saturating_sub(desk.slept.0) * 1_000 / passed;
+        let worked = worked();
+        let busy = worked.since(desk.worked).0.min(passed) * 1_000 / passed;
+        desk.worked = worked;
+        self.load.note(busy as u32, awake as u32);
         (desk.published, desk.slept) = (now, Micros::default());
         shard.counters.refused_oversize += desk.receive.oversize() - desk.oversize;
         desk.oversize = desk.receive.oversize();
@@ -278,6 +285,7 @@ impl ShardThread {
             ("engine_publications", publications as f64),
             ("engine_meetings", meetings as f64),
             ("engine_shard_busy_ratio", busy as f64 / 1_000.0),
+            ("engine_shard_awake_ratio", awake as f64 / 1_000.0),
             ("engine_socket_receive_buffer_bytes", receive_buffer as f64),
             ("engine_socket_send_buffer_bytes", send_buffer as f64),
         ] {
@@ -311,4 +319,11 @@ fn outward(train: &Train) -> net::Train {
 
 fn wall_ntp() -> u64 {
     ntp_from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Processor time that this thread has used.
+fn worked() -> Micros {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let micros = time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_nsec.cast_unsigned() / 1_000;
+    Micros(micros)
 }

@@ -192,17 +192,17 @@ fn work_for_a_packet_does_not_touch_who_does_not_watch_it() {
 fn a_voice_does_not_wait_for_a_hot_meeting() {
     let mut stage = Stage::new(49);
     stage.join(1, BrowserPlan { microphone: false, ..SPEAKER });
-    for number in 2..=300 {
+    for number in 40..=338 {
         stage.join(number, WATCHER);
     }
     let quiet = engine::id::MeetingId(2);
-    stage.join_meeting(901, BrowserPlan { camera: false, video_slots: 0, ..BrowserPlan::default() }, quiet);
-    stage.join_meeting(902, BrowserPlan { microphone: false, camera: false, video_slots: 0, ..WATCHER }, quiet);
+    stage.join_meeting(31, BrowserPlan { camera: false, video_slots: 0, ..BrowserPlan::default() }, quiet);
+    stage.join_meeting(32, BrowserPlan { microphone: false, camera: false, video_slots: 0, ..WATCHER }, quiet);
     stage.run_ms(1_000);
     // A frame for three hundred has come, and the first trains of it are on their way.
     let now = stage.now() + Micros::from_millis(40);
-    let (hot, calm) = (stage.browser_mut(1).poll(now), stage.browser_mut(901).poll(now));
-    let (hot_path, calm_path, receiver) = (stage.browser(1).path, stage.browser(901).path, stage.browser(902).path);
+    let (hot, calm) = (stage.browser_mut(1).poll(now), stage.browser_mut(31).poll(now));
+    let (hot_path, calm_path, receiver) = (stage.browser(1).path, stage.browser(31).path, stage.browser(32).path);
     let shard = &mut stage.shards[0];
     for mut datagram in hot {
         shard.handle_datagram(now, now, hot_path, &mut datagram);
