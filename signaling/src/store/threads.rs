@@ -411,3 +411,73 @@ async fn first_copy(pool: &SqlitePool, new: &NewEvent) -> Result<Appended, Store
         None => Err(StoreError::Append("its thread does not exist any more".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+    use crate::store::NewMeeting;
+
+    async fn thread_of(store: &Store, number: u32) -> ThreadId {
+        let organizer = store.find_or_create_user("t", "Ada", false).await.unwrap().id;
+        let new = NewMeeting {
+            tenant: "t".to_owned(),
+            organizer,
+            subject: String::new(),
+            join_secret: number.to_string(),
+            join_hash: number.to_be_bytes().to_vec(),
+            join_number: number.to_string(),
+            passcode: String::new(),
+        };
+        store.create_meeting(new).await.unwrap().unwrap().thread
+    }
+
+    fn event(thread: ThreadId, client_id: Option<&str>) -> NewEvent {
+        NewEvent { thread, body: EventBody::MeetingStarted {}, client_id: client_id.map(str::to_owned) }
+    }
+
+    #[tokio::test]
+    async fn a_large_batch_over_several_threads_is_numbered_without_gap_in_each() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path()).await.unwrap();
+        let threads = [thread_of(&store, 1).await, thread_of(&store, 2).await];
+        for round in 0..2_u64 {
+            let events = (0..600).map(|number| event(threads[number % 2], None)).collect();
+            let appended: Vec<_> = store.append(events).await.into_iter().map(Result::unwrap).collect();
+            for (place, appended) in (0..).zip(appended) {
+                assert_eq!(appended, Appended { seq: round * 300 + place / 2 + 1, fresh: true });
+            }
+        }
+        for thread in threads {
+            assert_eq!(store.thread_state(thread).await.unwrap().seq, 600);
+            let seqs: Vec<_> = store.events(thread, 0, u64::MAX, usize::MAX).await.unwrap();
+            assert!(seqs.iter().map(|event| event.seq).eq(1..=600));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_resend_gets_the_place_of_its_first_copy_also_within_one_batch() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path()).await.unwrap();
+        let (one, other) = (thread_of(&store, 1).await, thread_of(&store, 2).await);
+        let batch = vec![event(one, Some("a")), event(one, Some("a")), event(one, None), event(other, Some("a"))];
+        let appended: Vec<_> = store.append(batch).await.into_iter().map(Result::unwrap).collect();
+        let places: Vec<_> = appended.iter().map(|appended| (appended.seq, appended.fresh)).collect();
+        assert_eq!(places, [(1, true), (1, false), (2, true), (1, true)]);
+        let again = store.append_one(event(one, Some("a"))).await.unwrap();
+        assert_eq!(again, Appended { seq: 1, fresh: false });
+        assert_eq!(store.thread_state(one).await.unwrap().seq, 2);
+    }
+
+    #[tokio::test]
+    async fn an_event_for_a_deleted_thread_fails_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path()).await.unwrap();
+        let thread = thread_of(&store, 1).await;
+        let gone = ThreadId::generate();
+        let results = store.append(vec![event(gone, None), event(thread, None), event(gone, Some("a"))]).await;
+        assert!(results[0].is_err() && results[2].is_err());
+        assert_eq!(*results[1].as_ref().unwrap(), Appended { seq: 1, fresh: true });
+    }
+}
