@@ -388,13 +388,13 @@ impl Shard {
                 }
             }
             Some(&Owner::Shard(shard)) => return Handled::HandOver(shard),
-            None => self.from_unknown_path(now, path, datagram),
+            None => self.unknown_path(now, path, datagram),
         }
         Handled::Here
     }
 
     /// SRTP from an address that nobody owns: a NAT may have given one of our endpoints a new one.
-    fn from_unknown_path(&mut self, now: Micros, path: Path, datagram: &mut [u8]) {
+    fn unknown_path(&mut self, now: Micros, path: Path, datagram: &mut [u8]) {
         self.counters.refused_unknown_path += 1;
         let ssrc = wire::rtp::RtpHeader::parse(datagram).ok().filter(|_| !wire::rtp::is_rtcp(datagram));
         let Some(&key) = ssrc.and_then(|header| self.by_ssrc.get(&header.ssrc)) else { return };

@@ -7,9 +7,9 @@
 //! shard: ingest -> fanout --try_send--> [TAP_CAPACITY] --recv--> the tap's own thread
 //! ```
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -273,12 +273,7 @@ impl Slot {
             let numbers =
                 self.rewriter.video(feed.publication, self.wanted(), &stored.numbers, picture, starts_key_frame);
             let Some(OutgoingVideo { numbers, picture }) = numbers else { continue };
-            let sent = Sent {
-                store: feed.store,
-                position: position as u32,
-                timestamp: numbers.timestamp,
-                picture,
-            };
+            let sent = Sent { store: feed.store, position: position as u32, timestamp: numbers.timestamp, picture };
             self.sent.insert(now, numbers.sequence, sent);
             if self.drops_frame {
                 // Numbered all the same: the receiver may ask for it when there is room again.

@@ -164,8 +164,11 @@ impl Engine {
         let placement = Arc::new(Placement::new(count, config.meeting_spread));
         let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let (channels, orders): (Vec<_>, Vec<_>) = (0..count).map(|_| sync_channel(MAILBOX_CAPACITY)).unzip();
-        let shards: Vec<Mailbox> =
-            channels.into_iter().zip(&bells).map(|(channel, bell)| Mailbox { channel, bell: Arc::clone(bell) }).collect();
+        let shards: Vec<Mailbox> = channels
+            .into_iter()
+            .zip(&bells)
+            .map(|(channel, bell)| Mailbox { channel, bell: Arc::clone(bell) })
+            .collect();
         let controls = count.div_ceil(SHARDS_PER_CONTROL);
         let (control, work): (Vec<_>, Vec<_>) = (0..controls).map(|_| sync_channel(HANDSHAKE_CAPACITY)).unzip();
         let loads: Vec<Arc<Load>> = (0..count).map(|_| Arc::default()).collect();
@@ -262,9 +265,9 @@ impl Engine {
             slots: slots.iter().map(|slot| (slot.mid.clone(), slot.kind)).collect(),
             publications: publications.iter().map(|publication| (publication.id, publication.kind)).collect(),
         };
-        let slots = (0..).zip(slots).map(|(at, line)| {
-            Slot::new(at, line, extensions, random_start(), rand::rng().random::<u16>() >> 1)
-        });
+        let slots = (0..)
+            .zip(slots)
+            .map(|(at, line)| Slot::new(at, line, extensions, random_start(), rand::rng().random::<u16>() >> 1));
         let parts = EndpointParts {
             id: endpoint,
             meeting: connect.meeting,

@@ -37,12 +37,8 @@ pub(super) struct Span {
 
 impl Placement {
     pub(super) fn new(shards: usize, spread: usize) -> Self {
-        let census = Census {
-            shards: vec![0; shards.max(1)],
-            meetings: HashMap::new(),
-            endpoints: HashMap::new(),
-            next: 1,
-        };
+        let census =
+            Census { shards: vec![0; shards.max(1)], meetings: HashMap::new(), endpoints: HashMap::new(), next: 1 };
         Self { spread: spread.max(1), census: Mutex::new(census) }
     }
 
@@ -131,6 +127,7 @@ fn set(counts: &[usize]) -> Shards {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "tests")]
     use super::*;
 
     const MEETING: MeetingId = MeetingId(1);

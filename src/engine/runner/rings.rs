@@ -119,7 +119,7 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
     use super::*;
 
     fn datagram(port: u16) -> Cargo {

@@ -98,17 +98,20 @@ impl ShardThread {
                 return;
             }
             let now = self.epoch.micros(Instant::now());
-            if self.take_orders(&mut shard, now).is_err() {
+            if take_orders(&self.orders, &self.bell, &mut shard, now).is_err() {
                 return;
             }
-            let received_all = self.receive(&mut shard, &mut desk, now);
+            let Ok(received_all) = self.receive(&mut shard, &mut desk, now) else { return };
             self.take_parcels(&mut shard, now);
             if shard.poll_timeout().is_some_and(|due| now >= due) {
                 shard.handle_timeout(now, wall_ntp());
             }
             let sent_all = !shard.flush(now);
+            // Letters leave before datagrams: who gets our answer to a check may send to another shard at once, which
+            // must know the path by then.
+            self.post(&mut shard, &mut desk);
             self.send(&mut shard, &mut desk);
-            self.deliver(&mut shard, &mut desk);
+            self.deliver(&mut shard);
             more = !received_all || !sent_all || !self.incoming.is_empty();
             if now.since(desk.published) >= PUBLISH_INTERVAL {
                 self.publish(&mut shard, &mut desk, now);
@@ -136,26 +139,18 @@ impl ShardThread {
         })
     }
 
-    fn take_orders(&self, shard: &mut Shard, now: Micros) -> Result<(), Stop> {
-        for _ in 0..ORDERS_PER_TURN {
-            match self.orders.try_recv() {
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Err(Stop),
-                Ok(command) => shard.handle_command(now, command),
-                Err(TryRecvError::Empty) => return Ok(()),
-            }
-        }
-        // The rest has its turn; the bell must not be needed for it.
-        self.bell.waker.wake();
-        Ok(())
-    }
-
     /// Receives what is there. `true`: the socket is drained.
-    fn receive(&mut self, shard: &mut Shard, desk: &mut Desk, now: Micros) -> bool {
-        let outgoing = &mut self.outgoing;
-        let mut drained = false;
+    fn receive(&mut self, shard: &mut Shard, desk: &mut Desk, now: Micros) -> Result<bool, Stop> {
+        let (outgoing, orders, bell) = (&mut self.outgoing, &self.orders, &self.bell);
+        let (mut drained, mut ordered) = (false, Ok(()));
         for _ in 0..BATCHES_PER_TURN {
             let clock = Stamp { now, wall: received_now() };
+            let mut first = true;
             let received = self.socket.receive(&mut desk.receive, |arrival: Arrival, datagram| {
+                if std::mem::take(&mut first) {
+                    // The letter that tells whose path this is was written before its peer could send: read it first.
+                    ordered = take_orders(orders, bell, shard, now);
+                }
                 let Route { local, remote } = arrival.route;
                 let (path, arrived) = (Path::Udp { local, remote }, clock.micros(arrival.received));
                 if let Handled::HandOver(to) = shard.handle_datagram(now, arrived, path, datagram) {
@@ -180,7 +175,7 @@ impl ShardThread {
             }
         }
         outgoing.ring();
-        drained
+        ordered.map(|()| drained)
     }
 
     fn take_parcels(&mut self, shard: &mut Shard, now: Micros) {
@@ -236,8 +231,22 @@ impl ShardThread {
         }
     }
 
-    /// Carries out what is not for the network.
-    fn deliver(&mut self, shard: &mut Shard, desk: &mut Desk) {
+    /// Sends letters to the other shards.
+    fn post(&self, shard: &mut Shard, desk: &mut Desk) {
+        desk.unsent.extend(std::iter::from_fn(|| shard.poll_letter()));
+        while let Some((to, letter)) = desk.unsent.pop_front() {
+            let Some(mailbox) = self.shards.get(to.get()) else { continue };
+            if let Err(command) = mailbox.try_send(Command::Letter { from: self.index, letter })
+                && let Command::Letter { letter, .. } = *command
+            {
+                desk.unsent.push_front((to, letter));
+                break;
+            }
+        }
+    }
+
+    /// Carries out what else is not for the network.
+    fn deliver(&mut self, shard: &mut Shard) {
         let outgoing = &mut self.outgoing;
         shard.relay(|to, packet, body| outgoing.push(to, Cargo::Packet(*packet), body));
         outgoing.ring();
@@ -253,16 +262,6 @@ impl ShardThread {
         }
         while let Some(event) = shard.poll_event() {
             (self.events)(event);
-        }
-        desk.unsent.extend(std::iter::from_fn(|| shard.poll_letter()));
-        while let Some((to, letter)) = desk.unsent.pop_front() {
-            let Some(mailbox) = self.shards.get(to.get()) else { continue };
-            if let Err(command) = mailbox.try_send(Command::Letter { from: self.index, letter })
-                && let Command::Letter { letter, .. } = *command
-            {
-                desk.unsent.push_front((to, letter));
-                break;
-            }
         }
     }
 
@@ -293,6 +292,20 @@ impl ShardThread {
         }
         metrics::counter!("engine_socket_drops_total", "shard" => name).absolute(self.socket.drops());
     }
+}
+
+/// Carries out what the mailbox holds, up to a bound.
+fn take_orders(orders: &Receiver<Command>, bell: &Bell, shard: &mut Shard, now: Micros) -> Result<(), Stop> {
+    for _ in 0..ORDERS_PER_TURN {
+        match orders.try_recv() {
+            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Err(Stop),
+            Ok(command) => shard.handle_command(now, command),
+            Err(TryRecvError::Empty) => return Ok(()),
+        }
+    }
+    // The rest has its turn; it does not ring again for that.
+    bell.waker.wake();
+    Ok(())
 }
 
 /// Turns the kernel's receive timestamps into the shard's time.

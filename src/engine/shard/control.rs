@@ -4,9 +4,9 @@ use super::span::Letter;
 use super::{DtlsOutput, Meeting, Origin, Publication, Shard, Stale, Tap};
 use crate::clock::Micros;
 use crate::command::{Command, NewPublication};
-use crate::endpoint::srtp::SrtpKeys;
 use crate::egress::slot::Feed;
 use crate::egress::store::Store;
+use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::{Endpoint, EndpointParts, PublicationRef};
 use crate::event::Event;
 use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
@@ -351,9 +351,8 @@ impl Shard {
     /// Publications of a meeting whose endpoints are in this shard.
     pub(super) fn local_publications(&self, id: MeetingId) -> Vec<usize> {
         let keys = self.meetings.get(&id).map(|meeting| meeting.publications.as_slice()).unwrap_or_default();
-        let is_local = |key: &usize| {
-            self.publications.get(*key).is_some_and(|other| matches!(other.origin, Origin::Endpoint(_)))
-        };
+        let is_local =
+            |key: &usize| self.publications.get(*key).is_some_and(|other| matches!(other.origin, Origin::Endpoint(_)));
         keys.iter().copied().filter(is_local).collect()
     }
 
@@ -409,9 +408,6 @@ impl Meeting {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.endpoints.is_empty()
-            && self.publications.is_empty()
-            && self.taps.is_empty()
-            && self.elsewhere.is_empty()
+        self.endpoints.is_empty() && self.publications.is_empty() && self.taps.is_empty() && self.elsewhere.is_empty()
     }
 }

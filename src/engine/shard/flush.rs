@@ -52,16 +52,14 @@ impl Shard {
 
     fn flush_voices(&mut self, now: Micros, key: u32, slots: u64) {
         let Some(endpoint) = self.endpoints.get_mut(key as usize) else { return };
-        let mut turn =
-            Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
+        let mut turn = Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
         endpoint.send_voices(&mut turn, key, &mut self.stores, slots);
         self.release(key, slots);
     }
 
     fn flush_pictures(&mut self, now: Micros, key: u32, slots: u64) {
         let Some(endpoint) = self.endpoints.get_mut(key as usize) else { return };
-        let mut turn =
-            Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
+        let mut turn = Turn { now, outbox: &mut self.outbox, scratch: &mut self.scratch, counters: &mut self.counters };
         let wishes = &mut self.reports.feedback;
         match endpoint.send_pictures(&mut turn, key, &mut self.stores, slots, wishes) {
             Flush::Done => {}

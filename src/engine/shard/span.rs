@@ -229,7 +229,9 @@ impl Shard {
             }
             Letter::Subscribed(publication) => self.subscribe(publication, from),
             Letter::Unsubscribed(publication) => {
-                if let Some(source) = self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key)) {
+                if let Some(source) =
+                    self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key))
+                {
                     source.relayed_to = source.relayed_to.without(from);
                 }
             }

@@ -1,6 +1,13 @@
 //! Meetings that span shards, paths that move, and faults that stay where they are: on virtual time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use std::collections::HashSet;
 
@@ -16,11 +23,7 @@ const WATCHER: BrowserPlan =
 
 fn seen(stage: &Stage, number: u32, kind: MediaKind, since: Micros) -> HashSet<u32> {
     let slots = stage.browser(number).slots.iter().filter(|slot| slot.line.kind == kind);
-    slots
-        .flat_map(|slot| &slot.packets)
-        .filter(|packet| packet.at >= since)
-        .map(|packet| packet.content.0)
-        .collect()
+    slots.flat_map(|slot| &slot.packets).filter(|packet| packet.at >= since).map(|packet| packet.content.0).collect()
 }
 
 fn others(number: u32, count: u32) -> HashSet<u32> {
@@ -44,7 +47,11 @@ fn a_meeting_that_spans_shards_is_one_meeting() {
     }
     stage.run_ms(4_000);
     for number in 1..=6 {
-        assert_eq!(seen(&stage, number, MediaKind::Video, Micros::default()), others(number, 6), "pictures at {number}");
+        assert_eq!(
+            seen(&stage, number, MediaKind::Video, Micros::default()),
+            others(number, 6),
+            "pictures at {number}"
+        );
         for slot in &stage.browser(number).slots {
             assert_eq!(slot.missing(), Vec::<u64>::new());
         }
@@ -52,7 +59,11 @@ fn a_meeting_that_spans_shards_is_one_meeting() {
     let since = stage.now();
     stage.run_ms(300);
     let loud: HashSet<u32> = [1, 2, 3].into();
-    assert_eq!(seen(&stage, 6, MediaKind::Audio, since), loud, "who speaks elsewhere is heard before who is silent here");
+    assert_eq!(
+        seen(&stage, 6, MediaKind::Audio, since),
+        loud,
+        "who speaks elsewhere is heard before who is silent here"
+    );
     assert!(stage.handed_over > 500, "the kernel's choice of a shard was not ours");
     assert_eq!(stage.strays, 0);
 }
@@ -132,7 +143,7 @@ fn losses_are_repaired_and_key_frames_asked_for_across_shards() {
     stage.join_shard(2, WATCHER, MEETING, 1);
     stage.run_ms(500);
     let impairment = Impairment { loss: 0.04, delay: Micros::from_millis(20), ..Impairment::default() };
-    stage.up.impairment = impairment.clone();
+    stage.up.impairment = impairment;
     stage.down.impairment = impairment;
     stage.run_ms(6_000);
     (stage.up.impairment, stage.down.impairment) = Default::default();
