@@ -30,13 +30,8 @@ fn plan(sockets: &[UdpSocket], cipher: Cipher, threads: usize) -> Plan {
         last_bytes: 300,
         receivers: (0..sockets.len()).collect(),
     };
-    let audio = Flow {
-        trains: TrainHistogram::of(1),
-        segment_bytes: 120,
-        last_bytes: 120,
-        receivers: vec![1],
-        ..video.clone()
-    };
+    let audio =
+        Flow { trains: TrainHistogram::of(1), segment_bytes: 120, last_bytes: 120, receivers: vec![1], ..video };
     Plan {
         destinations: sockets.iter().map(|socket| socket.local_addr().unwrap()).collect(),
         flows: vec![video, audio],
@@ -102,13 +97,8 @@ fn a_packet_of_the_floor_is_rtp_that_opens_under_its_key() {
 fn what_a_server_was_measured_to_send_is_what_the_plan_sends() {
     // Four receivers, two cameras, ten seconds: three trains of four frames each, since some frames shared a train.
     let trains = TrainHistogram::from_iter([(2, 1_200), (5, 600)]);
-    let traffic = Traffic {
-        kind: TrainKind::Picture,
-        trains: trains.clone(),
-        window: Duration::from_secs(10),
-        datagram_bytes: 200,
-        sources: 2,
-    };
+    let traffic =
+        Traffic { kind: TrainKind::Picture, trains, window: Duration::from_secs(10), datagram_bytes: 200, sources: 2 };
     let sockets = receivers(4);
     let flows = traffic.flows(sockets.len());
     assert_eq!(flows.len(), 2);
