@@ -503,6 +503,19 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_carried_out_at_once_also_when_the_shard_is_just_going_to_sleep() {
+        let engine = engine();
+        let participant = ParticipantId(7);
+        // An order that nobody is woken for would wait for the shard's next look, a second later.
+        let soon = std::time::Duration::from_millis(700);
+        for round in 0..2_000 {
+            let tap = engine.tap(MeetingId(1), participant);
+            engine.remove(participant);
+            assert!(tap.recv(soon).is_err(), "the tap still waits for its end in round {round}");
+        }
+    }
+
+    #[test]
     fn an_engine_that_lost_a_thread_is_not_alive() {
         let mut engine = engine();
         let lost = std::thread::spawn(|| {});

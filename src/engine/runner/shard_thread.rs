@@ -94,7 +94,7 @@ impl ShardThread {
         };
         let mut more = false;
         loop {
-            if !more && self.sleep(&shard, &mut desk).is_err() {
+            if !more && self.sleep(&mut shard, &mut desk).is_err() {
                 return;
             }
             let now = self.epoch.micros(Instant::now());
@@ -119,7 +119,7 @@ impl ShardThread {
         }
     }
 
-    fn sleep(&self, shard: &Shard, desk: &mut Desk) -> Result<(), Stop> {
+    fn sleep(&self, shard: &mut Shard, desk: &mut Desk) -> Result<(), Stop> {
         let before = self.epoch.micros(Instant::now());
         let limit = shard.poll_timeout().map_or(PUBLISH_INTERVAL, |due| due.since(before).min(PUBLISH_INTERVAL));
         let limit = if desk.unsent.is_empty() { limit } else { limit.min(Micros::from_millis(1)) };
@@ -127,9 +127,17 @@ impl ShardThread {
             return Ok(());
         }
         self.bell.doze();
-        // Orders ring after they are in the mailbox, parcels after they are in the ring: what came before `doze` is seen
-        // here or, for orders, by a bell that rings again.
-        let limit = if self.incoming.is_empty() { Duration::from_micros(limit.0) } else { Duration::ZERO };
+        // Whoever put something down before this saw us awake and did not ring, so we look once more. Whoever does so
+        // from now on rings.
+        let found = match self.orders.try_recv() {
+            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Err(Stop),
+            Ok(command) => {
+                shard.handle_command(before, command);
+                true
+            }
+            Err(TryRecvError::Empty) => !self.incoming.is_empty(),
+        };
+        let limit = if found { Duration::ZERO } else { Duration::from_micros(limit.0) };
         let waited = wait_readable(&self.socket, Some(&self.bell.waker), Some(limit));
         self.bell.rise();
         desk.slept = desk.slept + self.epoch.micros(Instant::now()).since(before);
@@ -147,7 +155,7 @@ impl ShardThread {
             let clock = Stamp { now, wall: received_now() };
             let mut first = true;
             let received = self.socket.receive(&mut desk.receive, |arrival: Arrival, datagram| {
-                if std::mem::take(&mut first) {
+                if std::mem::take(&mut first) && ordered.is_ok() {
                     // The letter that tells whose path this is was written before its peer could send: read it first.
                     ordered = take_orders(orders, bell, shard, now);
                 }
