@@ -39,6 +39,3 @@ pub use route::{Arrival, Received, Route, received_now};
 pub use send::{SendBatch, SendFailure, TRAIN_BYTES_MAX, TRAIN_SEGMENTS_MAX, Train};
 pub use socket::{BindError, BindOptions, Features, Socket};
 pub use wake::{Waker, wait_readable, wait_writable};
-
-/// The former name of [`ReceiveBatch`].
-pub type Batch = ReceiveBatch;
