@@ -25,13 +25,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use loadtest::floor::{Cipher, Flow, Measured, Plan, TrainHistogram, run};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::net::{RecvFlags, recv};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::nanosleep;
+
+/// One of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Table {
+    /// By length of trains.
+    Lengths,
+    /// By number of receivers.
+    Receivers,
+    /// By number of sending threads.
+    Threads,
+}
 
 /// What to measure.
 #[derive(Debug, Parser)]
@@ -67,6 +78,9 @@ struct Options {
     /// sender pays.
     #[arg(long, default_value_t = 1)]
     sweep: u64,
+    /// Only this table.
+    #[arg(long)]
+    only: Option<Table>,
     /// Given by `cargo bench`; without meaning.
     #[arg(long, hide = true)]
     bench: bool,
@@ -79,9 +93,16 @@ fn main() {
     let most = options.growth.iter().copied().chain([options.receivers]).max().unwrap_or(1);
     let receivers = Receivers::open(most, Duration::from_millis(options.sweep));
     let bench = Bench { options: &options, addresses: &receivers.addresses };
-    bench.by_train_length();
-    bench.by_receivers();
-    bench.by_threads();
+    let wanted = |table| options.only.is_none_or(|only| only == table);
+    if wanted(Table::Lengths) {
+        bench.by_train_length();
+    }
+    if wanted(Table::Receivers) {
+        bench.by_receivers();
+    }
+    if wanted(Table::Threads) {
+        bench.by_threads();
+    }
     receivers.report();
 }
 
@@ -154,9 +175,6 @@ impl Bench<'_> {
 
     fn by_receivers(&self) {
         let options = self.options;
-        if options.growth.is_empty() || options.growth_segments.is_empty() {
-            return;
-        }
         let cases = options.growth_segments.iter().flat_map(|&segments| {
             options.growth.iter().map(move |&receivers| self.case(receivers, segments, Cipher::Aes128Gcm))
         });
@@ -174,9 +192,6 @@ impl Bench<'_> {
 
     fn by_threads(&self) {
         let options = self.options;
-        if options.threads.is_empty() {
-            return;
-        }
         let case = |&threads: &usize| Case { threads, ..self.case(options.receivers, 8, Cipher::Aes128Gcm) };
         let cases: Vec<Case> = options.threads.iter().map(case).collect();
         let figures = self.measure(&cases);

@@ -7,9 +7,9 @@
 //! about the machine than about the server.
 //!
 //! ```text
-//! server's metrics -> TrainHistogram -> Traffic -> Flows ┐
-//! receivers' sockets -> destinations                     ├─> Plan -> run -> Measured { packets, cpu, .. }
-//!                                                        ┘           wait for a frame's moment -> copy a header, seal -> sendmmsg, GSO
+//! server's metrics -> TrainHistogram -> Flow ┐
+//! receivers' sockets -> destinations         ├─> Plan -> run -> Measured { packets, cpu, .. }
+//!                                            ┘           wait for a frame's moment -> copy a header, seal -> sendmmsg, GSO
 //! ```
 //!
 //! The receiving half of a server (one packet in for each hundred out, timers, reports) is not part of the floor, and a
@@ -69,48 +69,6 @@ pub struct Flow {
     pub last_bytes: usize,
     /// Who gets it, as places in [`Plan::destinations`].
     pub receivers: Vec<usize>,
-}
-
-/// What a server sent of one kind during a window.
-#[derive(Clone, Debug)]
-pub struct Traffic {
-    /// Pictures leave thirty times a second, voices fifty times.
-    pub kind: TrainKind,
-    /// Its trains in the window, to all receivers: the difference of two readings.
-    pub trains: TrainHistogram,
-    /// How long the window was.
-    pub window: Duration,
-    /// Octets of UDP payload of a datagram on average.
-    pub datagram_bytes: usize,
-    /// How many cameras or microphones it came from; each has its own rhythm and wakes the server by itself.
-    pub sources: usize,
-}
-
-impl Traffic {
-    /// The same traffic as flows, divided evenly among the sources and the destinations.
-    #[must_use]
-    pub fn flows(&self, destinations: usize) -> Vec<Flow> {
-        let (frames_per_second, jitter) = match self.kind {
-            TrainKind::Picture => (30.0, 0.2),
-            TrainKind::Voice => (50.0, 0.1),
-        };
-        let frames = frames_per_second * self.window.as_secs_f64() * self.sources as f64;
-        let trains_per_frame = self.trains.trains() as f64 / (frames * destinations as f64);
-        if !trains_per_frame.is_normal() {
-            return Vec::new();
-        }
-        let bytes = self.datagram_bytes.clamp(*DATAGRAM_BYTES.start(), *DATAGRAM_BYTES.end());
-        let flow = Flow {
-            frames_per_second,
-            jitter,
-            trains_per_frame,
-            trains: self.trains.clone(),
-            segment_bytes: bytes,
-            last_bytes: bytes,
-            receivers: (0..destinations).collect(),
-        };
-        vec![flow; self.sources]
-    }
 }
 
 /// Traffic to send.
