@@ -30,13 +30,8 @@ fn plan(sockets: &[UdpSocket], cipher: Cipher, threads: usize) -> Plan {
         last_bytes: 300,
         receivers: (0..sockets.len()).collect(),
     };
-    let audio = Flow {
-        trains: TrainHistogram::of(1),
-        segment_bytes: 120,
-        last_bytes: 120,
-        receivers: vec![1],
-        ..video.clone()
-    };
+    let audio =
+        Flow { trains: TrainHistogram::of(1), segment_bytes: 120, last_bytes: 120, receivers: vec![1], ..video };
     Plan {
         destinations: sockets.iter().map(|socket| socket.local_addr().unwrap()).collect(),
         flows: vec![video, audio],
