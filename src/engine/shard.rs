@@ -12,6 +12,7 @@
 //!
 //! After each input the outputs must be drained: `flush` until it says that nothing is due, sending the outbox each time.
 
+mod arrive;
 mod assign;
 mod control;
 mod due;
@@ -28,8 +29,7 @@ use smallvec::SmallVec;
 use crate::clock::{Epoch, Micros};
 use crate::counters::Counters;
 use crate::egress::store::Store;
-use crate::endpoint::ice::{is_stun, is_success, server_ufrag};
-use crate::endpoint::webrtc::{Endpoint, PathNews, PublicationRef, Reports, Turn};
+use crate::endpoint::webrtc::{Endpoint, PublicationRef, Reports, Turn};
 use crate::event::Event;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::keyframe::KeyFrameRequests;
@@ -69,7 +69,7 @@ pub enum Handled {
     HandOver(ShardIndex),
 }
 
-/// Who owns a path.
+/// Who owns a path or an SSRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     /// An endpoint of this shard.
@@ -169,7 +169,7 @@ pub struct Shard {
     by_id: HashMap<EndpointId, usize>,
     by_ufrag: HashMap<String, usize>,
     by_path: FastMap<Path, Owner>,
-    by_ssrc: FastMap<u32, usize>,
+    by_ssrc: FastMap<u32, Owner>,
     by_publication: HashMap<PublicationId, usize>,
     /// Keys of each participant's cameras.
     cameras: HashMap<ParticipantId, SmallVec<[usize; 2]>>,
@@ -277,172 +277,6 @@ impl Shard {
         let speakers = !self.talkative.is_empty() || !self.key_frame_wishes.is_empty();
         let speakers = speakers.then(|| self.looked_for_speakers + SPEAKER_INTERVAL);
         [self.timers.next(), speakers].into_iter().flatten().min()
-    }
-
-    /// A datagram from the network that came at `arrived`. It may be overwritten (SRTP is opened in place).
-    ///
-    /// RFC 7983 §7: the first octet tells the protocols apart.
-    pub fn handle_datagram(&mut self, now: Micros, arrived: Micros, path: Path, datagram: &mut [u8]) -> Handled {
-        self.counters.datagrams_received += 1;
-        match datagram.first() {
-            Some(0..=3) => self.stun(now, path, datagram),
-            Some(20..=63) => self.dtls(path, datagram),
-            Some(128..=191) => self.secure(now, arrived, path, datagram),
-            _ => {
-                self.counters.refused_unknown_protocol += 1;
-                Handled::Here
-            }
-        }
-    }
-
-    fn stun(&mut self, now: Micros, path: Path, datagram: &[u8]) -> Handled {
-        if !is_stun(datagram) {
-            self.counters.refused_stun += 1;
-            return Handled::Here;
-        }
-        if is_success(datagram) {
-            return self.check_answer(now, path, datagram);
-        }
-        let Some(ufrag) = server_ufrag(datagram) else {
-            self.counters.refused_stun += 1;
-            return Handled::Here;
-        };
-        let Some(&key) = self.by_ufrag.get(ufrag) else {
-            match ShardIndex::of_ufrag(ufrag) {
-                Some(shard) if self.others.contains(shard) => return Handled::HandOver(shard),
-                _ => self.counters.refused_stun += 1,
-            }
-            return Handled::Here;
-        };
-        self.guarded(now, key, |shard| {
-            let Some((endpoint, mut turn)) = shard.turn(now, key) else { return };
-            match endpoint.handle_stun(&mut turn, path, datagram) {
-                Ok(news) => shard.note_path(key, path, &news),
-                Err(error) => {
-                    tracing::debug!(endpoint = %endpoint.id, reason = error.label(), "connectivity check refused");
-                    shard.counters.refused_stun += 1;
-                }
-            }
-        });
-        Handled::Here
-    }
-
-    /// A check of ours was answered: an endpoint has moved.
-    fn check_answer(&mut self, now: Micros, path: Path, datagram: &[u8]) -> Handled {
-        let Some(at) = self.checks.iter().position(|(checked, _)| *checked == path) else {
-            // The shard that asked did so from its own socket; the kernel may have brought the answer here.
-            self.counters.refused_stun += 1;
-            return Handled::Here;
-        };
-        let key = self.checks.get(at).map(|(_, key)| *key);
-        let news = key.and_then(|key| self.endpoints.get_mut(key)?.handle_check_answer(now, path, datagram));
-        match key.zip(news) {
-            Some((key, news)) => {
-                self.checks.remove(at);
-                self.counters.paths_moved += 1;
-                self.note_path(key, path, &news);
-            }
-            None => self.counters.refused_stun += 1,
-        }
-        Handled::Here
-    }
-
-    fn note_path(&mut self, key: usize, path: Path, news: &PathNews) {
-        let PathNews::Learned { forgotten } = news else { return };
-        if let Some(forgotten) = forgotten {
-            self.forget_path(key, *forgotten);
-        }
-        // A path that belonged to another endpoint (a reloaded page on the same port) is the newer one's.
-        self.by_path.insert(path, Owner::Endpoint(key));
-        self.tell_everybody(&Letter::PathLearned(path));
-    }
-
-    fn forget_path(&mut self, key: usize, path: Path) {
-        if self.by_path.get(&path) == Some(&Owner::Endpoint(key)) {
-            self.by_path.remove(&path);
-            self.tell_everybody(&Letter::PathForgotten(path));
-        }
-    }
-
-    fn dtls(&mut self, path: Path, datagram: &[u8]) -> Handled {
-        match self.by_path.get(&path) {
-            Some(&Owner::Shard(shard)) => return Handled::HandOver(shard),
-            Some(&Owner::Endpoint(key)) => {
-                if let Some(endpoint) = self.endpoints.get(key) {
-                    let record = DtlsOutput::Record { endpoint: endpoint.id, datagram: datagram.to_vec() };
-                    self.dtls.push_back(record);
-                }
-            }
-            None => self.counters.refused_unknown_path += 1,
-        }
-        Handled::Here
-    }
-
-    fn secure(&mut self, now: Micros, arrived: Micros, path: Path, datagram: &mut [u8]) -> Handled {
-        match self.by_path.get(&path) {
-            Some(&Owner::Endpoint(key)) => {
-                if wire::rtp::is_rtcp(datagram) {
-                    self.guarded(now, key, |shard| shard.rtcp(now, key, datagram));
-                } else {
-                    self.guarded(now, key, |shard| shard.rtp(now, arrived, key, datagram));
-                }
-            }
-            Some(&Owner::Shard(shard)) => return Handled::HandOver(shard),
-            None => self.unknown_path(now, path, datagram),
-        }
-        Handled::Here
-    }
-
-    /// SRTP from an address that nobody owns: a NAT may have given one of our endpoints a new one.
-    fn unknown_path(&mut self, now: Micros, path: Path, datagram: &mut [u8]) {
-        self.counters.refused_unknown_path += 1;
-        let ssrc = wire::rtp::RtpHeader::parse(datagram).ok().filter(|_| !wire::rtp::is_rtcp(datagram));
-        let Some(&key) = ssrc.and_then(|header| self.by_ssrc.get(&header.ssrc)) else { return };
-        self.guarded(now, key, |shard| {
-            let before = shard.outbox.trains().len();
-            if let Some((endpoint, mut turn)) = shard.turn(now, key) {
-                endpoint.suspect_move(&mut turn, path, datagram);
-            }
-            if shard.outbox.trains().len() > before {
-                if shard.checks.len() >= CHECKS_MAX {
-                    shard.checks.pop_front();
-                }
-                shard.checks.push_back((path, key));
-            }
-        });
-    }
-
-    fn rtp(&mut self, now: Micros, arrived: Micros, key: usize, datagram: &mut [u8]) {
-        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        let mut turn = Turn {
-            // Where the kernel says when a packet came, jitter and feedback go by that and not by when we had the time.
-            now: arrived.min(now),
-            outbox: &mut self.outbox,
-            scratch: &mut self.scratch,
-            counters: &mut self.counters,
-        };
-        let received = endpoint.receive_rtp(&mut turn, datagram);
-        self.timers.arm(key, endpoint.poll_timeout(now));
-        if let Some((publication, packet, retransmitted)) = received {
-            self.fan_out(now, arrived, publication, &packet, retransmitted);
-        }
-    }
-
-    fn rtcp(&mut self, now: Micros, key: usize, datagram: &[u8]) {
-        let mut reports = std::mem::take(&mut self.reports);
-        if let Some((endpoint, mut turn)) = self.turn(now, key) {
-            endpoint.receive_rtcp(&mut turn, datagram, &mut reports);
-            if endpoint.has_resends() {
-                self.due.mark_resends(key);
-            }
-        }
-        for feedback in reports.feedback.drain(..) {
-            self.feedback(now, feedback);
-        }
-        for (publication, ntp, rtp) in reports.sender_reports.drain(..) {
-            self.tap_sender_report(now, publication, ntp, rtp);
-        }
-        self.reports = reports;
     }
 
     /// Everything that is due by time. `wall_ntp` is the wall clock of `now` as NTP time, for sender reports.

@@ -22,6 +22,7 @@ use crate::path::Path;
 
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const HEADER_LEN: usize = 20;
+const TRANSACTION_LEN: usize = 12;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 const INTEGRITY_LEN: usize = 20;
 const FINGERPRINT_LEN: usize = 4;
@@ -150,6 +151,12 @@ pub fn is_success(packet: &[u8]) -> bool {
     packet.first_chunk().is_some_and(|kind| u16::from_be_bytes(*kind) == BINDING_SUCCESS)
 }
 
+/// Who made the check that a STUN success answers, as [`PathCheck::new`] was told. Nothing is verified yet.
+#[must_use]
+pub fn asker(packet: &[u8]) -> Option<u8> {
+    packet.get(HEADER_LEN - TRANSACTION_LEN).copied()
+}
+
 /// The one check that a lite agent of ours ever sends: to an address that an endpoint seems to have moved to.
 ///
 /// Sent when an authentic, fresh packet of the endpoint came from an address that nobody owns; its answer, signed with the
@@ -157,14 +164,18 @@ pub fn is_success(packet: &[u8]) -> bool {
 #[derive(Clone, Debug)]
 pub struct PathCheck {
     path: Path,
-    transaction: [u8; 12],
+    transaction: [u8; TRANSACTION_LEN],
 }
 
 impl PathCheck {
-    /// A check of a path.
+    /// A check of a path. `asker` comes back with the answer, which any shard's socket may get; the other 88 bits of the
+    /// transaction are random.
     #[must_use]
-    pub fn new(path: Path) -> Self {
-        Self { path, transaction: rand::random() }
+    pub fn new(path: Path, asker: u8) -> Self {
+        let mut transaction: [u8; TRANSACTION_LEN] = rand::random();
+        let [first, ..] = &mut transaction;
+        *first = asker;
+        Self { path, transaction }
     }
 
     /// The Binding request to send there (RFC 8445 §7.1).

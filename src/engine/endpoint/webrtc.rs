@@ -288,7 +288,7 @@ impl Endpoint {
 
     /// A packet of one of our SSRCs came from an address that nobody owns: a NAT gave the peer a new one, or somebody
     /// replays. Only an authentic, fresh packet makes us ask, once in a while, by a check of our own (DESIGN 4.2).
-    pub fn suspect_move(&mut self, turn: &mut Turn<'_>, path: Path, packet: &mut [u8]) {
+    pub fn suspect_move(&mut self, turn: &mut Turn<'_>, asker: u8, path: Path, packet: &mut [u8]) {
         let recently = self.moved.is_some_and(|last| turn.now.since(last) < MOVE_INTERVAL);
         let Some(peer) = self.peer_credentials.as_ref().filter(|_| !recently) else { return };
         let Some(crypto) = self.crypto.as_mut() else { return };
@@ -297,7 +297,7 @@ impl Endpoint {
             return;
         }
         self.moved = Some(turn.now);
-        let check = PathCheck::new(path);
+        let check = PathCheck::new(path, asker);
         let request = check.request(&self.credentials, peer);
         // Whoever forged the address gets no more than three times what was sent in its name.
         if request.len() <= UNVALIDATED_FACTOR * packet.len() {

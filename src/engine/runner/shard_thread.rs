@@ -159,6 +159,7 @@ impl ShardThread {
                     // The letter that tells whose path this is was written before its peer could send: read it first.
                     ordered = take_orders(orders, bell, shard, now);
                 }
+                shard.counters.datagrams_received += 1;
                 let Route { local, remote } = arrival.route;
                 let (path, arrived) = (Path::Udp { local, remote }, clock.micros(arrival.received));
                 if let Handled::HandOver(to) = shard.handle_datagram(now, arrived, path, datagram) {

@@ -84,10 +84,10 @@ impl Shard {
         let endpoint = Endpoint::new(now, parts);
         self.by_ufrag.insert(endpoint.ufrag().to_owned(), key);
         self.by_id.insert(id, key);
-        self.by_ssrc.extend(endpoint.media_ssrcs().map(|ssrc| (ssrc, key)));
         self.due.reset(key);
         self.timers.arm(key, endpoint.poll_timeout(now));
         self.endpoints.insert(endpoint);
+        self.learn_ssrcs(key);
         self.meetings.entry(meeting).or_default().endpoints.push(key);
         self.assign(now, meeting, key);
     }
@@ -188,9 +188,7 @@ impl Shard {
             self.forget_path(key, path);
         }
         for ssrc in endpoint.media_ssrcs() {
-            if self.by_ssrc.get(&ssrc) == Some(&key) {
-                self.by_ssrc.remove(&ssrc);
-            }
+            self.forget_ssrc(key, ssrc);
         }
         self.checks.retain(|(_, checked)| *checked != key);
         self.timers.disarm(key);
@@ -216,9 +214,7 @@ impl Shard {
         else {
             return;
         };
-        if let Some(endpoint) = self.endpoints.get(key) {
-            self.by_ssrc.extend(endpoint.media_ssrcs().map(|ssrc| (ssrc, key)));
-        }
+        self.learn_ssrcs(key);
     }
 
     /// A slot's place in a publication, from its next packet on.

@@ -44,6 +44,12 @@ impl ShardIndex {
         self.0 as usize
     }
 
+    /// As an octet, for what travels.
+    #[must_use]
+    pub const fn to_byte(self) -> u8 {
+        self.0
+    }
+
     /// How user fragments of this shard's endpoints begin.
     #[must_use]
     pub fn ufrag_prefix(self) -> String {
@@ -106,6 +112,10 @@ pub enum Letter {
     PathLearned(Path),
     /// It is no longer.
     PathForgotten(Path),
+    /// This SSRC is heard from an endpoint of mine: by it the endpoint is found when its address changes.
+    SsrcLearned(u32),
+    /// It is not any more.
+    SsrcForgotten(u32),
     /// A publication of a meeting that we share.
     Announced {
         /// Where.
@@ -214,6 +224,14 @@ impl Shard {
             Letter::PathForgotten(path) => {
                 if self.by_path.get(&path) == Some(&Owner::Shard(from)) {
                     self.by_path.remove(&path);
+                }
+            }
+            Letter::SsrcLearned(ssrc) => {
+                self.by_ssrc.entry(ssrc).or_insert(Owner::Shard(from));
+            }
+            Letter::SsrcForgotten(ssrc) => {
+                if self.by_ssrc.get(&ssrc) == Some(&Owner::Shard(from)) {
+                    self.by_ssrc.remove(&ssrc);
                 }
             }
             Letter::Announced { meeting, participant, publication, muted } => {

@@ -182,6 +182,40 @@ fn a_tap_hears_a_meeting_that_spans_shards_once() {
 }
 
 #[test]
+fn an_address_that_changes_to_one_that_another_shard_hears_is_found_again() {
+    let mut stage = Stage::with_shards(38, 2);
+    stage.join_shard(1, BrowserPlan::default(), MEETING, 0);
+    stage.join_shard(2, WATCHER, MEETING, 0);
+    stage.run_ms(2_600);
+    // An odd port is the second shard's, and the speaker lives in the first.
+    let moved = engine::path::Path::Udp { local: None, remote: "192.0.2.77:50123".parse().unwrap() };
+    stage.browser_mut(1).path = moved;
+    stage.run_ms(200);
+    assert_eq!(stage.browser(1).checks_received, 1);
+    assert_eq!(stage.shards[0].counters.paths_moved, 1, "its answer came to the other shard too");
+    let since = stage.now();
+    stage.run_ms(300);
+    assert_eq!(seen(&stage, 2, MediaKind::Audio, since), HashSet::from([1]));
+}
+
+#[test]
+fn a_path_that_another_endpoint_claimed_is_its_owners_again_with_the_next_check() {
+    let mut stage = Stage::with_shards(39, 2);
+    for (number, home) in [(1, 0), (3, 0), (2, 1)] {
+        stage.join_shard(number, BrowserPlan::default(), MEETING, home);
+    }
+    stage.run_ms(500);
+    stage.browser_mut(1).is_beset = true;
+    // A member of another shard sends a check of its own with the address of somebody else.
+    let (victim, check) = (stage.browser(1).path, stage.browser(2).check());
+    stage.inject(victim, check);
+    stage.run_ms(2_600);
+    let since = stage.now();
+    stage.run_ms(500);
+    assert_eq!(seen(&stage, 3, MediaKind::Audio, since), HashSet::from([1, 2]), "everybody is heard");
+}
+
+#[test]
 fn who_leaves_a_shard_as_the_last_takes_the_meeting_from_it() {
     let mut stage = spanning(37);
     stage.run_ms(500);
