@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use histogram::{HistogramError, SEGMENTS_MAX, TrainHistogram, TrainKind};
+pub use histogram::{SEGMENTS_MAX, TrainHistogram};
 use rhythm::Rhythm;
 use sender::Sender;
 
