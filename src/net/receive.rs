@@ -74,19 +74,14 @@ impl fmt::Debug for ReceiveBatch {
 }
 
 impl Socket {
-    /// Receives what is there, at most one batch, and hands each datagram to `each`, with its [`Arrival`] or what is
-    /// made of it.
+    /// Receives what is there, at most one batch, and hands each datagram to `each`, with its [`Arrival`].
     ///
     /// Returns how many buffers the kernel filled: fewer than [`ReceiveBatch::capacity`] means that the socket was
     /// drained just now, 0 that nothing was there. An empty datagram is handed out as such.
     ///
     /// # Errors
     /// The kernel's, except "would block" and the asynchronous ICMP errors of earlier sends, which are no error here.
-    pub fn receive<A: From<Arrival>>(
-        &self,
-        batch: &mut ReceiveBatch,
-        mut each: impl FnMut(A, &mut [u8]),
-    ) -> io::Result<usize> {
+    pub fn receive(&self, batch: &mut ReceiveBatch, mut each: impl FnMut(Arrival, &mut [u8])) -> io::Result<usize> {
         let filled = self.fill(batch)?;
         let ReceiveBatch { frames, messages, pool, oversize } = batch;
         for (index, (message, buffer)) in
@@ -106,7 +101,7 @@ impl Socket {
                 if datagram.len() > DATAGRAM_MAX {
                     *oversize += 1;
                 } else {
-                    each(arrival.into(), datagram);
+                    each(arrival, datagram);
                 }
             });
         }

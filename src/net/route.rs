@@ -28,12 +28,6 @@ pub struct Arrival {
     pub received: Option<Received>,
 }
 
-impl From<Arrival> for Route {
-    fn from(arrival: Arrival) -> Self {
-        arrival.route
-    }
-}
-
 /// A moment on the kernel's wall clock (`CLOCK_REALTIME`), in nanoseconds since 1970.
 ///
 /// Only differences to a close [`received_now`] mean anything: the wall clock may be set at any time.

@@ -124,11 +124,6 @@ impl Vp8Descriptor {
             (layer & 0x03) << 6 | u8::from(base_only) << 5 | self.key_index.unwrap_or(0) & 0x1f,
         ]
     }
-
-    /// Appends [`Vp8Descriptor::normalised`].
-    pub fn write_normalised(&self, out: &mut Vec<u8>, picture_id: u16, tl0_pic_idx: u8) {
-        out.extend_from_slice(&self.normalised(picture_id, tl0_pic_idx));
-    }
 }
 
 /// Width and height from the uncompressed header of a key frame (RFC 6386 §9.1), given the VP8

@@ -5,8 +5,7 @@
 //! the operator want to know.
 //!
 //! ```text
-//! endpoint, per datagram: depart(now, bytes) -> number in the header
-//! endpoint, per flush:    departed_at(time of the send call)
+//! endpoint, per datagram: depart(now, bytes) -> number in the header; the runner reads the clock for each outbox
 //! RTCP: TransportCcView -> acknowledge -> Acknowledged -> Estimate -> target, rate, loss, round-trip time
 //! ```
 //!
@@ -56,8 +55,6 @@ pub struct Departures {
     records: Box<[Departure]>,
     /// Number of the next datagram; its low 16 bits go on the wire.
     next: u64,
-    /// First number whose send time may still be corrected.
-    unstamped: u64,
 }
 
 /// What one feedback told us that we did not know.
@@ -71,7 +68,7 @@ pub struct Acknowledged {
     pub lost: u32,
     /// Of `packets`, those that an earlier feedback had called missing.
     pub found: u32,
-    /// From the send call of the newest that arrived to this feedback: the round trip and the receiver's wait for it.
+    /// From the flush of the newest that arrived to this feedback: the round trip and the receiver's wait for it.
     pub round_trip: Option<Micros>,
 }
 
@@ -90,18 +87,6 @@ impl Departures {
             *record = Departure { at_us: now.0 as u32, bytes, state: State::Waiting };
         }
         number as u16
-    }
-
-    /// Corrects the send time of everything noted since the last call: the time of the send call, so that what we did
-    /// with our own processor is not read as delay of the path.
-    pub fn departed_at(&mut self, at: Micros) {
-        let oldest = self.next.saturating_sub(self.records.len() as u64);
-        for number in self.unstamped.max(oldest)..self.next {
-            if let Some(record) = self.record_mut(number) {
-                record.at_us = at.0 as u32;
-            }
-        }
-        self.unstamped = self.next;
     }
 
     /// Reads a feedback. Each datagram counts as arrived once and as lost at most once; numbers that never left, or left

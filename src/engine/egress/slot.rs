@@ -18,7 +18,7 @@ use super::rewrite::{OutgoingVideo, Rewriter, Start};
 use super::sent::{Sent, SentRing};
 use super::store::{Store, Stored};
 use crate::clock::Micros;
-use crate::id::{Codec, MediaKind, PublicationId};
+use crate::id::{MediaKind, PublicationId};
 use crate::ingest::Media;
 use crate::line::{ExtensionIds, SlotLine};
 
@@ -53,7 +53,6 @@ pub enum Next {
 pub struct Slot {
     line: SlotLine,
     at: u8,
-    codec: Codec,
     clock_base: u32,
     templates: Templates,
     rewriter: Rewriter,
@@ -108,13 +107,8 @@ impl Slot {
     /// A slot for a line of the answer; `at` is its index in its endpoint.
     #[must_use]
     pub fn new(at: u8, line: SlotLine, ids: ExtensionIds, start: Start, rtx_start: u16) -> Self {
-        let default = match line.kind {
-            MediaKind::Audio => Codec::Opus,
-            MediaKind::Video => Codec::Vp8,
-        };
         Self {
             at,
-            codec: line.codecs.first().map_or(default, |codec| codec.codec),
             templates: Templates::new(&line, ids, true),
             line,
             clock_base: start.clock_base,
@@ -427,12 +421,6 @@ impl Slot {
         // RFC 3550 §6.4.1: both counters wrap.
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(octets as u32);
-    }
-
-    /// Whether the slot can carry packets of a codec.
-    #[must_use]
-    pub fn carries(&self, codec: Codec) -> bool {
-        self.codec == codec
     }
 }
 

@@ -154,12 +154,6 @@ impl Store {
         self.entries.get(usize::try_from(position.checked_sub(self.tail)?).ok()?)
     }
 
-    /// Octets of the body at a position.
-    #[must_use]
-    pub fn body_len(&self, position: u64) -> Option<usize> {
-        self.get(position).map(Stored::body_len)
-    }
-
     /// The full position that ends in `low`, while it is present: what is remembered of a sent packet has 32 bits.
     #[must_use]
     pub fn recall(&self, low: u32) -> Option<u64> {

@@ -6,8 +6,7 @@
 //!
 //! ```text
 //! open_rtp:  SRTP packet -> stream of the SSRC -> guess the rollover count -> replay window -> cipher -> commit
-//! seal_rtp:  plain packet + 48-bit index (the slot knows it) -> copy behind the train -> cipher in place
-//! seal_rtp_apart: header in the train + plain payload in the store -> cipher from the one to the other
+//! seal_rtp:  header in the train, plain payload in the store, 48-bit index (the slot knows it) -> cipher from store to train
 //! ```
 //!
 //! A received packet changes nothing until it is authentic: neither the rollover count, nor the replay window, nor the
@@ -167,7 +166,7 @@ impl SrtpOpen {
     ///
     /// # Errors
     /// Any [`SrtpError`] that concerns receiving. Unencrypted SRTCP counts as malformed: WebRTC never sends it.
-    pub fn open_rtcp_into(&mut self, packet: &[u8], plain: &mut Vec<u8>) -> Result<(), SrtpError> {
+    pub fn open_rtcp(&mut self, packet: &[u8], plain: &mut Vec<u8>) -> Result<(), SrtpError> {
         let ssrc = rtcp_sender(packet).ok_or(SrtpError::Malformed)?;
         let (body, word) = self.rtcp.split_index(packet).ok_or(SrtpError::Malformed)?;
         if word & RTCP_ENCRYPTED == 0 {
@@ -182,16 +181,6 @@ impl SrtpOpen {
         self.rtcp.open(packet, body, ssrc, word, plain)?;
         self.rtcp_streams.commit(ssrc, u64::from(index));
         Ok(())
-    }
-
-    /// As [`SrtpOpen::open_rtcp_into`], with memory of its own.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn open_rtcp(&mut self, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
-        let mut plain = Vec::new();
-        self.open_rtcp_into(packet, &mut plain)?;
-        Ok(plain)
     }
 }
 
@@ -212,43 +201,17 @@ impl SrtpSeal {
         Ok(Self { rtp: RtpCipher::new(profile, key)?, rtcp: RtcpCipher::new(profile, key)?, next_rtcp_index: 0 })
     }
 
-    /// Appends the SRTP form of `packet` (header and plain payload) to `out`; on failure `out` is as before.
-    ///
-    /// `index` is the 48-bit packet index, rollover count and sequence number, of this SSRC. The caller never uses one
-    /// twice with different contents: nonces are made of it.
-    ///
-    /// # Errors
-    /// [`SrtpError::Malformed`] when `header_len` exceeds the packet, [`SrtpError::Crypto`] when the cipher refuses.
-    pub fn seal_rtp(
-        &mut self,
-        packet: &[u8],
-        header_len: usize,
-        index: u64,
-        ssrc: u32,
-        out: &mut Vec<u8>,
-    ) -> Result<(), SrtpError> {
-        if header_len > packet.len() {
-            return Err(SrtpError::Malformed);
-        }
-        let start = out.len();
-        out.extend_from_slice(packet);
-        let sealed = self.rtp.seal(out, start, header_len, ssrc, index);
-        if sealed.is_err() {
-            out.truncate(start);
-        }
-        sealed
-    }
-
     /// Completes an SRTP packet whose header already ends `out`, from `header_start` on: appends the sealed form of
     /// `plain` followed by `padding` octets of RTP padding, then the tag. On failure `out` is as before.
     ///
     /// `plain` stays as it is and is sealed again for the next receiver. The header has the P bit if and only if
-    /// `padding` is not zero; `index` is that of [`SrtpSeal::seal_rtp`]. `out` does not move when it has room for
-    /// `plain.len() + padding + self.overhead()` more.
+    /// `padding` is not zero. `index` is the 48-bit packet index, rollover count and sequence number, of this SSRC; the
+    /// caller never uses one twice with different contents: nonces are made of it. `out` does not move when it has room
+    /// for `plain.len() + padding + self.overhead()` more.
     ///
     /// # Errors
     /// [`SrtpError::Malformed`] when `header_start` lies behind `out`, [`SrtpError::Crypto`] when the cipher refuses.
-    pub fn seal_rtp_apart(
+    pub fn seal_rtp(
         &mut self,
         out: &mut Vec<u8>,
         header_start: usize,
@@ -258,7 +221,7 @@ impl SrtpSeal {
         index: u64,
     ) -> Result<(), SrtpError> {
         let body_start = out.len();
-        let sealed = self.rtp.seal_apart(out, header_start, plain, padding, ssrc, index);
+        let sealed = self.rtp.seal(out, header_start, plain, padding, ssrc, index);
         if sealed.is_err() {
             out.truncate(body_start);
         }

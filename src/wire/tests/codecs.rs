@@ -91,9 +91,7 @@ fn every_source_leaves_in_the_same_form() {
         ("with key index", &[0x90, 0xb0, 0x05, 0x63], [0x90, 0xf0, 0x92, 0x34, 0x56, 0x63]),
     ];
     for (name, payload, expected) in cases {
-        let mut out = Vec::new();
-        Vp8Descriptor::parse(payload).unwrap().write_normalised(&mut out, 0x1234, 0x56);
-        assert_eq!(out, expected, "{name}");
+        assert_eq!(Vp8Descriptor::parse(payload).unwrap().normalised(0x1234, 0x56), expected, "{name}");
     }
 }
 
@@ -145,8 +143,7 @@ proptest! {
         tl0 in any::<u8>(),
     ) {
         let source = Vp8Descriptor::parse(&payload).unwrap();
-        let mut out = Vec::new();
-        source.write_normalised(&mut out, picture_id, tl0);
+        let out = source.normalised(picture_id, tl0);
         prop_assert_eq!(out.len(), Vp8Descriptor::NORMALISED_LEN);
         prop_assert_eq!(Vp8Descriptor::parse(&out), Ok(Vp8Descriptor {
             picture_id: Some(picture_id),

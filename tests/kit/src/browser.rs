@@ -357,8 +357,9 @@ impl Browser {
     }
 
     fn seal_rtp(&mut self, plain: &[u8], header_len: usize, index: u64, ssrc: u32) -> Vec<u8> {
-        let mut sealed = Vec::new();
-        self.seal.seal_rtp(plain, header_len, index, ssrc, &mut sealed).unwrap();
+        let (header, payload) = plain.split_at(header_len);
+        let mut sealed = header.to_vec();
+        self.seal.seal_rtp(&mut sealed, 0, payload, 0, ssrc, index).unwrap();
         sealed
     }
 
@@ -457,11 +458,12 @@ impl Browser {
     }
 
     fn receive_rtcp(&mut self, now: Micros, packet: &[u8]) -> Vec<Vec<u8>> {
-        let opened = self.open.open_rtcp(packet);
+        let mut plain = Vec::new();
+        let opened = self.open.open_rtcp(packet, &mut plain);
         if opened.is_err() && self.is_beset {
             return Vec::new();
         }
-        let plain = opened.expect("the server's reports authenticate");
+        opened.expect("the server's reports authenticate");
         let mut out = Vec::new();
         for part in parse_compound(&plain) {
             match part.expect("well-formed reports") {

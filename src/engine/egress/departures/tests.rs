@@ -69,19 +69,6 @@ fn what_never_left_is_not_acknowledged() {
 }
 
 #[test]
-fn the_send_call_sets_the_time_of_its_batch_alone() {
-    let mut departures = Departures::default();
-    departures.depart(ms(10), 100);
-    departures.departed_at(ms(12));
-    departures.depart(ms(20), 100);
-    departures.depart(ms(20), 100);
-    departures.departed_at(ms(25));
-    let round_trips: Vec<_> =
-        (0..3).map(|number| acknowledge(&mut departures, ms(50), number, &[true]).round_trip.unwrap()).collect();
-    assert_eq!(round_trips, [ms(38), ms(25), ms(25)]);
-}
-
-#[test]
 fn an_answer_from_a_time_that_nobody_remembers_is_no_round_trip() {
     let mut departures = Departures::default();
     departures.depart(ms(10), 100);

@@ -159,8 +159,9 @@ impl Pair {
         let client = self.client_keys(profile);
         for (sender, receiver) in [(&client, &server), (&server, &client)] {
             let packet = [&[0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9][..], b"hello"].concat();
-            let mut sealed = Vec::new();
-            SrtpSeal::new(profile, &sender.local).unwrap().seal_rtp(&packet, 12, 1, 9, &mut sealed).unwrap();
+            let mut sealed = packet[..12].to_vec();
+            let mut seal = SrtpSeal::new(profile, &sender.local).unwrap();
+            seal.seal_rtp(&mut sealed, 0, &packet[12..], 0, 9, 1).unwrap();
             let header = RtpHeader::parse(&sealed).unwrap();
             let mut open = SrtpOpen::new(profile, &receiver.remote).unwrap();
             let length = open.open_rtp(&mut sealed, &header).unwrap();

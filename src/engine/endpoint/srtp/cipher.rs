@@ -161,31 +161,6 @@ impl RtpCipher {
         }
     }
 
-    /// Seals the packet that begins at `start` of `out` and ends with it.
-    pub(super) fn seal(
-        &self,
-        out: &mut Vec<u8>,
-        start: usize,
-        header_len: usize,
-        ssrc: u32,
-        index: u64,
-    ) -> Result<(), SrtpError> {
-        let packet = out.get_mut(start..).ok_or(SrtpError::Malformed)?;
-        let (header, payload) = packet.split_at_mut_checked(header_len).ok_or(SrtpError::Malformed)?;
-        match &self.0 {
-            Session::Gcm { key, salt } => {
-                let tag = key.seal_in_place_separate_tag(gcm_nonce(salt, ssrc, index), Aad::from(header), payload)?;
-                out.extend_from_slice(tag.as_ref());
-            }
-            Session::Cm(cm) => {
-                apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
-                let tag = cm_tag(&cm.authentication, packet, &rollover(index));
-                out.extend_from_slice(short_tag(&tag)?);
-            }
-        }
-        Ok(())
-    }
-
     /// What sealing adds to a packet.
     pub(super) const fn overhead(&self) -> usize {
         match &self.0 {
@@ -197,7 +172,7 @@ impl RtpCipher {
     /// Appends the sealed form of `plain` and `padding` octets of RTP padding to the header in `out[header_start..]`.
     ///
     /// `plain` is only read: one copy of a packet serves every receiver. On failure `out` may hold a part of the result.
-    pub(super) fn seal_apart(
+    pub(super) fn seal(
         &self,
         out: &mut Vec<u8>,
         header_start: usize,
@@ -207,8 +182,14 @@ impl RtpCipher {
         index: u64,
     ) -> Result<(), SrtpError> {
         let header_len = out.len().checked_sub(header_start).ok_or(SrtpError::Malformed)?;
-        let mut room = [0; u8::MAX as usize];
-        let padding = rtp_padding(&mut room, padding);
+        let mut room;
+        // Most packets have none, and clearing the room for it would cost more than anything else of ours here.
+        let padding = if padding == 0 {
+            &[][..]
+        } else {
+            room = [0; u8::MAX as usize];
+            rtp_padding(&mut room, padding)
+        };
         match &self.0 {
             Session::Gcm { key, salt } => {
                 out.resize(out.len() + plain.len() + padding.len() + GCM_TAG_LEN, 0);
@@ -218,10 +199,14 @@ impl RtpCipher {
                 let nonce = gcm_nonce(salt, ssrc, index);
                 key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, body, padding, end)?;
             }
-            Session::Cm(_) => {
+            Session::Cm(cm) => {
                 out.extend_from_slice(plain);
                 out.extend_from_slice(padding);
-                self.seal(out, header_start, header_len, ssrc, index)?;
+                let packet = out.get_mut(header_start..).ok_or(SrtpError::Malformed)?;
+                let payload = packet.get_mut(header_len..).ok_or(SrtpError::Malformed)?;
+                apply_keystream(&cm.key, cm_counter(&cm.salt, ssrc, index), payload)?;
+                let tag = cm_tag(&cm.authentication, packet, &rollover(index));
+                out.extend_from_slice(short_tag(&tag)?);
             }
         }
         Ok(())

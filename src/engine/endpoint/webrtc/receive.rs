@@ -114,7 +114,7 @@ impl Endpoint {
         let Some(crypto) = self.crypto.as_mut() else { return };
         // Taken out, so that the packets in it can be read while the endpoint changes.
         let mut plain = std::mem::take(turn.scratch);
-        match crypto.0.open_rtcp_into(packet, &mut plain) {
+        match crypto.0.open_rtcp(packet, &mut plain) {
             Ok(()) => self.read_reports(turn, &plain, reports),
             Err(error) => count_srtp(turn.counters, error),
         }

@@ -126,11 +126,11 @@ impl Endpoint {
                 .iter()
                 .map(|planned| train::Planned { len: planned.len, may_pad: class == Class::Picture })
                 .collect();
-            let train::Train { count, segment } = train::plan(&lens);
-            let Some((packets, later)) = rest.split_at_checked(count.max(1)) else { return };
+            let plan = train::plan(&lens);
+            let Some((packets, later)) = rest.split_at_checked(plan.count.max(1)) else { return };
             rest = later;
             let start = turn.outbox.bytes_mut().len();
-            if !self.seal_train(turn, stores, packets, segment) {
+            if !self.seal_train(turn, stores, packets, plan) {
                 turn.outbox.bytes_mut().truncate(start);
                 continue;
             }
@@ -138,23 +138,28 @@ impl Endpoint {
             self.bucket.take(turn.now, range.len());
             let slots = packets.iter().fold(0, |slots, packet| slots | 1 << packet.slot);
             turn.counters.note_train(turn.now, class, packets, range.len());
-            turn.outbox.push_train(Train { path, range, segment, class, endpoint: key, slots });
+            turn.outbox.push_train(Train { path, range, segment: plan.segment, class, endpoint: key, slots });
         }
     }
 
-    fn seal_train(&mut self, turn: &mut Turn<'_>, stores: &mut Slab<Store>, packets: &[Planned], segment: u16) -> bool {
+    fn seal_train(
+        &mut self,
+        turn: &mut Turn<'_>,
+        stores: &mut Slab<Store>,
+        packets: &[Planned],
+        plan: train::Train,
+    ) -> bool {
         let Some(crypto) = self.crypto.as_mut() else { return false };
         let out = turn.outbox.bytes_mut();
-        let last = packets.len().saturating_sub(1);
         for (at, packet) in packets.iter().enumerate() {
             let Some(slot) = self.slots.get(usize::from(packet.slot)) else { return false };
             let Some(store) = stores.get_mut(packet.store as usize) else { return false };
             let Some(plain) = store.plain(packet.position, &packet.prefix) else { return false };
-            let padding = if at < last { segment.saturating_sub(packet.len) as u8 } else { 0 };
+            let padding = plan.padding(at, packet.len);
             let number = self.departures.depart(turn.now, usize::from(packet.len) + usize::from(padding));
             let start = out.len();
             slot.write_header(packet, number, padding > 0, out);
-            if crypto.1.seal_rtp_apart(out, start, plain, padding, slot.ssrc_of(packet), packet.index).is_err() {
+            if crypto.1.seal_rtp(out, start, plain, padding, slot.ssrc_of(packet), packet.index).is_err() {
                 return false;
             }
         }
