@@ -68,6 +68,10 @@ impl Loss {
             self.given_up = true;
         } else {
             let next = now + REORDER_TIME;
+            if gap > 0 && self.missing.capacity() == 0 {
+                // All that it can ever take, with the first loss: a worse one later must not cost the packet path memory.
+                self.missing.reserve_exact(MISSING_MAX);
+            }
             self.missing.extend((highest + 1..sequence).map(|sequence| Missing {
                 sequence,
                 since: now,
