@@ -98,11 +98,7 @@ impl SentRing {
     /// sent again a moment ago.
     pub fn resend(&mut self, now: Micros, wire_sequence: u16) -> Option<Sent> {
         let now = milliseconds(now);
-        let behind = u64::from((self.newest as u16).wrapping_sub(wire_sequence));
-        if behind >= self.entries.len() as u64 {
-            return None;
-        }
-        let entry = self.entry_mut(self.newest.checked_sub(behind)?)?;
+        let entry = self.find(wire_sequence)?;
         let age = now.wrapping_sub(entry.sent_at_ms);
         let is_repeat =
             entry.state == State::Resent && age.wrapping_sub(u32::from(entry.resent_ms)) < RESEND_INTERVAL_MIN;
@@ -113,6 +109,20 @@ impl SentRing {
         // At most AGE_MAX.
         entry.resent_ms = age as u16;
         Some(entry.sent)
+    }
+
+    /// Whether the packet was sent again before: what was sent then got lost too.
+    pub fn was_resent(&mut self, wire_sequence: u16) -> bool {
+        self.find(wire_sequence).is_some_and(|entry| entry.state == State::Resent)
+    }
+
+    /// The entry nearest behind the newest that ends in these 16 bits.
+    fn find(&mut self, wire_sequence: u16) -> Option<&mut Entry> {
+        let behind = u64::from((self.newest as u16).wrapping_sub(wire_sequence));
+        if behind >= self.entries.len() as u64 {
+            return None;
+        }
+        self.entry_mut(self.newest.checked_sub(behind)?)
     }
 
     /// Makes `sequence` the newest; everything between it and the newest so far becomes empty.

@@ -328,15 +328,17 @@ impl Slot {
         }
     }
 
-    /// The retransmission of a packet that a NACK names. `None`: gone, or answered a moment ago.
+    /// The retransmission of a packet that a NACK names, and whether one was lost before it. `None`: gone, or answered a
+    /// moment ago.
     pub fn resend(
         &mut self,
         now: Micros,
         wire_sequence: u16,
         stores: &Slab<Store>,
         overhead: usize,
-    ) -> Option<Planned> {
+    ) -> Option<(Planned, bool)> {
         let template_len = self.templates.retransmission.as_ref()?.len();
+        let was_lost = self.sent.was_resent(wire_sequence);
         let sent = self.sent.resend(now, wire_sequence)?;
         let store = stores.get(sent.store as usize)?;
         let position = store.recall(sent.position)?;
@@ -347,7 +349,7 @@ impl Slot {
         let mut prefix = prefix(&wire_sequence.to_be_bytes());
         let _ = prefix.try_extend_from_slice(&descriptor.normalised(sent.picture.picture_id, sent.picture.tl0_pic_idx));
         let len = template_len + prefix.len() + stored.body_len() + overhead;
-        Some(Planned {
+        let planned = Planned {
             slot: self.at,
             is_retransmission: true,
             marker: stored.marker,
@@ -361,7 +363,14 @@ impl Slot {
             prefix,
             len: len as u16,
             arrived: now,
-        })
+        };
+        Some((planned, was_lost))
+    }
+
+    /// The same retransmission once more, as a packet of its own.
+    pub fn repeat(&mut self, planned: &Planned) -> Planned {
+        self.rtx_sequence += 1;
+        Planned { sequence: self.rtx_sequence, index: self.rtx_sequence, ..planned.clone() }
     }
 
     /// Appends the header of a planned packet.

@@ -112,6 +112,27 @@ fn a_train_that_the_kernel_refused_costs_the_rest_of_its_frame_and_is_recovered(
 }
 
 #[test]
+fn a_packet_whose_retransmission_was_lost_too_is_sent_twice() {
+    let mut stage = Stage::new(50);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_000);
+    let slots = &stage.browser(2).slots;
+    let slot = slots.iter().position(|slot| slot.packets.iter().any(|packet| packet.picture.is_some())).unwrap();
+    let wanted = stage.browser(2).slots[slot].packets.last().unwrap().sequence;
+    let again = |stage: &Stage| {
+        let packets = &stage.browser(2).slots[slot].packets;
+        packets.iter().filter(|packet| packet.retransmitted && packet.sequence == wanted).count()
+    };
+    for total in [1, 3, 5] {
+        let (path, plea) = (stage.browser(2).path, stage.browser_mut(2).packet_loss(slot, wanted as u16));
+        stage.inject(path, plea);
+        stage.run_ms(100);
+        assert_eq!(again(&stage), total);
+    }
+}
+
+#[test]
 fn an_endpoint_whose_address_changed_is_found_by_its_packets_and_moves_when_it_answers() {
     let mut stage = Stage::new(45);
     stage.join(1, BrowserPlan::default());

@@ -404,6 +404,13 @@ impl Browser {
         self.seal_rtcp(&plain)
     }
 
+    /// Asks for a packet of a slot again.
+    pub fn packet_loss(&mut self, slot: usize, sequence: u16) -> Vec<u8> {
+        let mut plain = Vec::new();
+        write_nack(&mut plain, self.camera.ssrc, self.slots[slot].line.ssrc, &[sequence]);
+        self.seal_rtcp(&plain)
+    }
+
     /// A datagram from the server; what it answers at once.
     pub fn receive(&mut self, now: Micros, mut datagram: Vec<u8>) -> Vec<Vec<u8>> {
         match datagram.first() {

@@ -87,10 +87,12 @@ impl Endpoint {
         while !plan.is_full()
             && let Some((slot, wanted)) = self.resends.pop_at(0)
         {
-            let slot = self.slots.get_mut(usize::from(slot));
-            if let Some(planned) = slot.and_then(|slot| slot.resend(turn.now, wanted, stores, overhead)) {
-                plan.push(planned);
-            }
+            let Some(slot) = self.slots.get_mut(usize::from(slot)) else { continue };
+            let Some((planned, was_lost)) = slot.resend(turn.now, wanted, stores, overhead) else { continue };
+            // A third loss in a row would be seen as a frozen picture: browsers wait 100 ms before they ask again.
+            let copy = (was_lost && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
+            plan.push(planned);
+            plan.extend(copy);
         }
         for at in bits(pending) {
             let Some(slot) = self.slots.get_mut(at) else { continue };
