@@ -137,8 +137,12 @@ test('audio: the right voice after every switch, and no concealment that loss do
   // Nothing but audio flows to the receiver now: every lost packet is a lost 20 ms of sound.
   for (const { client } of people) await client.request({ type: 'mute', kind: 'camera', muted: true });
   await speak(people[0], people[1]);
-  const switching = async (times) => {
-    for (let n = 1; n <= SWITCHES; n += 1) times.push(await speak(people[n % 2], people[(n + 1) % 2]));
+  const switching = async (times, each = []) => {
+    for (let n = 1; n <= SWITCHES; n += 1) {
+      const before = concealed(await inbound('audio'));
+      times.push(await speak(people[n % 2], people[(n + 1) % 2]));
+      each.push(concealed(await inbound('audio')) - before);
+    }
   };
   const still = (seconds) => listen(async () => {
     const until_ = (await inbound('audio')).totalSamplesReceived + seconds * 48_000;
@@ -146,7 +150,8 @@ test('audio: the right voice after every switch, and no concealment that loss do
   });
 
   const times = [];
-  const clean = { still: await still(6), switched: await listen(() => switching(times)) };
+  const each = [];
+  const clean = { still: await still(6), switched: await listen(() => switching(times, each)) };
   proxy.impair({ down: { loss: LOSS } });
   const lossy = { still: await still(full ? 40 : 15), switched: await listen(() => switching(times)) };
   proxy.impair({});
@@ -159,10 +164,10 @@ test('audio: the right voice after every switch, and no concealment that loss do
     report(t, `${name}: control`, `${control.concealed} samples in ${control.events} events, ${control.lost} packets lost, of ${control.samples}`, '');
     report(t, `${name}: switching`, `${switched.concealed} samples in ${switched.events} events, ${switched.lost} packets lost, of ${switched.samples}`, '');
   }
-  // The broken rules of switching cost 400 samples and more at every switch; a busy machine some at random.
-  const perSwitch = (clean.switched.concealed - clean.still.concealed) / SWITCHES;
-  report(t, 'concealed by one switch, without loss', perSwitch, 'samples');
-  assert.ok(perSwitch < 100, 'switching alone conceals nothing');
+  // The broken rules of switching cost 400 samples and more at every switch; a busy machine conceals now and then, at any.
+  report(t, 'concealed by each switch, without loss', each.join(' '), 'samples');
+  const concealing = each.filter((samples) => samples > 0).length;
+  assert.ok(concealing <= SWITCHES / 4, `switching alone conceals nothing: ${concealing} of ${SWITCHES} switches did`);
   const costOfLoss = Math.max(960, lossy.still.concealed / Math.max(1, lossy.still.lost));
   const unexplained = (lossy.switched.concealed - lossy.switched.lost * costOfLoss) / SWITCHES;
   report(t, 'concealed by one switch beyond what loss costs', unexplained, 'samples');
