@@ -48,8 +48,7 @@ struct Mapping {
     /// Added to a source sequence number.
     sequence: i64,
     timestamp: u32,
-    picture_id: u16,
-    tl0_pic_idx: u8,
+    picture: PictureNumbers,
     skipped: SkipLog,
 }
 
@@ -63,16 +62,10 @@ impl Mapping {
         self.highest = self.highest.max(packet.sequence);
         Some(Outgoing { sequence, timestamp: packet.timestamp.wrapping_add(self.timestamp) })
     }
-
-    fn picture(&self, source: PictureNumbers) -> PictureNumbers {
-        PictureNumbers {
-            picture_id: source.picture_id.wrapping_add(self.picture_id) & PICTURE_ID_MASK,
-            tl0_pic_idx: source.tl0_pic_idx.wrapping_add(self.tl0_pic_idx),
-        }
-    }
 }
 
-const PICTURE_ID_MASK: u16 = 0x7fff;
+/// What a picture's numbers go up by where a new source begins.
+const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
 
 /// What the slot sent last.
 #[derive(Clone, Copy, Debug)]
@@ -117,10 +110,7 @@ impl Rewriter {
             sequence: WRAP + u64::from(start.sequence) - 1,
             timestamp: 0,
             duration: 0,
-            picture: PictureNumbers {
-                picture_id: start.picture_id.wrapping_sub(1) & PICTURE_ID_MASK,
-                tl0_pic_idx: start.tl0_pic_idx.wrapping_sub(1),
-            },
+            picture: PictureNumbers { picture_id: start.picture_id, tl0_pic_idx: start.tl0_pic_idx }.less(NEXT_PICTURE),
         };
         Self { base: start.clock_base, fresh: true, last, mapping: None }
     }
@@ -167,7 +157,7 @@ impl Rewriter {
         }
         let mapping = self.mapping.as_mut()?;
         let numbers = mapping.apply(packet)?;
-        let picture = mapping.picture(picture);
+        let picture = picture.plus(mapping.picture);
         self.note(numbers, 0, picture);
         Some(OutgoingVideo { numbers, picture })
     }
@@ -205,8 +195,7 @@ impl Rewriter {
             highest: packet.sequence,
             sequence: (last.sequence + 1).cast_signed().wrapping_sub(packet.sequence.cast_signed()),
             timestamp: timestamp.wrapping_sub(packet.timestamp),
-            picture_id: last.picture.picture_id.wrapping_add(1).wrapping_sub(picture.picture_id) & PICTURE_ID_MASK,
-            tl0_pic_idx: last.picture.tl0_pic_idx.wrapping_add(1).wrapping_sub(picture.tl0_pic_idx),
+            picture: last.picture.plus(NEXT_PICTURE).less(picture),
             skipped: SkipLog::default(),
         });
     }

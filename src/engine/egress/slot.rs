@@ -15,7 +15,7 @@ use wire::template::{HeaderFields, HeaderShape, HeaderTemplate};
 
 use super::planned::{Planned, Prefix};
 use super::rewrite::{OutgoingVideo, Rewriter, Start};
-use super::sent::{Sent, SentRing};
+use super::sent::{SentLog, Shift};
 use super::store::{Store, Stored};
 use crate::clock::Micros;
 use crate::id::{MediaKind, PublicationId};
@@ -56,7 +56,7 @@ pub struct Slot {
     clock_base: u32,
     templates: Templates,
     rewriter: Rewriter,
-    sent: SentRing,
+    sent: SentLog,
     rtx_sequence: u64,
     /// Who is meant to be here, and from where on its packets count.
     wanted: Option<Feed>,
@@ -113,7 +113,7 @@ impl Slot {
             line,
             clock_base: start.clock_base,
             rewriter: Rewriter::new(start),
-            sent: SentRing::default(),
+            sent: SentLog::default(),
             rtx_sequence: u64::from(rtx_start),
             wanted: None,
             source: None,
@@ -260,15 +260,16 @@ impl Slot {
             feed = self.source.unwrap_or(feed);
             let Some((position, stored)) = take(stores, &mut feed) else { return Next::Nothing };
             self.source = Some(feed);
-            let Media::Video { descriptor, picture, starts_key_frame } = stored.media else {
+            let Media::Video { descriptor, picture: source_picture, starts_key_frame } = stored.media else {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
             let numbers =
-                self.rewriter.video(feed.publication, self.wanted(), &stored.numbers, picture, starts_key_frame);
+                self.rewriter.video(feed.publication, self.wanted(), &stored.numbers, source_picture, starts_key_frame);
             let Some(OutgoingVideo { numbers, picture }) = numbers else { continue };
-            let sent = Sent { store: feed.store, position: position as u32, timestamp: numbers.timestamp, picture };
-            self.sent.insert(now, numbers.sequence, sent);
+            let sent = (numbers.sequence, numbers.timestamp, picture);
+            let shift = Shift::between(feed.publication, feed.store, (&stored.numbers, source_picture), sent);
+            self.sent.note(numbers.sequence, shift);
             if self.drops_frame {
                 // Numbered all the same: the receiver may ask for it when there is room again.
                 self.drops_frame = !stored.marker;
@@ -338,16 +339,18 @@ impl Slot {
         overhead: usize,
     ) -> Option<(Planned, bool)> {
         let template_len = self.templates.retransmission.as_ref()?.len();
-        let was_lost = self.sent.was_resent(wire_sequence);
-        let sent = self.sent.resend(now, wire_sequence)?;
-        let store = stores.get(sent.store as usize)?;
-        let position = store.recall(sent.position)?;
+        let original = self.sent.find(wire_sequence)?;
+        let shift = original.shift;
+        let store = stores.get(shift.store as usize).filter(|store| store.publication() == shift.publication)?;
+        let position = store.find(original.source())?;
         let stored = store.get(position)?;
-        let Media::Video { descriptor, .. } = stored.media else { return None };
+        let Media::Video { descriptor, picture, .. } = stored.media else { return None };
+        let was_lost = self.sent.may_resend(now, original.sequence)?;
         self.rtx_sequence += 1;
         // RFC 4588 §4: the original sequence number, then the original payload.
         let mut prefix = prefix(&wire_sequence.to_be_bytes());
-        let _ = prefix.try_extend_from_slice(&descriptor.normalised(sent.picture.picture_id, sent.picture.tl0_pic_idx));
+        let picture = shift.picture(picture);
+        let _ = prefix.try_extend_from_slice(&descriptor.normalised(picture.picture_id, picture.tl0_pic_idx));
         let len = template_len + prefix.len() + stored.body_len() + overhead;
         let planned = Planned {
             slot: self.at,
@@ -356,9 +359,9 @@ impl Slot {
             level: None,
             sequence: self.rtx_sequence,
             index: self.rtx_sequence,
-            timestamp: sent.timestamp,
-            csrc: store.publication().0,
-            store: sent.store,
+            timestamp: shift.timestamp(stored.numbers.timestamp),
+            csrc: shift.publication.0,
+            store: shift.store,
             position,
             prefix,
             len: len as u16,

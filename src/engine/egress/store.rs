@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! ingest: Arrived -> push -> | tail .. head | -> get, plain -> slot: numbers, seal -> outbox
-//!                                             <- position that a NACK leads to (egress/sent)
+//!                                             <- find: the source's number that a NACK leads to (egress/sent)
 //! ```
 //!
 //! Bodies lie in one ring of bytes, each behind [`HEADROOM`], where a slot writes what precedes the body in its own
@@ -87,6 +87,7 @@ pub struct Store {
     entries: VecDeque<Stored>,
     tail: u64,
     newest_key_frame: Option<u64>,
+    index: Index,
     ring: Ring,
 }
 
@@ -98,7 +99,15 @@ impl Store {
             MediaKind::Audio => AUDIO,
             MediaKind::Video => VIDEO,
         };
-        Self { publication, bounds, entries: VecDeque::new(), tail: 0, newest_key_frame: None, ring: Ring::EMPTY }
+        Self {
+            publication,
+            bounds,
+            entries: VecDeque::new(),
+            tail: 0,
+            newest_key_frame: None,
+            index: Index::EMPTY,
+            ring: Ring::EMPTY,
+        }
     }
 
     /// Whose packets these are.
@@ -133,6 +142,10 @@ impl Store {
             self.newest_key_frame = Some(position);
         }
         self.entries.push_back(stored);
+        // Voices are never sent again.
+        if matches!(packet.media, Media::Video { .. }) {
+            self.index.note(packet.numbers.sequence, position, self.tail, &self.entries);
+        }
         Some(position)
     }
 
@@ -154,11 +167,12 @@ impl Store {
         self.entries.get(usize::try_from(position.checked_sub(self.tail)?).ok()?)
     }
 
-    /// The full position that ends in `low`, while it is present: what is remembered of a sent packet has 32 bits.
+    /// The position of the packet of a picture that had this number at its source, while it is present.
     #[must_use]
-    pub fn recall(&self, low: u32) -> Option<u64> {
+    pub fn find(&self, sequence: u64) -> Option<u64> {
+        let low = self.index.get(sequence)?;
         let position = self.tail + u64::from(low.wrapping_sub(self.tail as u32));
-        (position < self.head()).then_some(position)
+        self.get(position).filter(|stored| stored.numbers.sequence == sequence).map(|_| position)
     }
 
     /// The first packet of the newest key frame that is present.
@@ -221,6 +235,42 @@ impl std::fmt::Debug for Store {
         f.debug_struct("Store").field("positions", &(self.tail()..self.head())).finish_non_exhaustive()
     }
 }
+
+/// Where the packet with a number is: low halves of positions, by the low bits of the number.
+///
+/// Twice as long as there are packets, so that gaps in the numbers rarely make two of them share a place; then the newer
+/// one has it, and the older one is not sent again.
+struct Index(Vec<u32>);
+
+impl Index {
+    const EMPTY: Self = Self(Vec::new());
+
+    /// Writes down the newest packet, which ends `entries`.
+    fn note(&mut self, sequence: u64, position: u64, tail: u64, entries: &VecDeque<Stored>) {
+        if self.0.len() < 2 * entries.len() {
+            self.0 = vec![0; (2 * entries.len()).next_power_of_two().max(INDEX_FIRST)];
+            for (at, stored) in (tail..).zip(entries) {
+                self.put(stored.numbers.sequence, at);
+            }
+        }
+        self.put(sequence, position);
+    }
+
+    fn put(&mut self, sequence: u64, position: u64) {
+        let mask = (self.0.len() as u64).wrapping_sub(1);
+        if let Some(place) = self.0.get_mut((sequence & mask) as usize) {
+            *place = position as u32;
+        }
+    }
+
+    fn get(&self, sequence: u64) -> Option<u32> {
+        let mask = (self.0.len() as u64).wrapping_sub(1);
+        self.0.get((sequence & mask) as usize).copied()
+    }
+}
+
+/// Two seconds of a thumbnail.
+const INDEX_FIRST: usize = 128;
 
 /// A ring of bytes in which every piece is contiguous. Pieces are freed in the order in which they were reserved.
 struct Ring {

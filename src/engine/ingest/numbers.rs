@@ -23,3 +23,26 @@ pub struct PictureNumbers {
     /// 8 bits.
     pub tl0_pic_idx: u8,
 }
+
+/// Picture ids have 15 bits.
+pub const PICTURE_ID_MASK: u16 = 0x7fff;
+
+impl PictureNumbers {
+    /// These numbers moved on by `offset`.
+    #[must_use]
+    pub const fn plus(self, offset: Self) -> Self {
+        Self {
+            picture_id: self.picture_id.wrapping_add(offset.picture_id) & PICTURE_ID_MASK,
+            tl0_pic_idx: self.tl0_pic_idx.wrapping_add(offset.tl0_pic_idx),
+        }
+    }
+
+    /// The offset that leads from `origin` to these.
+    #[must_use]
+    pub const fn less(self, origin: Self) -> Self {
+        Self {
+            picture_id: self.picture_id.wrapping_sub(origin.picture_id) & PICTURE_ID_MASK,
+            tl0_pic_idx: self.tl0_pic_idx.wrapping_sub(origin.tl0_pic_idx),
+        }
+    }
+}

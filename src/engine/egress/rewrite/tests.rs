@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
+use crate::ingest::numbers::PICTURE_ID_MASK;
 use proptest::prelude::*;
 
 const A: PublicationId = PublicationId(0xa);

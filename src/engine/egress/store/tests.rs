@@ -148,17 +148,23 @@ fn a_publication_that_says_nothing_takes_no_memory() {
 }
 
 #[test]
-fn a_remembered_position_is_recalled_across_a_wrap() {
+fn a_packet_is_found_by_its_number_while_it_is_present() {
     let mut store = Store::new(PublicationId(1), MediaKind::Video);
-    store.tail = (1 << 32) - 2;
-    for _ in 0..5 {
-        push_video(&mut store, ms(1), b"x", false);
+    let (media, payload) = video(b"body", false);
+    // Some numbers never come, some come late; more than the first index has room for.
+    let numbers: Vec<u64> =
+        (0..900).filter(|n| n % 7 != 3).map(|n| if n % 10 == 4 { n + 2_000 - 3 } else { n + 2_000 }).collect();
+    for (at, &sequence) in numbers.iter().enumerate() {
+        store.push(ms(at as u64), &packet(sequence, media, &payload)).unwrap();
     }
-    for position in store.tail()..store.head() {
-        assert_eq!(store.recall(position as u32), Some(position));
+    for &sequence in &numbers {
+        let last = numbers.iter().rposition(|other| *other == sequence).unwrap() as u64;
+        assert_eq!(store.find(sequence), Some(last), "{sequence}");
     }
-    assert_eq!(store.recall(store.head() as u32), None);
-    assert_eq!(store.recall(store.tail() as u32 - 1), None);
+    assert_eq!(store.find(2_003), None, "it never came");
+    assert_eq!(store.find(5_000), None, "not yet here");
+    push_video(&mut store, ms(20_000), b"later", false);
+    assert!(numbers.iter().all(|sequence| store.find(*sequence).is_none()), "what is forgotten is not found");
 }
 
 proptest! {
