@@ -3,16 +3,22 @@
  *
  * Every client address gets an upstream socket of its own, so that the server sees as many distinct paths as there are
  * clients. `cut` is a cable pulled out: nothing passes in either direction and nobody is told; `heal` plugs it in again, and
- * the TCP connections that were open are reset, as a NAT would by then. Loss and delay act on UDP, by direction: `up` is
- * towards the server, `down` towards the client.
+ * the TCP connections that were open are reset, as a NAT would by then. `rebind` is a NAT that forgets: every client
+ * gets another address towards the server, and what the server still sends to the old one is silently gone. Loss and
+ * delay act on UDP, by direction: `up` is towards the server, `down` towards the client.
  */
 import { createSocket } from 'node:dgram';
 import { createServer, connect } from 'node:net';
 import { random } from './random.mjs';
 
-/** @typedef {{loss: number, delayMs: number}} Impairment loss is a share, 0..1 */
+/**
+ * @typedef {object} Impairment
+ * @property {number} loss a share, 0..1
+ * @property {number} delayMs
+ * @property {(datagram: Buffer) => boolean} drops a firewall's rule: what it says yes to does not pass
+ */
 
-const CLEAR = { loss: 0, delayMs: 0 };
+const CLEAR = { loss: 0, delayMs: 0, drops: () => false };
 
 /**
  * @param {object} options
@@ -38,7 +44,15 @@ export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade
       link.isCut = false;
       tcp?.resetAll();
     },
-    /** What passed and what was dropped, by direction; `lostByType` counts lost RTP packets by payload type. */
+    /**
+     * Gives every client that was heard so far a new address towards the server.
+     * @returns {Promise<number>} `performance.now()` when the first RTP packet came down by a new address
+     */
+    rebind: () => udp.rebind(),
+    /**
+     * What passed and what did not, by direction; `lostByType` counts lost RTP packets by payload type, `stale` what the
+     * server sent to an address that was no more.
+     */
     counters: () => structuredClone(link.counters),
     close: () => {
       tcp?.close();
@@ -53,8 +67,8 @@ class Link {
   up = CLEAR;
   down = CLEAR;
   counters = {
-    up: { passed: 0, lost: 0, cut: 0, lostByType: {} },
-    down: { passed: 0, lost: 0, cut: 0, lostByType: {} },
+    up: { passed: 0, lost: 0, cut: 0, refused: 0, lostByType: {} },
+    down: { passed: 0, lost: 0, cut: 0, refused: 0, stale: 0, lostByType: {} },
   };
   #dice;
 
@@ -65,9 +79,10 @@ class Link {
 
   /** Gives the datagram to `send`, now, later or never. */
   carry(direction, datagram, send) {
-    const { loss, delayMs } = this[direction];
+    const { loss, delayMs, drops } = this[direction];
     const counters = this.counters[direction];
     if (this.isCut) counters.cut += 1;
+    else if (drops(datagram)) counters.refused += 1;
     else if (loss > 0 && this.#dice[direction]() < loss) {
       counters.lost += 1;
       if (isRtp(datagram)) {
@@ -85,6 +100,11 @@ class Link {
 /** RFC 7983 range of RTP and RTCP, less the RTCP types (RFC 5761). */
 function isRtp(datagram) {
   return datagram.length >= 12 && datagram[0] >= 128 && datagram[0] < 192 && !(datagram[1] >= 192 && datagram[1] <= 223);
+}
+
+/** A Binding request: the check that an ICE agent sends (RFC 8489 §5). To be used as a rule of `drops`. */
+export function isStunRequest(datagram) {
+  return datagram.length >= 20 && datagram.readUInt16BE(0) === 0x0001;
 }
 
 class TcpSide {
@@ -151,6 +171,8 @@ class UdpSide {
   #link;
   #target;
   #flows = new Map();
+  /** All upstream sockets that ever were. */
+  #sockets = [];
   #socket = createSocket('udp4');
 
   constructor(link, target) {
@@ -169,27 +191,51 @@ class UdpSide {
   }
 
   #fromClient(datagram, from) {
-    const upstream = this.#flow(from);
-    this.#link.carry('up', datagram, () => upstream.send(datagram));
+    const flow = this.#flow(from);
+    this.#link.carry('up', datagram, () => flow.socket.send(datagram, this.#target, '127.0.0.1', ignore));
   }
 
-  /** The upstream socket of a client address. */
+  /** A client address and its upstream socket. */
   #flow(from) {
     const key = `${from.address}:${from.port}`;
     let flow = this.#flows.get(key);
     if (!flow) {
-      const socket = createSocket('udp4').unref();
-      flow = { socket, send: (datagram) => socket.send(datagram, this.#target, '127.0.0.1', ignore) };
-      socket.on('message', (datagram) =>
-        this.#link.carry('down', datagram, () => this.#socket.send(datagram, from.port, from.address, ignore)));
-      socket.on('error', ignore);
+      flow = { address: from.address, port: from.port, socket: null, found: null };
+      this.#map(flow);
       this.#flows.set(key, flow);
     }
     return flow;
   }
 
+  /** Gives a flow a new upstream socket. The old one stays open: a closed port would answer, a lost mapping does not. */
+  #map(flow) {
+    const socket = createSocket('udp4').unref();
+    flow.socket = socket;
+    this.#sockets.push(socket);
+    socket.on('error', ignore);
+    socket.on('message', (datagram) => {
+      if (flow.socket !== socket) this.#link.counters.down.stale += 1;
+      else this.#link.carry('down', datagram, () => this.#toClient(datagram, flow));
+    });
+  }
+
+  #toClient(datagram, flow) {
+    this.#socket.send(datagram, flow.port, flow.address, ignore);
+    if (isRtp(datagram)) {
+      flow.found?.(performance.now());
+      flow.found = null;
+    }
+  }
+
+  rebind() {
+    return Promise.race([...this.#flows.values()].map((flow) => new Promise((found) => {
+      this.#map(flow);
+      flow.found = found;
+    })));
+  }
+
   close() {
-    for (const { socket } of this.#flows.values()) socket.close();
+    for (const socket of this.#sockets) socket.close();
     this.#socket.close();
   }
 }

@@ -3,10 +3,10 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, connect } from 'node:net';
 import { test } from 'node:test';
-import { startProxy } from './proxy.mjs';
+import { isStunRequest, startProxy } from './proxy.mjs';
 import { until } from './wait.mjs';
 
-/** A UDP server that answers each datagram with itself and remembers who sent. */
+/** A UDP server that answers each datagram with itself and remembers who sent; `send` says something unasked. */
 async function udpEcho() {
   const socket = createSocket('udp4');
   const senders = new Set();
@@ -16,7 +16,8 @@ async function udpEcho() {
   });
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  return { port: socket.address().port, senders, close: () => socket.close() };
+  const send = (datagram, port) => socket.send(datagram, port, '127.0.0.1');
+  return { port: socket.address().port, senders, send, close: () => socket.close() };
 }
 
 async function udpClient(port) {
@@ -25,15 +26,18 @@ async function udpClient(port) {
   socket.on('message', (datagram) => received.push(datagram.readUInt16BE(2)));
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  /** An RTP-like packet of a payload type. */
-  const send = (sequence, type = 96) => {
-    const packet = Buffer.alloc(20);
-    packet[0] = 0x80;
-    packet[1] = type;
-    packet.writeUInt16BE(sequence, 2);
-    socket.send(packet, port, '127.0.0.1');
-  };
-  return { received, send, close: () => socket.close() };
+  const sendRaw = (datagram) => socket.send(datagram, port, '127.0.0.1');
+  const send = (sequence, type) => sendRaw(rtp(sequence, type));
+  return { received, send, sendRaw, close: () => socket.close() };
+}
+
+/** An RTP-like packet of a payload type. */
+function rtp(sequence, type = 96) {
+  const packet = Buffer.alloc(20);
+  packet[0] = 0x80;
+  packet[1] = type;
+  packet.writeUInt16BE(sequence, 2);
+  return packet;
 }
 
 async function lossPattern(seed) {
@@ -70,6 +74,43 @@ test('each client address is a path of its own to the server', async () => {
   assert.deepEqual(clients.map(({ received }) => received[0]), [0, 1]);
   assert.equal(echo.senders.size, 2);
   for (const one of [...clients, proxy, echo]) one.close();
+});
+
+test('a rebound client has another address at the server, and its old one leads nowhere', async () => {
+  const echo = await udpEcho();
+  const proxy = await startProxy({ udpTarget: echo.port });
+  const clients = [await udpClient(proxy.udpPort), await udpClient(proxy.udpPort)];
+  clients.forEach((client) => client.send(1));
+  await until('both echoes', () => clients.every(({ received }) => received.length === 1));
+  const old = [...echo.senders];
+  assert.equal(old.length, 2);
+
+  const rebound = performance.now();
+  const found = proxy.rebind();
+  old.forEach((port) => echo.send(rtp(2), port));
+  await until('the old addresses to be dead ends', () => proxy.counters().down.stale === 2);
+  clients.forEach((client) => client.send(3));
+  await until('both echoes again', () => clients.every(({ received }) => received.includes(3)));
+  assert.deepEqual(clients.map(({ received }) => received), [[1, 3], [1, 3]], 'nothing came by the old addresses');
+  assert.equal(echo.senders.size, 4);
+  assert.ok(await found >= rebound && await found <= performance.now());
+  for (const one of [...clients, proxy, echo]) one.close();
+});
+
+test('a rule drops what it names and nothing else, in its direction alone', async () => {
+  const echo = await udpEcho();
+  const proxy = await startProxy({ udpTarget: echo.port });
+  const client = await udpClient(proxy.udpPort);
+  const check = Buffer.concat([Buffer.from([0x00, 0x01]), Buffer.alloc(18)]);
+  const answer = Buffer.concat([Buffer.from([0x01, 0x01]), Buffer.alloc(18)]);
+  assert.deepEqual([check, answer, rtp(1), check.subarray(0, 19)].map(isStunRequest), [true, false, false, false]);
+  proxy.impair({ down: { drops: isStunRequest } });
+  client.sendRaw(check);
+  client.send(7);
+  await until('what may pass', () => client.received.length === 1);
+  assert.deepEqual(client.received, [7]);
+  assert.deepEqual([proxy.counters().up.refused, proxy.counters().down.refused], [0, 1]);
+  for (const one of [client, proxy, echo]) one.close();
 });
 
 test('delay holds datagrams back and loses none', async () => {
