@@ -89,6 +89,19 @@ impl Departures {
         number as u16
     }
 
+    /// How many datagrams left.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.next
+    }
+
+    /// Reads the record that the next datagram will be noted in; see `Endpoint::touch`.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        let mask = (self.records.len() as u64).wrapping_sub(1);
+        self.records.get((self.next & mask) as usize).map_or(0, |record| u64::from(record.at_us))
+    }
+
     /// Reads a feedback. Each datagram counts as arrived once and as lost at most once; numbers that never left, or left
     /// too long ago, are ignored.
     pub fn acknowledge(&mut self, now: Micros, feedback: &TransportCcView<'_>) -> Acknowledged {

@@ -121,6 +121,12 @@ impl Rewriter {
         self.mapping.as_ref().map(|mapping| mapping.source)
     }
 
+    /// A word of each end of it; see `Endpoint::touch`.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        self.last.sequence.wrapping_add(self.mapping.as_ref().map_or(0, |mapping| mapping.highest))
+    }
+
     /// Takes the present source out at once; the next one maps anew.
     pub fn detach(&mut self) {
         self.mapping = None;

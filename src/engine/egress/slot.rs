@@ -48,26 +48,28 @@ pub enum Next {
     Lost(PublicationId),
 }
 
-/// The state of one slot.
+/// The state of one slot. What every packet touches stands first and together, as in the endpoint.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Slot {
-    line: SlotLine,
-    at: u8,
-    clock_base: u32,
-    templates: Templates,
-    rewriter: Rewriter,
-    sent: SentLog,
-    rtx_sequence: u64,
-    /// Who is meant to be here, and from where on its packets count.
-    wanted: Option<Feed>,
     /// Whose packets really are here.
     source: Option<Feed>,
-    /// A source that was just replaced and whose publication still counts this slot among its carriers.
-    released: Option<Feed>,
-    /// The kernel refused a part of the present frame: the rest of it is not sent either.
-    drops_frame: bool,
+    /// Who is meant to be here, and from where on its packets count.
+    wanted: Option<Feed>,
+    rewriter: Rewriter,
+    sent: SentLog,
     packets: u32,
     octets: u32,
+    kind: MediaKind,
+    at: u8,
+    /// The kernel refused a part of the present frame: the rest of it is not sent either.
+    drops_frame: bool,
+    /// A source that was just replaced and whose publication still counts this slot among its carriers.
+    released: Option<Feed>,
+    templates: Templates,
+    rtx_sequence: u64,
+    clock_base: u32,
+    line: SlotLine,
 }
 
 /// The headers of a slot's two streams.
@@ -109,6 +111,7 @@ impl Slot {
     pub fn new(at: u8, line: SlotLine, ids: ExtensionIds, start: Start, rtx_start: u16) -> Self {
         Self {
             at,
+            kind: line.kind,
             templates: Templates::new(&line, ids, true),
             line,
             clock_base: start.clock_base,
@@ -150,7 +153,7 @@ impl Slot {
     /// Whether `wanted` still waits for its key frame.
     #[must_use]
     pub fn awaits_key_frame(&self) -> bool {
-        self.line.kind == MediaKind::Video
+        self.kind == MediaKind::Video
             && self.wanted.is_some()
             && self.wanted() != self.source.map(|feed| feed.publication)
     }
@@ -201,12 +204,20 @@ impl Slot {
 
     /// The kernel did not take a packet of this slot: the rest of the frame is of no use either.
     pub fn drop_frame(&mut self) {
-        self.drops_frame = self.line.kind == MediaKind::Video;
+        self.drops_frame = self.kind == MediaKind::Video;
+    }
+
+    /// Reads a word of each cache line that sending will read; see `Endpoint::touch`.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        let feed = self.source.or(self.wanted).map_or(0, |feed| feed.cursor);
+        let rest = u64::from(self.packets) + u64::from(self.released.is_some()) + self.templates.media.len() as u64;
+        feed.wrapping_add(self.rewriter.touch()).wrapping_add(rest)
     }
 
     /// The next packet that is due, with the numbers that it goes out under.
     pub fn advance(&mut self, now: Micros, stores: &Slab<Store>, overhead: usize) -> Next {
-        match self.line.kind {
+        match self.kind {
             MediaKind::Audio => self.advance_audio(now, stores, overhead),
             MediaKind::Video => self.advance_video(now, stores, overhead),
         }
@@ -404,7 +415,7 @@ impl Slot {
     /// It states the slot's own clock, the same mapping for all of its life, whoever's packets it carries.
     pub fn write_sender_report(&self, now: Micros, ntp: u64, out: &mut Vec<u8>) {
         if self.packets > 0 {
-            let rtp = self.clock_base.wrapping_add(now.rtp(self.line.kind.clock_hz()));
+            let rtp = self.clock_base.wrapping_add(now.rtp(self.kind.clock_hz()));
             wire::rtcp::write_sender_report(out, self.line.ssrc, ntp, rtp, self.packets, self.octets, &[]);
         }
     }

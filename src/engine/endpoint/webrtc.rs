@@ -67,7 +67,33 @@ struct Incoming {
 }
 
 /// A browser's connection.
+///
+/// Its fields stand in the order of their use: when an endpoint's turn comes it is cold memory, and each cache line of it
+/// costs as much as sealing a voice. What sending needs comes first and together (`docs/capacity.md`).
+#[repr(C)]
 pub struct Endpoint {
+    // For each train.
+    authenticated: Option<Micros>,
+    crypto: Option<Box<(SrtpOpen, SrtpSeal)>>,
+    /// Its receive slots.
+    pub slots: Vec<Slot>,
+    departures: Departures,
+    bucket: Bucket,
+    active: Option<Path>,
+    // For each packet and report that comes.
+    extensions: ExtensionIds,
+    /// What the path down is believed to carry.
+    pub estimate: Estimate,
+    arrivals: Arrivals,
+    incoming: Vec<Incoming>,
+    demux: Demux,
+    /// SSRC of the RTCP that we send about what we receive.
+    report_ssrc: u32,
+    receiver_knows_ssrcs: bool,
+    report_due: Micros,
+    /// Packets that NACKs named in this turn: slot and wire number.
+    resends: ArrayVec<(u8, u16), RESENDS_MAX>,
+    // The rest.
     /// The engine's name for it.
     pub id: EndpointId,
     /// Where it is.
@@ -76,33 +102,14 @@ pub struct Endpoint {
     pub participant: ParticipantId,
     /// What it would like to see: participant and priority.
     pub wants: Vec<(ParticipantId, u8)>,
-    /// Its receive slots.
-    pub slots: Vec<Slot>,
+    paths: ArrayVec<Path, PATHS_MAX>,
+    created: Micros,
+    early: Vec<Vec<u8>>,
     credentials: IceCredentials,
     /// The peer's own, for the check that a moved path has to pass.
     peer_credentials: Option<IceCredentials>,
     moving: Option<PathCheck>,
     moved: Option<Micros>,
-    extensions: ExtensionIds,
-    paths: ArrayVec<Path, PATHS_MAX>,
-    active: Option<Path>,
-    created: Micros,
-    authenticated: Option<Micros>,
-    crypto: Option<Box<(SrtpOpen, SrtpSeal)>>,
-    early: Vec<Vec<u8>>,
-    demux: Demux,
-    incoming: Vec<Incoming>,
-    arrivals: Arrivals,
-    departures: Departures,
-    /// What the path down is believed to carry.
-    pub estimate: Estimate,
-    bucket: Bucket,
-    /// Packets that NACKs named in this turn: slot and wire number.
-    resends: ArrayVec<(u8, u16), RESENDS_MAX>,
-    /// SSRC of the RTCP that we send about what we receive.
-    report_ssrc: u32,
-    report_due: Micros,
-    receiver_knows_ssrcs: bool,
 }
 
 /// Everything that makes an endpoint; see the fields of [`Endpoint`].
@@ -348,6 +355,24 @@ impl Endpoint {
         } else {
             counters.refused_early += 1;
         }
+    }
+
+    /// Reads what sending will read first, so that it is in the cache by then: see [`crate::shard`]'s flush. The sum means
+    /// nothing; it keeps the reads.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        let Self { authenticated, crypto, bucket, active, departures, .. } = self;
+        let flags = u64::from(authenticated.is_some()) + u64::from(crypto.is_some()) + u64::from(active.is_some());
+        flags + u64::from(bucket.allows(Micros::default())) + departures.count()
+    }
+
+    /// The same of what hangs on it: the slots that will send, and the next record of a departure.
+    #[must_use]
+    pub fn touch_slots(&self, slots: u64) -> u64 {
+        bits(slots)
+            .filter_map(|at| self.slots.get(at))
+            .map(Slot::touch)
+            .fold(self.departures.touch(), u64::wrapping_add)
     }
 
     fn sending_path(&self, now: Micros) -> Option<Path> {

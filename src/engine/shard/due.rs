@@ -103,6 +103,16 @@ impl Due {
         Some((key, std::mem::take(&mut marks.pictures) | std::mem::take(&mut marks.waiting)))
     }
 
+    /// Who is visited next, voices before pictures, with the slots that have something; nobody is taken off the list.
+    pub(super) fn upcoming(&self, count: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let voices = self.voices.iter().map(|&key| (key, true));
+        let pictures = self.pictures.iter().map(|&key| (key, false));
+        voices.chain(pictures).take(count).filter_map(|(key, is_voice)| {
+            let marks = self.marks.get(key as usize)?;
+            Some((key, if is_voice { marks.voices } else { marks.pictures | marks.waiting }))
+        })
+    }
+
     /// Nobody is to be visited.
     pub(super) fn is_empty(&self) -> bool {
         self.voices.is_empty() && self.pictures.is_empty()

@@ -8,27 +8,50 @@
 //! fresh publications -> marks of their carriers -> endpoints: voices, then pictures -> outbox
 //! ```
 
+use std::hint::black_box;
+
 use super::Shard;
 use crate::clock::Micros;
 use crate::egress::slot::Feed;
 use crate::endpoint::webrtc::{Flush, Turn, bits};
 use crate::id::MediaKind;
 
+/// Receivers whose memory is read ahead: as many as a core has reads under way at once, at two lines each.
+const TOUCHED_AHEAD: usize = 8;
+
 impl Shard {
     /// Fills the outbox with what is due. `true`: more is due; send the outbox, clear it, and flush again.
     pub fn flush(&mut self, now: Micros) -> bool {
         self.mark_carriers();
-        while !self.outbox.is_full()
-            && let Some((key, slots)) = self.due.next_voice()
-        {
-            self.guarded(now, key as usize, |shard| shard.flush_voices(now, key, slots));
-        }
-        while !self.outbox.is_full()
-            && let Some((key, slots)) = self.due.next_picture()
-        {
-            self.guarded(now, key as usize, |shard| shard.flush_pictures(now, key, slots));
+        let mut touched = 0;
+        while !self.outbox.is_full() {
+            if touched == 0 {
+                self.touch_upcoming();
+                touched = TOUCHED_AHEAD;
+            }
+            touched -= 1;
+            if let Some((key, slots)) = self.due.next_voice() {
+                self.guarded(now, key as usize, |shard| shard.flush_voices(now, key, slots));
+            } else if let Some((key, slots)) = self.due.next_picture() {
+                self.guarded(now, key as usize, |shard| shard.flush_pictures(now, key, slots));
+            } else {
+                break;
+            }
         }
         !self.due.is_empty()
+    }
+
+    /// Waits for the memory of several receivers at once instead of for that of one after the other.
+    ///
+    /// Between two visits the kernel has sent dozens of trains, and an endpoint's lines have left the cache next to the
+    /// core. Reads that do not depend on each other are under way together; so all endpoints are read first, then what
+    /// hangs on them.
+    fn touch_upcoming(&self) {
+        let endpoint = |(key, slots): (u32, u64)| Some((self.endpoints.get(key as usize)?, slots));
+        let upcoming = || self.due.upcoming(TOUCHED_AHEAD).filter_map(endpoint);
+        let first: u64 = upcoming().map(|(endpoint, _)| endpoint.touch()).fold(0, u64::wrapping_add);
+        let second: u64 = upcoming().map(|(endpoint, slots)| endpoint.touch_slots(slots)).fold(0, u64::wrapping_add);
+        black_box(first.wrapping_add(second));
     }
 
     /// Tells the carriers of every publication with new packets, once however many packets came.
