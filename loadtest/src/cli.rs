@@ -105,6 +105,9 @@ struct CommonArguments {
     /// how many times that the server costs.
     #[arg(long, value_name = "THREADS")]
     floor: Option<NonZeroUsize>,
+    /// Meanwhile send so many datagrams of strangers each second, which the server must refuse without anybody feeling it.
+    #[arg(long, value_name = "RATE")]
+    garbage: Option<u32>,
     /// Send load to another machine. Only to a server of your own: load is an attack on anybody else's.
     #[arg(long)]
     allow_remote: bool,
@@ -260,6 +263,7 @@ impl CommonArguments {
             layers: self.layers,
             max_loss_percent: self.max_loss,
             floor: self.floor,
+            garbage: self.garbage,
         })
     }
 }
@@ -495,6 +499,9 @@ mod tests {
             ("meeting --user-token x --participants 1", "somebody"),
             ("meeting --join-url http://127.0.0.1/join/y --meetings 2", "one meeting"),
             ("churn --user-token x --joins-per-second 0", "a second"),
+            ("churn --user-token x --floor 1", "--floor goes with a measured window"),
+            ("churn --user-token x --garbage 10", "--garbage goes with a measured window"),
+            ("stream --user-token x --garbage 0", "--garbage"),
             ("idle --user-token x --participants 0", "somebody"),
         ] {
             let text = run(arguments).unwrap_err();

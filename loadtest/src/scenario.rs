@@ -12,6 +12,7 @@
 pub mod audio;
 mod beside;
 pub mod churn;
+mod garbage;
 pub mod idle;
 pub mod meeting;
 pub mod peers;
@@ -81,6 +82,8 @@ pub struct Common {
     pub max_loss_percent: f64,
     /// Measure the floor for the same traffic afterwards, from so many threads.
     pub floor: Option<NonZeroUsize>,
+    /// Datagrams of strangers each second while the window is measured.
+    pub garbage: Option<u32>,
 }
 
 /// What happens.
@@ -134,6 +137,12 @@ pub enum Refused {
     /// Out of range.
     #[error("clients join 1 to 1000 at a time and 1 to 1000 a second")]
     Joining,
+    /// Out of range.
+    #[error("--garbage is 1 to {} datagrams a second", garbage::RATE_MAX)]
+    Garbage,
+    /// There is no window to measure in.
+    #[error("{0} goes with a measured window, which churn has not; take stream, meeting, audio or idle")]
+    NoWindow(&'static str),
     /// One link is one meeting.
     #[error("--join-url names one meeting, and this run needs {0}: use --user-token")]
     OneMeeting(usize),
@@ -242,6 +251,9 @@ impl Common {
         if !(1..=RIDS.len() as u8).contains(&self.layers) {
             return Err(Refused::Layers);
         }
+        if self.garbage.is_some_and(|rate| !(1..=garbage::RATE_MAX).contains(&rate)) {
+            return Err(Refused::Garbage);
+        }
         Target::of(&self.server, self.reach)?;
         if let Entrance::JoinUrl(url) = &self.entrance {
             Target::of(&crate::target::parse(url)?, self.reach)?;
@@ -263,7 +275,13 @@ impl Scenario {
             Play::Stream(stream) => stream.check()?,
             Play::Meeting(meeting) => meeting.check()?,
             Play::Audio(audio) => audio.check()?,
-            Play::Churn(churn) => churn.check()?,
+            Play::Churn(churn) => {
+                let asked = [("--floor", self.common.floor.is_some()), ("--garbage", self.common.garbage.is_some())];
+                if let Some((name, _)) = asked.into_iter().find(|(_, asked)| *asked) {
+                    return Err(Refused::NoWindow(name));
+                }
+                churn.check()?
+            }
             Play::Idle(idle) => idle.check()?,
         };
         self.common.check(meetings)
@@ -307,6 +325,7 @@ pub(crate) mod tests {
             layers: 1,
             max_loss_percent: 0.5,
             floor: None,
+            garbage: None,
         }
     }
 
@@ -338,6 +357,7 @@ pub(crate) mod tests {
             (with_common(Common { max_loss_percent: f64::NAN, ..common() }), Refused::Loss),
             (with_common(Common { joining: 0, ..common() }), Refused::Joining),
             (with_common(Common { layers: 4, ..common() }), Refused::Layers),
+            (with_common(Common { garbage: Some(0), ..common() }), Refused::Garbage),
         ] {
             assert_eq!(scenario.check(), Err(refused));
         }

@@ -57,6 +57,7 @@ impl Report {
             signalling: Signalling::of(&findings),
             server: ServerReport::of(&findings, &traffic),
             floor: None,
+            garbage: None,
             clients,
             setup: findings.setup,
             problems: shortened(problems),

@@ -41,6 +41,9 @@ pub struct Report {
     /// What kernel and cipher alone cost for the same traffic, measured right after the run; with `--floor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
+    /// What strangers sent meanwhile; with `--garbage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub garbage: Option<Garbage>,
     /// What this program spent, and whether it was the limit.
     pub clients: Clients,
     /// Why the run failed; empty when it passed.
@@ -65,6 +68,18 @@ pub struct Floor {
     pub threads: usize,
     /// The server's processor time for a packet in multiples of this.
     pub server_to_floor: Option<f64>,
+}
+
+/// Datagrams of strangers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Garbage {
+    /// Datagrams that left.
+    pub sent: u64,
+    /// Those that the kernel did not take.
+    pub refused: u64,
+    /// How many left each second.
+    pub per_second: f64,
 }
 
 /// What was asked for.

@@ -52,6 +52,15 @@ impl Report {
                 floor.server_to_floor.unwrap_or_default()
             );
         }
+        if let Some(garbage) = &self.garbage {
+            let refused: f64 =
+                self.server.metrics.iter().filter(|(name, _)| name.contains("refused")).map(|(_, n)| n).sum();
+            let _ = writeln!(
+                text,
+                "garbage    {:.0} datagrams a second, {} in all; the server counts {refused:.0} as refused",
+                garbage.per_second, garbage.sent
+            );
+        }
         write_clients(&mut text, &self.clients);
         for problem in &self.problems {
             let _ = writeln!(text, "\nPROBLEM: {problem}");

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cast, Common, Entrance, RunError, beside};
+use super::{Cast, Common, Entrance, RunError, beside, garbage};
 use crate::client::join::{Door, Meeting};
 use crate::client::lean::browser::{Browser, BrowserError, Gone, Part, World};
 use crate::client::lean::live::Gossip;
@@ -23,7 +23,7 @@ use crate::client::{Epoch, Micros};
 use crate::process::{ProcessError, Usage, raise_open_files, udp_drops};
 use crate::progress::Progress;
 use crate::report::findings::{Edge, Expected, Findings, Joining};
-use crate::report::run::{Report, Setup};
+use crate::report::run::{Garbage, Report, Setup};
 use crate::target::Target;
 
 /// How long everybody may wait for the first packet before the window begins without it.
@@ -53,6 +53,8 @@ pub(super) struct Stage<'a> {
     /// In each meeting.
     present: Vec<u64>,
     server_port: Option<u16>,
+    server: SocketAddr,
+    garbage: Option<Garbage>,
     /// Last, so that its threads end after everything else.
     media: Media,
 }
@@ -102,6 +104,7 @@ pub(super) async fn play(
         own_drops,
         problems: std::mem::take(&mut stage.problems),
     });
+    report.garbage = stage.garbage.take();
     if let Some(threads) = common.floor {
         progress.step("measuring the floor of kernel and cipher for the same traffic");
         match tokio::task::block_in_place(|| beside::measure(&report, threads)) {
@@ -125,6 +128,7 @@ async fn measure(
 ) -> Result<(Duration, Edge, Edge), RunError> {
     stage.let_in(cast, browsers).await?;
     stage.warm_up(cast.expected).await?;
+    let garbage = stage.litter();
     stage.world.media.begin_window()?;
     let begin = stage.edge().await?;
     let began = Instant::now();
@@ -140,6 +144,7 @@ async fn measure(
     }
     let window = began.elapsed();
     let end = stage.edge().await?;
+    stage.garbage = garbage.map(garbage::Sender::finish);
     Ok((window, begin, end))
 }
 
@@ -174,6 +179,8 @@ impl<'a> Stage<'a> {
             alone: Vec::new(),
             present: vec![0; meetings],
             server_port: None,
+            server,
+            garbage: None,
             media,
         };
         if let Err(error) = stage.make_meetings(meetings).await {
@@ -289,6 +296,19 @@ impl<'a> Stage<'a> {
     pub(super) fn failures(&self) -> String {
         let failed: u64 = self.joining.reasons.values().sum();
         if failed == 0 { String::new() } else { format!("({failed} failed)") }
+    }
+
+    /// Begins to send garbage, if that was asked for.
+    fn litter(&mut self) -> Option<garbage::Sender> {
+        let rate = self.common.garbage?;
+        let server = SocketAddr::new(self.server.ip(), self.server_port?);
+        match garbage::Sender::start(self.world.local, server, rate) {
+            Ok(sender) => Some(sender),
+            Err(error) => {
+                self.problems.push(format!("no garbage could be sent: {error}"));
+                None
+            }
+        }
     }
 
     /// Waits until everybody gets of each kind what is expected, within reason.
