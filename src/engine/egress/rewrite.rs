@@ -5,7 +5,9 @@
 //!
 //! - Each slot has one clock for its life. A packet's target on it is its source time plus the publication's transit
 //!   floor, never "last plus a step": steps add up and walk away from the clock, and lip sync with them.
-//! - Video maps at the first packet of the new source's key frame; until then the old source flows on.
+//! - Video maps at the first packet of the new source's key frame; until then the old source flows on. Where that key frame
+//!   has passed already, what was missed is sent with times *squeezed* up to the live picture ([`CatchUp`]): true times would
+//!   make the receiver's jitter buffer believe in a path that late.
 //! - Audio maps by *grid and skip*: contiguous within half a packet of the target; when the new source is late, the old
 //!   one ends and at most one packet is skipped; when it is early there is a true hole.
 //! - What we drop on purpose leaves no gap in the numbers, what was lost on the way to us does.
@@ -49,6 +51,7 @@ struct Mapping {
     sequence: i64,
     timestamp: u32,
     picture: PictureNumbers,
+    squeeze: Option<Squeeze>,
     skipped: SkipLog,
 }
 
@@ -59,13 +62,48 @@ impl Mapping {
         }
         let skipped = self.skipped.before(packet.sequence)?;
         let sequence = packet.sequence.checked_add_signed(self.sequence)?.checked_sub(skipped)?;
+        let timestamp = match self.squeeze.as_mut().filter(|squeeze| packet.sequence <= squeeze.until) {
+            Some(squeeze) => squeeze.time(packet.timestamp)?,
+            None => packet.timestamp.wrapping_add(self.timestamp),
+        };
         self.highest = self.highest.max(packet.sequence);
-        Some(Outgoing { sequence, timestamp: packet.timestamp.wrapping_add(self.timestamp) })
+        Some(Outgoing { sequence, timestamp })
     }
 }
 
 /// What a picture's numbers go up by where a new source begins.
 const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
+
+/// What a slot missed that takes over a source late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// Up to this packet.
+    pub newest: Incoming,
+    /// How many pictures that is, the one of the newest packet included.
+    pub pictures: u32,
+}
+
+/// The times of pictures that are sent late: one behind the other, as close as they can be told apart.
+#[derive(Clone, Copy, Debug)]
+struct Squeeze {
+    /// The newest packet that was missed; after it times are true.
+    until: u64,
+    /// Source time of the picture that is being sent, and the time that it is sent under.
+    source: u32,
+    sent: u32,
+}
+
+impl Squeeze {
+    /// None for a late packet of a picture before this one: its time is forgotten, but a NACK finds it.
+    fn time(&mut self, source: u32) -> Option<u32> {
+        let distance = signed_distance(self.source, source);
+        if distance > 0 {
+            self.source = source;
+            self.sent = self.sent.wrapping_add(VIDEO_STEP_MIN);
+        }
+        (distance >= 0).then_some(self.sent)
+    }
+}
 
 /// What the slot sent last.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +206,21 @@ impl Rewriter {
         Some(OutgoingVideo { numbers, picture })
     }
 
+    /// Takes a source over from a key frame on that has passed, of which `packet` is the first, before it is given to
+    /// [`Rewriter::video`]. Maps so that the newest packet gets its true time and the pictures before it lie closely in front of that, or
+    /// behind what was sent last if that is later.
+    pub fn begin_late(&mut self, source: PublicationId, packet: &Incoming, missed: &CatchUp, picture: PictureNumbers) {
+        let span = missed.pictures.saturating_sub(1).saturating_mul(VIDEO_STEP_MIN);
+        let wished = self.target(&missed.newest).wrapping_sub(span);
+        let earliest = self.last.timestamp.wrapping_add(VIDEO_STEP_MIN);
+        let first = if self.fresh || signed_distance(earliest, wished) >= 0 { wished } else { earliest };
+        self.map(source, packet, first, picture);
+        if let Some(mapping) = self.mapping.as_mut() {
+            mapping.timestamp = first.wrapping_add(span).wrapping_sub(missed.newest.timestamp);
+            mapping.squeeze = Some(Squeeze { until: missed.newest.sequence, source: packet.timestamp, sent: first });
+        }
+    }
+
     /// An audio packet of `duration` samples.
     pub fn audio(
         &mut self,
@@ -202,6 +255,7 @@ impl Rewriter {
             sequence: (last.sequence + 1).cast_signed().wrapping_sub(packet.sequence.cast_signed()),
             timestamp: timestamp.wrapping_sub(packet.timestamp),
             picture: last.picture.plus(NEXT_PICTURE).less(picture),
+            squeeze: None,
             skipped: SkipLog::default(),
         });
     }

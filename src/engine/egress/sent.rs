@@ -92,9 +92,9 @@ struct Stretch {
     shift: Shift,
 }
 
-/// Stretches that have ended. A slot is switched a few times a second at most and packets live for two; full means: the
-/// oldest is forgotten, and its packets are not sent again.
-const PAST_MAX: usize = 16;
+/// Stretches that have ended. A slot is switched a few times a second at most and packets live for two; of a source that is
+/// taken over late each picture is one. Full means: the oldest is forgotten, and its packets are not sent again.
+const PAST_MAX: usize = 48;
 
 /// A receiver repeats its NACK each round trip; answering faster than any path is a way to be made to flood.
 const RESEND_INTERVAL_MIN: Micros = Micros::from_millis(10);
@@ -272,8 +272,8 @@ mod tests {
         assert_eq!((past.stretches.len(), past.resent.len()), (PAST_MAX, RESENT_MAX));
         assert_eq!(log.may_resend(ms(10_000), 9_999), None, "the newest is remembered");
         assert_eq!(found(&log, 9_990), Some((999, 9_990)));
-        assert_eq!(found(&log, 9_840), Some((984, 9_840)), "the oldest stretch that is remembered");
-        assert_eq!(found(&log, 9_820), None);
+        assert_eq!(found(&log, 9_520), Some((952, 9_520)), "the oldest stretch that is remembered");
+        assert_eq!(found(&log, 9_500), None);
     }
 
     proptest! {

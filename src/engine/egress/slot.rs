@@ -20,6 +20,7 @@ use super::store::{Store, Stored};
 use crate::clock::Micros;
 use crate::id::{MediaKind, PublicationId};
 use crate::ingest::Media;
+use crate::ingest::numbers::PictureNumbers;
 use crate::line::{ExtensionIds, SlotLine};
 
 /// A slot's place in a publication.
@@ -102,6 +103,10 @@ impl Templates {
 /// than any pacing of a key frame at a sane rate, shorter than the store.
 const LAG_MAX: Micros = Micros::from_millis(1_000);
 
+/// A key frame that is sent later than this after it came is followed by pictures that have come, too: more than pacing and
+/// a turn of the shard explain.
+const LATE: Micros = Micros::from_millis(100);
+
 /// A voice older than this is not sent: nobody wants to hear what was said before the path broke.
 const VOICE_LAG_MAX: Micros = Micros::from_millis(200);
 
@@ -150,12 +155,10 @@ impl Slot {
         self.released.take()
     }
 
-    /// Whether `wanted` still waits for its key frame.
+    /// Whose key frame the slot waits for, and from where on.
     #[must_use]
-    pub fn awaits_key_frame(&self) -> bool {
-        self.kind == MediaKind::Video
-            && self.wanted.is_some()
-            && self.wanted() != self.source.map(|feed| feed.publication)
+    pub fn awaited(&self) -> Option<Feed> {
+        self.wanted.filter(|_| self.kind == MediaKind::Video && self.awaits_turn())
     }
 
     /// The receiver has reported: MIDs need not be sent any more (RFC 8843 §9.2.1).
@@ -275,6 +278,9 @@ impl Slot {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
+            if starts_key_frame {
+                self.catch_up(now, stores, &feed, position, stored, source_picture);
+            }
             let numbers =
                 self.rewriter.video(feed.publication, self.wanted(), &stored.numbers, source_picture, starts_key_frame);
             let Some(OutgoingVideo { numbers, picture }) = numbers else { continue };
@@ -309,6 +315,25 @@ impl Slot {
         if let Some(cursor) = key_frame.filter(|&at| at >= wanted.cursor) {
             self.rewriter.detach();
             self.take_over(Some(Feed { cursor, ..wanted }));
+        }
+    }
+
+    /// A key frame that is mapped now and came a while ago: what followed it is sent quickly, up to what is live.
+    fn catch_up(
+        &mut self,
+        now: Micros,
+        stores: &Slab<Store>,
+        feed: &Feed,
+        position: u64,
+        stored: &Stored,
+        picture: PictureNumbers,
+    ) {
+        let begins = self.rewriter.source() != Some(feed.publication) && self.wanted() == Some(feed.publication);
+        if begins
+            && now.since(stored.arrived) > LATE
+            && let Some(missed) = stores.get(feed.store as usize).and_then(|store| store.catch_up(position))
+        {
+            self.rewriter.begin_late(feed.publication, &stored.numbers, &missed, picture);
         }
     }
 

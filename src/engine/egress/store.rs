@@ -17,6 +17,7 @@
 
 use std::collections::VecDeque;
 
+use super::rewrite::CatchUp;
 use crate::clock::Micros;
 use crate::id::{MediaKind, PublicationId};
 use crate::ingest::numbers::Incoming;
@@ -46,6 +47,13 @@ const VIDEO: Bounds =
 /// 1 Mbit/s; 256 packets are that at 2.5 ms each, the shortest that Opus has.
 const AUDIO: Bounds =
     Bounds { age: Micros::from_millis(500), bytes_first: 2 << 10, bytes_max: 64 << 10, entries_max: 256 };
+
+/// A newcomer is shown the newest key frame and what followed it, rather than made to wait for the next one, while that is
+/// no older than the interval of key-frame requests: after that a new one can be had (DESIGN 4.4).
+const REPLAY_AGE_MAX: Micros = Micros::from_millis(1_000);
+
+/// Nor more than this: it leaves beside what is live, within the receiver's pacing.
+const REPLAY_BYTES_MAX: usize = 128 << 10;
 
 /// What routing and rewriting need to know of a stored packet.
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +189,50 @@ impl Store {
         self.newest_key_frame.filter(|position| *position >= self.tail)
     }
 
+    /// Where a newcomer may begin instead of waiting for a key frame: the newest one, if it is young, all of it and all that
+    /// followed is here, and together they are not too much.
+    #[must_use]
+    pub fn replay(&self, now: Micros) -> Option<u64> {
+        let begin = self.newest_key_frame()?;
+        let mut bytes = 0;
+        let mut next = None;
+        for stored in self.since(begin) {
+            let is_next = next.is_none_or(|next| next == stored.numbers.sequence);
+            bytes += stored.body_len();
+            if !is_next || bytes > REPLAY_BYTES_MAX || now.since(stored.arrived) > REPLAY_AGE_MAX {
+                return None;
+            }
+            next = Some(stored.numbers.sequence + 1);
+        }
+        Some(begin)
+    }
+
+    /// The newest packet, and how many pictures begin at `begin` and later.
+    #[must_use]
+    pub fn catch_up(&self, begin: u64) -> Option<CatchUp> {
+        let mut pictures = 0;
+        let mut newest: Option<&Stored> = None;
+        for stored in self.since(begin).filter(|stored| matches!(stored.media, Media::Video { .. })) {
+            if newest.is_none_or(|newest| is_later(newest.numbers.timestamp, stored.numbers.timestamp)) {
+                pictures += 1;
+            }
+            if newest.is_none_or(|newest| newest.numbers.sequence < stored.numbers.sequence) {
+                newest = Some(stored);
+            }
+        }
+        newest.map(|newest| CatchUp { newest: newest.numbers, pictures })
+    }
+
+    /// The key frames that are present are not shown to newcomers any more.
+    pub const fn end_replay(&mut self) {
+        self.newest_key_frame = None;
+    }
+
+    fn since(&self, begin: u64) -> impl Iterator<Item = &Stored> {
+        let at = usize::try_from(begin.saturating_sub(self.tail)).unwrap_or(usize::MAX);
+        self.entries.range(at.min(self.entries.len())..)
+    }
+
     /// The plain payload to send: `prefix` written directly in front of the body, which stays for the next receiver.
     ///
     /// `None`: the packet is gone or has no body, or `prefix` exceeds [`HEADROOM`].
@@ -271,6 +323,11 @@ impl Index {
 
 /// Two seconds of a thumbnail.
 const INDEX_FIRST: usize = 128;
+
+/// RTP times wrap.
+const fn is_later(before: u32, after: u32) -> bool {
+    after.wrapping_sub(before).cast_signed() > 0
+}
 
 /// A ring of bytes in which every piece is contiguous. Pieces are freed in the order in which they were reserved.
 struct Ring {

@@ -333,16 +333,16 @@ impl Endpoint {
     ///
     /// # Errors
     /// The keys do not fit the cipher (a fault of ours).
-    pub fn set_keys(&mut self, keys: &SrtpKeys, stores: &Slab<Store>) -> Result<Vec<Vec<u8>>, SrtpError> {
+    pub fn set_keys(&mut self, now: Micros, keys: &SrtpKeys, stores: &Slab<Store>) -> Result<Vec<Vec<u8>>, SrtpError> {
         let open = SrtpOpen::new(keys.profile, &keys.remote)?;
         let seal = SrtpSeal::new(keys.profile, &keys.local)?;
         self.crypto = Some(Box::new((open, seal)));
-        // What came before can no longer be sent.
+        // What came before is of no use, unless it is a key frame and what followed it.
         for slot in &mut self.slots {
             if let Some(feed) = slot.feeds().next()
                 && let Some(store) = stores.get(feed.store as usize)
             {
-                slot.restart(feed.publication, store.head());
+                slot.restart(feed.publication, store.replay(now).unwrap_or(store.head()));
             }
         }
         Ok(std::mem::take(&mut self.early))

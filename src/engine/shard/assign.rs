@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::span::Letter;
 use super::{Meeting, Publication, Shard, Stale};
 use crate::clock::Micros;
-use crate::egress::slot::Slot;
+use crate::egress::slot::{Feed, Slot};
 use crate::endpoint::webrtc::Endpoint;
 use crate::event::Event;
 use crate::id::{MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
@@ -139,9 +139,8 @@ impl Shard {
         slot: usize,
         wanted: Option<PublicationId>,
     ) -> Option<(String, Option<(ParticipantId, PublicationId)>)> {
-        let feed = wanted.and_then(|wanted| self.feed(wanted));
+        let feed = wanted.and_then(|wanted| self.feed(now, wanted));
         let endpoint = self.endpoints.get_mut(key)?;
-        let connected = endpoint.is_connected();
         let place = endpoint.slots.get_mut(slot)?;
         let left: SmallVec<[_; 3]> = place.assign(feed).collect();
         let mid = place.line().mid.clone();
@@ -156,10 +155,20 @@ impl Shard {
         }
         let (participant, is_camera) = (source.participant, source.is_camera());
         self.review_subscription(feed.key as usize);
-        if is_camera && connected {
+        if is_camera && !self.begin_replay(key, slot, &feed) {
+            // Also of an endpoint that has no keys yet: it will have come, and be replayed, when the handshake is done.
             self.want_key_frame(now, feed.key as usize);
         }
         Some((mid, Some((participant, feed.publication))))
+    }
+
+    /// Lets a slot send what it missed of its new source, if that is here; `false`: it has to wait for a key frame.
+    pub(super) fn begin_replay(&mut self, key: usize, slot: usize, feed: &Feed) -> bool {
+        let replays = self.stores.get(feed.store as usize).is_some_and(|store| feed.cursor < store.head());
+        if replays {
+            self.due.mark_picture(key as u32, slot as u8);
+        }
+        replays
     }
 
     /// Whether a publication may be shown to a participant: not its own, and not muted.

@@ -217,11 +217,12 @@ impl Shard {
         self.learn_ssrcs(key);
     }
 
-    /// A slot's place in a publication, from its next packet on.
-    pub(super) fn feed(&self, id: PublicationId) -> Option<Feed> {
+    /// A slot's place in a publication: from its newest key frame on if that can be replayed, otherwise from its next packet.
+    pub(super) fn feed(&self, now: Micros, id: PublicationId) -> Option<Feed> {
         let &key = self.by_publication.get(&id)?;
         let publication = self.publications.get(key)?;
-        let cursor = self.stores.get(publication.store)?.head();
+        let store = self.stores.get(publication.store)?;
+        let cursor = store.replay(now).unwrap_or(store.head());
         Some(Feed { publication: id, key: key as u32, store: publication.store as u32, cursor })
     }
 
@@ -284,7 +285,12 @@ impl Shard {
         publication.voice.silence();
         let (id, meeting, kind) = (publication.id, publication.meeting, publication.kind);
         let carriers = publication.carriers.clone();
-        let head = self.stores.get(publication.store).map_or(0, Store::head);
+        let store = self.stores.get_mut(publication.store);
+        // What was shown before a mute is nothing for those who come after it.
+        let head = store.map_or(0, |store| {
+            store.end_replay();
+            store.head()
+        });
         for &(endpoint, slot) in &carriers {
             let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
             if let Some(slot) = slot {
@@ -365,7 +371,7 @@ impl Shard {
     fn set_keys(&mut self, now: Micros, id: EndpointId, keys: &SrtpKeys) {
         let Some(&key) = self.by_id.get(&id) else { return };
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        let early = match endpoint.set_keys(keys, &self.stores) {
+        let early = match endpoint.set_keys(now, keys, &self.stores) {
             Ok(early) => early,
             Err(error) => {
                 tracing::error!(endpoint = %id, reason = error.label(), "the keys of a finished handshake do not work");
@@ -373,8 +379,8 @@ impl Shard {
                 return;
             }
         };
-        let waiting: Vec<PublicationId> =
-            endpoint.slots.iter().filter(|slot| slot.awaits_key_frame()).filter_map(|slot| slot.wanted()).collect();
+        let waiting: Vec<(usize, Feed)> =
+            endpoint.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.awaited()?))).collect();
         self.events.push_back(Event::Connected { endpoint: id });
         for mut packet in early {
             if wire::rtp::is_rtcp(&packet) {
@@ -383,8 +389,10 @@ impl Shard {
                 self.rtp(now, now, key, &mut packet);
             }
         }
-        for publication in waiting {
-            self.feedback(now, crate::route::feedback::Feedback::KeyFrame(publication));
+        for (slot, feed) in waiting {
+            if !self.begin_replay(key, slot, &feed) {
+                self.want_key_frame(now, feed.key as usize);
+            }
         }
     }
 }

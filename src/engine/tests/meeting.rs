@@ -447,3 +447,91 @@ fn a_dropped_tap_leaves_by_itself() {
     stage.run_ms(100);
     assert_eq!(stage.shards[0].taps(MEETING), 0);
 }
+
+/// Pictures of one publisher as the watcher got them: when, and under which RTP time, in the order of their coming.
+fn pictures(stage: &Stage, watcher: u32) -> Vec<(Micros, u32, bool)> {
+    let slot =
+        records(stage, watcher, MediaKind::Video).find(|slot| !slot.packets.is_empty()).expect("a slot with packets");
+    let mut pictures: Vec<(Micros, u32, bool)> = Vec::new();
+    for packet in &slot.packets {
+        if pictures.last().is_none_or(|(_, timestamp, _)| *timestamp != packet.timestamp) {
+            pictures.push((packet.at, packet.timestamp, packet.starts_key_frame));
+        }
+    }
+    pictures
+}
+
+#[test]
+fn whoever_joins_within_a_second_of_a_key_frame_sees_the_picture_at_once_without_asking_for_another() {
+    let mut stage = Stage::new(6);
+    stage.join(1, BrowserPlan::default());
+    stage.run_ms(2_500);
+    stage.join(2, WATCHER);
+    stage.run_until("a key frame at the second", 1_500, |stage| {
+        records(stage, 2, MediaKind::Video).flat_map(|slot| &slot.packets).any(|packet| packet.starts_key_frame)
+    });
+    let asked = stage.browser(1).key_frame_requests.len();
+    stage.run_ms(600);
+    stage.join(3, WATCHER);
+    let took = stage.run_until("a key frame at the third", 200, |stage| {
+        records(stage, 3, MediaKind::Video).flat_map(|slot| &slot.packets).any(|packet| packet.starts_key_frame)
+    });
+    stage.run_ms(1_500);
+    println!("the third sees a picture {took} ms after it came");
+    assert_eq!(stage.browser(1).key_frame_requests.len(), asked, "nobody asked the publisher again");
+
+    let third = pictures(&stage, 3);
+    assert!(third[0].2, "the key frame comes first");
+    let replayed = third.iter().take_while(|(at, ..)| *at == third[0].0).count();
+    assert!(replayed >= 15, "and what followed it in 600 ms: {replayed} pictures");
+    let span = third[replayed - 1].1.wrapping_sub(third[0].1);
+    assert!(span <= 90 * replayed as u32, "a millisecond apart, so that the jitter buffer does not wait: {span} ticks");
+    let steps: Vec<u32> = third.windows(2).map(|pair| pair[1].1.wrapping_sub(pair[0].1)).collect();
+    assert!(steps.iter().all(|step| (1..=6_000).contains(step)), "times run on: {steps:?}");
+    // What is live has the same time at the third as at the second, who missed nothing: by the slots' clocks, of which
+    // the stage's reports tell in microseconds.
+    let live = |watcher: u32| {
+        let slot = records(&stage, watcher, MediaKind::Video).find(|slot| !slot.packets.is_empty()).unwrap();
+        let (_, micros, rtp) = *slot.reports.last().unwrap();
+        let last = slot.packets.last().unwrap();
+        (last.content, i64::from(last.timestamp.wrapping_sub(rtp).cast_signed()) + (micros * 9 / 100).cast_signed())
+    };
+    let (second, third) = (live(2), live(3));
+    assert_eq!(second.0, third.0, "both have the same newest packet");
+    assert!((second.1 - third.1).abs() <= 90, "{} and {} ticks of the clock", second.1, third.1);
+}
+
+#[test]
+fn a_key_frame_older_than_a_second_is_not_shown_to_newcomers_but_asked_for_anew() {
+    let mut stage = Stage::new(7);
+    stage.join(1, BrowserPlan::default());
+    stage.run_ms(2_500);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_700);
+    let asked = stage.browser(1).key_frame_requests.len();
+    stage.join(3, WATCHER);
+    stage.run_ms(1_000);
+    assert_eq!(stage.browser(1).key_frame_requests.len(), asked + 1);
+    let third = pictures(&stage, 3);
+    assert!(third[0].2);
+    assert!(third.windows(2).all(|pair| pair[1].1.wrapping_sub(pair[0].1) >= 2_000), "nothing was replayed");
+}
+
+#[test]
+fn what_was_shown_before_a_mute_is_not_replayed_after_it() {
+    let mut stage = Stage::new(8);
+    stage.join(1, BrowserPlan::default());
+    stage.run_ms(2_500);
+    stage.join(2, WATCHER);
+    stage.run_ms(400);
+    let mute = |muted| Command::SetMuted { participant: participant(1), kind: PublicationKind::Camera, muted };
+    stage.command(mute(true));
+    stage.command(mute(false));
+    let unmuted = stage.now();
+    stage.join(3, WATCHER);
+    stage.run_ms(1_500);
+    let third = pictures(&stage, 3);
+    assert!(third[0].2);
+    assert!(third[0].0 > unmuted);
+    assert!(third.windows(2).all(|pair| pair[1].1.wrapping_sub(pair[0].1) >= 2_000), "nothing was replayed");
+}

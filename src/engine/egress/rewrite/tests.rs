@@ -83,6 +83,41 @@ fn video_numbers_run_on_over_a_switch_and_over_every_wrap() {
 }
 
 #[test]
+fn what_a_slot_missed_of_a_source_is_squeezed_up_to_the_live_picture() {
+    let mut rewriter = Rewriter::new(START);
+    let mut a = Source::new(A, 70_000, 5, 1_000);
+    // Three pictures of two packets have passed.
+    let missed: Vec<(Incoming, PictureNumbers)> = (0..3)
+        .flat_map(|at| {
+            let first = if at == 0 { a.packet() } else { a.step(FRAME) };
+            let picture = a.picture;
+            [(first, picture), (a.more(), picture)]
+        })
+        .collect();
+    let newest = missed[5].0;
+    rewriter.begin_late(A, &missed[0].0, &CatchUp { newest, pictures: 3 }, missed[0].1);
+    let mut sent = |packet: &Incoming, picture, key| {
+        rewriter.video(A, Some(A), packet, picture, key).map(|sent| sent.numbers.timestamp)
+    };
+    let true_time = START.clock_base.wrapping_add(newest.target);
+    let times: Vec<u32> =
+        missed.iter().enumerate().map(|(at, (packet, p))| sent(packet, *p, at == 0).unwrap()).collect();
+    let expected = [180, 180, 90, 90, 0, 0].map(|before| true_time.wrapping_sub(before));
+    assert_eq!(times, expected, "a millisecond apart, the newest at its true time");
+    let live = a.step(FRAME);
+    assert_eq!(sent(&live, a.picture, false), Some(true_time.wrapping_add(FRAME)), "and so all that follow");
+    assert_eq!(sent(&missed[1].0, missed[1].1, false), None, "a late packet of an older one waits for its NACK");
+
+    // Where the slot has just shown somebody else, what was missed lies behind that.
+    let mut b = Source::new(B, 900, 77, live.target - 2 * FRAME);
+    let (first, picture) = (b.packet(), b.picture);
+    let second = b.step(FRAME);
+    rewriter.begin_late(B, &first, &CatchUp { newest: second, pictures: 2 }, picture);
+    let shown = rewriter.video(B, Some(B), &first, picture, true).unwrap().numbers.timestamp;
+    assert_eq!(shown, true_time.wrapping_add(FRAME + 90), "a millisecond behind the last picture, not before it");
+}
+
+#[test]
 fn a_new_source_waits_for_its_key_frame() {
     let mut rewriter = Rewriter::new(START);
     let b = Source::new(B, 900, 0, 0);

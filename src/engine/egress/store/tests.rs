@@ -142,6 +142,33 @@ fn a_steady_stream_takes_no_more_memory_after_its_first_seconds() {
 }
 
 #[test]
+fn a_newcomer_begins_at_the_newest_key_frame_while_it_is_young_small_and_whole() {
+    let body = [7; 1_000];
+    let store_of = |numbers: &[u64], keys: &[u64]| {
+        let mut store = Store::new(PublicationId(1), MediaKind::Video);
+        for &sequence in numbers {
+            let (media, payload) = video(&body, keys.contains(&sequence));
+            store.push(ms(10 * sequence), &packet(sequence, media, &payload)).unwrap();
+        }
+        store
+    };
+    let numbers: Vec<u64> = (0..50).collect();
+    assert_eq!(store_of(&numbers, &[10, 30]).replay(ms(500)), Some(30));
+    assert_eq!(store_of(&numbers, &[30]).replay(ms(1_300)), Some(30));
+    assert_eq!(store_of(&numbers, &[30]).replay(ms(1_301)), None, "a second has passed since its first packet");
+    assert_eq!(store_of(&numbers, &[]).replay(ms(500)), None, "there is none");
+    let gap: Vec<u64> = numbers.iter().copied().filter(|n| *n != 40).collect();
+    assert_eq!(store_of(&gap, &[30]).replay(ms(500)), None, "a packet of it is missing");
+    assert_eq!(store_of(&gap, &[30, 45]).replay(ms(500)), Some(44), "but not since the newest");
+    let many: Vec<u64> = (0..140).collect();
+    assert_eq!(store_of(&many, &[9]).replay(ms(1_000)), Some(9), "131 packets are less than 128 KiB");
+    assert_eq!(store_of(&many, &[8]).replay(ms(1_000)), None, "and 132 are more");
+    let mut muted = store_of(&numbers, &[30]);
+    muted.end_replay();
+    assert_eq!(muted.replay(ms(500)), None);
+}
+
+#[test]
 fn a_publication_that_says_nothing_takes_no_memory() {
     let store = Store::new(PublicationId(1), MediaKind::Video);
     assert_eq!((store.ring.bytes.len(), store.entries.capacity()), (0, 0));
