@@ -77,6 +77,12 @@ impl Bucket {
         self.debt(now) < self.debt_max
     }
 
+    /// How many bytes leave within a time.
+    #[must_use]
+    pub fn bytes_within(&self, time: Micros) -> usize {
+        usize::try_from(self.rate.saturating_mul(time.0) / 8_000_000).unwrap_or(usize::MAX)
+    }
+
     /// Charges a datagram that leaves, padding included.
     pub fn take(&mut self, now: Micros, bytes: usize) {
         let time = (bytes as u64).saturating_mul(8 * 1_000 * MILLISECOND) / self.rate;
@@ -128,6 +134,12 @@ mod tests {
             sent += 1;
         }
         sent
+    }
+
+    #[test]
+    fn what_leaves_within_a_time_follows_the_target() {
+        assert_eq!(Bucket::new(1_600_000).bytes_within(ms(200)), 100_000);
+        assert_eq!(Bucket::new(u64::MAX).bytes_within(ms(u64::MAX / 1_000)), u64::MAX as usize / 8_000_000);
     }
 
     #[test]

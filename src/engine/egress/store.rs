@@ -52,9 +52,6 @@ const AUDIO: Bounds =
 /// no older than the interval of key-frame requests: after that a new one can be had (DESIGN 4.4).
 const REPLAY_AGE_MAX: Micros = Micros::from_millis(1_000);
 
-/// Nor more than this: it leaves beside what is live, within the receiver's pacing.
-const REPLAY_BYTES_MAX: usize = 128 << 10;
-
 /// What routing and rewriting need to know of a stored packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored {
@@ -190,16 +187,16 @@ impl Store {
     }
 
     /// Where a newcomer may begin instead of waiting for a key frame: the newest one, if it is young, all of it and all that
-    /// followed is here, and together they are not too much.
+    /// followed is here, and together they are at most `bytes_max`.
     #[must_use]
-    pub fn replay(&self, now: Micros) -> Option<u64> {
+    pub fn replay(&self, now: Micros, bytes_max: usize) -> Option<u64> {
         let begin = self.newest_key_frame()?;
         let mut bytes = 0;
         let mut next = None;
         for stored in self.since(begin) {
             let is_next = next.is_none_or(|next| next == stored.numbers.sequence);
             bytes += stored.body_len();
-            if !is_next || bytes > REPLAY_BYTES_MAX || now.since(stored.arrived) > REPLAY_AGE_MAX {
+            if !is_next || bytes > bytes_max || now.since(stored.arrived) > REPLAY_AGE_MAX {
                 return None;
             }
             next = Some(stored.numbers.sequence + 1);

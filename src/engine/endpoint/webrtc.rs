@@ -162,6 +162,10 @@ const TARGET_BITS_PER_SECOND: u64 = 10_000_000;
 /// Most that an address which has proven nothing is answered, in multiples of what came from it (as RFC 9000 §8 has it).
 const UNVALIDATED_FACTOR: usize = 3;
 
+/// What a newcomer is shown of the past leaves within this, beside what is live: DESIGN 4.4 bounds it by 128 KiB, which are only
+/// 0.3 s of a plain camera at 2.5 Mbit/s; the receiver's own pace is the better bound (`docs/decisions/0008`).
+const REPLAY: Micros = Micros::from_millis(200);
+
 /// RTCP reports each way.
 const REPORT_INTERVAL: Micros = Micros::from_millis(1_000);
 
@@ -338,14 +342,22 @@ impl Endpoint {
         let seal = SrtpSeal::new(keys.profile, &keys.local)?;
         self.crypto = Some(Box::new((open, seal)));
         // What came before is of no use, unless it is a key frame and what followed it.
+        let replay_bytes = self.replay_bytes();
         for slot in &mut self.slots {
             if let Some(feed) = slot.feeds().next()
                 && let Some(store) = stores.get(feed.store as usize)
             {
-                slot.restart(feed.publication, store.replay(now).unwrap_or(store.head()));
+                let begin = store.replay(now, replay_bytes).unwrap_or(store.head());
+                slot.restart(feed.publication, begin);
             }
         }
         Ok(std::mem::take(&mut self.early))
+    }
+
+    /// Most that a slot may send of what it missed of a new source.
+    #[must_use]
+    pub fn replay_bytes(&self) -> usize {
+        self.bucket.bytes_within(REPLAY)
     }
 
     fn keep_early(&mut self, counters: &mut Counters, packet: &[u8]) {

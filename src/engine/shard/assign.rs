@@ -139,7 +139,8 @@ impl Shard {
         slot: usize,
         wanted: Option<PublicationId>,
     ) -> Option<(String, Option<(ParticipantId, PublicationId)>)> {
-        let feed = wanted.and_then(|wanted| self.feed(now, wanted));
+        let replay_bytes = self.endpoints.get(key)?.replay_bytes();
+        let feed = wanted.and_then(|wanted| self.feed(now, wanted, replay_bytes));
         let endpoint = self.endpoints.get_mut(key)?;
         let place = endpoint.slots.get_mut(slot)?;
         let left: SmallVec<[_; 3]> = place.assign(feed).collect();

@@ -217,12 +217,13 @@ impl Shard {
         self.learn_ssrcs(key);
     }
 
-    /// A slot's place in a publication: from its newest key frame on if that can be replayed, otherwise from its next packet.
-    pub(super) fn feed(&self, now: Micros, id: PublicationId) -> Option<Feed> {
+    /// A slot's place in a publication: from its newest key frame on if that can be replayed in `replay_bytes`, otherwise from
+    /// its next packet.
+    pub(super) fn feed(&self, now: Micros, id: PublicationId, replay_bytes: usize) -> Option<Feed> {
         let &key = self.by_publication.get(&id)?;
         let publication = self.publications.get(key)?;
         let store = self.stores.get(publication.store)?;
-        let cursor = store.replay(now).unwrap_or(store.head());
+        let cursor = store.replay(now, replay_bytes).unwrap_or(store.head());
         Some(Feed { publication: id, key: key as u32, store: publication.store as u32, cursor })
     }
 

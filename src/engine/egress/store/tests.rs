@@ -153,19 +153,23 @@ fn a_newcomer_begins_at_the_newest_key_frame_while_it_is_young_small_and_whole()
         store
     };
     let numbers: Vec<u64> = (0..50).collect();
-    assert_eq!(store_of(&numbers, &[10, 30]).replay(ms(500)), Some(30));
-    assert_eq!(store_of(&numbers, &[30]).replay(ms(1_300)), Some(30));
-    assert_eq!(store_of(&numbers, &[30]).replay(ms(1_301)), None, "a second has passed since its first packet");
-    assert_eq!(store_of(&numbers, &[]).replay(ms(500)), None, "there is none");
+    assert_eq!(store_of(&numbers, &[10, 30]).replay(ms(500), 131_000), Some(30));
+    assert_eq!(store_of(&numbers, &[30]).replay(ms(1_300), 131_000), Some(30));
+    assert_eq!(
+        store_of(&numbers, &[30]).replay(ms(1_301), 131_000),
+        None,
+        "a second has passed since its first packet"
+    );
+    assert_eq!(store_of(&numbers, &[]).replay(ms(500), 131_000), None, "there is none");
     let gap: Vec<u64> = numbers.iter().copied().filter(|n| *n != 40).collect();
-    assert_eq!(store_of(&gap, &[30]).replay(ms(500)), None, "a packet of it is missing");
-    assert_eq!(store_of(&gap, &[30, 45]).replay(ms(500)), Some(44), "but not since the newest");
+    assert_eq!(store_of(&gap, &[30]).replay(ms(500), 131_000), None, "a packet of it is missing");
+    assert_eq!(store_of(&gap, &[30, 45]).replay(ms(500), 131_000), Some(44), "but not since the newest");
     let many: Vec<u64> = (0..140).collect();
-    assert_eq!(store_of(&many, &[9]).replay(ms(1_000)), Some(9), "131 packets are less than 128 KiB");
-    assert_eq!(store_of(&many, &[8]).replay(ms(1_000)), None, "and 132 are more");
+    assert_eq!(store_of(&many, &[9]).replay(ms(1_000), 131_000), Some(9), "131 packets are just as much as may be");
+    assert_eq!(store_of(&many, &[8]).replay(ms(1_000), 131_000), None, "and 132 are more");
     let mut muted = store_of(&numbers, &[30]);
     muted.end_replay();
-    assert_eq!(muted.replay(ms(500)), None);
+    assert_eq!(muted.replay(ms(500), 131_000), None);
 }
 
 #[test]
