@@ -143,6 +143,7 @@ fn fifty_switches_under_loss_show_the_right_person_without_a_gap() {
         loss: 0.03,
         delay: Micros::from_millis(15),
         jitter: Micros::from_millis(5),
+        reorder: true,
         ..Impairment::default()
     };
     let mut times = vec![];
@@ -187,6 +188,7 @@ fn uplink_loss_is_repaired_before_it_reaches_anybody() {
         loss: 0.05,
         delay: Micros::from_millis(20),
         jitter: Micros::from_millis(10),
+        reorder: true,
         ..Impairment::default()
     };
     stage.run_ms(10_000);

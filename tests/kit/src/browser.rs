@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use engine::clock::Micros;
 use engine::endpoint::ice::IceCredentials;
-use engine::endpoint::srtp::{Profile, SrtpKeys, SrtpOpen, SrtpSeal};
+use engine::endpoint::srtp::{Profile, SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
 use engine::id::{Codec, MediaKind, ParticipantId};
 use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
@@ -50,12 +50,18 @@ pub struct Received {
     pub csrc: u32,
     /// Video: picture id and TL0PICIDX.
     pub picture: Option<(u16, u8)>,
+    /// First packet of a frame.
+    pub starts_frame: bool,
     /// First packet of a key frame.
     pub starts_key_frame: bool,
+    /// Last packet of a frame.
+    pub ends_frame: bool,
     /// The number that the publisher wrote into the payload: who it is and its counter.
     pub content: (u32, u32),
     /// Came as a retransmission.
     pub retransmitted: bool,
+    /// Octets of the datagram that it came in.
+    pub size: usize,
 }
 
 /// A receive slot and its record.
@@ -136,6 +142,10 @@ pub struct Browser {
     pub checks_received: usize,
     /// Whether it answers them; a thief that replays its packets from elsewhere cannot.
     pub answers_checks: bool,
+    /// How many datagrams its network made two of: so many may come a second time, and no more.
+    pub duplicated: u64,
+    /// How many did, and were held off by replay protection.
+    pub replays: u64,
     /// Somebody has the server send it what is meant for others: it drops that, as real ones do.
     pub is_beset: bool,
     plan: BrowserPlan,
@@ -201,6 +211,8 @@ impl Browser {
             feedback_packets: 0,
             checks_received: 0,
             answers_checks: true,
+            duplicated: 0,
+            replays: 0,
             is_beset: false,
             plan,
             credentials,
@@ -431,8 +443,9 @@ impl Browser {
 
     fn receive_rtp(&mut self, now: Micros, packet: &mut [u8]) {
         let header = RtpHeader::parse(packet).expect("the server sends RTP");
+        let size = packet.len();
         let opened = self.open.open_rtp(packet, &header);
-        if opened.is_err() && self.is_beset {
+        if opened.is_err() && (self.is_beset || self.is_duplicate(opened.err())) {
             return;
         }
         let len = opened.expect("the server's packets authenticate, each once");
@@ -457,17 +470,26 @@ impl Browser {
             timestamp: header.timestamp,
             csrc,
             picture: descriptor.map(|d| (d.picture_id.expect("always there"), d.tl0_pic_idx.expect("always there"))),
+            starts_frame: descriptor.is_some_and(|d| d.start_of_partition && d.partition == 0),
             starts_key_frame: descriptor.is_some_and(|d| d.starts_key_frame(payload)),
+            ends_frame: video && header.marker,
             content: (number(&body[..4]), number(&body[4..8])),
             retransmitted,
+            size,
         };
         slot.note(received);
+    }
+
+    /// Whether the network is to blame for a packet that came twice.
+    fn is_duplicate(&mut self, error: Option<SrtpError>) -> bool {
+        self.replays += u64::from(error == Some(SrtpError::Replayed));
+        error == Some(SrtpError::Replayed) && self.replays <= self.duplicated
     }
 
     fn receive_rtcp(&mut self, now: Micros, packet: &[u8]) -> Vec<Vec<u8>> {
         let mut plain = Vec::new();
         let opened = self.open.open_rtcp(packet, &mut plain);
-        if opened.is_err() && self.is_beset {
+        if opened.is_err() && (self.is_beset || self.is_duplicate(opened.err())) {
             return Vec::new();
         }
         opened.expect("the server's reports authenticate");

@@ -5,6 +5,9 @@
 //!                                     ^────────────────────── Network down <──┘
 //! ```
 //!
+//! What a network does to whom and when is a plan of named steps ([`plan`], [`link`], [`network`]); whether people would have been
+//! content with what came of it is what the oracles say ([`oracle`]).
+//!
 //! One seed is one run. Nothing here waits: a minute of meeting takes some tens of milliseconds.
 
 #![allow(
@@ -17,7 +20,10 @@
 )]
 
 pub mod browser;
+pub mod link;
 pub mod network;
+pub mod oracle;
+pub mod plan;
 pub mod stage;
 
 pub use browser::{Browser, BrowserPlan, Received};

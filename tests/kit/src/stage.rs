@@ -3,7 +3,7 @@
 //! Usually there is one shard. Where there are several, they share a port as in the real engine: each datagram comes to
 //! one of them by its sender's address, whosever it is, and letters and packets between them arrive at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use engine::Event;
@@ -22,6 +22,7 @@ use engine::shard::{Handled, Shard};
 
 use crate::browser::{Browser, BrowserPlan};
 use crate::network::Network;
+use crate::plan::{Change, Profile, Step};
 
 /// The meeting that browsers join unless told otherwise.
 pub const MEETING: MeetingId = MeetingId(1);
@@ -46,6 +47,14 @@ pub struct Stage {
     pub handed_over: usize,
     /// Packets that were copied to another shard.
     pub relayed: usize,
+    /// Datagrams that the server sent to an address that a NAT has forgotten.
+    pub stale: u64,
+    /// Steps of plans that are still to come, and those that were taken.
+    ahead: VecDeque<(Micros, Step)>,
+    taken: Vec<(Micros, &'static str)>,
+    /// What the links of those who join later will be like.
+    everybody: Option<Profile>,
+    forgotten: HashSet<Path>,
     /// Where each meeting has endpoints.
     spans: BTreeMap<MeetingId, Shards>,
     /// Which shard each endpoint lives in.
@@ -81,6 +90,11 @@ impl Stage {
             trains: Vec::new(),
             handed_over: 0,
             relayed: 0,
+            stale: 0,
+            ahead: VecDeque::new(),
+            taken: Vec::new(),
+            everybody: None,
+            forgotten: HashSet::new(),
             now: Micros::from_millis(1_000),
         }
     }
@@ -139,10 +153,67 @@ impl Stage {
         };
         let (path, check) = (browser.path, browser.check());
         self.browsers.insert(number, browser);
+        if let Some(profile) = self.everybody {
+            self.impair(number, profile);
+        }
         self.command(Command::Add { parts: Box::new(parts), publications, replaces: None });
         // A handshake needs a path, so the first check always comes before the keys.
         self.inject(path, check);
         self.command(Command::Keys { endpoint: endpoint(number), keys: Box::new(keys) });
+    }
+
+    /// Gives a browser links of its own, so bad.
+    pub fn impair(&mut self, number: u32, profile: Profile) {
+        let path = self.browser(number).path;
+        self.up.impair(path, profile.up);
+        self.down.impair(path, profile.down);
+    }
+
+    /// A NAT gives a browser another port, and forgets the old one: what is on its way there is lost.
+    pub fn rebind(&mut self, number: u32) {
+        let old = self.browser(number).path;
+        self.forgotten.insert(old);
+        let mut remote = old.remote();
+        remote.set_port(50_000 + self.forgotten.len() as u16);
+        let new = Path::Udp { local: None, remote };
+        self.browser_mut(number).path = new;
+        self.up.readdress(&old, new);
+        self.down.readdress(&old, new);
+    }
+
+    /// Takes the steps of a plan as their times come, counted from now.
+    pub fn follow(&mut self, plan: &[Step]) {
+        for step in plan {
+            println!("{step}");
+        }
+        self.ahead.extend(plan.iter().map(|step| (self.now + step.at, *step)));
+        self.ahead.make_contiguous().sort_by_key(|(at, _)| *at);
+        self.take_steps();
+    }
+
+    /// When the step of this name was taken.
+    #[must_use]
+    pub fn when(&self, name: &str) -> Micros {
+        self.taken.iter().rev().find(|(_, taken)| *taken == name).expect("a step that was taken").0
+    }
+
+    fn take_steps(&mut self) {
+        while let Some((_, step)) = self.ahead.pop_front_if(|(at, _)| *at <= self.now) {
+            self.taken.push((self.now, step.name));
+            match step.change {
+                Change::Everybody(profile) => {
+                    self.everybody = Some(profile);
+                    let numbers: Vec<_> = self.browsers.keys().copied().collect();
+                    numbers.into_iter().for_each(|number| self.impair(number, profile));
+                }
+                Change::Profile(number, profile) => self.impair(number, profile),
+                Change::Up(number, impairment) => self.up.impair(self.browser(number).path, impairment),
+                Change::Down(number, impairment) => self.down.impair(self.browser(number).path, impairment),
+                Change::SharedUp(impairment) => self.up.impairment = impairment,
+                Change::SharedDown(impairment) => self.down.impairment = impairment,
+                Change::Rebind(number) => self.rebind(number),
+            }
+        }
     }
 
     /// Gives an order: to the shard of the endpoint that it is for, or to all of them.
@@ -214,6 +285,7 @@ impl Stage {
 
     fn step(&mut self) {
         self.now = self.now + STEP;
+        self.take_steps();
         for browser in self.browsers.values_mut() {
             for datagram in browser.poll(self.now) {
                 self.up.send(self.now, browser.path, &datagram);
@@ -230,9 +302,11 @@ impl Stage {
         self.drain();
         while let Some((path, datagram)) = self.down.receive(self.now) {
             let Some(browser) = self.browsers.values_mut().find(|browser| browser.path == path) else {
-                self.strays += 1;
+                self.stale += u64::from(self.forgotten.contains(&path));
+                self.strays += u64::from(!self.forgotten.contains(&path));
                 continue;
             };
+            browser.duplicated = self.down.link(&path).counters.duplicated;
             for answer in browser.receive(self.now, datagram) {
                 self.up.send(self.now, path, &answer);
             }
