@@ -4,21 +4,29 @@
  * Every client address gets an upstream socket of its own, so that the server sees as many distinct paths as there are
  * clients. `cut` is a cable pulled out: nothing passes in either direction and nobody is told; `heal` plugs it in again, and
  * the TCP connections that were open are reset, as a NAT would by then. `rebind` is a NAT that forgets: every client
- * gets another address towards the server, and what the server still sends to the old one is silently gone. Loss and
- * delay act on UDP, by direction: `up` is towards the server, `down` towards the client.
+ * gets another address towards the server, and what the server still sends to the old one is silently gone.
+ *
+ * What is impaired (`lane.mjs`) is impaired by direction: `up` is towards the server, `down` towards the client. All clients of
+ * a proxy share its link; whoever is to have one alone gets a proxy alone. TCP is delayed as UDP is, and a new connection takes
+ * a round trip more, as its handshake would; loss, jitter and the bottleneck act on UDP alone.
  */
 import { createSocket } from 'node:dgram';
 import { createServer, connect } from 'node:net';
-import { random } from './random.mjs';
+import { Lane } from './lane.mjs';
+import { Later } from './later.mjs';
+
+export { PROFILES } from './lane.mjs';
+/** @typedef {import('./lane.mjs').Impairment} Impairment */
 
 /**
- * @typedef {object} Impairment
- * @property {number} loss a share, 0..1
- * @property {number} delayMs
- * @property {(datagram: Buffer) => boolean} drops a firewall's rule: what it says yes to does not pass
+ * What happens at a time: a direction that is left out stays as it is.
+ * @typedef {object} Step
+ * @property {number} at ms since the plan began
+ * @property {string} name
+ * @property {Partial<Impairment>} [up]
+ * @property {Partial<Impairment>} [down]
+ * @property {'cut' | 'heal' | 'rebind'} [act]
  */
-
-const CLEAR = { loss: 0, delayMs: 0, drops: () => false };
 
 /**
  * @param {object} options
@@ -28,15 +36,13 @@ const CLEAR = { loss: 0, delayMs: 0, drops: () => false };
  * @param {boolean} [options.refuseUpgrade] answer every WebSocket handshake with 403, as some company proxies do
  */
 export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade = false } = {}) {
+  console.log(`proxy seed ${seed}`);
   const link = new Link(seed);
   const tcp = tcpTarget && new TcpSide(link, tcpTarget, refuseUpgrade);
   const udp = udpTarget && new UdpSide(link, udpTarget);
+  const plans = new Later();
   await Promise.all([tcp?.listen(), udp?.listen()]);
-  return {
-    tcpPort: tcp?.port,
-    udpPort: udp?.port,
-    /** @param {{up?: Partial<Impairment>, down?: Partial<Impairment>}} directions what is left out becomes clear */
-    impair: ({ up = {}, down = {} }) => Object.assign(link, { up: { ...CLEAR, ...up }, down: { ...CLEAR, ...down } }),
+  const acts = {
     cut: () => {
       link.isCut = true;
     },
@@ -49,12 +55,43 @@ export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade
      * @returns {Promise<number>} `performance.now()` when the first RTP packet came down by a new address
      */
     rebind: () => udp.rebind(),
+  };
+  const take = ({ up, down, act }) => {
+    if (up) link.lanes.up.impair(up);
+    if (down) link.lanes.down.impair(down);
+    if (act) acts[act]();
+  };
+  return {
+    tcpPort: tcp?.port,
+    udpPort: udp?.port,
+    seed,
+    ...acts,
+    /** @param {{up?: Partial<Impairment>, down?: Partial<Impairment>}} directions what is left out becomes clear */
+    impair: ({ up = {}, down = {} }) => take({ up, down }),
     /**
-     * What passed and what did not, by direction; `lostByType` counts lost RTP packets by payload type, `stale` what the
-     * server sent to an address that was no more.
+     * Takes steps as their times come, counted from now.
+     * @param {Step[]} steps
+     * @returns {Map<string, number>} when each step was taken, by its name; those to come are not in it yet
      */
-    counters: () => structuredClone(link.counters),
+    plan: (steps) => {
+      const began = performance.now();
+      const taken = new Map();
+      for (const step of steps.toSorted((a, b) => a.at - b.at)) {
+        plans.at(began + step.at, () => {
+          take(step);
+          taken.set(step.name, performance.now());
+        });
+      }
+      return taken;
+    },
+    /**
+     * What came out and what did not, by direction. `passed` counts copies, too, and `duplicated` the datagrams that have
+     * one; `lost` is what vanished, alone or in bursts, `overflowed` what found no room in the queue; `lostByType` counts
+     * RTP packets of both by payload type; `stale` is what the server sent to an address that was no more.
+     */
+    counters: () => link.report(),
     close: () => {
+      plans.clear();
       tcp?.close();
       udp?.close();
     },
@@ -64,37 +101,60 @@ export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade
 /** The state that both sides share: is the cable in, and how bad is it. */
 class Link {
   isCut = false;
-  up = CLEAR;
-  down = CLEAR;
-  counters = {
-    up: { passed: 0, lost: 0, cut: 0, refused: 0, lostByType: {} },
-    down: { passed: 0, lost: 0, cut: 0, refused: 0, stale: 0, lostByType: {} },
-  };
-  #dice;
+  lanes;
+  #counters = { up: counters(), down: { ...counters(), stale: 0 } };
 
   constructor(seed) {
     // A generator for each direction: traffic one way does not change the luck of the other.
-    this.#dice = { up: random(seed), down: random(seed + 1) };
+    this.lanes = { up: new Lane(seed), down: new Lane(seed + 1) };
   }
 
-  /** Gives the datagram to `send`, now, later or never. */
-  carry(direction, datagram, send) {
-    const { loss, delayMs, drops } = this[direction];
-    const counters = this.counters[direction];
+  /**
+   * Gives the datagram to `send`, now, later, twice or never.
+   * @param {'up' | 'down'} direction
+   * @param {Buffer} datagram
+   * @param {Later} later
+   * @param {() => void} send
+   * @param {() => boolean} isStale whether it is for an address that is no more
+   */
+  carry(direction, datagram, later, send, isStale = () => false) {
+    const lane = this.lanes[direction];
+    const counters = this.#counters[direction];
     if (this.isCut) counters.cut += 1;
-    else if (drops(datagram)) counters.refused += 1;
-    else if (loss > 0 && this.#dice[direction]() < loss) {
-      counters.lost += 1;
-      if (isRtp(datagram)) {
-        const type = datagram[1] & 0x7f;
-        counters.lostByType[type] = (counters.lostByType[type] ?? 0) + 1;
+    else if (isStale()) counters.stale += 1;
+    else if (lane.impairment.drops(datagram)) counters.refused += 1;
+    else {
+      const { fate, arrivals } = lane.carry(performance.now(), datagram.length);
+      if (fate !== 'passes') {
+        counters[fate] += 1;
+        if (isRtp(datagram)) {
+          const type = datagram[1] & 0x7f;
+          counters.lostByType[type] = (counters.lostByType[type] ?? 0) + 1;
+        }
       }
-    } else {
-      counters.passed += 1;
-      if (delayMs > 0) setTimeout(send, delayMs);
-      else send();
+      if (arrivals.length > 1) counters.duplicated += 1;
+      for (const arrival of arrivals) {
+        later.at(arrival, () => {
+          if (this.isCut) counters.cut += 1;
+          else if (isStale()) counters.stale += 1;
+          else {
+            counters.passed += 1;
+            send();
+          }
+        });
+      }
     }
   }
+
+  report() {
+    const report = structuredClone(this.#counters);
+    for (const direction of ['up', 'down']) report[direction].longestWaitMs = this.lanes[direction].longestWaitMs;
+    return report;
+  }
+}
+
+function counters() {
+  return { passed: 0, duplicated: 0, lost: 0, overflowed: 0, cut: 0, refused: 0, lostByType: {} };
 }
 
 /** RFC 7983 range of RTP and RTCP, less the RTCP types (RFC 5761). */
@@ -130,31 +190,36 @@ class TcpSide {
   }
 
   #accept(client) {
+    const { up, down } = this.#link.lanes;
+    // The first octet leaves after a round trip.
+    const opensAt = performance.now() + 2 * up.impairment.delayMs + down.impairment.delayMs;
     const server = connect(this.#target, '127.0.0.1');
-    for (const socket of [client, server]) socket.unref();
-    const pair = [client, server];
+    const pair = { client, server, up: new Stream(this.#link, 'up', opensAt), down: new Stream(this.#link, 'down', 0) };
     this.#pairs.add(pair);
     const end = () => {
-      if (this.#link.isCut) return; // nobody hears of a closed connection through a pulled cable
+      pair.up.clear();
+      pair.down.clear();
       this.#pairs.delete(pair);
-      client.destroy();
-      server.destroy();
+      client.destroySoon();
+      server.destroySoon();
     };
-    for (const socket of pair) socket.setNoDelay(true).on('error', end).on('close', end);
-    client.on('data', (bytes) => {
-      if (this.#link.isCut) return;
+    for (const socket of [client, server]) socket.unref().setNoDelay(true).on('error', ignore);
+    // Behind all that was said before; and nobody hears of a closed connection through a pulled cable.
+    client.on('close', () => pair.up.carry(end));
+    server.on('close', () => pair.down.carry(end));
+    client.on('data', (bytes) => pair.up.carry(() => {
       if (this.#refuseUpgrade && /^upgrade: *websocket/im.test(bytes.toString('latin1'))) {
-        client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+        pair.down.carry(() => client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'));
         server.destroy();
       } else server.write(bytes);
-    });
-    server.on('data', (bytes) => {
-      if (!this.#link.isCut) client.write(bytes);
-    });
+    }));
+    server.on('data', (bytes) => pair.down.carry(() => client.write(bytes)));
   }
 
   resetAll() {
-    for (const [client, server] of this.#pairs) {
+    for (const { client, server, up, down } of this.#pairs) {
+      up.clear();
+      down.clear();
       client.resetAndDestroy();
       server.resetAndDestroy();
     }
@@ -167,6 +232,33 @@ class TcpSide {
   }
 }
 
+/** One way of a TCP connection: everything as late as the link is long, and in its order. */
+class Stream {
+  #link;
+  #direction;
+  #last;
+  #later = new Later();
+
+  constructor(link, direction, opensAt) {
+    this.#link = link;
+    this.#direction = direction;
+    this.#last = opensAt;
+  }
+
+  carry(deliver) {
+    if (this.#link.isCut) return;
+    const { delayMs } = this.#link.lanes[this.#direction].impairment;
+    this.#last = Math.max(this.#last, performance.now() + delayMs);
+    this.#later.at(this.#last, () => {
+      if (!this.#link.isCut) deliver();
+    });
+  }
+
+  clear() {
+    this.#later.clear();
+  }
+}
+
 class UdpSide {
   #link;
   #target;
@@ -174,6 +266,7 @@ class UdpSide {
   /** All upstream sockets that ever were. */
   #sockets = [];
   #socket = createSocket('udp4');
+  #later = { up: new Later(), down: new Later() };
 
   constructor(link, target) {
     this.#link = link;
@@ -192,7 +285,7 @@ class UdpSide {
 
   #fromClient(datagram, from) {
     const flow = this.#flow(from);
-    this.#link.carry('up', datagram, () => flow.socket.send(datagram, this.#target, '127.0.0.1', ignore));
+    this.#link.carry('up', datagram, this.#later.up, () => flow.socket.send(datagram, this.#target, '127.0.0.1', ignore));
   }
 
   /** A client address and its upstream socket. */
@@ -214,8 +307,9 @@ class UdpSide {
     this.#sockets.push(socket);
     socket.on('error', ignore);
     socket.on('message', (datagram) => {
-      if (flow.socket !== socket) this.#link.counters.down.stale += 1;
-      else this.#link.carry('down', datagram, () => this.#toClient(datagram, flow));
+      // The NAT may forget an address while a datagram is on its way.
+      const isStale = () => flow.socket !== socket;
+      this.#link.carry('down', datagram, this.#later.down, () => this.#toClient(datagram, flow), isStale);
     });
   }
 
@@ -235,6 +329,8 @@ class UdpSide {
   }
 
   close() {
+    this.#later.up.clear();
+    this.#later.down.clear();
     for (const socket of this.#sockets) socket.close();
     this.#socket.close();
   }

@@ -3,8 +3,8 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, connect } from 'node:net';
 import { test } from 'node:test';
-import { isStunRequest, startProxy } from './proxy.mjs';
-import { until } from './wait.mjs';
+import { isStunRequest, PROFILES, startProxy } from './proxy.mjs';
+import { report, until } from './wait.mjs';
 
 /** A UDP server that answers each datagram with itself and remembers who sent; `send` says something unasked. */
 async function udpEcho() {
@@ -170,4 +170,176 @@ test('a proxy that refuses upgrades lets plain requests through', async () => {
   assert.equal(await ask('Connection: Upgrade\r\nUpgrade: websocket\r\n'), 'HTTP/1.1 403 Forbidden');
   proxy.close();
   tcp.close();
+});
+
+/** Sends so many datagrams through a proxy that is impaired towards the client, and waits for what comes of them. */
+async function impaired(down, { count, seed = 3, length = 100 }) {
+  const echo = await udpEcho();
+  const proxy = await startProxy({ udpTarget: echo.port, seed });
+  proxy.impair({ down });
+  const client = await udpClient(proxy.udpPort);
+  const accounted = ({ passed, duplicated, lost, overflowed }) => passed - duplicated + lost + overflowed;
+  const started = performance.now();
+  for (let sequence = 0; sequence < count; sequence += 1) {
+    client.sendRaw(Buffer.concat([rtp(sequence), Buffer.alloc(length - 20)]));
+    // The kernel's buffers hold so many for sure.
+    if (sequence % 50 === 49) await until('datagrams to reach the proxy', () => proxy.counters().up.passed > sequence);
+  }
+  await until('all to arrive or to be lost', () => accounted(proxy.counters().down) === count);
+  const counters = proxy.counters().down;
+  await until('all that passed', () => client.received.length === counters.passed);
+  const took = performance.now() - started;
+  for (const one of [client, proxy, echo]) one.close();
+  return { received: client.received, counters, took };
+}
+
+const ascends = (numbers) => numbers.every((number, at) => at === 0 || numbers[at - 1] <= number);
+
+test('a bottleneck is no faster than its rate', async (t) => {
+  // 100 octets are 8 ms at 100 kbit/s.
+  const { received, counters, took } = await impaired({ rateKbps: 100, queueMs: 60_000 }, { count: 50 });
+  report(t, '50 datagrams of 8 ms each', took);
+  assert.equal(received.length, 50);
+  assert.ok(took >= 50 * 8);
+  assert.equal(counters.overflowed, 0);
+});
+
+test('a bottleneck\'s queue is bounded, and what finds no room is dropped', async (t) => {
+  const { received, counters } = await impaired({ rateKbps: 10, queueMs: 400 }, { count: 50 });
+  report(t, 'the longest wait', counters.longestWaitMs);
+  assert.ok(counters.longestWaitMs <= 400);
+  assert.ok(counters.overflowed > 0);
+  // The first goes through at once, and as many as fit into 400 ms of 80 ms each wait.
+  assert.ok(received.length >= 6, `${received.length}`);
+  assert.deepEqual(received.slice(0, 6), [0, 1, 2, 3, 4, 5]);
+  assert.equal(received.length + counters.overflowed, 50);
+  assert.equal(counters.lost, 0);
+});
+
+test('bursts lose runs of datagrams, the same ones with the same seed', async (t) => {
+  const bursts = { bursts: { share: 0.2, length: 5 } };
+  const runs = [];
+  const [one, again, other] = [
+    await impaired(bursts, { count: 1_000, seed: 7 }),
+    await impaired(bursts, { count: 1_000, seed: 7 }),
+    await impaired(bursts, { count: 1_000, seed: 8 }),
+  ];
+  const arrived = new Set(one.received);
+  for (let sequence = 0, run = 0; sequence <= 1_000; sequence += 1) {
+    if (sequence < 1_000 && !arrived.has(sequence)) run += 1;
+    else if (run > 0) {
+      runs.push(run);
+      run = 0;
+    }
+  }
+  const mean = one.counters.lost / runs.length;
+  report(t, 'lost in bursts', one.counters.lost / 10, '%');
+  report(t, 'length of a burst', mean, 'datagrams');
+  assert.ok(one.counters.lost > 100 && one.counters.lost < 350);
+  assert.ok(mean > 3 && mean < 8);
+  assert.deepEqual(one.received, again.received);
+  assert.notDeepEqual(one.received, other.received);
+});
+
+test('jitter keeps order unless told otherwise', async () => {
+  const kept = await impaired({ delayMs: 5, jitterMs: 60 }, { count: 200 });
+  assert.equal(kept.received.length, 200);
+  assert.ok(ascends(kept.received));
+  const mixed = await impaired({ delayMs: 5, jitterMs: 60, reorder: true }, { count: 200 });
+  assert.equal(mixed.received.length, 200);
+  assert.ok(!ascends(mixed.received));
+});
+
+test('duplicates come twice', async () => {
+  const { received, counters } = await impaired({ duplicates: 0.2 }, { count: 500 });
+  assert.ok(counters.duplicated > 50 && counters.duplicated < 150, `${counters.duplicated}`);
+  assert.equal(received.length, 500 + counters.duplicated);
+  assert.equal(new Set(received).size, 500);
+});
+
+test('an impairment that does not exist is refused', async () => {
+  const proxy = await startProxy({});
+  assert.throws(() => proxy.impair({ up: { los: 1 } }), /los/);
+  for (const profile of Object.values(PROFILES)) proxy.impair(profile);
+  proxy.close();
+});
+
+/** A TCP server that answers with what it hears, or by `answer`; and what one client heard through a proxy. */
+async function tcpThrough(down, talk, answer = (socket) => socket.pipe(socket)) {
+  const server = createServer((socket) => answer(socket.on('error', () => {}))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const proxy = await startProxy({ tcpTarget: server.address().port });
+  proxy.impair(down);
+  const socket = connect(proxy.tcpPort, '127.0.0.1');
+  const heard = { octets: 0, text: '', closed: false, first: null };
+  socket.on('error', () => {}).on('close', () => (heard.closed = true)).on('data', (bytes) => {
+    heard.first ??= performance.now();
+    heard.octets += bytes.length;
+    heard.text += bytes.subarray(0, 100);
+  });
+  await talk(socket, heard, proxy);
+  socket.destroy();
+  for (const one of [proxy, server]) one.close();
+}
+
+test('TCP is delayed each way, and a new connection by a round trip more', async (t) => {
+  const began = performance.now();
+  await tcpThrough({ up: { delayMs: 30 }, down: { delayMs: 50 } }, async (socket, heard) => {
+    socket.write('one');
+    await until('the first answer', () => heard.text === 'one');
+    report(t, 'connected and answered over 80 ms', heard.first - began);
+    assert.ok(heard.first - began >= 160);
+    heard.first = null;
+    const asked = performance.now();
+    socket.write(' two');
+    await until('the second answer', () => heard.text === 'one two');
+    report(t, 'answered over 80 ms', heard.first - asked);
+    assert.ok(heard.first - asked >= 80);
+  });
+});
+
+test('TCP keeps its order and its octets, whatever becomes of the delay meanwhile', async () => {
+  await tcpThrough({ up: { delayMs: 120 } }, async (socket, heard, proxy) => {
+    socket.write('first');
+    await until('the connection', () => !socket.connecting);
+    proxy.impair({});
+    socket.write(' second');
+    await until('both', () => heard.text.length === 12);
+    assert.equal(heard.text, 'first second');
+    proxy.impair({ down: { delayMs: 20 } });
+    socket.write(Buffer.alloc(3_000_000));
+    await until('a large answer', () => heard.octets === 3_000_012);
+  });
+});
+
+test('what was said before the connection was closed is still heard', async () => {
+  const say = (socket) => socket.on('data', () => socket.end(Buffer.alloc(1_000_000)));
+  await tcpThrough({ down: { delayMs: 40 } }, async (socket, heard) => {
+    socket.write('say');
+    await until('the end', () => heard.closed);
+    assert.equal(heard.octets, 1_000_000);
+  }, say);
+});
+
+test('a plan takes its steps in their order, each not before its time', async () => {
+  const echo = await udpEcho();
+  const proxy = await startProxy({ udpTarget: echo.port });
+  const client = await udpClient(proxy.udpPort);
+  const began = performance.now();
+  const taken = proxy.plan([
+    { at: 0, name: 'deaf', down: { loss: 1 } },
+    { at: 120, name: 'clear', down: {} },
+    { at: 60, name: 'mute', up: { loss: 1 } },
+    { at: 60, name: 'rebind', act: 'rebind' },
+  ]);
+  assert.ok(taken.has('deaf'), 'what is due is done at once');
+  client.send(1);
+  await until('the answer to be lost', () => proxy.counters().down.lost === 1 || taken.has('mute'));
+  await until('the plan to be over', () => taken.size === 4);
+  assert.deepEqual([...taken.keys()], ['deaf', 'mute', 'rebind', 'clear']);
+  assert.ok(taken.get('mute') >= began + 60 && taken.get('clear') >= began + 120);
+  const { up: { lost } } = proxy.counters();
+  client.send(2);
+  await until('the uplink still to be mute', () => proxy.counters().up.lost === lost + 1);
+  for (const one of [client, proxy, echo]) one.close();
 });
