@@ -16,6 +16,8 @@ use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
 use wire::seq::Unwrapper;
 use wire::vp8::Vp8Descriptor;
 
+use crate::oracle::shown;
+
 /// What a browser does in the meeting.
 #[derive(Clone, Copy, Debug)]
 pub struct BrowserPlan {
@@ -73,6 +75,8 @@ pub struct SlotRecord {
     pub packets: Vec<Received>,
     /// Sender reports: when, NTP time, RTP time.
     pub reports: Vec<(Micros, u64, u32)>,
+    /// Key frames that it asked for: when.
+    pub asked: Vec<Micros>,
     sequences: Unwrapper,
     missing: BTreeMap<u64, Micros>,
     highest: Option<u64>,
@@ -84,6 +88,7 @@ impl SlotRecord {
             line,
             packets: Vec::new(),
             reports: Vec::new(),
+            asked: Vec::new(),
             sequences: Unwrapper::new(),
             missing: BTreeMap::new(),
             highest: None,
@@ -94,6 +99,19 @@ impl SlotRecord {
     #[must_use]
     pub fn missing(&self) -> Vec<u64> {
         self.missing.keys().copied().collect()
+    }
+
+    /// Whether packets of pictures come, but no picture for so long that a decoder asks for help.
+    fn needs_key_frame(&self, now: Micros) -> bool {
+        let (Some(first), Some(last)) = (self.packets.first(), self.packets.last()) else { return false };
+        if first.picture.is_none() || now.since(last.at) > FIRST_PICTURE_WAIT {
+            return false;
+        }
+        let (since, wait) = match shown(&self.packets).last() {
+            Some(frame) => (frame.at, PICTURE_WAIT),
+            None => (first.at, FIRST_PICTURE_WAIT),
+        };
+        now.since(self.asked.last().map_or(since, |asked| since.max(*asked))) > wait
     }
 
     fn note(&mut self, received: Received) {
@@ -116,8 +134,8 @@ struct Outgoing {
     timestamp: u32,
     next: Micros,
     counter: u32,
-    /// Recent packets for NACK: RTP time and payload by sequence.
-    sent: BTreeMap<u64, (u32, Vec<u8>)>,
+    /// Recent packets for NACK: marker, RTP time and payload by sequence.
+    sent: BTreeMap<u64, (bool, u32, Vec<u8>)>,
 }
 
 /// The browser.
@@ -146,6 +164,8 @@ pub struct Browser {
     pub duplicated: u64,
     /// How many did, and were held off by replay protection.
     pub replays: u64,
+    /// Whether it asks for a key frame when its decoder gets nowhere, as real ones do.
+    pub asks_for_pictures: bool,
     /// Somebody has the server send it what is meant for others: it drops that, as real ones do.
     pub is_beset: bool,
     plan: BrowserPlan,
@@ -171,6 +191,9 @@ const EXTENSIONS: ExtensionIds =
 
 /// Chromium checks a nominated path about this often.
 const CHECK_INTERVAL: Micros = Micros::from_millis(2_500);
+/// libwebrtc's patience with a decoder that shows nothing: before the first picture, and later.
+const FIRST_PICTURE_WAIT: Micros = Micros::from_millis(200);
+const PICTURE_WAIT: Micros = Micros::from_millis(3_000);
 const ASK_INTERVAL: Micros = Micros::from_millis(20);
 
 impl Browser {
@@ -212,6 +235,7 @@ impl Browser {
             checks_received: 0,
             answers_checks: true,
             duplicated: 0,
+            asks_for_pictures: false,
             replays: 0,
             is_beset: false,
             plan,
@@ -359,7 +383,7 @@ impl Browser {
         write_header(&mut plain, &header, &extensions);
         let header_len = plain.len();
         plain.extend_from_slice(payload);
-        stream.sent.insert(stream.sequence, (stream.timestamp, payload.to_vec()));
+        stream.sent.insert(stream.sequence, (marker, stream.timestamp, payload.to_vec()));
         if stream.sent.len() > 500 {
             stream.sent.pop_first();
         }
@@ -402,6 +426,14 @@ impl Browser {
                 .collect();
             if !wanted.is_empty() {
                 write_nack(&mut plain, self.camera.ssrc, slot.line.ssrc, &wanted);
+            }
+        }
+        if self.asks_for_pictures {
+            for slot in &mut self.slots {
+                if slot.needs_key_frame(now) {
+                    slot.asked.push(now);
+                    write_pli(&mut plain, self.camera.ssrc, slot.line.ssrc);
+                }
             }
         }
         if !plain.is_empty() {
@@ -518,13 +550,13 @@ impl Browser {
     }
 
     fn resend(&mut self, wire_sequence: u16) -> Option<Vec<u8>> {
-        let (&sequence, (timestamp, original)) =
+        let (&sequence, (marker, timestamp, original)) =
             self.camera.sent.iter().find(|(sequence, _)| **sequence as u16 == wire_sequence)?;
-        let timestamp = *timestamp;
+        let (marker, timestamp) = (*marker, *timestamp);
         let payload = [&(sequence as u16).to_be_bytes()[..], original].concat();
         self.rtx_sequence += 1;
         let header = OutHeader {
-            marker: false,
+            marker,
             payload_type: RTX,
             sequence: self.rtx_sequence as u16,
             timestamp,
