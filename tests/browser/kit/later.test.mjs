@@ -7,7 +7,7 @@ test('things are done in the order of their times and then of asking, and none e
   const later = new Later();
   const done = [];
   const start = performance.now();
-  for (const [name, after] of [['c', 30], ['a', 10], ['d', 30], ['b', 10.5], ['e', 45]]) {
+  for (const [name, after] of [['c', 30], ['a', 10], ['d', 30], ['b', 14], ['e', 45]]) {
     later.at(start + after, () => done.push({ name, early: performance.now() < start + after }));
   }
   await until('all of them', () => done.length === 5);
