@@ -9,11 +9,11 @@ import { random } from './random.mjs';
 /**
  * @typedef {object} Impairment
  * @property {number} loss the share of datagrams that vanish, each on its own, 0..1
- * @property {{share: number, length: number} | null} bursts datagrams that vanish in runs, besides (Gilbert-Elliott, with
- *   bad times in which nothing arrives): their share, and how many a run has on average
+ * @property {{share: number, length: number} | null} bursts datagrams that vanish in runs, besides (Gilbert-Elliott,
+ *   with bad times in which nothing arrives): their share, and how many a run has on average
  * @property {number} delayMs every datagram takes at least this long; TCP, too
- * @property {number} jitterMs ... and up to this much longer. How much changes every 10 to 40 ms, and what would overtake
- *   waits: datagrams bunch up in order, as behind the queues that real jitter comes from
+ * @property {number} jitterMs ... and up to this much longer. How much changes every 10 to 40 ms, and what would
+ *   overtake waits: datagrams bunch up in order, as behind the queues that real jitter comes from
  * @property {boolean} reorder each datagram has a jitter of its own instead, and overtakes
  * @property {number} duplicates the share of datagrams that come twice
  * @property {number} rateKbps capacity of the bottleneck; 0: no bottleneck

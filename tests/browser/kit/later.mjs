@@ -1,7 +1,7 @@
 /**
- * Does things at their times: in the order of these, then in that of asking, never early. On a busy machine all of it may be
- * late, but order is kept, which timers of different lengths do not promise. A time that has come, with nothing before it,
- * is now: such things are done before `at` returns.
+ * Does things at their times: in the order of these, then in that of asking, never early. On a busy machine all of it
+ * may be late, but order is kept, which timers of different lengths do not promise. A time that has come, with nothing
+ * before it, is now: such things are done before `at` returns.
  */
 export class Later {
   #waiting = [];

@@ -6,9 +6,9 @@
  * the TCP connections that were open are reset, as a NAT would by then. `rebind` is a NAT that forgets: every client
  * gets another address towards the server, and what the server still sends to the old one is silently gone.
  *
- * What is impaired (`lane.mjs`) is impaired by direction: `up` is towards the server, `down` towards the client. All clients of
- * a proxy share its link; whoever is to have one alone gets a proxy alone. TCP is delayed as UDP is, and a new connection takes
- * a round trip more, as its handshake would; loss, jitter and the bottleneck act on UDP alone.
+ * What is impaired (`lane.mjs`) is impaired by direction: `up` is towards the server, `down` towards the client. All
+ * clients of a proxy share its link; whoever is to have one alone gets a proxy alone. TCP is delayed as UDP is, and a
+ * new connection takes a round trip more, as its handshake would; loss, jitter and the bottleneck act on UDP alone.
  */
 import { createSocket } from 'node:dgram';
 import { createServer, connect } from 'node:net';
@@ -85,9 +85,9 @@ export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade
       return taken;
     },
     /**
-     * What came out and what did not, by direction. `passed` counts copies, too, and `duplicated` the datagrams that have
-     * one; `lost` is what vanished, alone or in bursts, `overflowed` what found no room in the queue; `lostByType` counts
-     * RTP packets of both by payload type; `stale` is what the server sent to an address that was no more.
+     * What came out and what did not, by direction. `passed` counts copies, too, and `duplicated` the datagrams that
+     * have one; `lost` is what vanished, alone or in bursts, `overflowed` what found no room in the queue; `lostByType`
+     * counts RTP packets of both by payload type; `stale` is what the server sent to an address that was no more.
      */
     counters: () => link.report(),
     close: () => {
@@ -285,7 +285,8 @@ class UdpSide {
 
   #fromClient(datagram, from) {
     const flow = this.#flow(from);
-    this.#link.carry('up', datagram, this.#later.up, () => flow.socket.send(datagram, this.#target, '127.0.0.1', ignore));
+    const send = () => flow.socket.send(datagram, this.#target, '127.0.0.1', ignore);
+    this.#link.carry('up', datagram, this.#later.up, send);
   }
 
   /** A client address and its upstream socket. */

@@ -52,8 +52,6 @@ pub struct Received {
     pub csrc: u32,
     /// Video: picture id and TL0PICIDX.
     pub picture: Option<(u16, u8)>,
-    /// First packet of a frame.
-    pub starts_frame: bool,
     /// First packet of a key frame.
     pub starts_key_frame: bool,
     /// Last packet of a frame.
@@ -502,7 +500,6 @@ impl Browser {
             timestamp: header.timestamp,
             csrc,
             picture: descriptor.map(|d| (d.picture_id.expect("always there"), d.tl0_pic_idx.expect("always there"))),
-            starts_frame: descriptor.is_some_and(|d| d.start_of_partition && d.partition == 0),
             starts_key_frame: descriptor.is_some_and(|d| d.starts_key_frame(payload)),
             ends_frame: video && header.marker,
             content: (number(&body[..4]), number(&body[4..8])),

@@ -5,8 +5,8 @@
 //!                                     ^────────────────────── Network down <──┘
 //! ```
 //!
-//! What a network does to whom and when is a plan of named steps ([`plan`], [`link`], [`network`]); whether people would have been
-//! content with what came of it is what the oracles say ([`oracle`]).
+//! What a network does to whom and when is a plan of named steps ([`plan`], [`link`], [`network`]); whether people
+//! would have been content with what came of it is what the oracles say ([`oracle`]).
 //!
 //! One seed is one run. Nothing here waits: a minute of meeting takes some tens of milliseconds.
 

@@ -1,11 +1,11 @@
 //! One link, one way: decides for each datagram whether it arrives, when, and how often.
 //!
 //! ```text
-//! carry(now, length) ─> lost? ─> room in the queue? ─> bottleneck ─> delay, jitter, held back ─> arrival times: 0, 1 or 2
+//! carry(now, length) ─> lost? ─> queue full? ─> bottleneck ─> delay, jitter, held back ─> arrival times: 0, 1 or 2
 //! ```
 //!
-//! A link holds no datagrams; [`crate::network::Network`] does. Loss comes before the bottleneck: what is lost took none of
-//! its capacity.
+//! A link holds no datagrams; [`crate::network::Network`] does. Loss comes before the bottleneck: what is lost took
+//! none of its capacity.
 
 use std::fmt;
 
@@ -47,8 +47,8 @@ impl Impairment {
     }
 }
 
-/// Loss in runs (Gilbert-Elliott): good and bad times alternate, in bad times nothing arrives. What is lost in good times
-/// is [`Impairment::loss`].
+/// Loss in runs (Gilbert-Elliott): good and bad times alternate, in bad times nothing arrives. What is lost in good
+/// times is [`Impairment::loss`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bursts {
     /// Part of the datagrams that fall into bad times, 0 to 1.

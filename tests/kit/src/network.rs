@@ -4,8 +4,9 @@
 //! send(now, to, datagram) ─> the link of `to`, or the one that the others share ─> in flight ─> receive(now)
 //! ```
 //!
-//! A link of one's own is one's own luck and one's own bottleneck: what happens on it changes nothing for others. On the shared
-//! one, receivers compete for one capacity. Every random decision follows from the seed and the order of calls.
+//! A link of one's own is one's own luck and one's own bottleneck: what happens on it changes nothing for others. On
+//! the shared one, receivers compete for one capacity. Every random decision follows from the seed and the order of
+//! calls.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

@@ -8,8 +8,8 @@
 //!            ─> fairness            who got how much
 //! ```
 //!
-//! Each one takes plain times and values, so that it can be tried on input made by hand; each one reports what it found, and
-//! the test that asks decides what is too much.
+//! Each one takes plain times and values, so that it can be tried on input made by hand; each one reports what it
+//! found, and the test that asks decides what is too much.
 
 pub mod fairness;
 pub mod picture;

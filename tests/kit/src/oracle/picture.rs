@@ -1,8 +1,9 @@
 //! Which frames a decoder could have shown, and when; and so, when a picture stood still.
 //!
 //! A frame can be shown when all of it is there and when the one before it could be shown, or when it is a key frame. A
-//! retransmission heals: the frame and those that waited for it are shown when it comes. A frame that never becomes whole ends
-//! the chain until the next key frame. That is stricter than decoders that show broken pictures, and as strict as Chromium.
+//! retransmission heals: the frame and those that waited for it are shown when it comes. A frame that never becomes
+//! whole ends the chain until the next key frame. That is stricter than decoders that show broken pictures, and as
+//! strict as Chromium.
 
 use engine::clock::Micros;
 
@@ -34,7 +35,8 @@ pub fn shown(packets: &[Received]) -> Vec<Shown> {
     for frame in packets.chunk_by(|a, b| a.timestamp == b.timestamp) {
         let (first, last) = (frame[0], frame[frame.len() - 1]);
         let count = last.sequence - first.sequence + 1;
-        let is_whole = first.starts_frame && last.ends_frame && count == frame.len() as u64;
+        // Its first packet is there: it follows on the frame before, or begins a key frame.
+        let is_whole = last.ends_frame && count == frame.len() as u64;
         let whole_at = frame.iter().map(|packet| packet.at).max().unwrap_or_default();
         let after = chain.filter(|(sequence, _)| sequence + 1 == first.sequence).map(|(_, at)| at);
         let is_key = first.starts_key_frame;
@@ -73,7 +75,6 @@ pub(super) mod tests {
             timestamp: 0,
             csrc: 11,
             picture: None,
-            starts_frame: true,
             starts_key_frame: false,
             ends_frame: true,
             content: (1, 0),
@@ -89,7 +90,7 @@ pub(super) mod tests {
             Received { timestamp: number as u32 * 3_600, content: (1, number as u32), ..packet(at, number * 2) };
         [
             Received { ends_frame: false, starts_key_frame: number == 0, ..packet.clone() },
-            Received { sequence: number * 2 + 1, starts_frame: false, ..packet },
+            Received { sequence: number * 2 + 1, ..packet },
         ]
     }
 
@@ -148,6 +149,23 @@ pub(super) mod tests {
         let mut without_last = film(3);
         without_last.remove(5);
         assert_eq!(numbers(&without_last), [0, 1]);
+    }
+
+    #[test]
+    fn a_frame_that_lacks_a_packet_in_its_middle_is_not_whole() {
+        let three = |number: u64| {
+            let frame =
+                |at| Received { timestamp: number as u32, content: (1, number as u32), ..packet(ms(number), at) };
+            [
+                Received { ends_frame: false, starts_key_frame: number == 0, ..frame(number * 3) },
+                Received { ends_frame: false, ..frame(number * 3 + 1) },
+                frame(number * 3 + 2),
+            ]
+        };
+        let mut film: Vec<_> = (0..4).flat_map(three).collect();
+        assert_eq!(numbers(&film), [0, 1, 2, 3]);
+        film.remove(7);
+        assert_eq!(numbers(&film), [0, 1]);
     }
 
     #[test]

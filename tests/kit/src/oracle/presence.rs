@@ -29,8 +29,8 @@ pub enum Misplaced {
     Unwanted(Received),
 }
 
-/// Packets of a slot with the wrong person in them. `wishes` say in order of time which publication the slot is to show, and
-/// `within` how long it may take; `publication` says which one a content is of.
+/// Packets of a slot with the wrong person in them. `wishes` say in order of time which publication the slot is to
+/// show, and `within` how long it may take; `publication` says which one a content is of.
 #[must_use]
 pub fn misplaced(
     packets: &[Received],

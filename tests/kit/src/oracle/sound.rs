@@ -1,10 +1,10 @@
 //! What an ear would have heard of an audio slot: a simple jitter buffer, and how often it had nothing to play.
 //!
-//! Every 20 ms the buffer plays the next packet. If that is missing and later ones are there, it is lost: concealed. If none is
-//! there, the buffer ran dry: concealed, and play goes on with what comes next, so that the delay grows by what was waited.
-//! The delay begins at 60 ms; above 120 ms it is cut at once, above 60 ms after two seconds in which less would have done, by
-//! leaving out a packet (a real one plays faster: nobody hears it, and it does not count as concealed).
-//! What comes for a moment that was played already is late and useless.
+//! Every 20 ms the buffer plays the next packet. If that is missing and later ones are there, it is lost: concealed. If
+//! none is there, the buffer ran dry: concealed, and play goes on with what comes next, so that the delay grows by what
+//! was waited. The delay begins at 60 ms; above 120 ms it is cut at once, above 60 ms after two seconds in which less
+//! would have done, by leaving out a packet (a real one plays faster: nobody hears it, and it does not count as
+//! concealed). What comes for a moment that was played already is late and useless.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ impl Playout {
         // Nothing is heard before the first packet.
         sound.concealed = at.min(live.to).since(live.from).0 / PACKET.0;
         sound.longest = sound.concealed;
-        let mut playout = Self { next, lowest: u64::MAX, run: sound.concealed, ..Self::default() };
+        let mut playout = Self { next, lowest: u64::MAX, ..Self::default() };
         let mut arrivals = arrivals.into_iter().peekable();
         while at < live.to {
             let mut heard = Sound::default();

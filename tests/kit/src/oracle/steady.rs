@@ -20,8 +20,8 @@ pub struct Steadiness {
 }
 
 impl Steadiness {
-    /// Of a series of times and values (layers, sources) in order, all of it or what lies within `span`. The first value is
-    /// no change, and neither is the same value again.
+    /// Of a series of times and values (layers, sources) in order, all of it or what lies within `span`. The first
+    /// value is no change, and neither is the same value again.
     #[must_use]
     pub fn of<V: PartialEq>(series: impl IntoIterator<Item = (Micros, V)>, span: Span) -> Self {
         let mut values: Vec<V> = Vec::new();
