@@ -112,3 +112,45 @@ impl AudioLevel {
 pub fn transport_seq(value: &[u8]) -> Option<u16> {
     value.first_chunk().map(|octets| u16::from_be_bytes(*octets))
 }
+
+/// Name of a simulcast layer: what `a=rid` in SDP and the RID elements of packets (RFC 8851, RFC 8852) have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rid {
+    len: u8,
+    text: [u8; Self::LEN_MAX],
+}
+
+impl Rid {
+    /// Octets that a name may have: what the one-byte form of an element has room for. Browsers use one to three.
+    pub const LEN_MAX: usize = 16;
+
+    /// Reads a name. `None`: empty, too long, or made of other than letters, digits, `-` and `_` (RFC 8851 §10).
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let is_name = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        if value.is_empty() || !value.iter().all(is_name) {
+            return None;
+        }
+        let mut text = [0; Self::LEN_MAX];
+        text.get_mut(..value.len())?.copy_from_slice(value);
+        Some(Self { len: value.len() as u8, text })
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.text.get(..usize::from(self.len)).and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Rid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::fmt::Display for Rid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

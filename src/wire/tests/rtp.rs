@@ -196,3 +196,15 @@ fn the_transport_sequence_number_needs_two_octets() {
     assert_eq!(transport_seq(&[0x12, 0x34, 0x80, 0x01]), Some(0x1234), "version 2 appends a request");
     assert_eq!(transport_seq(&[0x12]), None);
 }
+
+#[test]
+fn a_layers_name_is_short_and_plain() {
+    use wire::ext::Rid;
+    for name in ["q", "hi-res_2", "0123456789abcdef"] {
+        assert_eq!(Rid::parse(name.as_bytes()).unwrap().as_str(), name);
+    }
+    for name in ["", "0123456789abcdefg", "a b", "a\r\nb", "\0", "\u{e9}"] {
+        assert_eq!(Rid::parse(name.as_bytes()), None, "{name:?}");
+    }
+    assert_ne!(Rid::parse(b"q"), Rid::parse(b"qq"));
+}

@@ -1,0 +1,85 @@
+//! Redundant audio (RFC 2198): the primary block of a payload and the older ones that travel with it.
+//!
+//! ```text
+//! | 1 PT offset length | ... | 0 PT | oldest block ... | primary block |
+//! ```
+
+use crate::Malformed;
+use crate::bytes::{u8_at, u32_at};
+
+/// Redundant blocks that are read. libwebrtc sends one and can be told to send nine.
+pub const REDUNDANT_MAX: usize = 16;
+
+const FOLLOWS: u8 = 0x80;
+const LONG_HEAD: usize = 4;
+
+/// An older packet's payload, sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedBlock<'a> {
+    /// Seven bits, as negotiated in SDP.
+    pub payload_type: u8,
+    /// How far before the packet's RTP time it belongs, in timestamp units (14 bits).
+    pub timestamp_offset: u16,
+    /// What was sent then. May be empty.
+    pub body: &'a [u8],
+}
+
+/// A parsed payload. Lengths were checked, so its parts cannot fail later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedPayload<'a> {
+    /// Payload type of the primary block.
+    pub payload_type: u8,
+    /// The primary block: what the packet would be without redundancy.
+    pub body: &'a [u8],
+    heads: &'a [u8],
+    bodies: &'a [u8],
+}
+
+impl<'a> RedPayload<'a> {
+    /// Reads an RTP payload.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut at, mut redundant) = (0, 0);
+        let mut first = u8_at(payload, at)?;
+        while first & FOLLOWS != 0 {
+            if at == REDUNDANT_MAX * LONG_HEAD {
+                return Err(Malformed::Length);
+            }
+            redundant += Head::read(payload, at)?.len;
+            at += LONG_HEAD;
+            first = u8_at(payload, at)?;
+        }
+        let (heads, rest) = payload.split_at_checked(at).ok_or(Malformed::Truncated)?;
+        let rest = rest.get(1..).ok_or(Malformed::Truncated)?;
+        let (bodies, body) = rest.split_at_checked(redundant).ok_or(Malformed::Length)?;
+        Ok(Self { payload_type: first & !FOLLOWS, body, heads, bodies })
+    }
+
+    /// The redundant blocks, oldest first as senders order them.
+    pub fn redundant(&self) -> impl Iterator<Item = RedBlock<'a>> + use<'a> {
+        let (heads, mut bodies) = (self.heads, self.bodies);
+        (0..heads.len()).step_by(LONG_HEAD).map_while(move |at| {
+            let head = Head::read(heads, at).ok()?;
+            let (body, rest) = bodies.split_at_checked(head.len)?;
+            bodies = rest;
+            Some(RedBlock { payload_type: head.payload_type, timestamp_offset: head.timestamp_offset, body })
+        })
+    }
+}
+
+/// A block's head: 1 bit F, 7 bits of payload type, 14 of offset, 10 of length.
+struct Head {
+    payload_type: u8,
+    timestamp_offset: u16,
+    len: usize,
+}
+
+impl Head {
+    fn read(payload: &[u8], at: usize) -> Result<Self, Malformed> {
+        let word = u32_at(payload, at)?;
+        Ok(Self {
+            payload_type: (word >> 24) as u8 & !FOLLOWS,
+            timestamp_offset: (word >> 10) as u16 & 0x3fff,
+            len: word as usize & 0x3ff,
+        })
+    }
+}
