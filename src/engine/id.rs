@@ -36,6 +36,18 @@ opaque! {
     PublicationId(u32) = "pub";
 }
 
+/// A simulcast layer of a publication: 0 is the lowest. A publication without layers has this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LayerId(pub u8);
+
+/// Layers of a publication. Three are what browsers send and what tiles, gallery and full screen need.
+pub const LAYERS_MAX: usize = 3;
+
+impl LayerId {
+    /// The lowest, or the only one.
+    pub const LOWEST: Self = Self(0);
+}
+
 /// The two media of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {

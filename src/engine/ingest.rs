@@ -2,13 +2,15 @@
 //! came, where they belong on a slot's clock.
 //!
 //! ```text
-//! endpoint (decrypted) -> demux: SSRC -> line -> Stream: duplicates, loss, transit floor, picture ids -> Arrived -> route
+//! endpoint (decrypted) -> demux: SSRC -> line, layer -> Stream: duplicates, loss, transit floor, picture ids -> Arrived
 //!                      -> Arrivals: transport-wide feedback
+//! Arrived -> Layers: one layer as the publication's picture -> route
 //! ```
 
 pub mod arrivals;
 pub mod demux;
 pub mod keyframe;
+pub mod layers;
 pub mod loss;
 pub mod numbers;
 pub mod stream;
@@ -17,7 +19,7 @@ pub mod transit;
 use wire::ext::AudioLevel;
 use wire::vp8::Vp8Descriptor;
 
-use crate::id::PublicationId;
+use crate::id::{LayerId, PublicationId};
 use crate::ingest::numbers::{Incoming, PictureNumbers};
 
 /// A packet of a publication, ready to be routed.
@@ -25,6 +27,8 @@ use crate::ingest::numbers::{Incoming, PictureNumbers};
 pub struct Arrived<'a> {
     /// Whose it is; the CSRC of every packet made from it.
     pub publication: PublicationId,
+    /// Its simulcast layer.
+    pub layer: LayerId,
     /// Numbers as they left the source.
     pub numbers: Incoming,
     /// RTP marker bit.

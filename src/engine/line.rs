@@ -2,7 +2,10 @@
 //!
 //! Made by `endpoint/sdp`; read by `ingest` (send lines), `egress` (slots) and everybody who writes or reads header extensions.
 
-use crate::id::{Codec, MediaKind};
+use arrayvec::ArrayVec;
+use wire::ext::Rid;
+
+use crate::id::{Codec, LAYERS_MAX, LayerId, MediaKind};
 
 /// A line on which the client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +20,17 @@ pub struct SendLine {
     pub rtx_ssrc: Option<u32>,
     /// Agreed codecs, best first; never empty.
     pub codecs: Vec<NegotiatedCodec>,
+    /// Agreed simulcast layers, the lowest first; none where the line is a single stream. Their packets are told by RID.
+    pub layers: ArrayVec<Rid, LAYERS_MAX>,
 }
 
 impl SendLine {
+    /// The layer of this name.
+    #[must_use]
+    pub fn layer(&self, rid: &[u8]) -> Option<LayerId> {
+        self.layers.iter().position(|layer| layer.as_str().as_bytes() == rid).map(|at| LayerId(at as u8))
+    }
+
     /// Whether the client sends lost packets again. Where it does not (voice: concealment is cheaper than a round trip)
     /// nobody would answer a request.
     #[must_use]
@@ -63,8 +74,10 @@ pub struct ExtensionIds {
     pub transport_cc: Option<u8>,
     /// Which media line a packet belongs to (RFC 9143 §15).
     pub mid: Option<u8>,
-    /// Which simulcast layer (RFC 8852). Noted only: the answer does not accept it yet.
+    /// Which simulcast layer (RFC 8852).
     pub rid: Option<u8>,
-    /// The layer that a retransmission repairs (RFC 8852). Noted only.
+    /// The layer that a retransmission repairs (RFC 8852).
     pub repaired_rid: Option<u8>,
+    /// Which frames depend on which (AV1 RTP payload format, appendix A). Noted only: no codec that we forward needs it yet.
+    pub dependency_descriptor: Option<u8>,
 }

@@ -33,6 +33,7 @@ use crate::endpoint::webrtc::{Endpoint, PublicationRef, Reports, Turn};
 use crate::event::Event;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::keyframe::KeyFrameRequests;
+use crate::ingest::layers::Layers;
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::route::feedback::Feedback;
@@ -104,6 +105,8 @@ struct Publication {
     /// Has packets that its carriers have not been told of in this turn.
     fresh: bool,
     key_frames: KeyFrameRequests,
+    /// Its simulcast layers, where its endpoint is in this shard.
+    layers: Layers,
     voice: Voice,
     /// Is among the meeting's talkers.
     talks: bool,
@@ -367,14 +370,15 @@ impl Shard {
             }
             Origin::Endpoint(endpoint) => {
                 let Some(endpoint) = self.endpoints.get_mut(endpoint) else { return };
-                if endpoint.can_request_key_frame(id) && publication.key_frames.due(now) {
+                let layer = publication.layers.wanted(now);
+                if endpoint.can_request_key_frame(id, layer) && publication.key_frames.due(now) {
                     let mut turn = Turn {
                         now,
                         outbox: &mut self.outbox,
                         scratch: &mut self.scratch,
                         counters: &mut self.counters,
                     };
-                    endpoint.request_key_frame(&mut turn, id);
+                    endpoint.request_key_frame(&mut turn, id, layer);
                 }
             }
         }

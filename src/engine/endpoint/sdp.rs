@@ -271,6 +271,7 @@ fn accepted_extensions(offered: ExtensionIds, known: ExtensionIds, kind: MediaKi
         mid: agreed(offered.mid, known.mid),
         rid: None,
         repaired_rid: None,
+        dependency_descriptor: None,
     }
 }
 
@@ -353,6 +354,7 @@ fn send_lines(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Vec<SendLine> {
             ssrc: attributes.fid.map(|(media, _)| media).or(attributes.ssrc),
             rtx_ssrc: attributes.fid.map(|(_, rtx)| rtx),
             codecs: vec![line.codec],
+            layers: Default::default(),
         })
         .collect()
 }

@@ -18,6 +18,7 @@ mod send;
 
 use arrayvec::ArrayVec;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::ice::{IceCredentials, IceError, PathCheck, answer_binding};
 use super::srtp::{SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
@@ -27,7 +28,7 @@ use crate::egress::departures::{Departures, Estimate};
 use crate::egress::pacer::Bucket;
 use crate::egress::slot::Slot;
 use crate::egress::store::Store;
-use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
+use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 use crate::ingest::arrivals::Arrivals;
 use crate::ingest::demux::Demux;
 use crate::ingest::stream::Stream;
@@ -63,7 +64,35 @@ pub struct PublicationRef {
 #[derive(Debug)]
 struct Incoming {
     publication: PublicationRef,
-    stream: Option<Stream>,
+    /// Those of its layers that have begun, in the order of their beginning.
+    streams: SmallVec<[(LayerId, Stream); 1]>,
+}
+
+impl Incoming {
+    fn stream(&mut self, layer: LayerId) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|(other, _)| *other == layer).map(|(_, stream)| stream)
+    }
+
+    /// The stream of a layer; it begins where it has not yet.
+    fn stream_or_begin(&mut self, layer: LayerId, begin: impl FnOnce() -> Stream) -> Option<&mut Stream> {
+        if self.stream(layer).is_none() {
+            self.streams.push((layer, begin()));
+        }
+        self.stream(layer)
+    }
+}
+
+/// What a publisher said of its clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReport {
+    /// Of what.
+    pub publication: PublicationRef,
+    /// Each layer has RTP times of its own.
+    pub layer: LayerId,
+    /// NTP time.
+    pub ntp: u64,
+    /// The same instant in RTP time.
+    pub rtp: u32,
 }
 
 /// A browser's connection.
@@ -186,16 +215,19 @@ pub enum PathNews {
 pub struct Reports {
     /// Key-frame wishes.
     pub feedback: Vec<Feedback>,
-    /// Sender reports of publications: which, NTP time, RTP time.
-    pub sender_reports: Vec<(PublicationRef, u64, u32)>,
+    /// Sender reports of publications.
+    pub sender_reports: Vec<SenderReport>,
 }
 
 impl Endpoint {
     /// A new endpoint that has neither path nor keys.
     #[must_use]
     pub fn new(now: Micros, parts: EndpointParts) -> Self {
-        let incoming =
-            parts.publications.into_iter().map(|publication| Incoming { publication, stream: None }).collect();
+        let incoming = parts
+            .publications
+            .into_iter()
+            .map(|publication| Incoming { publication, streams: SmallVec::new() })
+            .collect();
         let estimate = Estimate::new(TARGET_BITS_PER_SECOND);
         Self {
             id: parts.id,
@@ -247,7 +279,7 @@ impl Endpoint {
 
     /// SSRCs that it announced or was heard to send media on.
     pub fn media_ssrcs(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.incoming.len()).filter_map(|line| self.demux.media_ssrc(line))
+        self.demux.media_ssrcs()
     }
 
     /// Handshake done and path known.

@@ -16,7 +16,7 @@ pub struct Incoming {
 }
 
 /// VP8 numbers of a packet, in the form that every slot uses: 15-bit picture id and TL0PICIDX.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PictureNumbers {
     /// 15 bits.
     pub picture_id: u16,

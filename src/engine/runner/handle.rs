@@ -275,7 +275,7 @@ impl Engine {
             credentials,
             peer_credentials,
             extensions,
-            demux: Demux::new(lines, extensions.mid),
+            demux: Demux::new(lines, extensions),
             publications: Vec::new(),
             slots: slots.collect(),
             report_ssrc: ssrcs.next(),

@@ -214,8 +214,8 @@ impl Shard {
         for feedback in reports.feedback.drain(..) {
             self.feedback(now, feedback);
         }
-        for (publication, ntp, rtp) in reports.sender_reports.drain(..) {
-            self.tap_sender_report(now, publication, ntp, rtp);
+        for report in reports.sender_reports.drain(..) {
+            self.tap_sender_report(now, &report);
         }
         self.reports = reports;
     }

@@ -11,6 +11,7 @@ use crate::endpoint::webrtc::{Endpoint, EndpointParts, PublicationRef};
 use crate::event::Event;
 use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::keyframe::KeyFrameRequests;
+use crate::ingest::layers::Layers;
 use crate::route::speaker::Voice;
 use crate::tap::{TapItem, TapSender};
 
@@ -116,6 +117,7 @@ impl Shard {
             carriers: Vec::new(),
             fresh: false,
             key_frames: KeyFrameRequests::default(),
+            layers: Layers::default(),
             voice: Voice::default(),
             talks: false,
             tapped: is_local && !meeting.taps.is_empty(),

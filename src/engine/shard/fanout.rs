@@ -7,7 +7,7 @@ use wire::rtp::{OutHeader, write_header};
 
 use super::{Publication, Shard, Stale};
 use crate::clock::Micros;
-use crate::endpoint::webrtc::PublicationRef;
+use crate::endpoint::webrtc::{PublicationRef, SenderReport};
 use crate::id::{MeetingId, PublicationKind};
 use crate::ingest::{Arrived, Media};
 use crate::tap::TapItem;
@@ -29,6 +29,18 @@ impl Shard {
             self.counters.dropped_muted += 1;
             return;
         }
+        let is_new = source.layers.is_new(packet.layer);
+        // The one place where layers are looked at: beyond it a publication is one stream, of its highest layer that arrives.
+        let Some(packet) = &source.layers.pass(now, packet, retransmitted) else {
+            let awaited = source.layers.wants_key_frame(now) && source.layers.wanted(now) == packet.layer;
+            if is_new {
+                self.note_ssrcs(publication.key);
+            }
+            if awaited {
+                self.want_key_frame(now, publication.key);
+            }
+            return;
+        };
         let mut late_key_frame = false;
         match packet.media {
             Media::Audio { level: Some(level), .. } => self.hear(now, publication.key, level.level),
@@ -41,14 +53,13 @@ impl Shard {
         }
         let Some(source) = self.publications.get_mut(publication.key) else { return };
         if let Some(store) = self.stores.get_mut(source.store) {
-            let first = store.head() == 0;
             store.push(arrived, packet);
             if !std::mem::replace(&mut source.fresh, true) {
                 self.fresh.push(publication.key);
             }
-            if first {
-                self.note_ssrcs(publication.key);
-            }
+        }
+        if is_new {
+            self.note_ssrcs(publication.key);
         }
         if self.publications.get(publication.key).is_some_and(|source| source.tapped) {
             self.tap_packet(arrived, publication, packet);
@@ -102,9 +113,11 @@ impl Shard {
         self.tap(meeting, &item);
     }
 
-    pub(super) fn tap_sender_report(&mut self, now: Micros, publication: PublicationRef, ntp: u64, rtp: u32) {
-        let Some(source) = self.publications.get(publication.key).filter(|source| source.tapped) else { return };
-        let item = TapItem::SenderReport { publication: publication.id, arrival: self.epoch.instant(now), ntp, rtp };
+    pub(super) fn tap_sender_report(&mut self, now: Micros, report: &SenderReport) {
+        let PublicationRef { key, id } = report.publication;
+        let Some(source) = self.publications.get(key).filter(|source| source.tapped) else { return };
+        let Some(rtp) = source.layers.timestamp(report.layer, report.rtp) else { return };
+        let item = TapItem::SenderReport { publication: id, arrival: self.epoch.instant(now), ntp: report.ntp, rtp };
         let meeting = source.meeting;
         self.tap(meeting, &item);
     }

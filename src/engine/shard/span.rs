@@ -13,7 +13,7 @@
 use super::{Origin, Owner, Shard, Stale};
 use crate::clock::Micros;
 use crate::command::NewPublication;
-use crate::id::{MeetingId, ParticipantId, PublicationId};
+use crate::id::{LayerId, MeetingId, ParticipantId, PublicationId};
 use crate::ingest::numbers::Incoming;
 use crate::ingest::{Arrived, Media};
 use crate::path::Path;
@@ -204,6 +204,8 @@ impl Shard {
         let Some(store) = self.stores.get_mut(source.store) else { return };
         let arrived = Arrived {
             publication: packet.publication,
+            // Its home shard has made one stream of its layers.
+            layer: LayerId::LOWEST,
             numbers: packet.numbers,
             marker: packet.marker,
             media: packet.media,

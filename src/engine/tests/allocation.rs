@@ -78,6 +78,7 @@ fn forwarding_after_warm_up_allocates_nothing() {
     for number in 1..=3 {
         stage.join(number, BrowserPlan { packets_per_frame: 6, ..BrowserPlan::default() });
     }
+    stage.join_simulcast(21, BrowserPlan { packets_per_frame: 4, ..BrowserPlan::default() });
     for number in 4..=20 {
         stage.join(number, WATCHER);
     }
@@ -85,9 +86,10 @@ fn forwarding_after_warm_up_allocates_nothing() {
     (stage.up.impairment, stage.down.impairment) = (loss, loss);
     let start = stage.now();
     let (mut warming, mut measured, mut sent) = (0, 0, 0);
-    for ms in 0..9_000 {
+    for ms in 0..12_000 {
         let now = start + Micros::from_millis(ms);
-        if ms < 6_000 {
+        // By then every stream has lost something once, which costs its list of missing packets.
+        if ms < 9_000 {
             step(&mut stage, now, &mut warming);
         } else {
             sent += step(&mut stage, now, &mut measured);

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use engine::clock::Micros;
 use engine::endpoint::ice::IceCredentials;
 use engine::endpoint::srtp::{Profile, SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
-use engine::id::{Codec, MediaKind, ParticipantId};
+use engine::id::{Codec, LAYERS_MAX, MediaKind, ParticipantId};
 use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
+use wire::ext::Rid;
 use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
 use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
 use wire::seq::Unwrapper;
@@ -58,6 +59,8 @@ pub struct Received {
     pub ends_frame: bool,
     /// The number that the publisher wrote into the payload: who it is and its counter.
     pub content: (u32, u32),
+    /// The simulcast layer that it wrote there, 0 where it has one.
+    pub layer: u32,
     /// Came as a retransmission.
     pub retransmitted: bool,
     /// Octets of the datagram that it came in.
@@ -136,6 +139,18 @@ struct Outgoing {
     sent: BTreeMap<u64, (bool, u32, Vec<u8>)>,
 }
 
+/// A layer of the camera.
+#[derive(Debug)]
+struct Camera {
+    stream: Outgoing,
+    /// The next frame is to be one.
+    key_frame: bool,
+    picture_id: u16,
+}
+
+/// Names of the layers.
+const RIDS: [&str; LAYERS_MAX] = ["q", "h", "f"];
+
 /// The browser.
 pub struct Browser {
     /// As whom.
@@ -148,10 +163,14 @@ pub struct Browser {
     pub level: Option<u8>,
     /// Whether it sends pictures.
     pub camera_on: bool,
+    /// How many simulcast layers of its camera it sends, from the lowest; no more than it has.
+    pub layers_on: usize,
     /// Receive slots.
     pub slots: Vec<SlotRecord>,
     /// Key frames that were asked of it: when.
     pub key_frame_requests: Vec<Micros>,
+    /// And of which layer.
+    pub layers_requested: Vec<usize>,
     /// Transport-wide feedback packets that it got.
     pub feedback_packets: usize,
     /// Checks of the server's that came.
@@ -171,11 +190,10 @@ pub struct Browser {
     open: SrtpOpen,
     seal: SrtpSeal,
     microphone: Outgoing,
-    camera: Outgoing,
+    /// One for each simulcast layer, the lowest first; usually there is one.
+    cameras: Vec<Camera>,
     rtx_sequence: u64,
     transport_sequence: u16,
-    key_frame: bool,
-    picture_id: u16,
     checked: Option<Micros>,
     asked: Micros,
     reported: Micros,
@@ -184,8 +202,17 @@ pub struct Browser {
 const OPUS: u8 = 111;
 const VP8: u8 = 96;
 const RTX: u8 = 97;
-const EXTENSIONS: ExtensionIds =
-    ExtensionIds { audio_level: Some(1), transport_cc: Some(3), mid: Some(4), rid: None, repaired_rid: None };
+const EXTENSIONS: ExtensionIds = ExtensionIds {
+    audio_level: Some(1),
+    transport_cc: Some(3),
+    mid: Some(4),
+    rid: Some(10),
+    repaired_rid: Some(11),
+    dependency_descriptor: None,
+};
+
+/// A payload's counter has the layer above it.
+const LAYER_SHIFT: u32 = 28;
 
 /// Chromium checks a nominated path about this often.
 const CHECK_INTERVAL: Micros = Micros::from_millis(2_500);
@@ -195,13 +222,14 @@ const PICTURE_WAIT: Micros = Micros::from_millis(3_000);
 const ASK_INTERVAL: Micros = Micros::from_millis(20);
 
 impl Browser {
-    /// A browser and the keys for the server's end.
+    /// A browser with so many simulcast layers (one: no simulcast), and the keys for the server's end.
     #[must_use]
     pub fn new(
         number: u32,
         participant: ParticipantId,
         plan: BrowserPlan,
         credentials: IceCredentials,
+        layers: usize,
         now: Micros,
     ) -> (Self, SrtpKeys) {
         let profile = if number.is_multiple_of(2) { Profile::AesCm128HmacSha1_80 } else { Profile::Aead128Gcm };
@@ -221,14 +249,23 @@ impl Browser {
             counter: 0,
             sent: BTreeMap::new(),
         };
+        // Layers have nothing in common: neither RTP times nor picture ids.
+        let camera = |layer: u32| {
+            let mut stream = stream(number * 100 + 2 + 10 * layer, VP8);
+            stream.timestamp = stream.timestamp.wrapping_sub(layer * 700_000_000);
+            stream.sequence -= u64::from(layer) * 10;
+            Camera { stream, key_frame: true, picture_id: 0x7ff0 - layer as u16 * 1_000 }
+        };
         let browser = Self {
             participant,
             path: Path::Udp { local: None, remote },
             number,
             level: Some(127),
             camera_on: true,
+            layers_on: layers,
             slots: slot_lines(number, plan).into_iter().map(SlotRecord::new).collect(),
             key_frame_requests: Vec::new(),
+            layers_requested: Vec::new(),
             feedback_packets: 0,
             checks_received: 0,
             answers_checks: true,
@@ -241,11 +278,9 @@ impl Browser {
             open: SrtpOpen::new(profile, &ours.remote).unwrap(),
             seal: SrtpSeal::new(profile, &ours.local).unwrap(),
             microphone: stream(number * 100 + 1, OPUS),
-            camera: stream(number * 100 + 2, VP8),
+            cameras: (0..layers as u32).map(camera).collect(),
             rtx_sequence: 1,
             transport_sequence: 65_530,
-            key_frame: true,
-            picture_id: 0x7ff0,
             checked: None,
             asked: now,
             reported: now,
@@ -262,6 +297,7 @@ impl Browser {
             ssrc: Some(self.microphone.ssrc),
             rtx_ssrc: None,
             codecs: vec![opus()],
+            layers: Default::default(),
         });
         // Named by MID or payload type alone, as simulcast offers do.
         let camera = self.plan.camera.then(|| SendLine {
@@ -270,8 +306,15 @@ impl Browser {
             ssrc: None,
             rtx_ssrc: None,
             codecs: vec![vp8()],
+            layers: self.rids().filter_map(|rid| Rid::parse(rid.as_bytes())).collect(),
         });
         microphone.into_iter().chain(camera).collect()
+    }
+
+    /// Names of its layers; none without simulcast.
+    fn rids(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let count = self.cameras.len();
+        RIDS.into_iter().take(count).filter(move |_| count > 1)
     }
 
     /// Its own ICE credentials, as its offer would have told them.
@@ -303,7 +346,7 @@ impl Browser {
         if now.since(self.reported) >= Micros::from_millis(1_000) {
             self.reported = now;
             let mut plain = Vec::new();
-            write_receiver_report(&mut plain, self.camera.ssrc, &[]);
+            write_receiver_report(&mut plain, self.cameras[0].stream.ssrc, &[]);
             out.push(self.seal_rtcp(&plain));
         }
         out
@@ -323,27 +366,37 @@ impl Browser {
     }
 
     fn film(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
-        while self.camera.next <= now {
-            self.camera.next = self.camera.next + Micros(33_333);
-            self.camera.timestamp = self.camera.timestamp.wrapping_add(3_000);
-            if !self.camera_on {
-                continue;
+        while self.cameras[0].stream.next <= now {
+            for layer in 0..self.cameras.len() {
+                self.film_layer(layer, out);
             }
-            let key_frame = std::mem::take(&mut self.key_frame);
-            self.picture_id = (self.picture_id + 1) & 0x7fff;
-            self.camera.counter += 1;
-            let packets = self.plan.packets_per_frame * if key_frame { 4 } else { 1 };
-            for at in 0..packets {
-                let first = at == 0;
-                // X, S; I; 15-bit picture id; then the frame tag's P bit in the first octet.
-                let id = self.picture_id.to_be_bytes();
-                let mut payload = vec![if first { 0x90 } else { 0x80 }, 0x80, id[0] | 0x80, id[1]];
-                payload.push(u8::from(!key_frame));
-                payload.extend_from_slice(&self.content(self.camera.counter));
-                payload.resize(1_000, 0xaa);
-                let packet = self.packet(Line::Camera, at + 1 == packets, &payload, None);
-                out.push(packet);
-            }
+        }
+    }
+
+    fn film_layer(&mut self, layer: usize, out: &mut Vec<Vec<u8>>) {
+        let is_on = self.camera_on && layer < self.layers_on;
+        let camera = &mut self.cameras[layer];
+        camera.stream.next = camera.stream.next + Micros(33_333);
+        camera.stream.timestamp = camera.stream.timestamp.wrapping_add(3_000);
+        if !is_on {
+            // A layer that was off begins with a key frame, as encoders do.
+            camera.key_frame |= self.camera_on;
+            return;
+        }
+        let key_frame = std::mem::take(&mut camera.key_frame);
+        camera.picture_id = (camera.picture_id + 1) & 0x7fff;
+        camera.stream.counter += 1;
+        let (id, counter) = (camera.picture_id.to_be_bytes(), camera.stream.counter | (layer as u32) << LAYER_SHIFT);
+        let packets = self.plan.packets_per_frame * if key_frame { 4 } else { 1 };
+        for at in 0..packets {
+            let first = at == 0;
+            // X, S; I; 15-bit picture id; then the frame tag's P bit in the first octet.
+            let mut payload = vec![if first { 0x90 } else { 0x80 }, 0x80, id[0] | 0x80, id[1]];
+            payload.push(u8::from(!key_frame));
+            payload.extend_from_slice(&self.content(counter));
+            payload.resize(1_000, 0xaa);
+            let packet = self.packet(Line::Camera(layer), at + 1 == packets, &payload, None);
+            out.push(packet);
         }
     }
 
@@ -361,12 +414,15 @@ impl Browser {
         let mut extensions: Vec<(u8, &[u8])> = vec![(3, &transport)];
         match (&line, &level) {
             (Line::Microphone, Some(level)) => extensions.push((1, level)),
-            (Line::Camera, _) => extensions.push((4, b"1")),
+            (Line::Camera(layer), _) => {
+                extensions.push((4, b"1"));
+                extensions.extend(self.rids().nth(*layer).map(|rid| (10, rid.as_bytes())));
+            }
             (Line::Microphone, None) => {}
         }
         let stream = match line {
             Line::Microphone => &mut self.microphone,
-            Line::Camera => &mut self.camera,
+            Line::Camera(layer) => &mut self.cameras[layer].stream,
         };
         stream.sequence += 1;
         let header = OutHeader {
@@ -423,7 +479,7 @@ impl Browser {
                 .map(|(&sequence, _)| sequence as u16)
                 .collect();
             if !wanted.is_empty() {
-                write_nack(&mut plain, self.camera.ssrc, slot.line.ssrc, &wanted);
+                write_nack(&mut plain, self.cameras[0].stream.ssrc, slot.line.ssrc, &wanted);
             }
         }
         if self.asks_for_pictures {
@@ -442,14 +498,14 @@ impl Browser {
     /// Asks for a key frame in one of its slots, as a decoder in trouble does.
     pub fn picture_loss(&mut self, slot: usize) -> Vec<u8> {
         let mut plain = Vec::new();
-        write_pli(&mut plain, self.camera.ssrc, self.slots[slot].line.ssrc);
+        write_pli(&mut plain, self.cameras[0].stream.ssrc, self.slots[slot].line.ssrc);
         self.seal_rtcp(&plain)
     }
 
     /// Asks for a packet of a slot again.
     pub fn packet_loss(&mut self, slot: usize, sequence: u16) -> Vec<u8> {
         let mut plain = Vec::new();
-        write_nack(&mut plain, self.camera.ssrc, self.slots[slot].line.ssrc, &[sequence]);
+        write_nack(&mut plain, self.cameras[0].stream.ssrc, self.slots[slot].line.ssrc, &[sequence]);
         self.seal_rtcp(&plain)
     }
 
@@ -502,7 +558,8 @@ impl Browser {
             picture: descriptor.map(|d| (d.picture_id.expect("always there"), d.tl0_pic_idx.expect("always there"))),
             starts_key_frame: descriptor.is_some_and(|d| d.starts_key_frame(payload)),
             ends_frame: video && header.marker,
-            content: (number(&body[..4]), number(&body[4..8])),
+            content: (number(&body[..4]), number(&body[4..8]) & !(u32::MAX << LAYER_SHIFT)),
+            layer: number(&body[4..8]) >> LAYER_SHIFT,
             retransmitted,
             size,
         };
@@ -526,13 +583,14 @@ impl Browser {
         for part in parse_compound(&plain) {
             match part.expect("well-formed reports") {
                 RtcpPacket::Pli { media, .. } => {
-                    assert_eq!(media, self.camera.ssrc, "key frames are asked of cameras");
-                    self.key_frame = true;
+                    let layer = self.layer_of(media).expect("key frames are asked of cameras");
+                    self.cameras[layer].key_frame = true;
                     self.key_frame_requests.push(now);
+                    self.layers_requested.push(layer);
                 }
                 RtcpPacket::Nack { media, entries, .. } => {
-                    assert_eq!(media, self.camera.ssrc, "voice is not asked for again");
-                    entries.for_each(|sequence| out.extend(self.resend(sequence)));
+                    let layer = self.layer_of(media).expect("voice is not asked for again");
+                    entries.for_each(|sequence| out.extend(self.resend(layer, sequence)));
                 }
                 RtcpPacket::TransportCc(_) => self.feedback_packets += 1,
                 RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
@@ -546,32 +604,39 @@ impl Browser {
         out
     }
 
-    fn resend(&mut self, wire_sequence: u16) -> Option<Vec<u8>> {
+    fn layer_of(&self, media: u32) -> Option<usize> {
+        self.cameras.iter().position(|camera| camera.stream.ssrc == media)
+    }
+
+    fn resend(&mut self, layer: usize, wire_sequence: u16) -> Option<Vec<u8>> {
+        let stream = &self.cameras[layer].stream;
         let (&sequence, (marker, timestamp, original)) =
-            self.camera.sent.iter().find(|(sequence, _)| **sequence as u16 == wire_sequence)?;
+            stream.sent.iter().find(|(sequence, _)| **sequence as u16 == wire_sequence)?;
         let (marker, timestamp) = (*marker, *timestamp);
         let payload = [&(sequence as u16).to_be_bytes()[..], original].concat();
         self.rtx_sequence += 1;
+        let (index, ssrc) = (self.rtx_sequence, stream.ssrc + 1);
         let header = OutHeader {
             marker,
             payload_type: RTX,
             sequence: self.rtx_sequence as u16,
-            timestamp,
-            ssrc: self.camera.ssrc + 1,
+            timestamp: timestamp,
+            ssrc,
             csrc: None,
         };
+        let mut extensions: Vec<(u8, &[u8])> = vec![(4, b"1")];
+        extensions.extend(self.rids().nth(layer).map(|rid| (11, rid.as_bytes())));
         let mut plain = Vec::new();
-        write_header(&mut plain, &header, &[(4, b"1")]);
+        write_header(&mut plain, &header, &extensions);
         let header_len = plain.len();
         plain.extend_from_slice(&payload);
-        let (index, ssrc) = (self.rtx_sequence, self.camera.ssrc + 1);
         Some(self.seal_rtp(&plain, header_len, index, ssrc))
     }
 }
 
 enum Line {
     Microphone,
-    Camera,
+    Camera(usize),
 }
 
 fn number(bytes: &[u8]) -> u32 {

@@ -13,7 +13,7 @@ use engine::egress::rewrite::Start;
 use engine::egress::slot::Slot;
 use engine::endpoint::ice::IceCredentials;
 use engine::endpoint::webrtc::EndpointParts;
-use engine::id::{Codec, EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use engine::id::{Codec, EndpointId, LAYERS_MAX, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use engine::ingest::demux::Demux;
 use engine::outbox::Class;
 use engine::path::Path;
@@ -115,8 +115,17 @@ impl Stage {
         self.join_shard(number, plan, meeting, 0);
     }
 
+    /// A browser whose camera has three simulcast layers joins the default meeting.
+    pub fn join_simulcast(&mut self, number: u32, plan: BrowserPlan) {
+        self.join_with(number, plan, MEETING, 0, LAYERS_MAX);
+    }
+
     /// A browser joins; its endpoint lives in the shard with this number.
     pub fn join_shard(&mut self, number: u32, plan: BrowserPlan, meeting: MeetingId, home: usize) {
+        self.join_with(number, plan, meeting, home, 1);
+    }
+
+    fn join_with(&mut self, number: u32, plan: BrowserPlan, meeting: MeetingId, home: usize, layers: usize) {
         let index = ShardIndex::new(home).expect("few");
         self.homes.insert(endpoint(number), home);
         let before = self.spans.get(&meeting).copied().unwrap_or_default();
@@ -130,7 +139,7 @@ impl Stage {
         let ufrag = format!("{}server{number:04}", index.ufrag_prefix());
         let credentials = IceCredentials { ufrag, pwd: "a-password-of-22-chars".into() };
         let participant = participant(number);
-        let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), self.now);
+        let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), layers, self.now);
         let lines = browser.send_lines();
         let publications = lines.iter().map(|line| new_publication(number, line.kind)).collect();
         // Every number begins near its wrap.
@@ -146,7 +155,7 @@ impl Stage {
             credentials,
             peer_credentials: Some(browser.credentials()),
             extensions: browser.extensions(),
-            demux: Demux::new(lines, browser.extensions().mid),
+            demux: Demux::new(lines, browser.extensions()),
             publications: Vec::new(),
             slots: slots.collect(),
             report_ssrc: 900_000 + number,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use wire::vp8::Vp8Descriptor;
 
 use super::*;
-use crate::id::PublicationId;
+use crate::id::{LayerId, PublicationId};
 use crate::ingest::numbers::PictureNumbers;
 
 fn ms(ms: u64) -> Micros {
@@ -16,7 +16,14 @@ fn ms(ms: u64) -> Micros {
 
 fn packet(sequence: u64, media: Media, payload: &[u8]) -> Arrived<'_> {
     let numbers = Incoming { sequence, timestamp: sequence as u32, target: 0 };
-    Arrived { publication: PublicationId(1), numbers, marker: sequence.is_multiple_of(2), media, payload }
+    Arrived {
+        publication: PublicationId(1),
+        layer: LayerId::LOWEST,
+        numbers,
+        marker: sequence.is_multiple_of(2),
+        media,
+        payload,
+    }
 }
 
 const AUDIO_PACKET: Media = Media::Audio { duration: 960, level: None };

@@ -77,6 +77,7 @@ impl ExtensionIds {
             mid: self.mid.or(other.mid),
             rid: self.rid.or(other.rid),
             repaired_rid: self.repaired_rid.or(other.repaired_rid),
+            dependency_descriptor: self.dependency_descriptor.or(other.dependency_descriptor),
         }
     }
 }

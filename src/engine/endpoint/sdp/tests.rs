@@ -84,7 +84,8 @@ fn the_page_of_a_meeting_gets_its_send_lines_and_slots() {
             transport_cc: Some(3),
             mid: Some(4),
             rid: Some(10),
-            repaired_rid: Some(11)
+            repaired_rid: Some(11),
+            dependency_descriptor: None,
         }
     );
 }

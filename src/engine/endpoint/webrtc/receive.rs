@@ -5,7 +5,7 @@ use wire::rtcp::{RtcpPacket, parse_compound};
 use wire::rtp::RtpHeader;
 use wire::vp8::Vp8Descriptor;
 
-use super::{Endpoint, PublicationRef, Reports, Turn, count_srtp};
+use super::{Endpoint, PublicationRef, Reports, SenderReport, Turn, count_srtp};
 use crate::clock::Micros;
 use crate::egress::slot::Slot;
 use crate::id::Codec;
@@ -80,11 +80,11 @@ impl Endpoint {
         };
         let incoming = self.incoming.get_mut(place.line)?;
         let stream = match place.role {
-            Role::Media => incoming.stream.get_or_insert_with(|| {
+            Role::Media => incoming.stream_or_begin(place.layer, || {
                 Stream::new(header.ssrc, self.demux.lines().get(place.line).map_or(90_000, |line| line.kind.clock_hz()))
-            }),
+            })?,
             // A retransmission of a stream that has not begun cannot be placed.
-            Role::Rtx => incoming.stream.as_mut()?,
+            Role::Rtx => incoming.stream(place.layer)?,
         };
         let Some(numbers) = stream.accept(turn.now, wire_sequence, header.timestamp, place.role == Role::Rtx) else {
             turn.counters.refused_replayed += 1;
@@ -106,7 +106,8 @@ impl Endpoint {
                 Media::Video { descriptor, picture, starts_key_frame }
             }
         };
-        Some(Arrived { publication: incoming.publication.id, numbers, marker: header.marker, media, payload })
+        let publication = incoming.publication.id;
+        Some(Arrived { publication, layer: place.layer, numbers, marker: header.marker, media, payload })
     }
 
     /// Opens an RTCP packet, notes what is for this endpoint itself and returns the rest.
@@ -171,13 +172,12 @@ impl Endpoint {
     }
 
     fn sender_report(&mut self, now: Micros, ssrc: u32, ntp: u64, rtp: u32, reports: &mut Reports) {
-        let Some(incoming) = self.demux.line_of_media(ssrc).and_then(|line| self.incoming.get_mut(line)) else {
-            return;
-        };
-        if let Some(stream) = incoming.stream.as_mut() {
+        let Some((line, layer)) = self.demux.stream_of_media(ssrc) else { return };
+        let Some(incoming) = self.incoming.get_mut(line) else { return };
+        if let Some(stream) = incoming.stream(layer) {
             stream.sender_report(now, ntp);
         }
-        reports.sender_reports.push((incoming.publication, ntp, rtp));
+        reports.sender_reports.push(SenderReport { publication: incoming.publication, layer, ntp, rtp });
     }
 
     fn key_frame_wish(&self, media: u32, reports: &mut Reports) {

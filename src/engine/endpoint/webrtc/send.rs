@@ -13,8 +13,7 @@ use crate::egress::planned::{Plan, Planned};
 use crate::egress::slot::{Next, Slot};
 use crate::egress::store::Store;
 use crate::egress::train;
-use crate::id::PublicationId;
-use crate::ingest::stream::Stream;
+use crate::id::{LayerId, PublicationId};
 use crate::outbox::{Class, Train};
 use crate::path::Path;
 use crate::route::feedback::Feedback;
@@ -179,10 +178,9 @@ impl Endpoint {
         let _ = turn.outbox.push(path, |out| crypto.1.seal_rtcp(plain, out));
     }
 
-    /// Asks the publisher of a line for a key frame.
-    pub fn request_key_frame(&mut self, turn: &mut Turn<'_>, publication: PublicationId) {
-        let line = self.incoming.iter().position(|incoming| incoming.publication.id == publication);
-        let Some(media) = line.and_then(|line| self.demux.media_ssrc(line)) else { return };
+    /// Asks the publisher of a line for a key frame of a layer.
+    pub fn request_key_frame(&mut self, turn: &mut Turn<'_>, publication: PublicationId, layer: LayerId) {
+        let Some(media) = self.media_ssrc(publication, layer) else { return };
         let mut plain = std::mem::take(turn.scratch);
         plain.clear();
         wire::rtcp::write_pli(&mut plain, self.report_ssrc, media);
@@ -191,11 +189,15 @@ impl Endpoint {
         turn.counters.key_frames_requested += 1;
     }
 
-    /// Whether a line's SSRC is known, so that a key frame can be asked for at all.
+    /// Whether a layer's SSRC is known, so that a key frame can be asked for at all.
     #[must_use]
-    pub fn can_request_key_frame(&self, publication: PublicationId) -> bool {
-        let line = self.incoming.iter().position(|incoming| incoming.publication.id == publication);
-        self.is_connected() && line.is_some_and(|line| self.demux.media_ssrc(line).is_some())
+    pub fn can_request_key_frame(&self, publication: PublicationId, layer: LayerId) -> bool {
+        self.is_connected() && self.media_ssrc(publication, layer).is_some()
+    }
+
+    fn media_ssrc(&self, publication: PublicationId, layer: LayerId) -> Option<u32> {
+        let line = self.incoming.iter().position(|incoming| incoming.publication.id == publication)?;
+        self.demux.media_ssrc(line, layer)
     }
 
     /// Everything that is due by time; returns when the next thing is. Wishes of its own streams are appended to `feedback`.
@@ -223,11 +225,11 @@ impl Endpoint {
 
     fn is_missing(&self) -> bool {
         let streams = self.incoming.iter().zip(self.demux.lines()).filter(|(_, line)| line.is_repaired());
-        streams.filter_map(|(incoming, _)| incoming.stream.as_ref()).any(|stream| stream.loss.needs_attention())
+        streams.flat_map(|(incoming, _)| &incoming.streams).any(|(_, stream)| stream.loss.needs_attention())
     }
 
     fn report_arrivals(&mut self, turn: &mut Turn<'_>) {
-        let media = self.incoming.iter().filter_map(|incoming| incoming.stream.as_ref()).map(Stream::ssrc).next();
+        let media = self.incoming.iter().flat_map(|incoming| &incoming.streams).map(|(_, stream)| stream.ssrc()).next();
         let Some(path) = self.sending_path(turn.now) else { return };
         let Some((_, seal)) = self.crypto.as_deref_mut() else { return };
         let outbox = &mut *turn.outbox;
@@ -240,14 +242,18 @@ impl Endpoint {
         let mut plain = std::mem::take(turn.scratch);
         plain.clear();
         let mut ask = ArrayVec::<u16, NACK_ENTRIES_MAX>::new();
-        for (incoming, line) in self.incoming.iter_mut().zip(self.demux.lines()) {
-            let Some(stream) = incoming.stream.as_mut().filter(|_| line.is_repaired()) else { continue };
+        let lines = self.incoming.iter_mut().zip(self.demux.lines()).filter(|(_, line)| line.is_repaired());
+        let streams = lines.flat_map(|(incoming, _)| {
+            let publication = incoming.publication.id;
+            incoming.streams.iter_mut().map(move |(_, stream)| (publication, stream))
+        });
+        for (publication, stream) in streams {
             ask.clear();
             if stream.loss.is_pending() {
                 stream.loss.due(turn.now, |sequence| ask.try_push(sequence).is_ok());
             }
             if stream.loss.take_given_up() {
-                feedback.push(Feedback::KeyFrame(incoming.publication.id));
+                feedback.push(Feedback::KeyFrame(publication));
             }
             if !ask.is_empty() {
                 wire::rtcp::write_nack(&mut plain, self.report_ssrc, stream.ssrc(), &ask);
@@ -264,7 +270,8 @@ impl Endpoint {
         let blocks: ArrayVec<_, BLOCKS_MAX> = self
             .incoming
             .iter_mut()
-            .filter_map(|incoming| incoming.stream.as_mut()?.report_block(turn.now))
+            .flat_map(|incoming| &mut incoming.streams)
+            .filter_map(|(_, stream)| stream.report_block(turn.now))
             .take(BLOCKS_MAX)
             .collect();
         let mut plain = std::mem::take(turn.scratch);

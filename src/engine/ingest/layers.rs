@@ -1,0 +1,246 @@
+//! Makes one stream of a publication's simulcast layers: for now the highest that is arriving is the publication's picture.
+//!
+//! The layers of a camera are streams of their own, with numbers of their own. Slots, taps and other shards see one: at the
+//! first packet of a key frame of the wanted layer the numbers of the new one continue those of the old, as a slot does when it changes
+//! its publication. A publication without layers passes through as it came.
+//!
+//! ```text
+//! Arrived (its layer) -> pass() -> Some: Arrived, numbered as one stream -> store, taps
+//!                               -> None: another layer's; wants_key_frame() says whether to ask for one
+//! ```
+//!
+//! Whoever gives each slot a layer of its own takes [`Layers::pass`] out of the way of the stores and leaves it to taps.
+
+use super::numbers::{Incoming, PictureNumbers};
+use super::{Arrived, Media};
+use crate::clock::Micros;
+use crate::id::{LAYERS_MAX, LayerId};
+
+/// A layer without packets for this long is not arriving: browsers stop the highest when their path or processor is full.
+const SILENCE: Micros = Micros::from_millis(1_000);
+
+/// 1 ms at 90 kHz, which tells two frames apart.
+const STEP_MIN: u32 = 90;
+
+/// The layers of one publication.
+#[derive(Debug, Default)]
+pub struct Layers {
+    heard: [Option<Micros>; LAYERS_MAX],
+    current: Option<LayerId>,
+    splice: Splice,
+    last: Option<Last>,
+}
+
+/// What the present layer's numbers are shifted by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Splice {
+    /// Packets of the layer before this one are from before the change.
+    first: u64,
+    sequence: u64,
+    timestamp: u32,
+    picture: PictureNumbers,
+}
+
+/// What was passed last.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    numbers: Incoming,
+    picture: Option<PictureNumbers>,
+}
+
+/// One frame further.
+const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
+
+impl Layers {
+    /// Takes a packet. What comes out is the publication's picture; a layer that is not shown comes to nothing.
+    /// `late`: it came by retransmission, so what follows it may have gone by, and nothing can begin with it.
+    pub fn pass<'a>(&mut self, now: Micros, packet: &Arrived<'a>, late: bool) -> Option<Arrived<'a>> {
+        if let Some(heard) = self.heard.get_mut(usize::from(packet.layer.0)) {
+            *heard = Some(now);
+        }
+        let current = *self.current.get_or_insert(packet.layer);
+        if packet.layer != current {
+            let starts_key_frame = matches!(packet.media, Media::Video { starts_key_frame: true, .. });
+            if late || !starts_key_frame || packet.layer != self.wanted(now) {
+                return None;
+            }
+            self.change(packet);
+        }
+        self.number(packet)
+    }
+
+    /// The layer that is to be shown: the highest that is arriving.
+    #[must_use]
+    pub fn wanted(&self, now: Micros) -> LayerId {
+        let arriving = |heard: &Option<Micros>| heard.is_some_and(|last| now.since(last) < SILENCE);
+        let highest = self.heard.iter().rposition(arriving).map(|at| LayerId(at as u8));
+        highest.or(self.current).unwrap_or_default()
+    }
+
+    /// Whether another layer waits for its key frame.
+    #[must_use]
+    pub fn wants_key_frame(&self, now: Micros) -> bool {
+        self.current.is_some_and(|current| current != self.wanted(now))
+    }
+
+    /// An RTP time of a layer, in terms of what is passed. `None`: the layer is not shown.
+    #[must_use]
+    pub fn timestamp(&self, layer: LayerId, rtp: u32) -> Option<u32> {
+        let shown = self.current.is_none_or(|current| current == layer);
+        shown.then(|| rtp.wrapping_add(self.splice.timestamp))
+    }
+
+    /// Nothing of this layer has come yet.
+    #[must_use]
+    pub fn is_new(&self, layer: LayerId) -> bool {
+        self.heard.get(usize::from(layer.0)).is_some_and(Option::is_none)
+    }
+
+    /// From this packet on, its layer's numbers continue those of the last one.
+    fn change(&mut self, packet: &Arrived<'_>) {
+        self.current = Some(packet.layer);
+        let Some(last) = self.last else { return };
+        let (before, new) = (&last.numbers, &packet.numbers);
+        // Both were placed on one clock, whatever their RTP times say.
+        let elapsed = new.target.wrapping_sub(before.target).cast_signed().max(STEP_MIN.cast_signed());
+        let picture = match (last.picture, packet.media) {
+            (Some(before), Media::Video { picture: new, .. }) => before.plus(NEXT_PICTURE).less(new),
+            _ => PictureNumbers::default(),
+        };
+        self.splice = Splice {
+            first: new.sequence,
+            sequence: (before.sequence + 1).wrapping_sub(new.sequence),
+            timestamp: before.timestamp.wrapping_add_signed(elapsed).wrapping_sub(new.timestamp),
+            picture,
+        };
+    }
+
+    fn number<'a>(&mut self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
+        let splice = &self.splice;
+        if packet.numbers.sequence < splice.first {
+            return None;
+        }
+        let mut passed = *packet;
+        passed.numbers.sequence = packet.numbers.sequence.wrapping_add(splice.sequence);
+        passed.numbers.timestamp = packet.numbers.timestamp.wrapping_add(splice.timestamp);
+        let mut shown = self.last.and_then(|last| last.picture);
+        if let Media::Video { picture, .. } = &mut passed.media {
+            *picture = picture.plus(splice.picture);
+            shown = Some(*picture);
+        }
+        if self.last.is_none_or(|last| passed.numbers.sequence > last.numbers.sequence) {
+            self.last = Some(Last { numbers: passed.numbers, picture: shown });
+        }
+        Some(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::id::PublicationId;
+    use proptest::prelude::*;
+    use wire::vp8::Vp8Descriptor;
+
+    fn ms(ms: u64) -> Micros {
+        Micros::from_millis(ms)
+    }
+
+    const LAYERS: [LayerId; 3] = [LayerId(0), LayerId(1), LayerId(2)];
+
+    /// A packet of a layer: each has numbers of its own. `frame` counts from 0, 30 a second.
+    fn packet(layer: LayerId, frame: u32, starts_key_frame: bool) -> Arrived<'static> {
+        let own = u32::from(layer.0);
+        let numbers = Incoming {
+            sequence: u64::from(frame + 1_000 * own),
+            timestamp: (frame * 3_000).wrapping_sub(own * 77_777),
+            target: frame * 3_000,
+        };
+        let picture =
+            PictureNumbers { picture_id: (frame + 500 * own) as u16 & 0x7fff, tl0_pic_idx: (frame + 9 * own) as u8 };
+        let descriptor = Vp8Descriptor::parse(&[0x10]).unwrap();
+        let media = Media::Video { descriptor, picture, starts_key_frame };
+        Arrived { publication: PublicationId(1), layer, numbers, marker: true, media, payload: &[0x10, 0] }
+    }
+
+    fn picture(packet: &Arrived<'_>) -> PictureNumbers {
+        match packet.media {
+            Media::Video { picture, .. } => picture,
+            Media::Audio { .. } | Media::Padding => PictureNumbers::default(),
+        }
+    }
+
+    #[test]
+    fn a_single_stream_passes_as_it_came_key_frame_or_not() {
+        let mut layers = Layers::default();
+        for frame in [5, 6, 8, 7, 200] {
+            let came = packet(LayerId::LOWEST, frame, false);
+            let passed = layers.pass(ms(u64::from(frame) * 33), &came, false).unwrap();
+            assert_eq!((passed.numbers, picture(&passed)), (came.numbers, picture(&came)));
+            assert!(!layers.wants_key_frame(ms(9_000)));
+        }
+        assert_eq!(layers.timestamp(LayerId::LOWEST, 77), Some(77));
+    }
+
+    #[test]
+    fn a_higher_layer_takes_over_at_its_key_frame_and_continues_the_numbers() {
+        let mut layers = Layers::default();
+        let last = layers.pass(ms(0), &packet(LAYERS[0], 10, true), false).unwrap();
+        assert!(layers.pass(ms(20), &packet(LAYERS[2], 10, false), false).is_none(), "cannot begin in the middle");
+        assert!(layers.wants_key_frame(ms(20)));
+        assert_eq!(layers.wanted(ms(20)), LAYERS[2]);
+        assert!(layers.pass(ms(30), &packet(LAYERS[2], 11, true), true).is_none(), "what follows it has gone by");
+        let first = layers.pass(ms(40), &packet(LAYERS[2], 12, true), false).unwrap();
+        assert_eq!(first.numbers.sequence, last.numbers.sequence + 1);
+        assert_eq!(first.numbers.timestamp.wrapping_sub(last.numbers.timestamp), 6_000, "two frames later");
+        assert_eq!(picture(&first), picture(&last).plus(NEXT_PICTURE));
+        assert!(layers.pass(ms(41), &packet(LAYERS[0], 12, true), false).is_none());
+        assert!(layers.pass(ms(42), &packet(LAYERS[2], 11, false), false).is_none(), "from before the change");
+        assert_eq!(
+            layers.timestamp(LAYERS[2], packet(LAYERS[2], 12, true).numbers.timestamp),
+            Some(first.numbers.timestamp)
+        );
+        assert_eq!(layers.timestamp(LAYERS[0], 1), None, "not shown");
+    }
+
+    #[test]
+    fn a_layer_that_stopped_is_left_after_a_second_and_no_sooner() {
+        let mut layers = Layers::default();
+        layers.pass(ms(0), &packet(LAYERS[1], 0, true), false);
+        assert!(layers.pass(ms(999), &packet(LAYERS[0], 30, true), false).is_none());
+        let passed = layers.pass(ms(1_000), &packet(LAYERS[0], 31, true), false).unwrap();
+        assert_eq!(passed.layer, LAYERS[0]);
+        assert_eq!(layers.wanted(ms(9_000)), LAYERS[0], "nothing arrives: it stays with what it has");
+    }
+
+    proptest! {
+        /// Whatever layers come and go: what passes is one stream, each number once, time going on.
+        #[test]
+        fn what_passes_is_one_stream(
+            plan in prop::collection::vec((0u8..3, 0u32..60, any::<bool>()), 1..200),
+        ) {
+            let mut layers = Layers::default();
+            let mut frame = 0;
+            let mut before: Option<Arrived<'_>> = None;
+            for (layer, pause, starts_key_frame) in plan {
+                frame += 1 + pause;
+                let Some(passed) =
+                    layers.pass(ms(u64::from(frame) * 33), &packet(LayerId(layer), frame, starts_key_frame), false)
+                else {
+                    continue;
+                };
+                if let Some(before) = before {
+                    prop_assert!(passed.numbers.sequence > before.numbers.sequence);
+                    let step = passed.numbers.timestamp.wrapping_sub(before.numbers.timestamp);
+                    prop_assert_eq!(step, passed.numbers.target - before.numbers.target, "on one clock");
+                    if passed.layer != before.layer {
+                        prop_assert!(starts_key_frame);
+                        prop_assert_eq!(passed.numbers.sequence, before.numbers.sequence + 1);
+                    }
+                }
+                before = Some(passed);
+            }
+        }
+    }
+}
