@@ -17,9 +17,12 @@
 
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
+use wire::ext::Rid;
+
 use crate::endpoint::certificate::Fingerprint;
 use crate::endpoint::ice::IceCredentials;
-use crate::id::{Codec, MediaKind};
+use crate::id::{Codec, LAYERS_MAX, MediaKind};
 use crate::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 
 mod answer;
@@ -34,13 +37,6 @@ pub const MAX_OFFER_LEN: usize = 512 * 1024;
 
 /// Most media lines in an offer.
 pub const MAX_LINES: usize = 64;
-
-/// RFC 6464.
-const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-/// Transport-wide congestion control.
-const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-/// RFC 9143 §15.
-const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 /// Longest mid that we mirror; the header extension has room for 16 bytes.
 const MAX_MID_LEN: usize = 16;
@@ -176,6 +172,7 @@ struct Accepted<'a> {
     codec: NegotiatedCodec,
     feedback: Feedback,
     extensions: ExtensionIds,
+    layers: ArrayVec<Rid, LAYERS_MAX>,
     role: Role,
 }
 
@@ -254,12 +251,18 @@ fn consider<'a>(
         // RFC 8866 §6.7: sendrecv is the default.
         Some(Direction::SendRecv) | None => return Err(SdpError::SendRecv { line }),
     };
-    let extensions = accepted_extensions(attributes.extensions.or(offer.session.extensions), known, kind);
+    let mut extensions = accepted_extensions(attributes.extensions.or(offer.session.extensions), known, kind);
+    let sends_pictures = matches!(role, Role::Send) && kind == MediaKind::Video;
+    let layers = if sends_pictures { common_layers(section, &codec, extensions) } else { ArrayVec::new() };
+    if layers.is_empty() {
+        // A single stream needs no name, and we look for none.
+        (extensions.rid, extensions.repaired_rid) = (None, None);
+    }
     let mut feedback = attributes.feedback(codec.payload_type);
     if extensions.transport_cc.is_none() {
         feedback = feedback.without(Feedback::TRANSPORT_CC);
     }
-    Ok(Outcome::Accepted(Accepted { mid, kind, codec, feedback, extensions, role }))
+    Ok(Outcome::Accepted(Accepted { mid, kind, codec, feedback, extensions, layers, role }))
 }
 
 /// What the line's answer may name: offered on this line, under the id that holds everywhere.
@@ -269,10 +272,33 @@ fn accepted_extensions(offered: ExtensionIds, known: ExtensionIds, kind: MediaKi
         audio_level: agreed(offered.audio_level, known.audio_level).filter(|_| kind == MediaKind::Audio),
         transport_cc: agreed(offered.transport_cc, known.transport_cc),
         mid: agreed(offered.mid, known.mid),
-        rid: None,
-        repaired_rid: None,
+        rid: agreed(offered.rid, known.rid).filter(|_| kind == MediaKind::Video),
+        repaired_rid: agreed(offered.repaired_rid, known.repaired_rid).filter(|_| kind == MediaKind::Video),
+        // Chromium 156 writes VP8 without picture ids and temporal layers where this is agreed on: all that a slot
+        // continues would be gone. It is for codecs whose payload does not tell as much.
         dependency_descriptor: None,
     }
+}
+
+/// The simulcast layers that we take: of each stream of the offer's list, the lowest first, the first alternative that is
+/// declared and can carry our codec. One alone, or layers whose packets could not be told apart, are no simulcast.
+fn common_layers(
+    section: &Section<'_>,
+    codec: &NegotiatedCodec,
+    extensions: ExtensionIds,
+) -> ArrayVec<Rid, LAYERS_MAX> {
+    let told_apart =
+        extensions.rid.is_some() && (codec.rtx_payload_type.is_none() || extensions.repaired_rid.is_some());
+    let mut layers = ArrayVec::new();
+    for stream in section.attributes.simulcast_streams().filter(|_| told_apart) {
+        let usable = |rid: &Rid| section.attributes.can_send(rid, codec.payload_type) && !layers.contains(rid);
+        if let Some(rid) = stream.alternatives().find(usable)
+            && layers.try_push(rid).is_err()
+        {
+            break;
+        }
+    }
+    if layers.len() < 2 { ArrayVec::new() } else { layers }
 }
 
 /// The first codec of a line that we forward, in the client's order.
@@ -351,10 +377,11 @@ fn send_lines(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Vec<SendLine> {
         .map(|(attributes, line)| SendLine {
             mid: line.mid.to_owned(),
             kind: line.kind,
-            ssrc: attributes.fid.map(|(media, _)| media).or(attributes.ssrc),
-            rtx_ssrc: attributes.fid.map(|(_, rtx)| rtx),
+            // Which layer an announced SSRC is of, the offer does not say.
+            ssrc: attributes.fid.map(|(media, _)| media).or(attributes.ssrc).filter(|_| line.layers.is_empty()),
+            rtx_ssrc: attributes.fid.map(|(_, rtx)| rtx).filter(|_| line.layers.is_empty()),
             codecs: vec![line.codec],
-            layers: Default::default(),
+            layers: line.layers.clone(),
         })
         .collect()
 }

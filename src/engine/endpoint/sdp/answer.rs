@@ -3,8 +3,10 @@
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use wire::ext::{AUDIO_LEVEL_URI, MID_URI, REPAIRED_RID_URI, RID_URI, Rid, TRANSPORT_CC_URI};
+
 use super::parse::{Feedback, Offer, Section};
-use super::{AUDIO_LEVEL, Accepted, MID, Outcome, Role, TRANSPORT_CC};
+use super::{Accepted, Outcome, Role};
 use crate::endpoint::ice::IceCredentials;
 use crate::id::Codec;
 
@@ -128,12 +130,18 @@ impl Answer {
         if let Role::Slot { ssrc, rtx_ssrc } = line.role {
             self.slot(ssrc, rtx_ssrc);
         }
+        self.layers(line);
     }
 
     fn extensions(&mut self, line: &Accepted<'_>) {
         let extensions = &line.extensions;
-        let named =
-            [(extensions.audio_level, AUDIO_LEVEL), (extensions.transport_cc, TRANSPORT_CC), (extensions.mid, MID)];
+        let named = [
+            (extensions.audio_level, AUDIO_LEVEL_URI),
+            (extensions.transport_cc, TRANSPORT_CC_URI),
+            (extensions.mid, MID_URI),
+            (extensions.rid, RID_URI),
+            (extensions.repaired_rid, REPAIRED_RID_URI),
+        ];
         for (id, uri) in named.into_iter().filter_map(|(id, uri)| Some((id?, uri))) {
             self.line(format_args!("a=extmap:{id} {uri}"));
         }
@@ -163,6 +171,18 @@ impl Answer {
             self.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
             self.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
         }
+    }
+
+    /// RFC 8853 §5.3.2: one alternative of each stream, in the offer's order. None is asked to pause.
+    fn layers(&mut self, line: &Accepted<'_>) {
+        if line.layers.is_empty() {
+            return;
+        }
+        for rid in &line.layers {
+            self.line(format_args!("a=rid:{rid} recv"));
+        }
+        let rids: Vec<&str> = line.layers.iter().map(Rid::as_str).collect();
+        self.line(format_args!("a=simulcast:recv {}", rids.join(";")));
     }
 
     /// Each slot is a stream of its own: libwebrtc would hold one back for the other if two shared an msid.

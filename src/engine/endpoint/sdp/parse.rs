@@ -3,6 +3,9 @@
 //! Unknown lines and attributes are skipped. Everything is borrowed from the text; per section a table of payload types
 //! is the largest thing kept, so that the memory for an offer is bounded by its length.
 
+use wire::av1::DEPENDENCY_DESCRIPTOR_URI;
+use wire::ext::{AUDIO_LEVEL_URI, MID_URI, REPAIRED_RID_URI, RID_URI, Rid, TRANSPORT_CC_URI};
+
 use super::{Direction, MAX_LINES, MAX_OFFER_LEN, SdpError};
 use crate::line::ExtensionIds;
 
@@ -60,11 +63,12 @@ impl Feedback {
 impl ExtensionIds {
     fn slot(&mut self, uri: &str) -> Option<&mut Option<u8>> {
         Some(match uri {
-            super::AUDIO_LEVEL => &mut self.audio_level,
-            super::TRANSPORT_CC => &mut self.transport_cc,
-            super::MID => &mut self.mid,
-            "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id" => &mut self.rid,
-            "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id" => &mut self.repaired_rid,
+            AUDIO_LEVEL_URI => &mut self.audio_level,
+            TRANSPORT_CC_URI => &mut self.transport_cc,
+            MID_URI => &mut self.mid,
+            RID_URI => &mut self.rid,
+            REPAIRED_RID_URI => &mut self.repaired_rid,
+            DEPENDENCY_DESCRIPTOR_URI => &mut self.dependency_descriptor,
             _ => return None,
         })
     }
@@ -98,10 +102,36 @@ pub(super) struct Attributes<'a> {
     pub(super) ssrc: Option<u32>,
     /// The first `a=ssrc-group:FID`: medium and its retransmission.
     pub(super) fid: Option<(u32, u32)>,
+    /// `a=rid` lines that say `send`.
+    rids: Vec<SendRid<'a>>,
+    /// The send list of `a=simulcast`.
+    simulcast: Option<&'a str>,
     rtpmap: Vec<Option<&'a str>>,
     apt: Vec<Option<u8>>,
     feedback: Vec<Feedback>,
 }
+
+/// One `a=rid:NAME send` (RFC 8851).
+#[derive(Clone, Copy)]
+struct SendRid<'a> {
+    rid: Rid,
+    /// `pt=96,97`: the only payload types that it may carry.
+    payload_types: Option<&'a str>,
+}
+
+/// One stream of `a=simulcast:send`: alternatives in the sender's order of preference (RFC 8853 §5.1).
+#[derive(Clone, Copy)]
+pub(super) struct SimulcastStream<'a>(&'a str);
+
+impl<'a> SimulcastStream<'a> {
+    /// The names of its alternatives. That one begins paused (`~`) is the sender's business: it may begin later.
+    pub(super) fn alternatives(self) -> impl Iterator<Item = Rid> + use<'a> {
+        self.0.split(',').filter_map(|name| Rid::parse(name.trim().trim_start_matches('~').as_bytes()))
+    }
+}
+
+/// Layers that a section may declare; further ones are ignored. Browsers have three, and refuse more than about ten.
+const MAX_RIDS: usize = 16;
 
 /// Fingerprints that a section may list; further ones are ignored. Real offers have one per hash function.
 const MAX_FINGERPRINTS: usize = 8;
@@ -122,6 +152,8 @@ impl<'a> Attributes<'a> {
             extensions: ExtensionIds::default(),
             ssrc: None,
             fid: None,
+            rids: Vec::new(),
+            simulcast: None,
             rtpmap: vec![None; PAYLOAD_TYPES],
             apt: vec![None; PAYLOAD_TYPES],
             feedback: vec![Feedback::default(); PAYLOAD_TYPES + 1],
@@ -143,6 +175,19 @@ impl<'a> Attributes<'a> {
         noted(usize::from(payload_type)).union(noted(ANY_PAYLOAD_TYPE))
     }
 
+    /// The streams of the simulcast send list, the lowest first.
+    pub(super) fn simulcast_streams(&self) -> impl Iterator<Item = SimulcastStream<'a>> + use<'a> {
+        self.simulcast.into_iter().flat_map(|list| list.split(';')).take(MAX_RIDS).map(SimulcastStream)
+    }
+
+    /// Whether a layer is declared and may carry a payload type.
+    pub(super) fn can_send(&self, rid: &Rid, payload_type: u8) -> bool {
+        let declared = self.rids.iter().find(|declared| declared.rid == *rid);
+        declared.is_some_and(|declared| {
+            declared.payload_types.is_none_or(|list| list.split(',').any(|one| one.trim().parse() == Ok(payload_type)))
+        })
+    }
+
     fn read(&mut self, name: &str, value: &'a str) {
         match name {
             "mid" => self.mid = self.mid.or(Some(value)),
@@ -160,6 +205,8 @@ impl<'a> Attributes<'a> {
             "rtcp-fb" => self.read_feedback(value),
             "ssrc" => self.ssrc = self.ssrc.or_else(|| first_word(value).parse().ok()),
             "ssrc-group" => self.fid = self.fid.or_else(|| parse_fid(value)),
+            "rid" if self.rids.len() < MAX_RIDS => self.rids.extend(parse_send_rid(value)),
+            "simulcast" => self.simulcast = self.simulcast.or_else(|| parse_send_list(value)),
             _ => self.direction = Direction::parse(name).or(self.direction),
         }
     }
@@ -267,6 +314,22 @@ fn parse_payload_type(text: &str) -> Option<usize> {
 fn parse_fid(value: &str) -> Option<(u32, u32)> {
     let mut ssrcs = value.strip_prefix("FID ")?.split_ascii_whitespace().map(str::parse);
     Some((ssrcs.next()?.ok()?, ssrcs.next()?.ok()?))
+}
+
+/// `q send` or `q send pt=96;max-width=320`. Other limits than `pt` are promises of the sender's about itself.
+fn parse_send_rid(value: &str) -> Option<SendRid<'_>> {
+    let mut words = value.splitn(3, ' ');
+    let rid = Rid::parse(words.next()?.as_bytes())?;
+    (words.next()? == "send").then_some(())?;
+    let limits = words.next().unwrap_or_default().split(';');
+    Some(SendRid { rid, payload_types: limits.filter_map(|limit| limit.trim().strip_prefix("pt=")).next() })
+}
+
+/// `send q;h;f`, `recv a send q;h;f`: the list behind `send`.
+fn parse_send_list(value: &str) -> Option<&str> {
+    let mut words = value.split_ascii_whitespace();
+    words.find(|word| *word == "send")?;
+    words.next()
 }
 
 fn first_word(value: &str) -> &str {

@@ -125,12 +125,79 @@ fn rfc3264_s6_the_answer_keeps_the_order_of_lines_and_their_mids() {
     assert!(section(&negotiated.answer, "4")[0].starts_with("application 0 "));
 }
 
+fn layers(negotiated: &Negotiated, at: usize) -> Vec<&str> {
+    negotiated.sends[at].layers.iter().map(Rid::as_str).collect()
+}
+
 #[test]
-fn simulcast_is_answered_with_one_layer() {
+fn simulcast_is_answered_layer_by_layer_the_lowest_first() {
     let negotiated = golden("chromium_simulcast", SIMULCAST);
-    assert!(SIMULCAST.contains("a=simulcast:send"));
-    assert!(!negotiated.answer.contains("simulcast") && !negotiated.answer.contains("rid"));
-    assert_eq!(negotiated.sends[1].ssrc, None, "its packets are told by MID");
+    assert_eq!(layers(&negotiated, 1), ["q", "h", "f"]);
+    assert_eq!(negotiated.sends[1].ssrc, None, "its packets are told by MID and RID");
+    assert!(negotiated.sends[0].layers.is_empty());
+    let video = section(&negotiated.answer, "1");
+    for line in [
+        "a=rid:q recv",
+        "a=rid:f recv",
+        "a=simulcast:recv q;h;f",
+        "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+        "a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+    ] {
+        assert!(video.contains(&line), "{line}");
+    }
+    assert!(!section(&negotiated.answer, "0").iter().any(|line| line.contains("rtp-stream-id")));
+    assert_eq!(negotiated.sends[1].layer(b"h"), Some(crate::id::LayerId(1)));
+    assert_eq!(negotiated.sends[1].layer(b"x"), None);
+}
+
+#[test]
+fn of_each_stream_the_first_alternative_that_can_carry_the_codec_is_taken() {
+    let list = |rids: &str, list: &str| {
+        let lines = "a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n";
+        assert!(SIMULCAST.contains(lines));
+        let negotiated = answer_to(&SIMULCAST.replace(lines, &format!("{rids}a=simulcast:{list}\r\n"))).unwrap();
+        let layers: Vec<String> = negotiated.sends[1].layers.iter().map(|rid| rid.as_str().to_owned()).collect();
+        let told: Vec<&str> =
+            negotiated.answer.lines().filter_map(|line| line.strip_prefix("a=simulcast:recv ")).collect();
+        assert_eq!(told, if layers.is_empty() { vec![] } else { vec![layers.join(";")] });
+        layers
+    };
+    let declared = "a=rid:1 send\r\na=rid:2 send pt=96,97;max-width=640\r\na=rid:3 send max-fps=30\r\n\
+                    a=rid:4 send pt=98\r\na=rid:5 recv\r\na=rid:6 send\r\n";
+    let cases: [(&str, &[&str]); 10] = [
+        ("send 1;2;3", &["1", "2", "3"]),
+        ("send 3;1", &["3", "1"]),
+        ("send 1;~2;~3", &["1", "2", "3"]),
+        ("send 4,2;1", &["2", "1"]),
+        ("send ~4,~3;9,1", &["3", "1"]),
+        ("recv 5 send 1;2", &["1", "2"]),
+        ("send 1;1;2", &["1", "2"]),
+        ("send 1;2;3;6", &["1", "2", "3"]),
+        ("send 1;4;5", &[]),
+        ("recv 1;2", &[]),
+    ];
+    for (offered, taken) in cases {
+        assert_eq!(list(declared, offered), taken, "{offered}");
+    }
+}
+
+#[test]
+fn layers_whose_packets_could_not_be_told_apart_are_one_stream() {
+    let without = |uri: &str| -> String {
+        SIMULCAST.lines().filter(|line| !line.ends_with(uri)).map(|line| format!("{line}\r\n")).collect()
+    };
+    for uri in ["sdes:rtp-stream-id", "sdes:repaired-rtp-stream-id"] {
+        let negotiated = answer_to(&without(uri)).unwrap();
+        assert!(negotiated.sends[1].layers.is_empty() && !negotiated.answer.contains("simulcast"), "{uri}");
+        assert!(!negotiated.answer.contains("rtp-stream-id"), "{uri}");
+    }
+}
+
+#[test]
+fn a_dependency_descriptor_is_noted_but_not_agreed_on_with_vp8() {
+    let negotiated = answer_to(SIMULCAST).unwrap();
+    assert_eq!(negotiated.extensions.dependency_descriptor, Some(12));
+    assert!(!negotiated.answer.contains("dependency-descriptor"));
 }
 
 #[test]
@@ -158,8 +225,11 @@ fn feedback_and_extensions_are_answered_only_where_offered() {
         assert!(video.contains(&format!("a=rtcp-fb:96 {kind}").as_str()), "{kind}");
     }
     assert!(!answer.contains("goog-remb") && !answer.contains("abs-send-time"));
-    let without_extension: String =
-        PAGE.lines().filter(|line| !line.contains(TRANSPORT_CC)).map(|line| format!("{line}\r\n")).collect();
+    let without_extension: String = PAGE
+        .lines()
+        .filter(|line| !line.contains(wire::ext::TRANSPORT_CC_URI))
+        .map(|line| format!("{line}\r\n"))
+        .collect();
     let answer = answer_to(&without_extension).unwrap().answer;
     assert!(!answer.contains("transport-cc"));
 }
