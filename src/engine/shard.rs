@@ -343,8 +343,13 @@ impl Shard {
     }
 
     fn feedback(&mut self, now: Micros, feedback: Feedback) {
-        let Feedback::KeyFrame(wanted) = feedback;
-        if let Some(&key) = self.by_publication.get(&wanted) {
+        let (publication, broken) = match feedback {
+            Feedback::KeyFrame(publication) => (publication, None),
+            Feedback::Broken(publication, layer) => (publication, Some(layer)),
+        };
+        let Some(&key) = self.by_publication.get(&publication) else { return };
+        let is_shown = |layer| self.publications.get(key).is_some_and(|source| source.layers.is_shown(layer));
+        if broken.is_none_or(is_shown) {
             self.want_key_frame(now, key);
         }
     }

@@ -86,8 +86,13 @@ impl Layers {
     /// An RTP time of a layer, in terms of what is passed. `None`: the layer is not shown.
     #[must_use]
     pub fn timestamp(&self, layer: LayerId, rtp: u32) -> Option<u32> {
-        let shown = self.current.is_none_or(|current| current == layer);
-        shown.then(|| rtp.wrapping_add(self.splice.timestamp))
+        self.is_shown(layer).then(|| rtp.wrapping_add(self.splice.timestamp))
+    }
+
+    /// Whether this layer is what passes.
+    #[must_use]
+    pub fn is_shown(&self, layer: LayerId) -> bool {
+        self.current.is_none_or(|current| current == layer)
     }
 
     /// Nothing of this layer has come yet.

@@ -14,7 +14,7 @@ const WATCHER: BrowserPlan =
 const CAMERA: BrowserPlan =
     BrowserPlan { microphone: false, camera: true, audio_slots: 0, video_slots: 0, packets_per_frame: 3 };
 
-/// What a browser's slot got of pictures, in order and each once.
+/// What a browser's slot got of pictures, in order and each once; nothing is missing.
 fn pictures(stage: &Stage, number: u32) -> Vec<Received> {
     let slots = stage.browser(number).slots.iter().filter(|slot| slot.line.kind == MediaKind::Video);
     let shown = slots.max_by_key(|slot| slot.packets.len()).unwrap();
@@ -41,8 +41,10 @@ fn assert_decodable(packets: &[Received]) {
     }
 }
 
+/// The layer that a browser sees now.
 fn last_layer(stage: &Stage, number: u32) -> u32 {
-    pictures(stage, number).last().unwrap().layer
+    let packets = stage.browser(number).slots.iter().flat_map(|slot| &slot.packets);
+    packets.max_by_key(|packet| packet.sequence).unwrap().layer
 }
 
 #[test]
@@ -51,7 +53,6 @@ fn everybody_sees_the_highest_layer_and_key_frames_are_asked_of_it() {
     stage.join_simulcast(1, CAMERA);
     stage.join(2, WATCHER);
     stage.run_ms(1_000);
-    stage.browser_mut(1).layers_requested.clear();
     stage.join(3, WATCHER);
     stage.run_ms(2_000);
     for number in [2, 3] {
@@ -60,7 +61,12 @@ fn everybody_sees_the_highest_layer_and_key_frames_are_asked_of_it() {
         let settled = packets.iter().filter(|packet| packet.at > Micros::from_millis(1_500));
         assert!(settled.clone().count() > 100 && settled.clone().all(|packet| packet.layer == 2));
     }
-    assert_eq!(stage.browser(1).layers_requested, [2], "the newcomer's");
+    let slot = stage.browser(3).slots.iter().position(|slot| !slot.packets.is_empty()).unwrap();
+    stage.browser_mut(1).layers_requested.clear();
+    let (path, plea) = (stage.browser(3).path, stage.browser_mut(3).picture_loss(slot));
+    stage.inject(path, plea);
+    stage.run_ms(500);
+    assert_eq!(stage.browser(1).layers_requested, [2], "the layer that it sees");
     assert_eq!(stage.shards[0].counters.refused_unexpected_stream, 0);
 }
 
@@ -132,5 +138,21 @@ fn a_tap_gets_one_stream_over_changes_of_layer() {
         assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
         let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
         assert!(step <= 90 * 1_500, "time goes on, and never by more than it took to miss a layer: {step}");
+    }
+}
+
+#[test]
+fn a_layer_that_nobody_sees_may_break_without_a_key_frame() {
+    let mut stage = Stage::new(65);
+    stage.join_simulcast(1, CAMERA);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_500);
+    for (layer, asked) in [(0, false), (2, true)] {
+        stage.browser_mut(1).layers_requested.clear();
+        // A gap that is too long to be asked for packet by packet.
+        stage.browser_mut(1).skip(layer, 1_000);
+        stage.run_ms(1_500);
+        assert_eq!(!stage.browser(1).layers_requested.is_empty(), asked, "layer {layer}");
+        assert_eq!(last_layer(&stage, 2), 2);
     }
 }

@@ -495,6 +495,11 @@ impl Browser {
         }
     }
 
+    /// So many packets of a layer of its camera are lost for good.
+    pub fn skip(&mut self, layer: usize, packets: u64) {
+        self.cameras[layer].stream.sequence += packets;
+    }
+
     /// Asks for a key frame in one of its slots, as a decoder in trouble does.
     pub fn picture_loss(&mut self, slot: usize) -> Vec<u8> {
         let mut plain = Vec::new();

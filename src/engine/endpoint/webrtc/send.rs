@@ -245,15 +245,15 @@ impl Endpoint {
         let lines = self.incoming.iter_mut().zip(self.demux.lines()).filter(|(_, line)| line.is_repaired());
         let streams = lines.flat_map(|(incoming, _)| {
             let publication = incoming.publication.id;
-            incoming.streams.iter_mut().map(move |(_, stream)| (publication, stream))
+            incoming.streams.iter_mut().map(move |(layer, stream)| (publication, *layer, stream))
         });
-        for (publication, stream) in streams {
+        for (publication, layer, stream) in streams {
             ask.clear();
             if stream.loss.is_pending() {
                 stream.loss.due(turn.now, |sequence| ask.try_push(sequence).is_ok());
             }
             if stream.loss.take_given_up() {
-                feedback.push(Feedback::KeyFrame(publication));
+                feedback.push(Feedback::Broken(publication, layer));
             }
             if !ask.is_empty() {
                 wire::rtcp::write_nack(&mut plain, self.report_ssrc, stream.ssrc(), &ask);
