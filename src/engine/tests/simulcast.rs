@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use engine::clock::Micros;
-use engine::id::MediaKind;
+use engine::command::Command;
+use engine::id::{MediaKind, PublicationKind};
 use engine::tap::{self, TapItem};
 use kit::browser::Received;
 use kit::stage::{MEETING, participant};
@@ -121,7 +122,7 @@ fn what_is_lost_of_a_layer_on_its_way_to_us_is_sent_again() {
 fn a_tap_gets_one_stream_over_changes_of_layer() {
     let mut stage = Stage::new(64);
     let (sender, receiver) = tap::channel();
-    stage.command(engine::command::Command::AddTap { meeting: MEETING, participant: participant(9), sender });
+    stage.command(Command::AddTap { meeting: MEETING, participant: participant(9), sender });
     stage.join_simulcast(1, CAMERA);
     for layers in [3, 1, 3] {
         stage.browser_mut(1).layers_on = layers;
@@ -155,4 +156,37 @@ fn a_layer_that_nobody_sees_may_break_without_a_key_frame() {
         assert_eq!(!stage.browser(1).layers_requested.is_empty(), asked, "layer {layer}");
         assert_eq!(last_layer(&stage, 2), 2);
     }
+}
+
+#[test]
+fn other_shards_see_the_same_layer() {
+    let mut stage = Stage::with_shards(66, 2);
+    stage.join_simulcast(1, CAMERA);
+    stage.join_shard(2, WATCHER, MEETING, 1);
+    for (layers, shown) in [(3, 2), (1, 0), (3, 2)] {
+        stage.browser_mut(1).layers_on = layers;
+        stage.run_ms(3_000);
+        assert_eq!(last_layer(&stage, 2), shown);
+    }
+    assert_decodable(&pictures(&stage, 2));
+    assert!(stage.relayed > 500);
+}
+
+#[test]
+fn a_camera_that_was_muted_comes_back_in_the_layer_that_it_had() {
+    let mut stage = Stage::new(67);
+    stage.join_simulcast(1, CAMERA);
+    stage.join(2, WATCHER);
+    stage.run_ms(1_500);
+    for muted in [true, false] {
+        let kind = PublicationKind::Camera;
+        stage.command(Command::SetMuted { participant: participant(1), kind, muted });
+        stage.run_ms(3_000);
+    }
+    let since = stage.now();
+    stage.run_ms(1_000);
+    let packets = pictures(&stage, 2);
+    assert_decodable(&packets);
+    let late: Vec<_> = packets.iter().filter(|packet| packet.at >= since).collect();
+    assert!(late.len() > 80 && late.iter().all(|packet| packet.layer == 2), "{}", late.len());
 }
