@@ -27,6 +27,8 @@ pub mod route;
 
 pub mod egress;
 
+pub mod congestion;
+
 pub mod endpoint;
 
 pub mod command;

@@ -1,15 +1,18 @@
 //! What left for one receiver and what became of it: transport-wide numbers, send times, acknowledgements.
 //!
 //! Every datagram of media to a receiver carries its number in one sequence over all slots; the receiver's feedback says
-//! which arrived. [`Departures`] keeps eight octets for each until then; [`Estimate`] makes of the answers what pacing and
-//! the operator want to know.
+//! which arrived, and when. [`Departures`] keeps eight octets for each until then, and tells congestion control one
+//! [`Outcome`] for each, in the order in which they left.
 //!
 //! ```text
-//! endpoint, per datagram: depart(now, bytes) -> number in the header; the runner reads the clock for each outbox
-//! RTCP: TransportCcView -> acknowledge -> Acknowledged -> Estimate -> target, rate, loss, round-trip time
+//! endpoint, per datagram: depart(now, bytes) -> number in the header
+//! RTCP: TransportCcView -> acknowledge -> Outcome for each -> congestion::Controller
+//!                                      -> Acknowledged, their sum
 //! ```
 //!
-//! The target is what the endpoint was given at its beginning: congestion control will set it, from the same input.
+//! The send time is the clock reading of the turn in which the datagram went to the kernel: the runner reads the clock once a
+//! turn, and a turn ends with at most one outbox, so that it is early by what a turn takes, below a millisecond. What waits
+//! for its turn (pacer, a full outbox, a busy shard) gets the later reading: our own lateness is never taken for the path's.
 //!
 //! draft-holmer-rmcat-transport-wide-cc-extensions-01.
 
@@ -24,6 +27,8 @@ struct Departure {
     at_us: u32,
     bytes: u16,
     state: State,
+    /// The probe that it was part of; 0: none.
+    cluster: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ enum State {
     Arrived,
 }
 
-const NONE: Departure = Departure { at_us: 0, bytes: 0, state: State::None };
+const NONE: Departure = Departure { at_us: 0, bytes: 0, state: State::None, cluster: 0 };
 
 const _: () = assert!(size_of::<Departure>() == 8);
 
@@ -55,6 +60,45 @@ pub struct Departures {
     records: Box<[Departure]>,
     /// Number of the next datagram; its low 16 bits go on the wire.
     next: u64,
+    /// When the first datagram left after the last feedback.
+    unanswered_since: Option<Micros>,
+}
+
+/// A moment on the receiver's clock, in ticks of [`wire::twcc::TICK_US`]: 32 bits are just what the wire has of it, so only
+/// differences mean anything, and they wrap with it (after twelve days).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArrivalTime(pub u32);
+
+impl ArrivalTime {
+    /// Microseconds since `earlier`; negative when it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> i64 {
+        i64::from(self.0.wrapping_sub(earlier.0).cast_signed()) * wire::twcc::TICK_US as i64
+    }
+}
+
+/// What a feedback says of one datagram that we did not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// When it left.
+    pub sent: Micros,
+    /// Its octets.
+    pub bytes: u16,
+    /// The probe that it was part of; 0: none.
+    pub cluster: u8,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrived.
+    Arrived(ArrivalTime),
+    /// It arrived after an earlier feedback had called it missing.
+    Found(ArrivalTime),
+    /// It is missing.
+    Lost,
 }
 
 /// What one feedback told us that we did not know.
@@ -73,8 +117,8 @@ pub struct Acknowledged {
 }
 
 impl Departures {
-    /// Notes a datagram of `bytes` octets and returns its number.
-    pub fn depart(&mut self, now: Micros, bytes: usize) -> u16 {
+    /// Notes a datagram of `bytes` octets, of the probe `cluster` (0: of none), and returns its number.
+    pub fn depart(&mut self, now: Micros, bytes: usize, cluster: u8) -> u16 {
         if self.records.is_empty() {
             self.records = vec![NONE; RECORDS_FIRST].into_boxed_slice();
         } else if self.would_lose_unanswered(now) {
@@ -82,9 +126,10 @@ impl Departures {
         }
         let number = self.next;
         self.next += 1;
+        self.unanswered_since.get_or_insert(now);
         if let Some(record) = self.record_mut(number) {
             let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
-            *record = Departure { at_us: now.0 as u32, bytes, state: State::Waiting };
+            *record = Departure { at_us: now.0 as u32, bytes, state: State::Waiting, cluster };
         }
         number as u16
     }
@@ -102,30 +147,48 @@ impl Departures {
         self.records.get((self.next & mask) as usize).map_or(0, |record| u64::from(record.at_us))
     }
 
-    /// Reads a feedback. Each datagram counts as arrived once and as lost at most once; numbers that never left, or left
-    /// too long ago, are ignored.
-    pub fn acknowledge(&mut self, now: Micros, feedback: &TransportCcView<'_>) -> Acknowledged {
+    /// Since when nothing that left has been answered.
+    #[must_use]
+    pub const fn unanswered_since(&self) -> Option<Micros> {
+        self.unanswered_since
+    }
+
+    /// Reads a feedback and tells what is new in it, in the order of departure. Each datagram counts as arrived once and as
+    /// lost at most once; numbers that never left, or left too long ago, are ignored.
+    pub fn acknowledge(
+        &mut self,
+        now: Micros,
+        feedback: &TransportCcView<'_>,
+        mut tell: impl FnMut(&Outcome),
+    ) -> Acknowledged {
         let mut news = Acknowledged::default();
         let mut newest = None;
-        for (wire, arrival) in feedback.packets() {
-            let Some((number, record)) = self.find(wire) else { continue };
-            match (record.state, arrival) {
-                (State::Waiting | State::Missing, Some(_)) => {
-                    news.packets += 1;
-                    news.bytes += u64::from(record.bytes);
-                    news.found += u32::from(record.state == State::Missing);
-                    record.state = State::Arrived;
-                    newest = newest.max(Some((number, record.at_us)));
-                }
-                (State::Waiting, None) => {
-                    news.lost += 1;
-                    record.state = State::Missing;
-                }
-                (State::None | State::Missing | State::Arrived, _) => {}
+        // 24 bits of 64 ms are 32 bits of ticks.
+        let mut clock = ArrivalTime(feedback.reference_time << 8);
+        for (wire, delta) in feedback.packets() {
+            if let Some(delta) = delta {
+                clock = ArrivalTime(clock.0.wrapping_add_signed(i32::from(delta)));
             }
+            let Some((number, record)) = self.find(wire) else { continue };
+            let fate = match (record.state, delta) {
+                (State::Waiting, Some(_)) => Fate::Arrived(clock),
+                (State::Missing, Some(_)) => Fate::Found(clock),
+                (State::Waiting, None) => Fate::Lost,
+                (State::None | State::Missing | State::Arrived, _) => continue,
+            };
+            record.state = if fate == Fate::Lost { State::Missing } else { State::Arrived };
+            let &mut Departure { at_us, bytes, cluster, .. } = record;
+            news.add(bytes, fate);
+            if fate != Fate::Lost {
+                newest = newest.max(Some((number, at_us)));
+            }
+            tell(&Outcome { sent: Micros(now.0.saturating_sub(age(now, at_us))), bytes, cluster, fate });
+        }
+        if news.packets + news.lost > 0 {
+            self.unanswered_since = None;
         }
         news.round_trip = newest
-            .map(|(_, at_us)| Micros(u64::from((now.0 as u32).wrapping_sub(at_us))))
+            .map(|(_, at_us)| Micros(age(now, at_us)))
             .filter(|round_trip| *round_trip <= ANSWER_MAX + ANSWER_MAX);
         news
     }
@@ -142,10 +205,9 @@ impl Departures {
 
     fn would_lose_unanswered(&mut self, now: Micros) -> bool {
         self.records.len() < RECORDS_MAX
-            && self.record_mut(self.next).is_some_and(|oldest| {
-                let age = (now.0 as u32).wrapping_sub(oldest.at_us);
-                oldest.state == State::Waiting && u64::from(age) <= ANSWER_MAX.0
-            })
+            && self
+                .record_mut(self.next)
+                .is_some_and(|oldest| oldest.state == State::Waiting && age(now, oldest.at_us) <= ANSWER_MAX.0)
     }
 
     fn grow(&mut self) {
@@ -171,99 +233,22 @@ impl std::fmt::Debug for Departures {
     }
 }
 
-/// What one receiver's path is believed to carry, and what its feedback says of it.
-#[derive(Clone, Debug)]
-pub struct Estimate {
-    target: u64,
-    window: Window,
-    acknowledged_rate: Option<u64>,
-    /// In parts of [`ONE`].
-    loss: Option<u64>,
-    round_trip_us: Option<u64>,
-}
-
-/// What arrived and was lost since `began`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    began: Option<Micros>,
-    bytes: u64,
-    packets: u64,
-    lost: u64,
-    found: u64,
-}
-
-/// Rate and loss are sampled over at least this: several feedbacks and some ten frames.
-const WINDOW: Micros = Micros::from_millis(500);
-
-/// Loss counts in parts of this.
-const ONE: u64 = 1 << 16;
-
-impl Estimate {
-    /// An estimate that believes `target_bits_per_second` until it is told otherwise.
-    #[must_use]
-    pub const fn new(target_bits_per_second: u64) -> Self {
-        let window = Window { began: None, bytes: 0, packets: 0, lost: 0, found: 0 };
-        Self { target: target_bits_per_second, window, acknowledged_rate: None, loss: None, round_trip_us: None }
-    }
-
-    /// What may be sent, in bits a second.
-    #[must_use]
-    pub const fn target_bits_per_second(&self) -> u64 {
-        self.target
-    }
-
-    /// Believes this from now on.
-    pub const fn set_target(&mut self, bits_per_second: u64) {
-        self.target = bits_per_second;
-    }
-
-    /// Smoothed rate of what arrives, in bits a second; `None` before half a second of feedback.
-    #[must_use]
-    pub const fn acknowledged_bits_per_second(&self) -> Option<u64> {
-        self.acknowledged_rate
-    }
-
-    /// Smoothed share of what does not arrive, 0.0..=1.0, before retransmission.
-    #[must_use]
-    pub fn loss(&self) -> Option<f64> {
-        self.loss.map(|parts| parts as f64 / ONE as f64)
-    }
-
-    /// Smoothed round-trip time, the receiver's wait included.
-    #[must_use]
-    pub fn round_trip(&self) -> Option<Micros> {
-        self.round_trip_us.map(Micros)
-    }
-
-    /// Takes in what a feedback told.
-    pub fn update(&mut self, now: Micros, news: &Acknowledged) {
-        if let Some(sample) = news.round_trip {
-            smooth(&mut self.round_trip_us, sample.0, 8);
-        }
-        let window = &mut self.window;
-        let began = *window.began.get_or_insert(now);
-        window.bytes += news.bytes;
-        window.packets += u64::from(news.packets);
-        window.lost += u64::from(news.lost);
-        window.found += u64::from(news.found);
-        let elapsed = now.since(began);
-        if elapsed < WINDOW {
-            return;
-        }
-        let Window { bytes, packets, lost, found, .. } = std::mem::take(window);
-        window.began = Some(now);
-        smooth(&mut self.acknowledged_rate, bytes.saturating_mul(8_000_000) / elapsed.0, 4);
-        // What was found again is among the packets, and was among the lost of this window or the one before.
-        let lost = lost.saturating_sub(found);
-        if let Some(sample) = (lost * ONE).checked_div(packets + lost) {
-            smooth(&mut self.loss, sample, 4);
+impl Acknowledged {
+    fn add(&mut self, bytes: u16, fate: Fate) {
+        match fate {
+            Fate::Lost => self.lost += 1,
+            Fate::Arrived(_) | Fate::Found(_) => {
+                self.packets += 1;
+                self.bytes += u64::from(bytes);
+                self.found += u32::from(matches!(fate, Fate::Found(_)));
+            }
         }
     }
 }
 
-/// Moves `value` towards `sample` by one part in `inertia`; the first sample is taken as it is.
-fn smooth(value: &mut Option<u64>, sample: u64, inertia: u64) {
-    *value = Some(value.map_or(sample, |old| (old * (inertia - 1) + sample) / inertia));
+/// Microseconds since a moment whose low bits are `at_us`.
+fn age(now: Micros, at_us: u32) -> u64 {
+    u64::from((now.0 as u32).wrapping_sub(at_us))
 }
 
 #[cfg(test)]

@@ -23,8 +23,9 @@ use smallvec::SmallVec;
 use super::ice::{IceCredentials, IceError, PathCheck, answer_binding};
 use super::srtp::{SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
 use crate::clock::Micros;
+use crate::congestion::{Controller, Limits};
 use crate::counters::Counters;
-use crate::egress::departures::{Departures, Estimate};
+use crate::egress::departures::Departures;
 use crate::egress::pacer::Bucket;
 use crate::egress::slot::Slot;
 use crate::egress::store::Store;
@@ -111,8 +112,8 @@ pub struct Endpoint {
     active: Option<Path>,
     // For each packet and report that comes.
     extensions: ExtensionIds,
-    /// What the path down is believed to carry.
-    pub estimate: Estimate,
+    /// What the path down is believed to carry. Not among the lines that sending needs.
+    pub congestion: Box<Controller>,
     arrivals: Arrivals,
     incoming: Vec<Incoming>,
     demux: Demux,
@@ -184,9 +185,8 @@ const GONE: Micros = Micros::from_millis(30_000);
 /// Between two checks of a path that an endpoint seems to have moved to: whoever replays its packets gets no more than this.
 const MOVE_INTERVAL: Micros = Micros::from_millis(500);
 
-/// What every path down is believed to carry until congestion control tells: nine cameras of a gallery, or one good screen.
-/// Its pacer then lets a key frame of 125 KiB leave at once.
-const TARGET_BITS_PER_SECOND: u64 = 10_000_000;
+/// What a path down may be believed to carry: at least a voice, at most nine cameras of a gallery, or one good screen.
+const PATH: Limits = Limits { min: 30_000, start: 2_500_000, max: 10_000_000 };
 
 /// Most that an address which has proven nothing is answered, in multiples of what came from it (as RFC 9000 §8 has it).
 const UNVALIDATED_FACTOR: usize = 3;
@@ -228,7 +228,7 @@ impl Endpoint {
             .into_iter()
             .map(|publication| Incoming { publication, streams: SmallVec::new() })
             .collect();
-        let estimate = Estimate::new(TARGET_BITS_PER_SECOND);
+        let congestion = Box::new(Controller::new(PATH));
         Self {
             id: parts.id,
             meeting: parts.meeting,
@@ -250,8 +250,8 @@ impl Endpoint {
             incoming,
             arrivals: Arrivals::default(),
             departures: Departures::default(),
-            bucket: Bucket::new(estimate.target_bits_per_second()),
-            estimate,
+            bucket: Bucket::new(congestion.target_bits_per_second()),
+            congestion,
             resends: ArrayVec::new(),
             report_ssrc: parts.report_ssrc,
             // Spread over the second, so that a full meeting does not report in one turn.
@@ -294,10 +294,16 @@ impl Endpoint {
         now.since(self.authenticated.unwrap_or(self.created)) > GONE
     }
 
-    /// What the path down is believed to carry from now on, in bit/s: the pacer goes by it.
+    /// What the path down is believed to carry from now on, in bit/s, whatever its feedback says: the pacer goes by it.
     pub fn set_target(&mut self, now: Micros, bits_per_second: u64) {
-        self.estimate.set_target(bits_per_second);
-        self.bucket.set_target(now, bits_per_second);
+        self.congestion.fix(bits_per_second);
+        self.follow_congestion(now);
+    }
+
+    /// The pacer goes by what is believed of the path.
+    fn follow_congestion(&mut self, now: Micros) {
+        self.bucket.set_target(now, self.congestion.target_bits_per_second());
+        self.bucket.set_overuse(self.congestion.is_overusing());
     }
 
     /// Answers a connectivity check and learns its path.

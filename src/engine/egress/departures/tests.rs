@@ -17,7 +17,7 @@ fn acknowledge(departures: &mut Departures, now: Micros, base: u16, arrived: &[b
     let mut packet = Vec::new();
     assert_eq!(write_transport_cc(&mut packet, 1, 2, 0, base, &arrivals), arrivals.len());
     match parse_compound(&packet).next() {
-        Some(Ok(RtcpPacket::TransportCc(view))) => departures.acknowledge(now, &view),
+        Some(Ok(RtcpPacket::TransportCc(view))) => departures.acknowledge(now, &view, |_| {}),
         other => panic!("no feedback but {other:?}"),
     }
 }
@@ -26,7 +26,7 @@ fn acknowledge(departures: &mut Departures, now: Micros, base: u16, arrived: &[b
 fn numbers_count_datagrams_across_the_wrap() {
     let mut departures = Departures::default();
     for expected in 0..70_000u32 {
-        assert_eq!(departures.depart(Micros(u64::from(expected) * 2_000), 100), expected as u16);
+        assert_eq!(departures.depart(Micros(u64::from(expected) * 2_000), 100, 0), expected as u16);
     }
     let base = (70_000u32 - 10) as u16;
     let news = acknowledge(&mut departures, ms(140_050), base, &[true; 10]);
@@ -37,7 +37,7 @@ fn numbers_count_datagrams_across_the_wrap() {
 fn each_datagram_is_acknowledged_once() {
     let mut departures = Departures::default();
     for bytes in [100, 200, 300, 400] {
-        departures.depart(ms(10), bytes);
+        departures.depart(ms(10), bytes, 0);
     }
     let news = acknowledge(&mut departures, ms(60), 0, &[true, false, true]);
     let expected = Acknowledged { packets: 2, bytes: 400, lost: 1, found: 0, round_trip: Some(ms(50)) };
@@ -50,7 +50,7 @@ fn each_datagram_is_acknowledged_once() {
 fn a_missing_datagram_may_be_found_later() {
     let mut departures = Departures::default();
     for _ in 0..3 {
-        departures.depart(ms(10), 100);
+        departures.depart(ms(10), 100, 0);
     }
     assert_eq!(acknowledge(&mut departures, ms(60), 0, &[true, false, true]).lost, 1);
     let news = acknowledge(&mut departures, ms(110), 1, &[true]);
@@ -62,7 +62,7 @@ fn what_never_left_is_not_acknowledged() {
     let mut departures = Departures::default();
     assert_eq!(acknowledge(&mut departures, ms(1), 0, &[true; 50]), Acknowledged::default());
     for _ in 0..10 {
-        departures.depart(ms(10), 100);
+        departures.depart(ms(10), 100, 0);
     }
     assert_eq!(acknowledge(&mut departures, ms(60), 65_500, &[true; 36]).packets, 0, "before the first");
     assert_eq!(acknowledge(&mut departures, ms(60), 5, &[true; 500]).packets, 5, "beyond the last");
@@ -71,7 +71,7 @@ fn what_never_left_is_not_acknowledged() {
 #[test]
 fn an_answer_from_a_time_that_nobody_remembers_is_no_round_trip() {
     let mut departures = Departures::default();
-    departures.depart(ms(10), 100);
+    departures.depart(ms(10), 100, 0);
     let news = acknowledge(&mut departures, ms(10_000), 0, &[true]);
     assert_eq!((news.packets, news.round_trip), (1, None));
 }
@@ -81,50 +81,21 @@ fn records_grow_with_what_is_unanswered_and_no_further() {
     // Unanswered for ever, a thousand a second: two seconds of them.
     let mut departures = Departures::default();
     for n in 0..10_000 {
-        departures.depart(ms(n), 100);
+        departures.depart(ms(n), 100, 0);
     }
     assert_eq!(departures.records.len(), 2_048);
     let mut fast = Departures::default();
     for n in 0..50_000 {
-        fast.depart(Micros(n * 100), 100);
+        fast.depart(Micros(n * 100), 100, 0);
     }
     assert_eq!(fast.records.len(), RECORDS_MAX);
     // Answered at once: the first ring suffices.
     let mut answered = Departures::default();
     for n in 0..10_000u64 {
-        let number = answered.depart(ms(n), 100);
+        let number = answered.depart(ms(n), 100, 0);
         acknowledge(&mut answered, ms(n + 1), number, &[true]);
     }
     assert_eq!(answered.records.len(), RECORDS_FIRST);
-}
-
-#[test]
-fn the_estimate_follows_rate_loss_and_round_trip() {
-    let mut estimate = Estimate::new(2_500_000);
-    assert_eq!((estimate.acknowledged_bits_per_second(), estimate.loss(), estimate.round_trip()), (None, None, None));
-    // Every 100 ms: 100 kbit arrive, one in ten is lost, 80 ms round trip.
-    let news = Acknowledged { packets: 9, bytes: 12_500, lost: 1, found: 0, round_trip: Some(ms(80)) };
-    for n in 0..100 {
-        estimate.update(ms(100 * n), &news);
-    }
-    let rate = estimate.acknowledged_bits_per_second().unwrap();
-    assert!((1_000_000..=1_050_000).contains(&rate), "{rate}");
-    assert!((estimate.loss().unwrap() - 0.1).abs() < 0.001);
-    assert_eq!(estimate.round_trip(), Some(ms(80)));
-    assert_eq!(estimate.target_bits_per_second(), 2_500_000, "fixed until congestion control sets it");
-    for n in 100..200 {
-        estimate.update(ms(100 * n), &Acknowledged { lost: 0, round_trip: Some(ms(40)), ..news });
-    }
-    assert!(estimate.loss().unwrap() < 0.001);
-    assert!(estimate.round_trip().unwrap() <= Micros(40_010));
-}
-
-#[test]
-fn what_was_found_again_is_no_loss() {
-    let mut estimate = Estimate::new(1);
-    estimate.update(ms(0), &Acknowledged { packets: 8, lost: 2, ..Acknowledged::default() });
-    estimate.update(ms(500), &Acknowledged { packets: 2, found: 2, ..Acknowledged::default() });
-    assert_eq!(estimate.loss(), Some(0.0));
 }
 
 proptest! {
@@ -139,16 +110,14 @@ proptest! {
         let (mut now, mut bytes) = (ms(0), 0);
         for (pause, len) in &sent {
             now = now + ms(*pause);
-            departures.depart(now, *len);
+            departures.depart(now, *len, 0);
             bytes += *len as u64;
         }
         let mut total = Acknowledged::default();
-        let mut estimate = Estimate::new(1);
         for (base, arrived) in claims.iter().filter(|(_, arrived)| arrived.contains(&true)) {
             now = now + ms(50);
             let base = if near { base % 1_000 } else { *base };
             let news = acknowledge(&mut departures, now, base, arrived);
-            estimate.update(now, &news);
             total.packets += news.packets;
             total.bytes += news.bytes;
             total.lost += news.lost;
@@ -156,6 +125,5 @@ proptest! {
         }
         prop_assert!(total.packets as usize <= sent.len() && total.bytes <= bytes);
         prop_assert!(total.found <= total.lost && total.lost as usize <= sent.len());
-        prop_assert!(estimate.loss().is_none_or(|loss| (0.0..=1.0).contains(&loss)));
     }
 }

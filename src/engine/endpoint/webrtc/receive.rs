@@ -139,8 +139,10 @@ impl Endpoint {
                     entries.for_each(|(media, _)| self.key_frame_wish(media, reports));
                 }
                 RtcpPacket::TransportCc(view) => {
-                    let acknowledged = self.departures.acknowledge(turn.now, &view);
-                    self.estimate.update(turn.now, &acknowledged);
+                    let congestion = &mut self.congestion;
+                    let news = self.departures.acknowledge(turn.now, &view, |outcome| congestion.note(outcome));
+                    congestion.conclude(turn.now, &news);
+                    self.follow_congestion(turn.now);
                 }
                 RtcpPacket::Sdes | RtcpPacket::Bye(_) | RtcpPacket::Remb { .. } | RtcpPacket::Other { .. } => {}
             }

@@ -157,7 +157,7 @@ impl Endpoint {
             let Some(store) = stores.get_mut(packet.store as usize) else { return false };
             let Some(plain) = store.plain(packet.position, &packet.prefix) else { return false };
             let padding = plan.padding(at, packet.len);
-            let number = self.departures.depart(turn.now, usize::from(packet.len) + usize::from(padding));
+            let number = self.departures.depart(turn.now, usize::from(packet.len) + usize::from(padding), 0);
             let start = out.len();
             slot.write_header(packet, number, padding > 0, out);
             if crypto.1.seal_rtp(out, start, plain, padding, slot.ssrc_of(packet), packet.index).is_err() {

@@ -1,0 +1,570 @@
+//! What one receiver's path carries: the sender's congestion control (DESIGN 4.4).
+//!
+//! The receiver tells by transport-wide feedback which datagrams arrived and when. From that follows how much may be sent: the
+//! pacer drains at a multiple of it, and what is shown is chosen by it. The scheme is that of Google Congestion Control (draft-ietf-rmcat-gcc-02)
+//! as libwebrtc and str0m have grown it, in our own words and with less of it.
+//!
+//! ```text
+//! Departures -> Outcome ─> note: delay        do queues grow? do they stand?
+//!                                acknowledged how much arrives, how much was sent
+//!                                loss         ours or the path's own
+//!                                probe        what a cluster has shown
+//! end of the feedback   ─> conclude ─> target, overuse, and why it is what it is
+//! every second or so    ─> poll: feedback that stays away
+//! flush                 ─> probe, probe_sent: packets that nobody needs, to see whether there is room
+//! ```
+//!
+//! **Begin.** An unknown path is believed to carry [`Limits::start`], enough for a plain camera: whoever has it sees everything
+//! from the first second. Whoever has not is found out by the first feedback (in the tests' paths of 100 kbit/s after 0.5 s, of
+//! 500 kbit/s after 0.2 s): the first probe is at that rate and is believed downwards too. A low start would need sent packets to
+//! grow, and plain video, which has no smaller form, would never send them.
+//!
+//! **Growth.** 8 % a second, or half a packet per round trip where the path was found full before; a probe of twice the
+//! estimate shows more at once. What arrives without a queue is carried, whatever was believed before.
+//!
+//! **Application limited.** While less is sent than the target allows, the target neither grows by itself nor falls.
+//!
+//! **Our own lateness.** Delays are taken between the clock reading with which a datagram went to the kernel and its arrival. A busy
+//! server sends late and unevenly, and says so; what counts is only how much longer the path took.
+//!
+//! **A lying receiver** gets what it asks for within [`Limits`], and harms itself alone. Whatever a feedback claims costs a few
+//! additions a packet and no memory.
+
+mod acknowledged;
+mod delay;
+mod loss;
+mod probe;
+
+pub use probe::Probe;
+
+use acknowledged::RateWindow;
+use delay::{DelayDetector, Usage};
+use loss::{LossControl, Verdict};
+use probe::{Finding, Prober};
+
+use crate::clock::Micros;
+use crate::egress::departures::{Acknowledged, ArrivalTime, Fate, Outcome};
+
+/// Between what a target moves, in bits a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Never less: a voice.
+    pub min: u64,
+    /// What an unknown path is believed to carry.
+    pub start: u64,
+    /// Never more, and nothing is probed beyond it.
+    pub max: u64,
+}
+
+/// Why the target is what it is: the last thing that set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing is known yet.
+    Start,
+    /// The operator said so.
+    Fixed,
+    /// Nothing speaks against it.
+    Growth,
+    /// A probe passed at this rate.
+    Probe,
+    /// A queue grew or stood on the path.
+    Queue,
+    /// Packets were lost.
+    Loss,
+    /// No feedback came.
+    Silence,
+}
+
+/// What is known of the path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stats {
+    /// Bits a second that may be sent.
+    pub target: u64,
+    /// What set it.
+    pub why: Why,
+    /// Bits a second that arrive; `None` before some hundred milliseconds of feedback.
+    pub acknowledged: Option<u64>,
+    /// Smoothed share of what does not arrive, 0.0..=1.0, before retransmission.
+    pub loss: Option<f64>,
+    /// The part of it that is lost at any rate.
+    pub inherent_loss: f64,
+    /// Smoothed round-trip time, the receiver's wait included.
+    pub round_trip: Option<Micros>,
+    /// What waits on the path.
+    pub queue: Micros,
+    /// Less is sent than the target allows.
+    pub is_application_limited: bool,
+}
+
+/// At overuse: of what arrives, so that the queue drains.
+const DECREASE: f64 = 0.85;
+
+/// A queue longer than this is drained faster: by a part of what arrives for each second that is too much, up to ...
+const DRAIN_FROM_US: i64 = 50_000;
+
+/// ... this.
+const DRAIN_MAX: f64 = 0.2;
+
+/// A second.
+const GROWTH: f64 = 0.08;
+
+/// More than this multiple of what arrives, and [`AHEAD`], is not believed without a probe.
+const AHEAD_FACTOR: f64 = 1.5;
+const AHEAD: f64 = 10_000.0;
+
+/// What arrives beyond the target by this much, without a queue, is believed: more than what frames differ by.
+const BEYOND: f64 = 1.2;
+
+/// Sent below this part of the target: application limited.
+const LIMITED: f64 = 0.75;
+
+/// What is called no queue: the least delay of 200 ms is no more above the path's own.
+const QUEUE_FREE_US: i64 = 25_000;
+
+/// A second decrease waits until the first can have had an effect: a round trip and this.
+const DECREASE_INTERVAL: Micros = Micros::from_millis(100);
+const ROUND_TRIP_MAX: Micros = Micros::from_millis(400);
+
+/// Before the first round trip is known.
+const ROUND_TRIP_FIRST: Micros = Micros::from_millis(100);
+
+/// How long everything must have been normal before a probe, and before what arrives is believed.
+const CALM: Micros = Micros::from_millis(500);
+
+/// Multiple of the target that is probed. The first probe of all is at the target itself: if the path does not carry
+/// that, more would fill its queue with what nobody needs (72 packets lost at 500 kbit/s instead of 27).
+const NEXT_PROBE: f64 = 2.0;
+
+/// A probe that showed no more than this multiple of the target showed nothing new.
+const NOTHING_NEW: f64 = 1.05;
+
+/// A probe that showed this part of what it tried is followed by the next at once.
+const PASSED: f64 = 0.7;
+
+/// From a decrease to the probe for what there is now.
+const PROBE_AFTER_DECREASE: Micros = Micros::from_millis(700);
+
+/// Between probes while everything is used, and after probes that showed nothing new: half again as long each, up to ...
+const PROBE_INTERVAL: Micros = Micros::from_millis(2_000);
+
+/// ... this, which is also the interval while little is sent.
+const PROBE_INTERVAL_MAX: Micros = Micros::from_millis(5_000);
+
+/// The longest, after probes whose promise ended in loss.
+const MISLED_MAX: Micros = Micros::from_millis(30_000);
+
+/// Feedback comes every 50 to 250 ms. This long and two round trips without any is silence ...
+const SILENCE: Micros = Micros::from_millis(500);
+
+/// ... and each time it lasts this long again, the target falls by a fifth.
+const SILENCE_STEP: Micros = Micros::from_millis(400);
+const SILENCE_FACTOR: f64 = 0.8;
+
+/// A delay that changes by more between two packets is a clock that was set, or a lie.
+const JUMP_US: i64 = 3_000_000;
+
+/// How much one step of growth may make up for.
+const GROWTH_STEP_MAX: Micros = Micros::from_millis(500);
+
+/// Congestion control for one receiver.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    limits: Limits,
+    fixed: Option<u64>,
+    target: f64,
+    why: Why,
+    clock: Option<Clock>,
+    delay: DelayDetector,
+    acknowledged: RateWindow,
+    sent: RateWindow,
+    loss: LossControl,
+    prober: Prober,
+    full: Full,
+    round_trip: Option<Micros>,
+    concluded: Option<Micros>,
+    decreased: Option<Micros>,
+    /// What the path is believed to carry when the queue on it has drained.
+    drained: Option<f64>,
+    calm_since: Option<Micros>,
+    /// Nothing has been learnt from: the first probe is believed downwards too.
+    is_new: bool,
+    has_probed: bool,
+    /// The last probe passed: the next one follows.
+    probes_on: bool,
+    /// The target before the decreases that it has not made up for.
+    before: f64,
+    probe_interval: Micros,
+    probe_at: Micros,
+    /// When the silence last cost something.
+    silent: Option<Micros>,
+    /// Parts of the controller that a test leaves out.
+    #[cfg(test)]
+    ignores_delay: bool,
+}
+
+/// The receiver's clock, unwrapped.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    last: ArrivalTime,
+    micros: i64,
+    delay: i64,
+}
+
+/// The rate at which the path was found full: mean and deviation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Full {
+    rate: Option<f64>,
+    /// Of the relative error, smoothed.
+    deviation: f64,
+}
+
+impl Full {
+    fn note(&mut self, rate: f64) {
+        let Some(mean) = self.rate else {
+            (self.rate, self.deviation) = (Some(rate), 0.1);
+            return;
+        };
+        let error = (rate - mean) / mean.max(1.0);
+        self.deviation = (0.9 * self.deviation + 0.1 * error.abs()).clamp(0.03, 0.3);
+        if error.abs() > 3.0 * self.deviation {
+            (self.rate, self.deviation) = (Some(rate), 0.1);
+        } else {
+            self.rate = Some(mean + 0.1 * (rate - mean));
+        }
+    }
+
+    fn is_near(&self, rate: f64) -> bool {
+        self.rate.is_some_and(|mean| (rate - mean).abs() <= 3.0 * self.deviation * mean)
+    }
+}
+
+impl Controller {
+    /// A controller that knows nothing of its path.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            fixed: None,
+            target: limits.start as f64,
+            why: Why::Start,
+            clock: None,
+            delay: DelayDetector::default(),
+            acknowledged: RateWindow::default(),
+            sent: RateWindow::default(),
+            loss: LossControl::default(),
+            prober: Prober::default(),
+            full: Full::default(),
+            round_trip: None,
+            concluded: None,
+            decreased: None,
+            drained: None,
+            calm_since: None,
+            is_new: true,
+            has_probed: false,
+            probes_on: false,
+            before: 0.0,
+            probe_interval: PROBE_INTERVAL,
+            probe_at: Micros::default(),
+            silent: None,
+            #[cfg(test)]
+            ignores_delay: false,
+        }
+    }
+
+    /// What may be sent, in bits a second.
+    #[must_use]
+    pub fn target_bits_per_second(&self) -> u64 {
+        self.fixed.unwrap_or(self.target as u64)
+    }
+
+    /// Believes this from now on, whatever feedback says.
+    pub const fn fix(&mut self, bits_per_second: u64) {
+        self.fixed = Some(bits_per_second);
+    }
+
+    /// Whether queues grow, so that bursts should be short.
+    #[must_use]
+    pub fn is_overusing(&self) -> bool {
+        self.fixed.is_none() && self.usage() == Usage::Over
+    }
+
+    /// What is known of the path.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            target: self.target_bits_per_second(),
+            why: if self.fixed.is_some() { Why::Fixed } else { self.why },
+            acknowledged: self.acknowledged.rate().map(|rate| rate as u64),
+            loss: self.loss.loss(),
+            inherent_loss: self.loss.inherent(),
+            round_trip: self.round_trip,
+            queue: Micros(self.delay.queue_us().max(0).cast_unsigned()),
+            is_application_limited: self.is_limited(),
+        }
+    }
+
+    /// Takes in what became of one datagram.
+    pub fn note(&mut self, outcome: &Outcome) {
+        let sent = outcome.sent.0.cast_signed();
+        let arrival = match outcome.fate {
+            Fate::Lost => None,
+            Fate::Arrived(at) | Fate::Found(at) => Some(self.arrival(sent, at)),
+        };
+        match outcome.fate {
+            Fate::Found(_) => self.loss.found(),
+            Fate::Arrived(_) => self.loss.packet(outcome.sent, false),
+            Fate::Lost => self.loss.packet(outcome.sent, true),
+        }
+        if !matches!(outcome.fate, Fate::Found(_)) {
+            self.sent.add(sent, outcome.bytes);
+            self.prober.packet(outcome.cluster, sent, arrival, outcome.bytes);
+        }
+        if let Some(arrival) = arrival {
+            self.acknowledged.add(arrival, outcome.bytes);
+            self.delay.packet(sent, arrival);
+        }
+    }
+
+    /// An arrival in microseconds on the receiver's clock. When that clock jumps, everything that compares times begins anew.
+    fn arrival(&mut self, sent: i64, at: ArrivalTime) -> i64 {
+        let micros = self.clock.map_or(0, |clock| clock.micros + at.since(clock.last));
+        let delay = micros - sent;
+        if self.clock.is_some_and(|clock| (delay - clock.delay).abs() <= JUMP_US) {
+            self.clock = Some(Clock { last: at, micros, delay });
+            return micros;
+        }
+        self.delay.reset();
+        self.acknowledged = RateWindow::default();
+        self.prober.void();
+        self.clock = Some(Clock { last: at, micros: 0, delay: -sent });
+        0
+    }
+
+    /// Draws conclusions from a feedback.
+    pub fn conclude(&mut self, now: Micros, news: &Acknowledged) {
+        if news.packets + news.lost == 0 {
+            return;
+        }
+        if let Some(sample) = news.round_trip {
+            let smoothed = self.round_trip.map_or(sample.0, |old| (7 * old.0 + sample.0) / 8);
+            self.round_trip = Some(Micros(smoothed));
+        }
+        if self.silent.take().is_some() {
+            self.probe_interval = PROBE_INTERVAL;
+            self.probe_at = now + CALM;
+        }
+        let usage = self.usage();
+        if usage == Usage::Normal {
+            self.calm_since.get_or_insert(now);
+        } else {
+            self.calm_since = None;
+        }
+        let queue_free = usage == Usage::Normal && self.queue_us() <= QUEUE_FREE_US;
+        let verdict = self.loss.conclude(now, self.wait(), queue_free, self.target);
+        if usage == Usage::Over {
+            self.relieve(now);
+        }
+        match verdict {
+            Verdict::Decrease(factor) => {
+                let sent = self.sent.rate().unwrap_or(self.target);
+                self.decrease(now, self.target.min(sent) * factor, Why::Loss);
+            }
+            Verdict::Restore(rate) if usage != Usage::Over => self.raise(rate),
+            Verdict::Grow if usage == Usage::Normal => self.grow(now),
+            Verdict::Grow | Verdict::Hold | Verdict::Restore(_) => {}
+        }
+        if let Some(finding) = self.prober.conclude(now) {
+            self.learn(now, finding, usage, verdict);
+        }
+        self.plan_probe(now, queue_free, verdict);
+        self.concluded = Some(now);
+    }
+
+    /// Looks whether feedback stays away. `unanswered_since`: nothing that left since then has been answered.
+    pub fn poll(&mut self, now: Micros, unanswered_since: Option<Micros>) {
+        let (Some(_), Some(since)) = (self.concluded, unanswered_since) else { return };
+        let wait = SILENCE + self.wait() + self.wait();
+        let due = self.silent.map_or(since + wait, |last| last + SILENCE_STEP);
+        if now >= due {
+            self.silent = Some(now);
+            self.decrease(now, self.target * SILENCE_FACTOR, Why::Silence);
+        }
+    }
+
+    /// When [`Controller::poll`] has something to do, if no feedback comes.
+    #[must_use]
+    pub fn poll_at(&self, unanswered_since: Option<Micros>) -> Option<Micros> {
+        let since = unanswered_since.filter(|_| self.concluded.is_some())?;
+        Some(self.silent.map_or(since + SILENCE + self.wait() + self.wait(), |last| last + SILENCE_STEP))
+    }
+
+    /// What to send for a probe by now.
+    #[must_use]
+    pub fn probe(&mut self, now: Micros) -> Option<Probe> {
+        if self.fixed.is_some() {
+            return None;
+        }
+        if !std::mem::replace(&mut self.has_probed, true) {
+            self.prober.plan(now, self.target);
+        }
+        self.prober.next(now)
+    }
+
+    /// When [`Controller::probe`] has more to say of the probe that is being sent.
+    #[must_use]
+    pub fn probe_due(&self) -> Option<Micros> {
+        self.prober.due()
+    }
+
+    /// A packet of the probe has left.
+    pub fn probe_sent(&mut self, now: Micros, bytes: usize) {
+        self.prober.sent(now, bytes);
+    }
+
+    fn usage(&self) -> Usage {
+        #[cfg(test)]
+        if self.ignores_delay {
+            return Usage::Normal;
+        }
+        self.delay.usage()
+    }
+
+    fn queue_us(&self) -> i64 {
+        #[cfg(test)]
+        if self.ignores_delay {
+            return 0;
+        }
+        self.delay.queue_us()
+    }
+
+    fn is_limited(&self) -> bool {
+        self.sent.rate().is_some_and(|rate| rate < LIMITED * self.target)
+    }
+
+    fn wait(&self) -> Micros {
+        self.round_trip.unwrap_or(ROUND_TRIP_FIRST).min(ROUND_TRIP_MAX)
+    }
+
+    fn set(&mut self, target: f64, why: Why) {
+        self.target = target.clamp(self.limits.min as f64, self.limits.max as f64);
+        self.why = why;
+    }
+
+    /// Growth does not change why the target is small until it is not.
+    fn raise(&mut self, target: f64) {
+        if target > self.target {
+            let why = if target >= self.before { Why::Growth } else { self.why };
+            self.set(target, why);
+        }
+    }
+
+    fn decrease(&mut self, now: Micros, target: f64, why: Why) {
+        let by_probe = self.why == Why::Probe;
+        if target < self.target {
+            self.before = if self.target >= self.before { self.target } else { self.before };
+            self.set(target, why);
+        }
+        if why != Why::Queue {
+            self.drained = None;
+        }
+        self.decreased = Some(now);
+        self.is_new = false;
+        // Where a rate limiter lets a burst pass, probes promise what the path does not keep.
+        let was_misled = self.why == Why::Loss && by_probe;
+        self.probe_interval =
+            if was_misled { Micros(2 * self.probe_interval.0).min(MISLED_MAX) } else { PROBE_INTERVAL };
+        self.probe_at = now + if why == Why::Loss { self.probe_interval } else { PROBE_AFTER_DECREASE };
+    }
+
+    /// A queue grows or stands: less than what arrives, so that it drains.
+    fn relieve(&mut self, now: Micros) {
+        let Some(rate) = self.acknowledged.rate_short() else { return };
+        let recently = self.decreased.is_some_and(|last| now.since(last) < self.wait() + DECREASE_INTERVAL);
+        if recently && rate > self.target / 2.0 {
+            return;
+        }
+        self.full.note(rate);
+        self.delay.decreased();
+        let queue = self.queue_us() - DRAIN_FROM_US;
+        let drained = DECREASE * rate;
+        let target = drained - (queue as f64 / 1e6).clamp(0.0, DRAIN_MAX) * rate;
+        if target < self.target {
+            self.loss.begin_anew(now);
+            self.drained = (queue > 0).then_some(drained);
+        }
+        self.decrease(now, target, Why::Queue);
+    }
+
+    fn grow(&mut self, now: Micros) {
+        if self.queue_us() <= QUEUE_FREE_US
+            && let Some(rate) = self.drained.take()
+        {
+            self.raise(rate);
+        }
+        let Some(rate) = self.acknowledged.rate() else { return };
+        let passed = self.concluded.map_or(Micros::default(), |last| now.since(last)).min(GROWTH_STEP_MAX);
+        let seconds = passed.0 as f64 / 1e6;
+        let step = if self.full.is_near(rate) {
+            // Half a packet of the present size per round trip and a tenth of a second.
+            let frame = self.target / 30.0;
+            let packet = frame / (frame / 9_600.0).ceil();
+            let response = (self.wait() + DECREASE_INTERVAL).0 as f64 / 1e6;
+            (packet / response).max(4_000.0) * seconds
+        } else {
+            self.target * GROWTH * seconds
+        };
+        let most = AHEAD_FACTOR * rate + AHEAD;
+        self.raise((self.target + step).min(most));
+        // What has arrived for half a second without a queue is carried.
+        if self.is_calm(now) && self.queue_us() <= QUEUE_FREE_US && rate > BEYOND * self.target {
+            self.raise(rate);
+        }
+    }
+
+    fn is_calm(&self, now: Micros) -> bool {
+        self.calm_since.is_some_and(|since| now.since(since) >= CALM)
+    }
+
+    /// A probe has come back.
+    fn learn(&mut self, now: Micros, finding: Finding, usage: Usage, verdict: Verdict) {
+        let was_new = std::mem::take(&mut self.is_new);
+        self.probe_at = now + self.probe_interval;
+        let spoilt = usage == Usage::Over || matches!(verdict, Verdict::Decrease(_));
+        let Some(carries) = finding.carries.filter(|_| !spoilt) else { return };
+        if was_new && carries < NOTHING_NEW.recip() * self.target {
+            self.full.note(carries);
+            self.decrease(now, carries, Why::Probe);
+            return;
+        }
+        let is_news = carries > NOTHING_NEW * self.target;
+        if is_news {
+            self.before = 0.0;
+            self.set(carries, Why::Probe);
+            self.loss.begin_anew(now);
+        } else if !was_new {
+            let longer = Micros(self.probe_interval.0 * 3 / 2).min(PROBE_INTERVAL_MAX);
+            self.probe_interval = self.probe_interval.max(longer);
+        }
+        self.probes_on = (is_news || was_new) && carries >= PASSED * finding.probed;
+    }
+
+    fn plan_probe(&mut self, now: Micros, queue_free: bool, verdict: Verdict) {
+        let max = self.limits.max as f64;
+        let may = matches!(verdict, Verdict::Grow | Verdict::Restore(_)) && queue_free && self.target < max;
+        if !may || !self.prober.is_idle() {
+            return;
+        }
+        let rests = if self.is_limited() { PROBE_INTERVAL_MAX.since(self.probe_interval) } else { Micros::default() };
+        let is_due = now >= self.probe_at + rests && self.is_calm(now);
+        if std::mem::take(&mut self.probes_on) || is_due {
+            self.prober.plan(now, (NEXT_PROBE * self.target).min(max));
+        }
+    }
+}
+
+#[cfg(test)]
+mod simulator;
+
+#[cfg(test)]
+#[path = "congestion/tests.rs"]
+mod tests;
