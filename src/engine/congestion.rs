@@ -10,7 +10,7 @@
 //!                                loss         ours or the path's own
 //!                                probe        what a cluster has shown
 //! end of the feedback   ─> conclude ─> target, overuse, and why it is what it is
-//! every second or so    ─> poll: feedback that stays away
+//! every second          ─> poll: feedback that stays away
 //! flush                 ─> probe, probe_sent: packets that nobody needs, to see whether there is room
 //! ```
 //!
@@ -159,6 +159,9 @@ const SILENCE: Micros = Micros::from_millis(500);
 /// ... and each time it lasts this long again, the target falls by a fifth.
 const SILENCE_STEP: Micros = Micros::from_millis(400);
 const SILENCE_FACTOR: f64 = 0.8;
+
+/// By then any target has fallen to the least.
+const SILENCE_STEPS_MAX: u32 = 32;
 
 /// A delay that changes by more between two packets is a clock that was set, or a lie.
 const JUMP_US: i64 = 3_000_000;
@@ -383,19 +386,22 @@ impl Controller {
     /// Looks whether feedback stays away. `unanswered_since`: nothing that left since then has been answered.
     pub fn poll(&mut self, now: Micros, unanswered_since: Option<Micros>) {
         let (Some(_), Some(since)) = (self.concluded, unanswered_since) else { return };
-        let wait = SILENCE + self.wait() + self.wait();
-        let due = self.silent.map_or(since + wait, |last| last + SILENCE_STEP);
-        if now >= due {
-            self.silent = Some(now);
+        let first = since + SILENCE + self.wait() + self.wait();
+        for _ in 0..SILENCE_STEPS_MAX {
+            let due = self.silent.map_or(first, |last| last + SILENCE_STEP);
+            if now < due {
+                return;
+            }
+            self.silent = Some(due);
             self.decrease(now, self.target * SILENCE_FACTOR, Why::Silence);
         }
+        self.silent = Some(now);
     }
 
-    /// When [`Controller::poll`] has something to do, if no feedback comes.
+    /// Whether a probe is planned or being sent.
     #[must_use]
-    pub fn poll_at(&self, unanswered_since: Option<Micros>) -> Option<Micros> {
-        let since = unanswered_since.filter(|_| self.concluded.is_some())?;
-        Some(self.silent.map_or(since + SILENCE + self.wait() + self.wait(), |last| last + SILENCE_STEP))
+    pub fn is_probing(&self) -> bool {
+        self.fixed.is_none() && (self.prober.is_sending() || !self.has_probed)
     }
 
     /// What to send for a probe by now.

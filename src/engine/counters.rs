@@ -55,6 +55,8 @@ counters! {
     nacks_sent => "engine_nacks_sent_total";
     /// Packets that receivers asked for again.
     nacks_received => "engine_nacks_received_total";
+    /// Packets of padding that were sent to find out what a path carries.
+    packets_probed => "engine_packets_probed_total";
     /// Times that a pacer held a receiver's pictures back.
     pacer_waits => "engine_pacer_waits_total";
     /// Datagrams that came to one shard's socket and were another's.

@@ -159,6 +159,12 @@ impl Prober {
         self.phase == Phase::Idle
     }
 
+    /// Some of it is to be sent.
+    #[must_use]
+    pub(super) fn is_sending(&self) -> bool {
+        self.phase == Phase::Sending
+    }
+
     /// Plans a probe of `rate` bits a second.
     pub(super) fn plan(&mut self, now: Micros, rate: f64) {
         if self.phase == Phase::Idle {

@@ -60,6 +60,9 @@ pub struct Departures {
     records: Box<[Departure]>,
     /// Number of the next datagram; its low 16 bits go on the wire.
     next: u64,
+    /// Behind the newest datagram that a feedback spoke of: what is older and was not spoken of was in a feedback that got
+    /// lost, and will hardly be spoken of again.
+    answered: u64,
     /// When the first datagram left after the last feedback.
     unanswered_since: Option<Micros>,
 }
@@ -163,6 +166,7 @@ impl Departures {
     ) -> Acknowledged {
         let mut news = Acknowledged::default();
         let mut newest = None;
+        let mut answered = self.answered;
         // 24 bits of 64 ms are 32 bits of ticks.
         let mut clock = ArrivalTime(feedback.reference_time << 8);
         for (wire, delta) in feedback.packets() {
@@ -170,6 +174,7 @@ impl Departures {
                 clock = ArrivalTime(clock.0.wrapping_add_signed(i32::from(delta)));
             }
             let Some((number, record)) = self.find(wire) else { continue };
+            answered = answered.max(number + 1);
             let fate = match (record.state, delta) {
                 (State::Waiting, Some(_)) => Fate::Arrived(clock),
                 (State::Missing, Some(_)) => Fate::Found(clock),
@@ -184,6 +189,7 @@ impl Departures {
             }
             tell(&Outcome { sent: Micros(now.0.saturating_sub(age(now, at_us))), bytes, cluster, fate });
         }
+        self.answered = answered;
         if news.packets + news.lost > 0 {
             self.unanswered_since = None;
         }
@@ -205,6 +211,7 @@ impl Departures {
 
     fn would_lose_unanswered(&mut self, now: Micros) -> bool {
         self.records.len() < RECORDS_MAX
+            && self.next.checked_sub(self.records.len() as u64).is_some_and(|oldest| oldest >= self.answered)
             && self
                 .record_mut(self.next)
                 .is_some_and(|oldest| oldest.state == State::Waiting && age(now, oldest.at_us) <= ANSWER_MAX.0)

@@ -412,6 +412,29 @@ impl Slot {
         Planned { sequence: self.rtx_sequence, index: self.rtx_sequence, ..planned.clone() }
     }
 
+    /// The header of a packet of nothing but padding on the retransmission stream, which receivers count and drop: what
+    /// probes are made of. `None` while nothing is sent here, or without such a stream.
+    pub fn pad(&mut self, now: Micros, overhead: usize) -> Option<Planned> {
+        let header_len = self.templates.retransmission.as_ref()?.len();
+        let source = self.source?;
+        self.rtx_sequence += 1;
+        Some(Planned {
+            slot: self.at,
+            is_retransmission: true,
+            marker: false,
+            level: None,
+            sequence: self.rtx_sequence,
+            index: self.rtx_sequence,
+            timestamp: self.clock_base.wrapping_add(now.rtp(self.kind.clock_hz())),
+            csrc: source.publication.0,
+            store: source.store,
+            position: 0,
+            prefix: Prefix::new(),
+            len: (header_len + overhead) as u16,
+            arrived: now,
+        })
+    }
+
     /// Appends the header of a planned packet.
     pub fn write_header(&self, planned: &Planned, transport_sequence: u16, padding: bool, out: &mut Vec<u8>) {
         let fields = HeaderFields {

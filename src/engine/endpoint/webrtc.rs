@@ -110,6 +110,8 @@ pub struct Endpoint {
     departures: Departures,
     bucket: Bucket,
     active: Option<Path>,
+    /// A probe has something to send.
+    probes: bool,
     // For each packet and report that comes.
     extensions: ExtensionIds,
     /// What the path down is believed to carry. Not among the lines that sending needs.
@@ -228,7 +230,12 @@ impl Endpoint {
             .into_iter()
             .map(|publication| Incoming { publication, streams: SmallVec::new() })
             .collect();
-        let congestion = Box::new(Controller::new(PATH));
+        let mut congestion = Box::new(Controller::new(PATH));
+        let probes = parts.extensions.transport_cc.is_some();
+        if !probes {
+            // Nothing will ever be told of the path.
+            congestion.fix(PATH.max);
+        }
         Self {
             id: parts.id,
             meeting: parts.meeting,
@@ -252,6 +259,7 @@ impl Endpoint {
             departures: Departures::default(),
             bucket: Bucket::new(congestion.target_bits_per_second()),
             congestion,
+            probes,
             resends: ArrayVec::new(),
             report_ssrc: parts.report_ssrc,
             // Spread over the second, so that a full meeting does not report in one turn.
@@ -304,6 +312,7 @@ impl Endpoint {
     fn follow_congestion(&mut self, now: Micros) {
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
         self.bucket.set_overuse(self.congestion.is_overusing());
+        self.probes = self.congestion.is_probing();
     }
 
     /// Answers a connectivity check and learns its path.

@@ -9,9 +9,10 @@ use engine::clock::Micros;
 use engine::endpoint::ice::IceCredentials;
 use engine::endpoint::srtp::{Profile, SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
 use engine::id::{Codec, LAYERS_MAX, MediaKind, ParticipantId};
+use engine::ingest::arrivals::Arrivals;
 use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
-use wire::ext::Rid;
+use wire::ext::{Rid, transport_seq};
 use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
 use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
 use wire::seq::Unwrapper;
@@ -173,6 +174,8 @@ pub struct Browser {
     pub layers_requested: Vec<usize>,
     /// Transport-wide feedback packets that it got.
     pub feedback_packets: usize,
+    /// Packets of nothing but padding that it got.
+    pub padding_packets: usize,
     /// Checks of the server's that came.
     pub checks_received: usize,
     /// Whether it answers them; a thief that replays its packets from elsewhere cannot.
@@ -187,6 +190,7 @@ pub struct Browser {
     pub is_beset: bool,
     plan: BrowserPlan,
     credentials: IceCredentials,
+    arrivals: Arrivals,
     open: SrtpOpen,
     seal: SrtpSeal,
     microphone: Outgoing,
@@ -267,6 +271,7 @@ impl Browser {
             key_frame_requests: Vec::new(),
             layers_requested: Vec::new(),
             feedback_packets: 0,
+            padding_packets: 0,
             checks_received: 0,
             answers_checks: true,
             duplicated: 0,
@@ -275,6 +280,7 @@ impl Browser {
             is_beset: false,
             plan,
             credentials,
+            arrivals: Arrivals::default(),
             open: SrtpOpen::new(profile, &ours.remote).unwrap(),
             seal: SrtpSeal::new(profile, &ours.local).unwrap(),
             microphone: stream(number * 100 + 1, OPUS),
@@ -343,6 +349,7 @@ impl Browser {
             self.film(now, &mut out);
         }
         self.ask_again(now, &mut out);
+        self.report_arrivals(now, &mut out);
         if now.since(self.reported) >= Micros::from_millis(1_000) {
             self.reported = now;
             let mut plain = Vec::new();
@@ -350,6 +357,13 @@ impl Browser {
             out.push(self.seal_rtcp(&plain));
         }
         out
+    }
+
+    /// Transport-wide feedback on what came, as Chromium gives it.
+    fn report_arrivals(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
+        let mut reports: Vec<Vec<u8>> = Vec::new();
+        self.arrivals.report(now, self.camera.ssrc, 0, &mut Vec::new(), |plain| reports.push(plain.to_vec()));
+        out.extend(reports.iter().map(|plain| self.seal_rtcp(plain)));
     }
 
     fn speak(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
@@ -541,7 +555,16 @@ impl Browser {
         }
         let len = opened.expect("the server's packets authenticate, each once");
         let packet = &packet[..len];
+        for (id, value) in header.extensions(packet) {
+            if Some(id) == EXTENSIONS.transport_cc {
+                self.arrivals.arrived(now, transport_seq(value).expect("a transport-wide number"));
+            }
+        }
         let payload = header.payload(packet).expect("well-formed padding");
+        if payload.is_empty() {
+            self.padding_packets += 1;
+            return;
+        }
         let csrc = header.csrcs(packet).next().expect("the CSRC names the publication");
         let slot =
             self.slots.iter_mut().find(|slot| slot.line.ssrc == header.ssrc || slot.line.rtx_ssrc == Some(header.ssrc));

@@ -98,6 +98,45 @@ fn records_grow_with_what_is_unanswered_and_no_further() {
     assert_eq!(answered.records.len(), RECORDS_FIRST);
 }
 
+#[test]
+fn a_lost_feedback_makes_no_room_for_answers_that_will_not_come() {
+    let mut departures = Departures::default();
+    for n in 0..10_000u64 {
+        let number = departures.depart(ms(n), 100, 0);
+        if n % 40 < 20 {
+            acknowledge(&mut departures, ms(n + 1), number, &[true]);
+        }
+    }
+    assert_eq!(departures.records.len(), RECORDS_FIRST);
+}
+
+#[test]
+fn outcomes_tell_when_each_left_and_arrived_and_of_which_probe_it_was() {
+    let mut departures = Departures::default();
+    for (at, cluster) in [(10, 0), (20, 7), (30, 7)] {
+        departures.depart(ms(at), 100 + usize::from(cluster), cluster);
+    }
+    let outcomes = |departures: &mut Departures, arrivals: &[Option<u64>]| {
+        let (mut packet, mut outcomes) = (Vec::new(), Vec::new());
+        assert_eq!(write_transport_cc(&mut packet, 1, 2, 0, 0, arrivals), arrivals.len());
+        let Some(Ok(RtcpPacket::TransportCc(view))) = parse_compound(&packet).next() else { panic!("no feedback") };
+        departures.acknowledge(ms(90), &view, |outcome| outcomes.push(*outcome));
+        outcomes
+    };
+    // Beyond where the wire's 24 bits of 64 ms wrap.
+    let epoch = (1u64 << 24) * 64_000 - 4_000;
+    let first = outcomes(&mut departures, &[Some(epoch), None, Some(epoch + 9_000)]);
+    let [a, b, c] = first[..] else { panic!("{first:?}") };
+    assert_eq!([a.sent, b.sent, c.sent], [ms(10), ms(20), ms(30)]);
+    assert_eq!([a.cluster, b.cluster, c.cluster], [0, 7, 7]);
+    assert_eq!([a.bytes, b.bytes, c.bytes], [100, 107, 107]);
+    let (Fate::Arrived(a), Fate::Lost, Fate::Arrived(c)) = (a.fate, b.fate, c.fate) else { panic!("{first:?}") };
+    assert_eq!((c.since(a), a.since(c)), (9_000, -9_000), "also across the wrap");
+    let second = outcomes(&mut departures, &[Some(epoch), Some(epoch - 1_000), Some(epoch + 9_000)]);
+    let [Outcome { fate: Fate::Found(b), .. }] = second[..] else { panic!("{second:?}") };
+    assert_eq!(b.since(a), -1_000, "it came before and was told later");
+}
+
 proptest! {
     /// Whatever a receiver claims, it cannot acknowledge more than left.
     #[test]

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::{Endpoint, REPORT_INTERVAL, Turn};
 use crate::clock::Micros;
+use crate::congestion::Probe;
 use crate::egress::planned::{Plan, Planned};
 use crate::egress::slot::{Next, Slot};
 use crate::egress::store::Store;
@@ -31,6 +32,9 @@ pub enum Flush {
 
 /// NACK entries of one stream in one turn; more wait for the next.
 const NACK_ENTRIES_MAX: usize = 128;
+
+/// Between two trains of a probe: timers are no finer.
+const PROBE_WAIT: Micros = Micros::from_millis(1);
 
 /// NACKs are looked at this often while anything is missing.
 const NACK_INTERVAL: Micros = Micros::from_millis(5);
@@ -70,7 +74,7 @@ impl Endpoint {
             }
             let plan = self.plan(turn, stores, pending, wishes);
             if plan.is_empty() {
-                return Flush::Done;
+                return if self.probes { self.send_probe(turn, key, path) } else { Flush::Done };
             }
             self.depart(turn, key, path, stores, &plan, Class::Picture);
             if turn.outbox.is_full() {
@@ -167,6 +171,58 @@ impl Endpoint {
         true
     }
 
+    /// Sends what is due of a probe, when everything else has been sent.
+    fn send_probe(&mut self, turn: &mut Turn<'_>, key: u32, path: Path) -> Flush {
+        while let Some(probe) = self.congestion.probe(turn.now) {
+            if turn.outbox.is_full() {
+                return Flush::Full;
+            }
+            if !self.send_padding(turn, key, path, &probe) {
+                return Flush::Done;
+            }
+        }
+        self.probes = self.congestion.is_probing();
+        self.congestion.probe_due().map_or(Flush::Done, |due| Flush::Wait(due.max(turn.now + PROBE_WAIT)))
+    }
+
+    /// A train of padding. `false`: there is no stream for it now.
+    fn send_padding(&mut self, turn: &mut Turn<'_>, key: u32, path: Path, probe: &Probe) -> bool {
+        let overhead = self.overhead();
+        let Some(crypto) = self.crypto.as_mut() else { return false };
+        let start = turn.outbox.bytes_mut().len();
+        let mut segment = 0;
+        for _ in 0..train::SEGMENTS_MAX {
+            if turn.outbox.bytes_mut().len() - start >= probe.bytes {
+                break;
+            }
+            let Some((slot, packet)) =
+                self.slots.iter_mut().find_map(|slot| slot.pad(turn.now, overhead).map(|packet| (slot, packet)))
+            else {
+                break;
+            };
+            let room = probe.packet.saturating_sub(usize::from(packet.len));
+            let padding = u8::try_from(room).unwrap_or(u8::MAX).max(1);
+            let bytes = usize::from(packet.len) + usize::from(padding);
+            let number = self.departures.depart(turn.now, bytes, probe.cluster);
+            let out = turn.outbox.bytes_mut();
+            let header = out.len();
+            slot.write_header(&packet, number, true, out);
+            if crypto.1.seal_rtp(out, header, &[], padding, slot.ssrc_of(&packet), packet.index).is_err() {
+                out.truncate(header);
+                break;
+            }
+            segment = (out.len() - header) as u16;
+            self.congestion.probe_sent(turn.now, bytes);
+            turn.counters.packets_probed += 1;
+        }
+        let range = start..turn.outbox.bytes_mut().len();
+        let sent = !range.is_empty();
+        self.bucket.take(turn.now, range.len());
+        // A refused train costs no frame: it is none of a slot's.
+        turn.outbox.push_train(Train { path, range, segment, class: Class::Picture, endpoint: key, slots: 0 });
+        sent
+    }
+
     fn overhead(&self) -> usize {
         self.crypto.as_ref().map_or(0, |crypto| crypto.1.overhead())
     }
@@ -208,6 +264,8 @@ impl Endpoint {
             if turn.now >= self.report_due {
                 self.report_due = turn.now + REPORT_INTERVAL;
                 self.send_reports(turn, wall_ntp);
+                self.congestion.poll(turn.now, self.departures.unanswered_since());
+                self.follow_congestion(turn.now);
             }
         } else if turn.now >= self.report_due {
             self.report_due = turn.now + REPORT_INTERVAL;
