@@ -71,11 +71,11 @@ pub enum Command {
         /// Both directions.
         keys: Box<SrtpKeys>,
     },
-    /// What the path to an endpoint is believed to carry: the input of its pacer.
+    /// What the path to an endpoint is to be believed to carry, whatever its feedback says: congestion control is off for it.
     Target {
         /// Whose path.
         endpoint: EndpointId,
-        /// The estimate.
+        /// The input of its pacer.
         bits_per_second: u64,
     },
     /// The shards that have endpoints of a meeting, when they are several or were.

@@ -474,7 +474,7 @@ impl Controller {
             self.drained = None;
         }
         self.decreased = Some(now);
-        self.is_new = false;
+        (self.is_new, self.probes_on) = (false, false);
         // Where a rate limiter lets a burst pass, probes promise what the path does not keep.
         let was_misled = self.why == Why::Loss && by_probe;
         self.probe_interval =

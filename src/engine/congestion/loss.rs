@@ -213,6 +213,7 @@ impl LossControl {
         if self.inherent < GROW {
             return window.loss();
         }
-        ((window.loss() - self.inherent - window.noise()) / (1.0 - self.inherent)).max(0.0)
+        // One deviation: more would let the rate creep up on a limit.
+        ((window.loss() - self.inherent - window.noise() / 2.0) / (1.0 - self.inherent)).max(0.0)
     }
 }

@@ -126,7 +126,7 @@ fn loss_that_depends_on_the_rate_is_heeded_though_no_queue_shows_it() {
         let lost = 1.0 - (last.arrived - middle.arrived) as f64 / (last.sent - middle.sent) as f64;
         let used = used(&looks, 5_000);
         println!("seed {seed}: target {}, lost {lost:.3}, used {used:.2}", last.stats.target);
-        assert!(lost < 0.9 && used >= 0.2, "seed {seed}");
+        assert!(lost < 0.35 && used >= 0.7, "seed {seed}");
     }
 }
 

@@ -1,0 +1,55 @@
+//! Congestion control in a whole meeting: who is probed, with what, and when it ends.
+
+#![allow(clippy::indexing_slicing, reason = "tests")]
+
+use engine::clock::Micros;
+use engine::command::Command;
+use kit::stage::endpoint;
+use kit::{BrowserPlan, Impairment, Stage};
+
+const SPEAKER: BrowserPlan =
+    BrowserPlan { microphone: true, camera: true, audio_slots: 0, video_slots: 0, packets_per_frame: 8 };
+const WATCHER: BrowserPlan =
+    BrowserPlan { microphone: false, camera: false, audio_slots: 3, video_slots: 4, packets_per_frame: 3 };
+const LISTENER: BrowserPlan = BrowserPlan { video_slots: 0, ..WATCHER };
+
+#[test]
+fn a_free_path_is_probed_up_to_the_most_that_is_wanted_and_then_left_alone() {
+    let mut stage = Stage::new(61);
+    let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
+    (stage.up.impairment, stage.down.impairment) = (way, way);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.join(3, LISTENER);
+    stage.run_ms(3_000);
+    // 2.5, 5 and 10 Mbit/s for 15 ms each, in packets of some 300 octets.
+    let probed = stage.browser(2).padding_packets;
+    assert!((90..200).contains(&probed), "{probed} packets of probes");
+    assert_eq!(stage.shards[0].counters.packets_probed, probed as u64, "all of them arrived, and only there");
+    stage.run_ms(10_000);
+    assert_eq!(stage.browser(2).padding_packets, probed, "there is nothing left to find out");
+}
+
+#[test]
+fn a_target_that_an_operator_has_set_is_not_probed() {
+    let mut stage = Stage::new(62);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.command(Command::Target { endpoint: endpoint(2), bits_per_second: 3_000_000 });
+    stage.run_ms(5_000);
+    assert_eq!(stage.browser(2).padding_packets, 0);
+}
+
+#[test]
+fn a_narrow_path_is_not_probed_beyond_what_it_carries() {
+    let mut stage = Stage::new(63);
+    let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
+    stage.up.impairment = way;
+    stage.down.impairment = Impairment { capacity_bps: Some(4_000_000), queue: Micros::from_millis(250), ..way };
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.run_ms(20_000);
+    let sent = stage.shards[0].counters.packets_probed;
+    assert!((30..1_500).contains(&sent), "{sent} packets of probes");
+    assert_eq!(stage.down.lost, 0, "neither probes nor pictures filled the queue");
+}
