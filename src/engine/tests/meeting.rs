@@ -484,10 +484,13 @@ fn whoever_joins_within_a_second_of_a_key_frame_sees_the_picture_at_once_without
 
     let third = pictures(&stage, 3);
     assert!(third[0].2, "the key frame comes first");
-    let replayed = third.iter().take_while(|(at, ..)| *at == third[0].0).count();
+    // A millisecond apart, so that the jitter buffer does not wait.
+    let squeezed = third.windows(2).take_while(|pair| pair[1].1.wrapping_sub(pair[0].1) <= 90);
+    let replayed = squeezed.count() + 1;
     assert!(replayed >= 15, "and what followed it in 600 ms: {replayed} pictures");
-    let span = third[replayed - 1].1.wrapping_sub(third[0].1);
-    assert!(span <= 90 * replayed as u32, "a millisecond apart, so that the jitter buffer does not wait: {span} ticks");
+    // An unknown path gets some 30 kB at once, and the rest by the pacer.
+    let passed = third[replayed - 1].0.since(third[0].0);
+    assert!(passed <= Micros::from_millis(100), "within {passed:?}");
     let steps: Vec<u32> = third.windows(2).map(|pair| pair[1].1.wrapping_sub(pair[0].1)).collect();
     assert!(steps.iter().all(|step| (1..=6_000).contains(step)), "times run on: {steps:?}");
     // What is live has the same time at the third as at the second, who missed nothing: by the slots' clocks, of which
