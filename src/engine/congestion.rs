@@ -138,6 +138,9 @@ const NEXT_PROBE: f64 = 2.0;
 /// A probe that showed no more than this multiple of the target showed nothing new.
 const NOTHING_NEW: f64 = 1.05;
 
+/// The first probe disproves the start if it shows less than this part of it: jitter and random loss take less away.
+const DISPROVED: f64 = 0.7;
+
 /// A probe that showed this part of what it tried is followed by the next at once.
 const PASSED: f64 = 0.7;
 
@@ -537,7 +540,7 @@ impl Controller {
         self.probe_at = now + self.probe_interval;
         let spoilt = usage == Usage::Over || matches!(verdict, Verdict::Decrease(_));
         let Some(carries) = finding.carries.filter(|_| !spoilt) else { return };
-        if was_new && carries < NOTHING_NEW.recip() * self.target {
+        if was_new && carries < DISPROVED * self.target {
             self.full.note(carries);
             self.decrease(now, carries, Why::Probe);
             return;
