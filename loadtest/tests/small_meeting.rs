@@ -158,6 +158,7 @@ async fn lean(play: Play) -> loadtest::report::run::Report {
         layers: 1,
         max_loss_percent: 0.0,
         floor: None,
+        garbage: None,
     };
     let scenario = Scenario { common, play };
     let report = scenario::run(&scenario, &Progress::on_stderr(), &CancellationToken::new()).await.unwrap();

@@ -362,7 +362,8 @@ impl Browser {
     /// Transport-wide feedback on what came, as Chromium gives it.
     fn report_arrivals(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
         let mut reports: Vec<Vec<u8>> = Vec::new();
-        self.arrivals.report(now, self.camera.ssrc, 0, &mut Vec::new(), |plain| reports.push(plain.to_vec()));
+        self.arrivals
+            .report(now, self.cameras[0].stream.ssrc, 0, &mut Vec::new(), |plain| reports.push(plain.to_vec()));
         out.extend(reports.iter().map(|plain| self.seal_rtcp(plain)));
     }
 
@@ -500,7 +501,7 @@ impl Browser {
             for slot in &mut self.slots {
                 if slot.needs_key_frame(now) {
                     slot.asked.push(now);
-                    write_pli(&mut plain, self.camera.ssrc, slot.line.ssrc);
+                    write_pli(&mut plain, self.cameras[0].stream.ssrc, slot.line.ssrc);
                 }
             }
         }
@@ -644,14 +645,8 @@ impl Browser {
         let payload = [&(sequence as u16).to_be_bytes()[..], original].concat();
         self.rtx_sequence += 1;
         let (index, ssrc) = (self.rtx_sequence, stream.ssrc + 1);
-        let header = OutHeader {
-            marker,
-            payload_type: RTX,
-            sequence: self.rtx_sequence as u16,
-            timestamp: timestamp,
-            ssrc,
-            csrc: None,
-        };
+        let header =
+            OutHeader { marker, payload_type: RTX, sequence: self.rtx_sequence as u16, timestamp, ssrc, csrc: None };
         let mut extensions: Vec<(u8, &[u8])> = vec![(4, b"1")];
         extensions.extend(self.rids().nth(layer).map(|rid| (11, rid.as_bytes())));
         let mut plain = Vec::new();

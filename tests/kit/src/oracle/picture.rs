@@ -80,6 +80,7 @@ pub(super) mod tests {
             content: (1, 0),
             retransmitted: false,
             size: 1_000,
+            layer: 0,
         }
     }
 
