@@ -70,6 +70,7 @@ impl House {
             shards: blueprint.media.shards,
             port_per_shard: blueprint.media.port_per_shard,
             meeting_spread: blueprint.media.meeting_spread,
+            follow_estimate: blueprint.media.follow_estimate,
             ..EngineConfig::new(blueprint.udp, blueprint.announce)
         };
         let engine = Arc::new(Engine::start(config, Arc::new(move |event| inbox.post(event)))?);

@@ -112,6 +112,7 @@ pub struct Endpoint {
     active: Option<Path>,
     /// A probe has something to send.
     probes: bool,
+    follows_estimate: bool,
     // For each packet and report that comes.
     extensions: ExtensionIds,
     /// What the path down is believed to carry. Not among the lines that sending needs.
@@ -166,6 +167,8 @@ pub struct EndpointParts {
     pub slots: Vec<Slot>,
     /// SSRC of our RTCP.
     pub report_ssrc: u32,
+    /// The pace follows the estimate; otherwise the estimate is only kept.
+    pub follows_estimate: bool,
 }
 
 /// Addresses that one browser may check from at once: Wi-Fi, cable, VPN, IPv4 and IPv6. Full means: the oldest that is not
@@ -230,12 +233,10 @@ impl Endpoint {
             .into_iter()
             .map(|publication| Incoming { publication, streams: SmallVec::new() })
             .collect();
-        let mut congestion = Box::new(Controller::new(PATH));
-        let probes = parts.extensions.transport_cc.is_some();
-        if !probes {
-            // Nothing will ever be told of the path.
-            congestion.fix(PATH.max);
-        }
+        let congestion = Box::new(Controller::new(PATH));
+        // Without transport-wide feedback nothing will ever be told of the path.
+        let follows_estimate = parts.follows_estimate && parts.extensions.transport_cc.is_some();
+        let pace = if follows_estimate { congestion.target_bits_per_second() } else { PATH.max };
         Self {
             id: parts.id,
             meeting: parts.meeting,
@@ -257,9 +258,10 @@ impl Endpoint {
             incoming,
             arrivals: Arrivals::default(),
             departures: Departures::default(),
-            bucket: Bucket::new(congestion.target_bits_per_second()),
+            bucket: Bucket::new(pace),
             congestion,
-            probes,
+            follows_estimate,
+            probes: follows_estimate,
             resends: ArrayVec::new(),
             report_ssrc: parts.report_ssrc,
             // Spread over the second, so that a full meeting does not report in one turn.
@@ -305,11 +307,15 @@ impl Endpoint {
     /// What the path down is believed to carry from now on, in bit/s, whatever its feedback says: the pacer goes by it.
     pub fn set_target(&mut self, now: Micros, bits_per_second: u64) {
         self.congestion.fix(bits_per_second);
+        self.follows_estimate = true;
         self.follow_congestion(now);
     }
 
     /// The pacer goes by what is believed of the path.
     fn follow_congestion(&mut self, now: Micros) {
+        if !self.follows_estimate {
+            return;
+        }
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
         self.bucket.set_overuse(self.congestion.is_overusing());
         self.probes = self.congestion.is_probing();

@@ -29,6 +29,16 @@ pub struct Layers {
     current: Option<LayerId>,
     splice: Splice,
     last: Option<Last>,
+    previous: Option<Previous>,
+}
+
+/// The layer that was shown before: what was lost of it is sent again after the change, and fills its gap.
+#[derive(Clone, Copy, Debug)]
+struct Previous {
+    layer: LayerId,
+    splice: Splice,
+    /// The last number that it was passed under.
+    last: u64,
 }
 
 /// What the present layer's numbers are shifted by.
@@ -39,6 +49,21 @@ struct Splice {
     sequence: u64,
     timestamp: u32,
     picture: PictureNumbers,
+}
+
+impl Splice {
+    fn apply<'a>(&self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
+        if packet.numbers.sequence < self.first {
+            return None;
+        }
+        let mut passed = *packet;
+        passed.numbers.sequence = packet.numbers.sequence.wrapping_add(self.sequence);
+        passed.numbers.timestamp = packet.numbers.timestamp.wrapping_add(self.timestamp);
+        if let Media::Video { picture, .. } = &mut passed.media {
+            *picture = picture.plus(self.picture);
+        }
+        Some(passed)
+    }
 }
 
 /// What was passed last.
@@ -60,6 +85,9 @@ impl Layers {
         }
         let current = *self.current.get_or_insert(packet.layer);
         if packet.layer != current {
+            if let Some(filling) = self.fill_gap(packet) {
+                return Some(filling);
+            }
             let starts_key_frame = matches!(packet.media, Media::Video { starts_key_frame: true, .. });
             if late || !starts_key_frame || packet.layer != self.wanted(now) {
                 return None;
@@ -103,8 +131,9 @@ impl Layers {
 
     /// From this packet on, its layer's numbers continue those of the last one.
     fn change(&mut self, packet: &Arrived<'_>) {
-        self.current = Some(packet.layer);
+        let old = self.current.replace(packet.layer);
         let Some(last) = self.last else { return };
+        self.previous = old.map(|layer| Previous { layer, splice: self.splice, last: last.numbers.sequence });
         let (before, new) = (&last.numbers, &packet.numbers);
         // Both were placed on one clock, whatever their RTP times say.
         let elapsed = new.target.wrapping_sub(before.target).cast_signed().max(STEP_MIN.cast_signed());
@@ -120,19 +149,18 @@ impl Layers {
         };
     }
 
+    /// A late packet of the layer that was shown before.
+    fn fill_gap<'a>(&self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
+        let previous = self.previous.filter(|previous| previous.layer == packet.layer)?;
+        previous.splice.apply(packet).filter(|passed| passed.numbers.sequence < previous.last)
+    }
+
     fn number<'a>(&mut self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
-        let splice = &self.splice;
-        if packet.numbers.sequence < splice.first {
-            return None;
-        }
-        let mut passed = *packet;
-        passed.numbers.sequence = packet.numbers.sequence.wrapping_add(splice.sequence);
-        passed.numbers.timestamp = packet.numbers.timestamp.wrapping_add(splice.timestamp);
-        let mut shown = self.last.and_then(|last| last.picture);
-        if let Media::Video { picture, .. } = &mut passed.media {
-            *picture = picture.plus(splice.picture);
-            shown = Some(*picture);
-        }
+        let passed = self.splice.apply(packet)?;
+        let shown = match passed.media {
+            Media::Video { picture, .. } => Some(picture),
+            Media::Audio { .. } | Media::Padding => self.last.and_then(|last| last.picture),
+        };
         if self.last.is_none_or(|last| passed.numbers.sequence > last.numbers.sequence) {
             self.last = Some(Last { numbers: passed.numbers, picture: shown });
         }

@@ -46,13 +46,15 @@ pub struct EngineConfig {
     pub port_per_shard: bool,
     /// Endpoints of one meeting in one shard before the meeting spreads over several.
     pub meeting_spread: usize,
+    /// Each receiver's pace follows what its feedback says of its path. Off, it is fixed, and the estimate is only kept.
+    pub follow_estimate: bool,
 }
 
 impl EngineConfig {
     /// One port, a shard for each core, meetings of usual size in one piece.
     #[must_use]
     pub fn new(udp: SocketAddr, announce: Vec<SocketAddr>) -> Self {
-        Self { udp, announce, shards: 0, port_per_shard: false, meeting_spread: MEETING_SPREAD }
+        Self { udp, announce, shards: 0, port_per_shard: false, meeting_spread: MEETING_SPREAD, follow_estimate: false }
     }
 }
 
@@ -140,6 +142,7 @@ struct Running {
     loads: Vec<Arc<Load>>,
     control: Vec<SyncSender<Handshake>>,
     placement: Arc<Placement>,
+    follow_estimate: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -173,7 +176,8 @@ impl Engine {
         let (control, work): (Vec<_>, Vec<_>) = (0..controls).map(|_| sync_channel(HANDSHAKE_CAPACITY)).unzip();
         let loads: Vec<Arc<Load>> = (0..count).map(|_| Arc::default()).collect();
         let epoch = Epoch::new(Instant::now());
-        let mut running = Running { shards, loads, control, placement, threads: Vec::new() };
+        let follow_estimate = config.follow_estimate;
+        let mut running = Running { shards, loads, control, placement, follow_estimate, threads: Vec::new() };
         let rings = rings::connect(&bells);
         for (at, (((socket, orders), bell), (outgoing, incoming))) in
             sockets.into_iter().zip(orders).zip(bells).zip(rings).enumerate()
@@ -279,6 +283,7 @@ impl Engine {
             publications: Vec::new(),
             slots: slots.collect(),
             report_ssrc: ssrcs.next(),
+            follows_estimate: running.follow_estimate,
         };
         // The handshake must be expected before the first record can come.
         let control = running.control_of(endpoint).ok_or(ShardGone)?;

@@ -16,6 +16,7 @@ const LISTENER: BrowserPlan = BrowserPlan { video_slots: 0, ..WATCHER };
 #[test]
 fn a_free_path_is_probed_up_to_the_most_that_is_wanted_and_then_left_alone() {
     let mut stage = Stage::new(61);
+    stage.follows_estimate = true;
     let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
     (stage.up.impairment, stage.down.impairment) = (way, way);
     stage.join(1, SPEAKER);
@@ -33,6 +34,7 @@ fn a_free_path_is_probed_up_to_the_most_that_is_wanted_and_then_left_alone() {
 #[test]
 fn a_target_that_an_operator_has_set_is_not_probed() {
     let mut stage = Stage::new(62);
+    stage.follows_estimate = true;
     stage.join(1, SPEAKER);
     stage.join(2, WATCHER);
     stage.command(Command::Target { endpoint: endpoint(2), bits_per_second: 3_000_000 });
@@ -43,6 +45,7 @@ fn a_target_that_an_operator_has_set_is_not_probed() {
 #[test]
 fn a_narrow_path_is_not_probed_beyond_what_it_carries() {
     let mut stage = Stage::new(63);
+    stage.follows_estimate = true;
     let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
     stage.up.impairment = way;
     stage.down.impairment = Impairment { capacity_bps: Some(4_000_000), queue: Micros::from_millis(250), ..way };

@@ -52,6 +52,8 @@ pub struct Stage {
     /// Steps of plans that are still to come, and those that were taken.
     ahead: VecDeque<(Micros, Step)>,
     taken: Vec<(Micros, &'static str)>,
+    /// Whether those who join later are sent to at the pace that is believed of their path.
+    pub follows_estimate: bool,
     /// What the links of those who join later will be like.
     everybody: Option<Profile>,
     forgotten: HashSet<Path>,
@@ -94,6 +96,7 @@ impl Stage {
             ahead: VecDeque::new(),
             taken: Vec::new(),
             everybody: None,
+            follows_estimate: false,
             forgotten: HashSet::new(),
             now: Micros::from_millis(1_000),
         }
@@ -159,6 +162,7 @@ impl Stage {
             publications: Vec::new(),
             slots: slots.collect(),
             report_ssrc: 900_000 + number,
+            follows_estimate: self.follows_estimate,
         };
         let (path, check) = (browser.path, browser.check());
         self.browsers.insert(number, browser);
