@@ -4,6 +4,7 @@
 
 use engine::clock::Micros;
 use engine::command::Command;
+use engine::id::MediaKind;
 use kit::stage::endpoint;
 use kit::{BrowserPlan, Impairment, Stage};
 
@@ -55,4 +56,30 @@ fn a_narrow_path_is_not_probed_beyond_what_it_carries() {
     let sent = stage.shards[0].counters.packets_probed;
     assert!((30..1_500).contains(&sent), "{sent} packets of probes");
     assert_eq!(stage.down.lost, 0, "neither probes nor pictures filled the queue");
+}
+
+/// Everybody publishes and watches the others.
+const MEMBER: BrowserPlan =
+    BrowserPlan { microphone: true, camera: true, audio_slots: 3, video_slots: 4, packets_per_frame: 3 };
+
+#[test]
+fn a_receiver_whose_path_was_narrow_for_a_while_sees_everybody_again_afterwards() {
+    let mut stage = Stage::new(66);
+    stage.follows_estimate = true;
+    for number in 1..=5 {
+        stage.join(number, MEMBER);
+    }
+    let way = Impairment { delay: Micros::from_millis(10), ..Impairment::default() };
+    stage.run_ms(5_000);
+    let path = stage.browser(3).path;
+    stage.down.impair(path, Impairment { capacity_bps: Some(500_000), queue: Micros::from_millis(250), ..way });
+    stage.run_ms(5_000);
+    stage.down.impair(path, way);
+    stage.run_ms(15_000);
+    let released = stage.now();
+    stage.run_ms(2_000);
+    let slots = stage.browser(3).slots.iter().filter(|slot| slot.line.kind == MediaKind::Video);
+    let live: Vec<usize> =
+        slots.map(|slot| slot.packets.iter().filter(|packet| packet.at > released).count()).collect();
+    assert!(live.iter().all(|packets| *packets > 100), "packets of each picture in two seconds: {live:?}");
 }

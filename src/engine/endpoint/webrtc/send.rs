@@ -111,6 +111,8 @@ impl Endpoint {
                     }
                 }
             }
+            // A key frame may come and grow too old while the pacer holds this receiver back: whoever waits wishes on.
+            wishes.extend(slot.awaited().map(|feed| Feedback::KeyFrame(feed.publication)));
         }
         plan
     }
