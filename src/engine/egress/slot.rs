@@ -70,6 +70,8 @@ pub struct Slot {
     templates: Templates,
     rtx_sequence: u64,
     clock_base: u32,
+    /// When the present source's newest key frame was sent.
+    key_frame_sent: Micros,
     line: SlotLine,
 }
 
@@ -107,6 +109,10 @@ const LAG_MAX: Micros = Micros::from_millis(1_000);
 /// a turn of the shard explain.
 const LATE: Micros = Micros::from_millis(100);
 
+/// A complaint sooner than this after a key frame has crossed it on its way: longer than most paths' round trip, shorter than
+/// the 200 ms after which browsers complain again.
+const COMPLAINT_AFTER: Micros = Micros::from_millis(150);
+
 /// A voice older than this is not sent: nobody wants to hear what was said before the path broke.
 const VOICE_LAG_MAX: Micros = Micros::from_millis(200);
 
@@ -120,6 +126,7 @@ impl Slot {
             templates: Templates::new(&line, ids, true),
             line,
             clock_base: start.clock_base,
+            key_frame_sent: Micros::default(),
             rewriter: Rewriter::new(start),
             sent: SentLog::default(),
             rtx_sequence: u64::from(rtx_start),
@@ -205,6 +212,18 @@ impl Slot {
         }
     }
 
+    /// Goes back to the newest key frame, which the receiver has missed. `false`: it is not to be had, too long ago for
+    /// `bytes_max`, or was sent so recently that the receiver could not know of it when it complained.
+    pub fn send_again(&mut self, now: Micros, stores: &Slab<Store>, bytes_max: usize) -> bool {
+        let here = self.source.filter(|source| Some(source.publication) == self.wanted());
+        let Some(source) = here.filter(|_| now.since(self.key_frame_sent) >= COMPLAINT_AFTER) else { return false };
+        let begin = stores.get(source.store as usize).and_then(|store| store.replay(now, bytes_max));
+        let Some(begin) = begin.filter(|begin| *begin < source.cursor) else { return false };
+        self.source = Some(Feed { cursor: begin, ..source });
+        self.rewriter.detach();
+        true
+    }
+
     /// The kernel did not take a packet of this slot: the rest of the frame is of no use either.
     pub fn drop_frame(&mut self) {
         self.drops_frame = self.kind == MediaKind::Video;
@@ -279,6 +298,7 @@ impl Slot {
                 continue;
             };
             if starts_key_frame {
+                self.key_frame_sent = now;
                 self.catch_up(now, stores, &feed, position, stored, source_picture);
             }
             let numbers =

@@ -220,6 +220,8 @@ pub enum PathNews {
 pub struct Reports {
     /// Key-frame wishes.
     pub feedback: Vec<Feedback>,
+    /// Slots whose receiver cannot go on without a key frame.
+    pub pictures_lost: Vec<usize>,
     /// Sender reports of publications.
     pub sender_reports: Vec<SenderReport>,
 }

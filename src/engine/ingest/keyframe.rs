@@ -33,9 +33,15 @@ impl KeyFrameRequests {
         self.wanted
     }
 
+    /// Whether the last request is long enough ago.
+    #[must_use]
+    pub fn may_ask(&self, now: Micros) -> bool {
+        self.asked.is_none_or(|last| now.since(last) >= INTERVAL_MIN)
+    }
+
     /// Whether to send a request now; if so it counts as sent.
     pub fn due(&mut self, now: Micros) -> bool {
-        let due = self.wanted && self.asked.is_none_or(|last| now.since(last) >= INTERVAL_MIN);
+        let due = self.wanted && self.may_ask(now);
         if due {
             self.asked = Some(now);
         }

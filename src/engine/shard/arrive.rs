@@ -211,8 +211,8 @@ impl Shard {
                 self.due.mark_resends(key);
             }
         }
-        for feedback in reports.feedback.drain(..) {
-            self.feedback(now, feedback);
+        for slot in reports.pictures_lost.drain(..) {
+            self.picture_lost(now, key, slot);
         }
         for report in reports.sender_reports.drain(..) {
             self.tap_sender_report(now, &report);

@@ -172,6 +172,22 @@ impl Shard {
         replays
     }
 
+    /// A receiver cannot go on. The key frame that it needs may have passed a moment ago (browsers drop what comes before their
+    /// side is ready, and send no NACK for it): then it is sent again instead of asking the publisher, who may be asked
+    /// only once a second.
+    pub(super) fn picture_lost(&mut self, now: Micros, key: usize, slot: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        let replay_bytes = endpoint.replay_bytes();
+        let Some(place) = endpoint.slots.get_mut(slot) else { return };
+        let Some(wanted) = place.wanted().and_then(|wanted| self.by_publication.get(&wanted).copied()) else { return };
+        let may_ask = self.publications.get(wanted).is_none_or(|source| source.key_frames.may_ask(now));
+        if may_ask || !place.send_again(now, &self.stores, replay_bytes) {
+            self.want_key_frame(now, wanted);
+        } else {
+            self.due.mark_picture(key as u32, slot as u8);
+        }
+    }
+
     /// Whether a publication may be shown to a participant: not its own, and not muted.
     fn may_show(&self, key: usize, kind: PublicationKind, own: ParticipantId) -> Option<&Publication> {
         self.publications.get(key).filter(|other| other.kind == kind && other.participant != own && !other.muted)

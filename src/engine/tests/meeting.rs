@@ -507,6 +507,31 @@ fn whoever_joins_within_a_second_of_a_key_frame_sees_the_picture_at_once_without
 }
 
 #[test]
+fn who_missed_a_key_frame_gets_it_once_more_while_the_publisher_may_not_be_asked() {
+    let mut stage = Stage::new(9);
+    stage.join(1, BrowserPlan::default());
+    stage.run_ms(2_500);
+    stage.join(2, WATCHER);
+    stage.run_ms(300);
+    let asked = stage.browser(1).key_frame_requests.len();
+    let slot =
+        stage.browser(2).slots.iter().position(|slot| slot.line.kind == MediaKind::Video && !slot.packets.is_empty());
+    let (path, complained) = (stage.browser(2).path, stage.now());
+    let complaint = stage.browser_mut(2).picture_loss(slot.expect("a picture"));
+    stage.inject(path, complaint.clone());
+    stage.run_ms(100);
+    let key_frames = |stage: &Stage| pictures(stage, 2).iter().filter(|(at, _, key)| *key && *at > complained).count();
+    assert_eq!(key_frames(&stage), 1, "it is sent once more");
+    // The same complaint again crosses it: the receiver cannot have decoded it yet.
+    stage.inject(path, complaint);
+    stage.run_ms(40);
+    assert_eq!(key_frames(&stage), 1);
+    assert_eq!(stage.browser(1).key_frame_requests.len(), asked, "and nobody is asked for another");
+    let pictures = pictures(&stage, 2);
+    assert!(pictures.windows(2).all(|pair| pair[1].1.wrapping_sub(pair[0].1).cast_signed() > 0), "time goes on");
+}
+
+#[test]
 fn a_key_frame_older_than_a_second_is_not_shown_to_newcomers_but_asked_for_anew() {
     let mut stage = Stage::new(7);
     stage.join(1, BrowserPlan::default());

@@ -7,12 +7,10 @@ use wire::vp8::Vp8Descriptor;
 
 use super::{Endpoint, PublicationRef, Reports, SenderReport, Turn, count_srtp};
 use crate::clock::Micros;
-use crate::egress::slot::Slot;
 use crate::id::Codec;
 use crate::ingest::demux::{Place, Role};
 use crate::ingest::stream::Stream;
 use crate::ingest::{Arrived, Media};
-use crate::route::feedback::Feedback;
 
 impl Endpoint {
     /// Opens an RTP packet and says what it is. `None`: nothing to route (counted where it is somebody's fault).
@@ -183,9 +181,7 @@ impl Endpoint {
     }
 
     fn key_frame_wish(&self, media: u32, reports: &mut Reports) {
-        let slot = self.slots.iter().find(|slot| slot.line().ssrc == media);
-        if let Some(publication) = slot.and_then(Slot::wanted) {
-            reports.feedback.push(Feedback::KeyFrame(publication));
-        }
+        let slot = self.slots.iter().position(|slot| slot.line().ssrc == media);
+        reports.pictures_lost.extend(slot);
     }
 }
