@@ -137,7 +137,8 @@ async fn everybody_hears_and_sees_without_loss() {
     assert!(video.packets >= u64::from(RECEIVERS * PUBLISHERS) * 5 * 30, "{video:?}");
     assert!(report.audio.unwrap().packets >= u64::from(RECEIVERS * PUBLISHERS) * 5 * 50 * 9 / 10);
     for publisher in &report.publishers {
-        assert!(publisher.key_frame_requests > 0, "a newcomer's slot asks for a key frame: {publisher:?}");
+        // Whether another is asked for depends on whether the receivers come within a second of the first.
+        assert!(publisher.key_frames > 0, "{publisher:?}");
     }
     assert!(report.server.unwrap().packets_forwarded > 0);
 }
@@ -179,7 +180,8 @@ async fn lean_clients_stream_to_those_who_open_and_those_who_count() {
     // Each camera sends at least a packet a frame, thirty a second; both kinds of receivers get the same.
     assert!(video.opened.packets >= 2 * 3 * 30 && video.opened.packets * 3 > video.counted.packets, "{video:?}");
     assert!(video.opened.delay_ms.is_some() && report.joins.first_key_frame_ms.is_some());
-    assert!(report.key_frames.requested > 0, "a newcomer's slot asks for a key frame: {:?}", report.key_frames);
+    // The five come within a second of it or have another asked for.
+    assert!(report.key_frames.sent > 0, "{:?}", report.key_frames);
     let server = report.server;
     assert!(server.cpu_micros_per_packet.is_some() && server.metrics.contains_key("engine_packets_forwarded_total"));
 }
