@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openBrowser } from './kit/browser.mjs';
-import { createMeeting, openOrganiser } from './kit/meeting.mjs';
+import { createMeeting, openOrganiser, ticketFor } from './kit/meeting.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
 
@@ -25,16 +25,6 @@ after(async () => {
   await Promise.all([organiser, encoder, player].map((one) => one?.close()));
   await server?.stop();
 }, { timeout: 30_000 });
-
-async function ticketFor(displayName) {
-  const response = await fetch(`${server.url}/v1/join`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ joinWebUrl: meeting.joinWebUrl, displayName }),
-  });
-  assert.equal(response.status, 200);
-  return response.json();
-}
 
 /** Publishes three layers, or plays; `window.pc` stays in the page. */
 const exchange = ({ page }, endpoint, token, publish) => page.evaluate(async ([url, bearer, sends]) => {
@@ -84,11 +74,11 @@ async function sees(width) {
 }
 
 test('the highest layer that is sent is seen, through every change', { timeout: 90_000 }, async (t) => {
-  const camera = await ticketFor('Camera');
+  const camera = await ticketFor(server, meeting.joinWebUrl, 'Camera');
   const published = await exchange(encoder, camera.whipUrl, camera.token, true);
   assert.equal(published.status, 201, published.answer);
   assert.match(published.answer, /\r\na=simulcast:recv q;h;f\r\n/);
-  const spectator = await ticketFor('Player');
+  const spectator = await ticketFor(server, meeting.joinWebUrl, 'Player');
   assert.equal((await exchange(player, spectator.whepUrl, spectator.token, false)).status, 201);
   await sees(1280);
   for (const [layers, width] of [[1, 320], [3, 1280], [2, 640], [3, 1280]]) {

@@ -14,7 +14,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openBrowser } from './kit/browser.mjs';
-import { createMeeting, openOrganiser } from './kit/meeting.mjs';
+import { createMeeting, openOrganiser, ticketFor } from './kit/meeting.mjs';
 import { trainsSoFar } from './kit/metrics.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
@@ -40,10 +40,10 @@ before(async () => {
   [organiser, camera, audience] = await Promise.all([openOrganiser(server), openBrowser(), openBrowser()]);
   const { joinWebUrl } = await createMeeting(organiser, 'Trains');
   for (const { page } of [camera, audience]) await page.goto(`${server.url}/healthz`);
-  const { whipUrl, token } = await ticketFor(joinWebUrl, 'Camera');
+  const { whipUrl, token } = await ticketFor(server, joinWebUrl, 'Camera');
   await publish(whipUrl, token);
   for (let n = 0; n < RECEIVERS; n += 1) {
-    const ticket = await ticketFor(joinWebUrl, `Receiver ${n}`);
+    const ticket = await ticketFor(server, joinWebUrl, `Receiver ${n}`);
     await watch(ticket.whepUrl, ticket.token);
   }
 }, { timeout: 60_000 });
@@ -52,16 +52,6 @@ after(async () => {
   await Promise.all([organiser, camera, audience].map((one) => one?.close()));
   await server?.stop();
 }, { timeout: 30_000 });
-
-async function ticketFor(joinWebUrl, displayName) {
-  const response = await fetch(`${server.url}/v1/join`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ joinWebUrl, displayName }),
-  });
-  assert.equal(response.status, 200);
-  return response.json();
-}
 
 /** In the page: offers by WHIP or WHEP and takes the answer. */
 async function exchange(pc, url, token) {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openBrowser } from './kit/browser.mjs';
-import { createMeeting, hears, join, openOrganiser, seesMotion } from './kit/meeting.mjs';
+import { createMeeting, hears, join, openOrganiser, seesMotion, ticketFor } from './kit/meeting.mjs';
 import { startServer } from './kit/server.mjs';
 import { until } from './kit/wait.mjs';
 
@@ -26,16 +26,6 @@ after(async () => {
   await Promise.all([ada, encoder, player].map((one) => one?.close()));
   await server?.stop();
 }, { timeout: 30_000 });
-
-async function ticketFor(displayName) {
-  const response = await fetch(`${server.url}/v1/join`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ joinWebUrl: meeting.joinWebUrl, displayName }),
-  });
-  assert.equal(response.status, 200);
-  return response.json();
-}
 
 /** Offers, posts, takes the answer; `window.pc` and `window.resource` stay in the page. */
 const exchange = ({ page }, endpoint, token, publish) => page.evaluate(async ([url, bearer, sends]) => {
@@ -75,7 +65,7 @@ const end = ({ page }, token) => page.evaluate(async (bearer) => {
 let camera;
 
 test('WHIP publishes: 201 with answer and Location, and the meeting sees and hears it', { timeout: 60_000 }, async () => {
-  camera = await ticketFor('Camera');
+  camera = await ticketFor(server, meeting.joinWebUrl, 'Camera');
   const { status, type, location, answer } = await exchange(encoder, camera.whipUrl, camera.token, true);
   assert.equal(status, 201, answer);
   assert.match(type, /^application\/sdp/);
@@ -86,7 +76,7 @@ test('WHIP publishes: 201 with answer and Location, and the meeting sees and hea
 let spectator;
 
 test('WHEP plays: one audio and one video line show and sound the meeting', { timeout: 60_000 }, async () => {
-  spectator = await ticketFor('Player');
+  spectator = await ticketFor(server, meeting.joinWebUrl, 'Player');
   const { status, type, location, answer } = await exchange(player, spectator.whepUrl, spectator.token, false);
   assert.equal(status, 201, answer);
   assert.match(type, /^application\/sdp/);
@@ -106,7 +96,7 @@ test('both doors refuse a wrong token, a wrong body and a wrong type with a reas
     fetch(url, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': type }, body });
   for (const url of [camera.whipUrl, camera.whepUrl]) {
     assert.equal((await post(url, 'nonsense', 'v=0\r\n')).status, 401);
-    const broken = await post(url, (await ticketFor('Broken')).token, 'this is no SDP');
+    const broken = await post(url, (await ticketFor(server, meeting.joinWebUrl, 'Broken')).token, 'this is no SDP');
     assert.equal(broken.status, 400);
     assert.match((await broken.json()).error.message, /\w+ \w+/);
     assert.equal((await post(url, camera.token, '{}', 'application/json')).status, 415);

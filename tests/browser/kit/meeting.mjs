@@ -28,6 +28,17 @@ export async function createMeeting({ page }, subject = 'Standup') {
 
 const button = (page, name) => page.getByRole('button', { name, exact: true });
 
+/** What a program gets that joins by the link: token, and where to publish and to play. @returns {Promise<any>} */
+export async function ticketFor(server, joinWebUrl, displayName) {
+  const response = await fetch(`${server.url}/v1/join`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ joinWebUrl, displayName }),
+  });
+  assert.equal(response.status, 200);
+  return response.json();
+}
+
 /**
  * Opens the join page, gives a name, presses Join and waits for the meeting.
  * @returns {Promise<number>} `performance.now()` at the press
