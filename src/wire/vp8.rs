@@ -15,7 +15,7 @@ const I: u8 = 0x80;
 const L: u8 = 0x40;
 const T: u8 = 0x20;
 const K: u8 = 0x10;
-const LONG_PICTURE_ID: u16 = 0x8000;
+pub(crate) const LONG_PICTURE_ID: u16 = 0x8000;
 
 /// A parsed payload descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +68,9 @@ impl Vp8Descriptor {
         let flags = u8_at(payload, 1)?;
         self.len = 2;
         if flags & I != 0 {
-            let short = u8_at(payload, self.len)?;
-            self.picture_id_is_long = short & 0x80 != 0;
-            if self.picture_id_is_long {
-                self.picture_id = Some(u16_at(payload, self.len)? & !LONG_PICTURE_ID);
-                self.len += 2;
-            } else {
-                self.picture_id = Some(u16::from(short));
-                self.len += 1;
-            }
+            let (id, is_long) = read_picture_id(payload, self.len)?;
+            (self.picture_id, self.picture_id_is_long) = (Some(id), is_long);
+            self.len += if is_long { 2 } else { 1 };
         }
         if flags & L != 0 {
             self.tl0_pic_idx = Some(u8_at(payload, self.len)?);
@@ -137,4 +131,13 @@ pub fn key_frame_size(payload_after_descriptor: &[u8]) -> Option<(u16, u16)> {
     let width = u16::from_le_bytes([w0, w1]) & 0x3fff;
     let height = u16::from_le_bytes([h0, h1]) & 0x3fff;
     (tag & 0x01 == 0).then_some((width, height))
+}
+
+/// A picture id of 7 or 15 bits at `at`, and whether it is the long form. VP9 has taken it over (RFC 9628 §4.2).
+pub(crate) fn read_picture_id(payload: &[u8], at: usize) -> Result<(u16, bool), Malformed> {
+    let short = u8_at(payload, at)?;
+    if short & 0x80 == 0 {
+        return Ok((u16::from(short), false));
+    }
+    Ok((u16_at(payload, at)? & !LONG_PICTURE_ID, true))
 }

@@ -5,6 +5,7 @@
 
 use crate::Malformed;
 use crate::bytes::{u8_at, u16_at};
+use crate::vp8::{LONG_PICTURE_ID, read_picture_id};
 
 const I: u8 = 0x80;
 const P: u8 = 0x40;
@@ -14,7 +15,6 @@ const B: u8 = 0x08;
 const E: u8 = 0x04;
 const V: u8 = 0x02;
 const Z: u8 = 0x01;
-const LONG_PICTURE_ID: u16 = 0x8000;
 
 /// RFC 9628 §4.2: at most three reference indices, the last without its N bit.
 const REFERENCES_MAX: usize = 3;
@@ -110,15 +110,9 @@ impl Vp9Descriptor {
     }
 
     fn parse_picture_id(&mut self, payload: &[u8]) -> Result<(), Malformed> {
-        let short = u8_at(payload, self.len)?;
-        self.picture_id_is_long = short & 0x80 != 0;
-        if self.picture_id_is_long {
-            self.picture_id = Some(u16_at(payload, self.len)? & !LONG_PICTURE_ID);
-            self.len += 2;
-        } else {
-            self.picture_id = Some(u16::from(short));
-            self.len += 1;
-        }
+        let (id, is_long) = read_picture_id(payload, self.len)?;
+        (self.picture_id, self.picture_id_is_long) = (Some(id), is_long);
+        self.len += if is_long { 2 } else { 1 };
         Ok(())
     }
 
