@@ -518,11 +518,12 @@ fn who_missed_a_key_frame_gets_it_once_more_while_the_publisher_may_not_be_asked
         stage.browser(2).slots.iter().position(|slot| slot.line.kind == MediaKind::Video && !slot.packets.is_empty());
     let (path, complained) = (stage.browser(2).path, stage.now());
     let complaint = stage.browser_mut(2).picture_loss(slot.expect("a picture"));
-    stage.inject(path, complaint.clone());
+    stage.inject(path, complaint);
     stage.run_ms(100);
     let key_frames = |stage: &Stage| pictures(stage, 2).iter().filter(|(at, _, key)| *key && *at > complained).count();
     assert_eq!(key_frames(&stage), 1, "it is sent once more");
-    // The same complaint again crosses it: the receiver cannot have decoded it yet.
+    // Another complaint crosses it: the receiver cannot have decoded it yet.
+    let complaint = stage.browser_mut(2).picture_loss(slot.expect("a picture"));
     stage.inject(path, complaint);
     stage.run_ms(40);
     assert_eq!(key_frames(&stage), 1);
