@@ -97,6 +97,23 @@ pub struct Want {
     pub participant: ParticipantId,
     /// Larger is more wanted.
     pub priority: u8,
+    /// The tile in pixels of the client's screen; 0: not known.
+    pub width: u16,
+    /// The same of its height.
+    pub height: u16,
+}
+
+/// What a client would like to see, and the most that it can take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Its wishes.
+    pub wants: Vec<Want>,
+    /// Slots that no wish fills show others.
+    pub fill: bool,
+    /// Never more pictures at once.
+    pub max_tiles: Option<u8>,
+    /// Never more on its path, in bits a second.
+    pub max_bitrate: Option<u32>,
 }
 
 /// The media engine, as signalling sees it. Every call is cheap and bounded.
@@ -117,7 +134,7 @@ pub trait Media: Send + Sync + 'static {
     /// publications that come later as well.
     fn set_muted(&self, participant: ParticipantId, kind: PublicationKind, muted: bool);
     /// What an endpoint would like to see.
-    fn layout(&self, endpoint: EndpointId, wants: Vec<Want>);
+    fn layout(&self, endpoint: EndpointId, layout: Layout);
 }
 
 /// News from the engine.

@@ -3,6 +3,7 @@
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::EndpointParts;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::layout::Layout;
 use crate::shard::span::{Letter, ShardIndex, Shards};
 use crate::tap::TapSender;
 
@@ -45,8 +46,8 @@ pub enum Command {
     Layout {
         /// Who wishes.
         endpoint: EndpointId,
-        /// Whose picture, with what priority.
-        wants: Vec<(ParticipantId, u8)>,
+        /// Its wishes and limits, in the place of those before.
+        layout: Layout,
     },
     /// A tap joins.
     AddTap {

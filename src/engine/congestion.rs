@@ -288,6 +288,12 @@ impl Controller {
         self.fixed = Some(bits_per_second);
     }
 
+    /// Never more than this from now on.
+    pub fn limit(&mut self, most: u64) {
+        self.limits.max = most.max(self.limits.min);
+        self.target = self.target.min(self.limits.max as f64);
+    }
+
     /// Whether queues grow, so that bursts should be short.
     #[must_use]
     pub fn is_overusing(&self) -> bool {

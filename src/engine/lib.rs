@@ -15,6 +15,7 @@ pub mod clock;
 pub mod counters;
 pub mod event;
 pub mod id;
+pub mod layout;
 pub mod line;
 pub mod outbox;
 pub mod path;

@@ -12,7 +12,8 @@ use engine::id as media;
 use engine::{Connect, ConnectError, Connected, Engine};
 use signaling::id::ParticipantId;
 use signaling::ports::{
-    EndpointId, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused, PublicationKind, SlotKind, Want,
+    EndpointId, Layout, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused, PublicationKind, SlotKind,
+    Want,
 };
 
 /// Bytes of an offer that is answered on the spot. A page's has some ten thousand.
@@ -47,10 +48,16 @@ impl Media for EngineMedia {
         self.0.set_muted(participant(who), engine_kind(kind), muted);
     }
 
-    fn layout(&self, name: EndpointId, wants: Vec<Want>) {
-        let wants = wants.into_iter().map(|want| (participant(want.participant), want.priority)).collect();
-        self.0.layout(endpoint(name), wants);
+    fn layout(&self, name: EndpointId, layout: Layout) {
+        let Layout { wants, fill, max_tiles, max_bitrate } = layout;
+        let wants = wants.into_iter().map(want).collect();
+        self.0.layout(endpoint(name), engine::layout::Layout { wants, fill, max_tiles, max_bitrate });
     }
+}
+
+fn want(want: Want) -> engine::layout::Want {
+    let Want { participant: who, priority, width, height } = want;
+    engine::layout::Want { participant: participant(who), priority, width, height }
 }
 
 fn answer(engine: &Engine, request: &MediaConnect) -> Result<MediaConnected, MediaRefused> {

@@ -2,7 +2,7 @@
 
 use crate::id::{ParticipantId, RecordingId, SessionId};
 use crate::ports::{
-    EndpointId, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart, Want,
+    EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart,
 };
 use crate::protocol::{ClientMessage, CloseCode, EventBody, Role, ServerMessage};
 
@@ -224,8 +224,8 @@ pub enum Effect {
     Layout {
         /// Which endpoint.
         endpoint: EndpointId,
-        /// Its wishes.
-        wants: Vec<Want>,
+        /// Its wishes and limits.
+        layout: Layout,
     },
     /// Note a recording, then start it.
     StartRecording {

@@ -7,8 +7,8 @@ use super::commands::{DoorReply, Effect, Identity, Offered, Ticket};
 use super::member::{Line, Purpose, WaitingOffer, slot_view, views};
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
-use crate::ports::{EndpointId, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
-use crate::protocol::{MediaState, PictureWant, SDP_BYTES, ServerMessage, SlotLine, WANTS};
+use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
+use crate::protocol::{LayoutWish, MediaState, SDP_BYTES, ServerMessage, SlotLine, WANTS};
 
 /// What a page is told whose offer is one too many.
 const BUSY: &str = "The server is at its capacity, so that running meetings keep their quality. You can read and write; \
@@ -264,17 +264,24 @@ impl Meeting {
         }
     }
 
-    pub(super) fn layout(&mut self, participant: ParticipantId, wants: &[PictureWant]) {
+    pub(super) fn layout(&mut self, participant: ParticipantId, wish: &LayoutWish) {
         let Some(endpoint) =
             self.members.get(&participant).and_then(|member| member.live_line()).map(|line| line.endpoint)
         else {
             return;
         };
-        let wants = wants
+        let wants = wish
+            .wants
             .iter()
             .take(WANTS)
-            .map(|want| Want { participant: want.participant_id, priority: want.priority })
+            .map(|want| Want {
+                participant: want.participant_id,
+                priority: want.priority,
+                width: want.width,
+                height: want.height,
+            })
             .collect();
-        self.effects.push(Effect::Layout { endpoint, wants });
+        let LayoutWish { fill, max_tiles, max_bitrate, .. } = *wish;
+        self.effects.push(Effect::Layout { endpoint, layout: Layout { wants, fill, max_tiles, max_bitrate } });
     }
 }

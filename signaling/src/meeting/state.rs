@@ -368,7 +368,7 @@ impl Meeting {
             ClientMessage::Chat { id, client_message_id, text } => {
                 self.chat(session, id, participant, client_message_id, text);
             }
-            ClientMessage::Layout { wants } => self.layout(participant, &wants),
+            ClientMessage::Layout(layout) => self.layout(participant, &layout),
             ClientMessage::Record { id, action } => self.record(session, id, participant, action),
             ClientMessage::Leave { id } => {
                 self.ack(session, id);

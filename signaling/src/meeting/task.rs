@@ -369,7 +369,7 @@ impl Task {
             Effect::Disconnect(endpoint) => self.shared.media.disconnect(endpoint),
             Effect::RemoveMedia(participant) => self.shared.media.remove(participant),
             Effect::SetMuted { participant, kind, muted } => self.shared.media.set_muted(participant, kind, muted),
-            Effect::Layout { endpoint, wants } => self.shared.media.layout(endpoint, wants),
+            Effect::Layout { endpoint, layout } => self.shared.media.layout(endpoint, layout),
             Effect::StartRecording { start, by } => {
                 // Everybody knows before the first byte is written.
                 self.turn().await;

@@ -469,7 +469,7 @@ proptest! {
                         4 => ClientMessage::Record { id: None, action: RecordAction::Stop },
                         5 | 6 => ClientMessage::Offer { id: None, sdp: String::new() },
                         7 => ClientMessage::Mute { id: None, kind: PublicationKind::Camera, muted: true },
-                        _ => ClientMessage::Layout { wants: vec![] },
+                        _ => ClientMessage::Layout(Default::default()),
                     };
                     table.say(session, message);
                 }

@@ -76,11 +76,8 @@ pub enum ClientMessage {
         /// 1 to 4000 characters.
         text: String,
     },
-    /// Which pictures this client would like.
-    Layout {
-        /// The wishes.
-        wants: Vec<PictureWant>,
-    },
+    /// Which pictures this client would like, and the most that it can take.
+    Layout(LayoutWish),
     /// Starts or stops the recording.
     Record {
         /// Request id.
@@ -101,6 +98,34 @@ pub enum ClientMessage {
     Pong {},
 }
 
+/// What a client would like to see. It takes the place of what was said before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayoutWish {
+    /// The wished pictures.
+    pub wants: Vec<PictureWant>,
+    /// Whether slots that no wish fills show others.
+    #[serde(default = "yes")]
+    pub fill: bool,
+    /// Never more pictures at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tiles: Option<u8>,
+    /// Never more media on the way to this client, in bits a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bitrate: Option<u32>,
+}
+
+/// A client of before could not say no.
+fn yes() -> bool {
+    true
+}
+
+impl Default for LayoutWish {
+    fn default() -> Self {
+        Self { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None }
+    }
+}
+
 /// One wished picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,6 +136,12 @@ pub struct PictureWant {
     pub kind: WantKind,
     /// Larger is more wanted.
     pub priority: u8,
+    /// The tile in pixels of the client's screen; 0: not known.
+    #[serde(default)]
+    pub width: u16,
+    /// The same of its height.
+    #[serde(default)]
+    pub height: u16,
 }
 
 /// What can be wished for.

@@ -13,7 +13,7 @@ mod frame;
 mod server;
 mod welcome;
 
-pub use client::{ClientMessage, PictureWant, RecordAction, WantKind};
+pub use client::{ClientMessage, LayoutWish, PictureWant, RecordAction, WantKind};
 pub use event::{Event, EventBody, Sender};
 pub use frame::{Burst, Frame};
 pub use server::{

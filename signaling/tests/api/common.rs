@@ -14,8 +14,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use signaling::id::{ParticipantId, RecordingId};
 use signaling::ports::{
-    ByteRange, EndpointId, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused, PublicationKind,
-    RecordedTrack, RecordingContents, RecordingRefused, RecordingStart, Recordings, SlotKind, TrackSlice, Want,
+    ByteRange, EndpointId, Layout, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused,
+    PublicationKind, RecordedTrack, RecordingContents, RecordingRefused, RecordingStart, Recordings, SlotKind,
+    TrackSlice,
 };
 use signaling::{Config, Signaling};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -77,8 +78,8 @@ impl Media for FakeMedia {
         self.note(format!("mute {participant} {kind:?} {muted}"));
     }
 
-    fn layout(&self, endpoint: EndpointId, wants: Vec<Want>) {
-        self.note(format!("layout {} {}", endpoint.0, wants.len()));
+    fn layout(&self, endpoint: EndpointId, layout: Layout) {
+        self.note(format!("layout {} {}", endpoint.0, layout.wants.len()));
     }
 }
 

@@ -57,7 +57,12 @@ const BUILT = {
   'client.chat': messages.chat(5, 'c-1', 'Hello, wörld 👋'),
   'client.record': messages.record(6, 'start'),
   'client.leave': messages.leave(7),
-  'client.layout': messages.layout([{ participantId: 'par_0193a0000000700080000000000000b2', kind: 'camera', priority: 1 }]),
+  'client.layout': messages.layout({
+    wants: [{ participantId: 'par_0193a0000000700080000000000000b2', kind: 'camera', priority: 1, width: 640, height: 360 }],
+    fill: false,
+    maxTiles: 9,
+    maxBitrate: 1_500_000,
+  }),
   'client.ping': messages.ping(),
   'client.pong': messages.pong(),
 };

@@ -33,6 +33,7 @@ use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 use crate::ingest::arrivals::Arrivals;
 use crate::ingest::demux::Demux;
 use crate::ingest::stream::Stream;
+use crate::layout::Layout;
 use crate::line::ExtensionIds;
 use crate::outbox::Outbox;
 use crate::path::Path;
@@ -133,8 +134,7 @@ pub struct Endpoint {
     pub meeting: MeetingId,
     /// Whose it is.
     pub participant: ParticipantId,
-    /// What it would like to see: participant and priority.
-    pub wants: Vec<(ParticipantId, u8)>,
+    layout: Layout,
     paths: ArrayVec<Path, PATHS_MAX>,
     created: Micros,
     early: Vec<Vec<u8>>,
@@ -243,7 +243,7 @@ impl Endpoint {
             id: parts.id,
             meeting: parts.meeting,
             participant: parts.participant,
-            wants: Vec::new(),
+            layout: Layout::default(),
             slots: parts.slots,
             credentials: parts.credentials,
             peer_credentials: parts.peer_credentials,
@@ -310,6 +310,25 @@ impl Endpoint {
     pub fn set_target(&mut self, now: Micros, bits_per_second: u64) {
         self.congestion.fix(bits_per_second);
         self.follows_estimate = true;
+        self.follow_congestion(now);
+    }
+
+    /// What it would like to see.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// New wishes and limits. Nothing is sent or probed beyond the limit, also where the estimate does not rule.
+    pub fn set_layout(&mut self, now: Micros, layout: Layout) {
+        if layout.max_bitrate != self.layout.max_bitrate {
+            let most = layout.max_bitrate.map_or(PATH.max, u64::from).clamp(PATH.min, PATH.max);
+            self.congestion.limit(most);
+            if !self.follows_estimate {
+                self.bucket.set_target(now, most);
+            }
+        }
+        self.layout = layout;
         self.follow_congestion(now);
     }
 

@@ -68,9 +68,14 @@ pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> 
 }
 
 /// Fills the video slots that hold `held` now: the receiver's wishes, then the active speaker, then recent speakers, then
-/// whoever is in place, then the rest in the order given.
+/// whoever is in place, then the rest in the order given. At most `most` are shown.
 #[must_use]
-pub fn pictures(now: Micros, held: &[Option<PublicationId>], candidates: &[PictureCandidate]) -> Assignment {
+pub fn pictures(
+    now: Micros,
+    held: &[Option<PublicationId>],
+    candidates: &[PictureCandidate],
+    most: usize,
+) -> Assignment {
     let mut ranked: SmallVec<[&PictureCandidate; 32]> = candidates.iter().collect();
     ranked.sort_by_key(|candidate| {
         let recent = candidate.spoke.is_some_and(|spoke| now.since(spoke) < RECENT);
@@ -81,7 +86,7 @@ pub fn pictures(now: Micros, held: &[Option<PublicationId>], candidates: &[Pictu
             Reverse(held.contains(&Some(candidate.publication))),
         )
     });
-    place(held, ranked.iter().map(|candidate| candidate.publication))
+    place(held, ranked.iter().map(|candidate| candidate.publication).take(most))
 }
 
 /// Who spoke within this keeps a picture before those who were silent.
@@ -154,14 +159,26 @@ mod tests {
         active.active = true;
         let candidates = [picture(1), picture(2), wished, active];
         let held = [Some(id(1)), Some(id(2))];
-        let placed = pictures(NOW, &held, &candidates);
+        let placed = pictures(NOW, &held, &candidates, 2);
         assert_eq!(placed.as_slice(), [Some(id(3)), Some(id(4))]);
-        assert_eq!(pictures(NOW, &held[..1], &candidates).as_slice(), [Some(id(3))]);
+        assert_eq!(pictures(NOW, &held[..1], &candidates, 1).as_slice(), [Some(id(3))]);
     }
 
     #[test]
     fn who_left_or_was_muted_leaves_the_slot_empty() {
-        assert_eq!(pictures(NOW, &[Some(id(1)), Some(id(2))], &[picture(2)]).as_slice(), [None, Some(id(2))]);
+        assert_eq!(pictures(NOW, &[Some(id(1)), Some(id(2))], &[picture(2)], 2).as_slice(), [None, Some(id(2))]);
+    }
+
+    #[test]
+    fn no_more_are_shown_than_the_receiver_can_take_and_those_in_place_stay_where_they_are() {
+        let mut active = picture(3);
+        active.active = true;
+        let held = [Some(id(1)), Some(id(2)), None];
+        assert_eq!(
+            pictures(NOW, &held, &[picture(1), picture(2), active], 2).as_slice(),
+            [Some(id(1)), Some(id(3)), None]
+        );
+        assert_eq!(pictures(NOW, &held, &[picture(1), picture(2), active], 0).as_slice(), [None, None, None]);
     }
 
     proptest! {

@@ -27,6 +27,7 @@ use crate::endpoint::webrtc::EndpointParts;
 use crate::event::Event;
 use crate::id::{EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::demux::Demux;
+use crate::layout::Layout;
 use crate::line::SendLine;
 use crate::shard::span::{SHARDS_MAX, ShardIndex};
 use crate::tap::{self, TapReceiver};
@@ -334,10 +335,10 @@ impl Engine {
         self.order_all(|| Command::SetMuted { participant, kind, muted });
     }
 
-    /// What an endpoint would like to see: participant and priority, larger is more wanted.
-    pub fn layout(&self, endpoint: EndpointId, wants: Vec<(ParticipantId, u8)>) {
+    /// What an endpoint would like to see, and the most that it can take.
+    pub fn layout(&self, endpoint: EndpointId, layout: Layout) {
         if let Some(running) = &self.running {
-            running.order(endpoint, Command::Layout { endpoint, wants });
+            running.order(endpoint, Command::Layout { endpoint, layout });
         }
     }
 

@@ -259,7 +259,9 @@ impl Shard {
             .filter_map(|&key| self.publications.get(key))
             .filter_map(|voice| Some((voice.participant, voice.voice.spoke()?)))
             .collect();
-        let wished = endpoint.wants.iter().map(|(participant, _)| *participant);
+        let layout = endpoint.layout();
+        let most = layout.max_tiles.map_or(held.len(), |most| held.len().min(usize::from(most)));
+        let wished = layout.wants.iter().map(|want| want.participant);
         let people = wished.chain(speaker).chain(spoke.iter().map(|(participant, _)| *participant));
         let cameras = people.flat_map(|participant| self.cameras_of(participant));
         let keys = self.gather(meeting, endpoint.participant, PublicationKind::Camera, &held, cameras);
@@ -268,23 +270,25 @@ impl Shard {
             .filter_map(|&key| self.publications.get(key))
             .map(|other| PictureCandidate {
                 publication: other.id,
-                wish: endpoint
+                wish: layout
                     .wants
                     .iter()
-                    .filter(|(wanted, _)| *wanted == other.participant)
-                    .map(|(_, wish)| *wish)
+                    .filter(|want| want.participant == other.participant)
+                    .map(|want| want.priority)
                     .max(),
                 active: Some(other.participant) == speaker,
                 spoke: spoke.iter().filter(|(who, _)| *who == other.participant).map(|(_, spoke)| *spoke).max(),
             })
+            .filter(|candidate: &PictureCandidate| layout.fill || candidate.wish.is_some())
             .collect();
-        let placed = select::pictures(now, &held, &candidates);
+        let placed = select::pictures(now, &held, &candidates, most);
         // A wish that cannot be met yet is looked at again when somebody comes.
         let shown = |who: ParticipantId| {
             placed.iter().flatten().any(|id| candidates_owner(&keys, &self.publications, *id) == Some(who))
         };
-        let unmet = endpoint.wants.iter().take(held.len()).any(|(who, _)| !shown(*who));
-        (changed(&indexes, &held, &placed), placed.contains(&None) || unmet)
+        let unmet = layout.wants.iter().take(most).any(|want| !shown(want.participant));
+        let free = layout.fill && placed.iter().flatten().count() < most;
+        (changed(&indexes, &held, &placed), free || unmet)
     }
 
     fn cameras_of(&self, participant: ParticipantId) -> impl Iterator<Item = usize> {

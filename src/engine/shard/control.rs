@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::keyframe::KeyFrameRequests;
 use crate::ingest::layers::Layers;
+use crate::layout::Layout;
 use crate::route::speaker::Voice;
 use crate::tap::{TapItem, TapSender};
 
@@ -27,7 +28,7 @@ impl Shard {
             }
             Command::RemoveParticipant(participant) => self.remove_participant(now, participant),
             Command::SetMuted { participant, kind, muted } => self.set_muted(participant, kind, muted),
-            Command::Layout { endpoint, wants } => self.set_layout(now, endpoint, wants),
+            Command::Layout { endpoint, layout } => self.set_layout(now, endpoint, layout),
             Command::AddTap { meeting, participant, sender } => self.add_tap(meeting, participant, sender),
             Command::SendDtls { endpoint, datagram } => {
                 if let Some(&key) = self.by_id.get(&endpoint)
@@ -322,10 +323,10 @@ impl Shard {
         self.mark_stale(meeting, Stale::Free);
     }
 
-    fn set_layout(&mut self, now: Micros, endpoint: EndpointId, wants: Vec<(ParticipantId, u8)>) {
+    fn set_layout(&mut self, now: Micros, endpoint: EndpointId, layout: Layout) {
         let Some(&key) = self.by_id.get(&endpoint) else { return };
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        endpoint.wants = wants;
+        endpoint.set_layout(now, layout);
         let meeting = endpoint.meeting;
         self.assign(now, meeting, key);
     }

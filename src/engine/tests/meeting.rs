@@ -8,6 +8,7 @@ use engine::Event;
 use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::{MediaKind, PublicationKind};
+use engine::layout::Want;
 use engine::path::Path;
 use engine::tap::{self, TapItem};
 use kit::browser::SlotRecord;
@@ -149,7 +150,7 @@ fn fifty_switches_under_loss_show_the_right_person_without_a_gap() {
     let mut times = vec![];
     for round in 0..50 {
         let wanted = 1 + round % 2;
-        stage.command(Command::Layout { endpoint: endpoint(3), wants: vec![(participant(wanted), 1)] });
+        stage.command(Command::Layout { endpoint: endpoint(3), layout: vec![Want::of(participant(wanted), 1)].into() });
         let id = publication(wanted, PublicationKind::Camera).0;
         let video =
             |stage: &Stage| stage.browser(3).slots.iter().position(|slot| slot.line.kind == MediaKind::Video).unwrap();
@@ -310,7 +311,10 @@ fn sender_reports_state_one_clock_for_the_life_of_a_slot() {
     stage.join(2, BrowserPlan::default());
     stage.join(9, BrowserPlan { audio_slots: 1, video_slots: 1, ..WATCHER });
     for round in 0..6 {
-        stage.command(Command::Layout { endpoint: endpoint(9), wants: vec![(participant(1 + round % 2), 1)] });
+        stage.command(Command::Layout {
+            endpoint: endpoint(9),
+            layout: vec![Want::of(participant(1 + round % 2), 1)].into(),
+        });
         stage.run_ms(1_500);
     }
     for slot in &stage.browser(9).slots {

@@ -9,6 +9,7 @@
 use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::{MediaKind, PublicationKind};
+use engine::layout::Want;
 use kit::browser::{Received, SlotRecord};
 use kit::oracle::fairness::bits_per_second;
 use kit::oracle::{Fairness, Playout, Span, Steadiness, freezes, misplaced, shown, silences};
@@ -273,7 +274,7 @@ fn on_profile_b_the_wanted_person_is_in_the_slot_in_time_and_nobody_else() {
     for round in 0..20 {
         let wanted = 1 + round % 2;
         wishes.push((stage.now(), publication(wanted, PublicationKind::Camera).0));
-        stage.command(Command::Layout { endpoint: endpoint(3), wants: vec![(participant(wanted), 1)] });
+        stage.command(Command::Layout { endpoint: endpoint(3), layout: vec![Want::of(participant(wanted), 1)].into() });
         stage.run_ms(2_000);
     }
     let slot = slots(&stage, 3, MediaKind::Video).next().unwrap();

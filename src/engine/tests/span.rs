@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::{MediaKind, PublicationKind};
+use engine::layout::Want;
 use engine::tap::{self, TapItem};
 use kit::stage::{MEETING, endpoint, participant};
 use kit::{BrowserPlan, Impairment, Stage};
@@ -128,7 +129,7 @@ fn mute_removal_and_layout_reach_across_shards() {
 
     stage.join_shard(9, BrowserPlan { video_slots: 1, ..WATCHER }, MEETING, 0);
     for wanted in [1, 5, 4] {
-        stage.command(Command::Layout { endpoint: endpoint(9), wants: vec![(participant(wanted), 1)] });
+        stage.command(Command::Layout { endpoint: endpoint(9), layout: vec![Want::of(participant(wanted), 1)].into() });
         stage.run_ms(1_600);
         let since = stage.now();
         stage.run_ms(200);

@@ -133,7 +133,7 @@ export class Call {
       const text = JSON.stringify(wants);
       if (text === this.#sentWants || !this.#connection.isOpen) return;
       this.#sentWants = text;
-      this.#connection.send(messages.layout(wants));
+      this.#connection.send(messages.layout({ wants, fill: true }));
     }, LAYOUT_QUIET_MS);
   }
 

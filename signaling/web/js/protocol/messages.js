@@ -71,13 +71,14 @@
  *   | RecordingMessage | MediaMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
-/** @typedef {{ participantId: string, kind: 'camera', priority: number }} Want */
+/** @typedef {{ participantId: string, kind: 'camera', priority: number, width: number, height: number }} Want */
+/** @typedef {{ wants: Want[], fill: boolean, maxTiles?: number, maxBitrate?: number }} LayoutWish */
 /** @typedef {{ type: 'hello', token: string, cursor: number }} Hello */
 /** @typedef {{ type: 'offer', id: number, sdp: string }} Offer */
 /** @typedef {{ type: 'mute', id: number, kind: PublicationKind, muted: boolean }} Mute */
 /** @typedef {{ type: 'muteParticipant' | 'removeParticipant', id: number, participantId: string }} Moderate */
 /** @typedef {{ type: 'chat', id: number, clientMessageId: string, text: string }} Chat */
-/** @typedef {{ type: 'layout', wants: Want[] }} Layout */
+/** @typedef {{ type: 'layout' } & LayoutWish} Layout */
 /** @typedef {{ type: 'record', id: number, action: 'start' | 'stop' }} Record_ */
 /** @typedef {{ type: 'leave', id: number }} Leave */
 /** @typedef {{ type: 'ping' } | { type: 'pong' }} Beat */
@@ -100,8 +101,8 @@ export const muteParticipant = (id, participantId) => ({ type: 'muteParticipant'
 export const removeParticipant = (id, participantId) => ({ type: 'removeParticipant', id, participantId });
 /** @param {number} id @param {string} clientMessageId @param {string} text @returns {Chat} */
 export const chat = (id, clientMessageId, text) => ({ type: 'chat', id, clientMessageId, text });
-/** @param {Want[]} wants @returns {Layout} */
-export const layout = (wants) => ({ type: 'layout', wants });
+/** @param {LayoutWish} wish @returns {Layout} */
+export const layout = (wish) => ({ type: 'layout', ...wish });
 /** @param {number} id @param {'start' | 'stop'} action @returns {Record_} */
 export const record = (id, action) => ({ type: 'record', id, action });
 /** @param {number} id @returns {Leave} */

@@ -153,5 +153,7 @@ export function wantsOf(state, visible) {
     participantId,
     kind: 'camera',
     priority: Math.max(1, Math.min(255, visible.length - index)),
+    width: 0,
+    height: 0,
   }));
 }

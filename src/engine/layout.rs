@@ -1,0 +1,57 @@
+//! What one receiver would like to see, and the most that it can take: said by the client, carried as it is.
+//!
+//! Why values of their own: the same wish goes from signalling through the mailbox into the endpoint, where
+//! [`crate::route::select`] decides who fills which slot, and what is sent of each picture follows the size of its tile.
+//!
+//! ```text
+//! Command::Layout { endpoint, layout } -> Endpoint::layout -> who (wants, fill, max_tiles), how much (width, height, max_bitrate)
+//! ```
+
+use crate::id::ParticipantId;
+
+/// A picture that a receiver would like to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Whose.
+    pub participant: ParticipantId,
+    /// Larger is more wanted.
+    pub priority: u8,
+    /// The tile in the receiver's own pixels; 0: not known.
+    pub width: u16,
+    /// The same of its height.
+    pub height: u16,
+}
+
+impl Want {
+    /// A picture of no particular size.
+    #[must_use]
+    pub const fn of(participant: ParticipantId, priority: u8) -> Self {
+        Self { participant, priority, width: 0, height: 0 }
+    }
+}
+
+/// The wishes and limits of one receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Whom it would like to see.
+    pub wants: Vec<Want>,
+    /// Slots that no wish fills show others. Otherwise they stay empty and cost nothing.
+    pub fill: bool,
+    /// Never more pictures at once than this, however many slots there are.
+    pub max_tiles: Option<u8>,
+    /// Never more than this on its path, in bits a second.
+    pub max_bitrate: Option<u32>,
+}
+
+impl Default for Layout {
+    /// Of a receiver that has said nothing: whoever there is, in all its slots.
+    fn default() -> Self {
+        Self { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None }
+    }
+}
+
+impl From<Vec<Want>> for Layout {
+    fn from(wants: Vec<Want>) -> Self {
+        Self { wants, ..Self::default() }
+    }
+}

@@ -1,0 +1,109 @@
+//! What receivers are shown of a large meeting: their wishes, their limits, pages of a gallery, and who speaks among many.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use engine::clock::Micros;
+use engine::command::Command;
+use engine::id::{MediaKind, PublicationKind};
+use engine::layout::{Layout, Want};
+use kit::stage::{endpoint, participant};
+use kit::{BrowserPlan, Stage};
+
+const WATCHER: BrowserPlan =
+    BrowserPlan { microphone: false, camera: false, audio_slots: 3, video_slots: 9, packets_per_frame: 3 };
+
+/// Watches from now on.
+const WATCHING: u32 = 99;
+
+fn publishers(stage: &mut Stage, count: u32) {
+    for number in 1..=count {
+        stage.join(
+            number,
+            BrowserPlan { audio_slots: 0, video_slots: 0, packets_per_frame: 1, ..BrowserPlan::default() },
+        );
+    }
+}
+
+fn wish(stage: &mut Stage, layout: Layout) {
+    stage.command(Command::Layout { endpoint: endpoint(WATCHING), layout });
+}
+
+fn wants(numbers: impl IntoIterator<Item = u32>) -> Vec<Want> {
+    numbers.into_iter().map(|number| Want::of(participant(number), 1)).collect()
+}
+
+/// Whose pictures came since.
+fn pictures(stage: &Stage, since: Micros) -> BTreeSet<u32> {
+    let slots = stage.browser(WATCHING).slots.iter().filter(|slot| slot.line.kind == MediaKind::Video);
+    slots.flat_map(|slot| &slot.packets).filter(|packet| packet.at >= since).map(|packet| packet.content.0).collect()
+}
+
+fn set(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
+    numbers.into_iter().collect()
+}
+
+/// Whose pictures come after what was on its way.
+fn settled(stage: &mut Stage) -> BTreeSet<u32> {
+    stage.run_ms(400);
+    let since = stage.now();
+    stage.run_ms(400);
+    pictures(stage, since)
+}
+
+#[test]
+fn without_filling_only_the_wished_are_sent() {
+    let mut stage = Stage::new(71);
+    publishers(&mut stage, 6);
+    stage.join(WATCHING, WATCHER);
+    assert_eq!(settled(&mut stage), set(1..=6), "unless told otherwise, everybody");
+    wish(&mut stage, Layout { wants: wants([2, 5]), fill: false, ..Layout::default() });
+    assert_eq!(settled(&mut stage), set([2, 5]));
+    // A wish for somebody whose camera is off is met when it comes on, and by nobody else meanwhile.
+    stage.command(Command::SetMuted { participant: participant(5), kind: PublicationKind::Camera, muted: true });
+    assert_eq!(settled(&mut stage), set([2]));
+    stage.command(Command::SetMuted { participant: participant(5), kind: PublicationKind::Camera, muted: false });
+    assert_eq!(settled(&mut stage), set([2, 5]));
+    wish(&mut stage, Layout::default());
+    assert_eq!(settled(&mut stage), set(1..=6));
+}
+
+#[test]
+fn a_client_with_six_tiles_never_gets_a_seventh_picture() {
+    let mut stage = Stage::new(72);
+    publishers(&mut stage, 9);
+    stage.join(WATCHING, WATCHER);
+    wish(&mut stage, Layout { max_tiles: Some(6), ..Layout::default() });
+    assert_eq!(settled(&mut stage).len(), 6);
+    wish(&mut stage, Layout { wants: wants(1..=9), max_tiles: Some(6), ..Layout::default() });
+    assert_eq!(settled(&mut stage).len(), 6, "whatever it wishes");
+    wish(&mut stage, Layout { wants: wants(1..=9), max_tiles: Some(0), ..Layout::default() });
+    assert_eq!(settled(&mut stage), set([]));
+}
+
+#[test]
+fn no_more_is_sent_than_the_client_said_it_can_take() {
+    let mut stage = Stage::new(73);
+    publishers(&mut stage, 6);
+    stage.join(WATCHING, WATCHER);
+    stage.run_ms(1_500);
+    let rate = |stage: &mut Stage| {
+        let since = stage.now();
+        stage.run_ms(2_000);
+        let slots = &stage.browser(WATCHING).slots;
+        let came = slots.iter().flat_map(|slot| &slot.packets).filter(|packet| packet.at >= since);
+        came.map(|packet| packet.size as u64 * 8).sum::<u64>() / 2
+    };
+    let before = rate(&mut stage);
+    wish(&mut stage, Layout { max_bitrate: Some(200_000), ..Layout::default() });
+    stage.run_ms(500);
+    let after = rate(&mut stage);
+    println!("{before} bit/s without a limit, {after} with one of 200000 (paced at a multiple of it)");
+    assert!(before > 1_200_000, "six cameras and three voices");
+    // The pacer drains at 2.5 times what is believed of the path.
+    assert!(after < 550_000);
+    wish(&mut stage, Layout::default());
+    stage.run_ms(1_500);
+    assert!(rate(&mut stage) > before * 9 / 10, "and the limit goes");
+}
