@@ -16,6 +16,8 @@ pub struct NewPublication {
     pub kind: PublicationKind,
     /// What its packets carry.
     pub codec: Codec,
+    /// Simulcast layers that were agreed on; 1 without simulcast.
+    pub layers: u8,
 }
 
 /// An order to the shard.

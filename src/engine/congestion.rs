@@ -135,6 +135,9 @@ const CALM: Micros = Micros::from_millis(500);
 /// that, more would fill its queue with what nobody needs (72 packets lost at 500 kbit/s instead of 27).
 const NEXT_PROBE: f64 = 2.0;
 
+/// Multiple of what would be sent that is probed for at most; the start at least.
+const WANTED: f64 = 1.5;
+
 /// A probe that showed no more than this multiple of the target showed nothing new.
 const NOTHING_NEW: f64 = 1.05;
 
@@ -166,6 +169,9 @@ const SILENCE_FACTOR: f64 = 0.8;
 /// By then any target has fallen to the least.
 const SILENCE_STEPS_MAX: u32 = 32;
 
+/// So long without feedback, though nothing is unanswered, nothing is being sent.
+const QUIET: Micros = Micros::from_millis(1_000);
+
 /// A delay that changes by more between two packets is a clock that was set, or a lie.
 const JUMP_US: i64 = 3_000_000;
 
@@ -177,6 +183,7 @@ const GROWTH_STEP_MAX: Micros = Micros::from_millis(500);
 pub struct Controller {
     limits: Limits,
     fixed: Option<u64>,
+    wanted: Option<u64>,
     target: f64,
     why: Why,
     clock: Option<Clock>,
@@ -251,6 +258,7 @@ impl Controller {
         Self {
             limits,
             fixed: None,
+            wanted: None,
             target: limits.start as f64,
             why: Why::Start,
             clock: None,
@@ -298,6 +306,23 @@ impl Controller {
     #[must_use]
     pub fn is_overusing(&self) -> bool {
         self.fixed.is_none() && self.usage() == Usage::Over
+    }
+
+    /// Whether packets wait on the path.
+    #[must_use]
+    pub fn has_queue(&self) -> bool {
+        self.fixed.is_none() && (self.usage() == Usage::Over || self.queue_us() > QUEUE_FREE_US)
+    }
+
+    /// Whether anything speaks for or against the target: a feedback has been learnt from, or it is fixed.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        !self.is_new || self.fixed.is_some()
+    }
+
+    /// What would be sent if the path carried everything, in bits a second: no more is probed for.
+    pub const fn want(&mut self, bits_per_second: u64) {
+        self.wanted = Some(bits_per_second);
     }
 
     /// What is known of the path.
@@ -394,7 +419,11 @@ impl Controller {
 
     /// Looks whether feedback stays away. `unanswered_since`: nothing that left since then has been answered.
     pub fn poll(&mut self, now: Micros, unanswered_since: Option<Micros>) {
-        let (Some(_), Some(since)) = (self.concluded, unanswered_since) else { return };
+        let Some(concluded) = self.concluded else { return };
+        let Some(since) = unanswered_since else {
+            self.probe_in_quiet(now, concluded);
+            return;
+        };
         let first = since + SILENCE + self.wait() + self.wait();
         for _ in 0..SILENCE_STEPS_MAX {
             let due = self.silent.map_or(first, |last| last + SILENCE_STEP);
@@ -405,6 +434,20 @@ impl Controller {
             self.decrease(now, self.target * SILENCE_FACTOR, Why::Silence);
         }
         self.silent = Some(now);
+    }
+
+    /// Where nothing is sent, nothing is told: a path that was too narrow for every picture is tried again.
+    fn probe_in_quiet(&mut self, now: Micros, concluded: Micros) {
+        let is_quiet = now.since(concluded) >= QUIET && now >= self.probe_at + PROBE_INTERVAL_MAX;
+        if is_quiet && self.prober.is_idle() && self.target < self.most() {
+            self.prober.plan(now, (NEXT_PROBE * self.target).min(self.most()));
+        }
+    }
+
+    /// What is probed for at most: as much again as is wanted, so that what grows, or comes back, finds room.
+    fn most(&self) -> f64 {
+        let wanted = self.wanted.map_or(f64::INFINITY, |wanted| (WANTED * wanted as f64).max(self.limits.start as f64));
+        wanted.min(self.limits.max as f64)
     }
 
     /// Whether a probe is planned or being sent.
@@ -564,7 +607,7 @@ impl Controller {
     }
 
     fn plan_probe(&mut self, now: Micros, queue_free: bool, verdict: Verdict) {
-        let max = self.limits.max as f64;
+        let max = self.most();
         let may = matches!(verdict, Verdict::Grow | Verdict::Restore(_)) && queue_free && self.target < max;
         if !may || !self.prober.is_idle() {
             return;

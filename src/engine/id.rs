@@ -43,6 +43,11 @@ pub struct LayerId(pub u8);
 /// Layers of a publication. Three are what browsers send and what tiles, gallery and full screen need.
 pub const LAYERS_MAX: usize = 3;
 
+/// The layers of a publication that has so many, the lowest first.
+pub fn layers(count: u8) -> impl DoubleEndedIterator<Item = LayerId> {
+    (0..count.min(LAYERS_MAX as u8)).map(LayerId)
+}
+
 impl LayerId {
     /// The lowest, or the only one.
     pub const LOWEST: Self = Self(0);

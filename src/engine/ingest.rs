@@ -4,11 +4,12 @@
 //! ```text
 //! endpoint (decrypted) -> demux: SSRC -> line, layer -> Stream: duplicates, loss, transit floor, picture ids -> Arrived
 //!                      -> Arrivals: transport-wide feedback
-//! Arrived -> Layers: one layer as the publication's picture -> route
+//! Arrived -> Layers: which layers arrive, how much -> route        Joined: one stream of them, for taps
 //! ```
 
 pub mod arrivals;
 pub mod demux;
+pub mod joined;
 pub mod keyframe;
 pub mod layers;
 pub mod loss;

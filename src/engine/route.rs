@@ -6,6 +6,7 @@
 //! egress: key-frame wish -> Feedback -> ingest of the publisher
 //! ```
 
+pub mod allocate;
 pub mod feedback;
 pub mod select;
 pub mod speaker;

@@ -12,12 +12,14 @@
 //!
 //! After each input the outputs must be drained: `flush` until it says that nothing is due, sending the outbox each time.
 
+mod allocate;
 mod arrive;
 mod assign;
 mod control;
 mod due;
 mod fanout;
 mod flush;
+mod publication;
 pub mod span;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -31,17 +33,16 @@ use crate::counters::Counters;
 use crate::egress::store::Store;
 use crate::endpoint::webrtc::{Endpoint, PublicationRef, Reports, Turn};
 use crate::event::Event;
-use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
-use crate::ingest::keyframe::KeyFrameRequests;
-use crate::ingest::layers::Layers;
+use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::route::feedback::Feedback;
-use crate::route::speaker::{ActiveSpeaker, Voice};
+use crate::route::speaker::ActiveSpeaker;
 use crate::tap::TapSender;
 use crate::timers::Timers;
 
 use due::Due;
+use publication::{Layer, Publication};
 use span::{Letter, ShardIndex, Shards};
 
 /// How often speakers are looked for while anybody talks.
@@ -86,37 +87,6 @@ enum Origin {
     Endpoint(usize),
     /// Another shard, which has its endpoint.
     Shard(ShardIndex),
-}
-
-/// One publication and the slots that carry it.
-#[derive(Debug)]
-struct Publication {
-    id: PublicationId,
-    participant: ParticipantId,
-    meeting: MeetingId,
-    origin: Origin,
-    kind: PublicationKind,
-    codec: Codec,
-    muted: bool,
-    /// Key of the store that its packets wait in.
-    store: usize,
-    /// Slots that want it or still carry it: endpoint key and slot index.
-    carriers: Vec<(u32, u8)>,
-    /// Has packets that its carriers have not been told of in this turn.
-    fresh: bool,
-    key_frames: KeyFrameRequests,
-    /// Its simulcast layers, where its endpoint is in this shard.
-    layers: Layers,
-    voice: Voice,
-    /// Is among the meeting's talkers.
-    talks: bool,
-    /// The meeting has taps: packets are handed to them.
-    tapped: bool,
-    /// Other shards that want its packets, and from where on they have not got them.
-    relayed_to: Shards,
-    relay_cursor: u64,
-    /// We have asked its home shard for its packets.
-    subscribed: bool,
 }
 
 #[derive(Debug)]
@@ -182,8 +152,10 @@ pub struct Shard {
     mutes: HashSet<(ParticipantId, PublicationKind)>,
     /// Paths that endpoints may have moved to and whose check is under way.
     checks: VecDeque<(Path, usize)>,
-    /// Publications with packets that no carrier was told of.
-    fresh: Vec<usize>,
+    /// Layers with packets that no carrier was told of.
+    fresh: Vec<(usize, LayerId)>,
+    /// Publications whose layers came or went: who shows them chooses again.
+    changed: Vec<usize>,
     due: Due,
     timers: Timers,
     /// Publications that somebody waits for a key frame of.
@@ -198,7 +170,7 @@ pub struct Shard {
     events: VecDeque<Event>,
     dtls: VecDeque<DtlsOutput>,
     letters: VecDeque<(ShardIndex, Letter)>,
-    to_relay: Vec<usize>,
+    to_relay: Vec<(usize, LayerId)>,
     epoch: Epoch,
     /// See [`Shard::sabotage`].
     sabotaged: Option<EndpointId>,
@@ -240,6 +212,7 @@ impl Shard {
             mutes: HashSet::new(),
             checks: VecDeque::new(),
             fresh: Vec::new(),
+            changed: Vec::new(),
             due: Due::default(),
             timers: Timers::default(),
             key_frame_wishes: Vec::new(),
@@ -277,7 +250,7 @@ impl Shard {
     /// When [`Shard::handle_timeout`] is next due; never while there is nobody.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Micros> {
-        let speakers = !self.talkative.is_empty() || !self.key_frame_wishes.is_empty();
+        let speakers = !self.talkative.is_empty() || !self.key_frame_wishes.is_empty() || !self.changed.is_empty();
         let speakers = speakers.then(|| self.looked_for_speakers + SPEAKER_INTERVAL);
         [self.timers.next(), speakers].into_iter().flatten().min()
     }
@@ -292,6 +265,7 @@ impl Shard {
             self.look_for_speakers(now);
             self.request_key_frames(now);
             self.assign_stale(now);
+            self.choose_again(now);
         }
         self.retire_stores(now);
     }
@@ -308,14 +282,19 @@ impl Shard {
 
     fn endpoint_timeout(&mut self, now: Micros, key: usize, wall_ntp: u64) {
         let mut wishes = std::mem::take(&mut self.reports.feedback);
-        let mut gone = false;
+        let (mut gone, mut chooses) = (false, false);
         let sabotaged = self.sabotaged;
         if let Some((endpoint, mut turn)) = self.turn(now, key) {
             assert!(sabotaged != Some(endpoint.id), "sabotaged on purpose");
             let next = endpoint.handle_timeout(&mut turn, wall_ntp, &mut wishes);
+            chooses = endpoint.take_choice_due();
+            let visits = endpoint.is_to_be_visited();
             gone = endpoint.is_gone(now);
             self.timers.arm(key, next);
             self.due.resume(key);
+            if visits {
+                self.due.mark_resends(key);
+            }
         }
         for wish in wishes.drain(..) {
             self.feedback(now, wish);
@@ -323,6 +302,8 @@ impl Shard {
         self.reports.feedback = wishes;
         if gone {
             self.lose(now, key);
+        } else if chooses {
+            self.allocate(now, key);
         }
     }
 
@@ -343,49 +324,69 @@ impl Shard {
     }
 
     fn feedback(&mut self, now: Micros, feedback: Feedback) {
-        let (publication, broken) = match feedback {
-            Feedback::KeyFrame(publication) => (publication, None),
-            Feedback::Broken(publication, layer) => (publication, Some(layer)),
-        };
-        let Some(&key) = self.by_publication.get(&publication) else { return };
-        let is_shown = |layer| self.publications.get(key).is_some_and(|source| source.layers.is_shown(layer));
-        if broken.is_none_or(is_shown) {
-            self.want_key_frame(now, key);
+        match feedback {
+            Feedback::KeyFrame(publication, layer) => {
+                if let Some(&key) = self.by_publication.get(&publication) {
+                    self.want_key_frame(now, key, layer);
+                }
+            }
+            Feedback::Broken(publication, layer) => {
+                let Some(&key) = self.by_publication.get(&publication) else { return };
+                let is_seen = |source: &Publication| {
+                    let is_carried = source.layer(layer).is_some_and(Layer::is_carried);
+                    is_carried || source.tapped && source.joined.is_shown(layer)
+                };
+                if self.publications.get(key).is_some_and(is_seen) {
+                    self.want_key_frame(now, key, layer);
+                }
+            }
         }
     }
 
-    fn want_key_frame(&mut self, now: Micros, key: usize) {
+    fn want_key_frame(&mut self, now: Micros, key: usize, layer: LayerId) {
         let Some(publication) = self.publications.get_mut(key) else { return };
         if !publication.key_frames.is_open() {
             self.key_frame_wishes.push(key);
         }
-        publication.key_frames.want();
+        publication.key_frames.want(layer);
         self.request_key_frame(now, key);
     }
 
     /// Asks now if the throttle and the publisher's state allow; otherwise the wish stays open for a later look.
     fn request_key_frame(&mut self, now: Micros, key: usize) {
         let Some(publication) = self.publications.get_mut(key) else { return };
+        if !publication.key_frames.may_ask(now) {
+            return;
+        }
         let id = publication.id;
-        match publication.origin {
-            Origin::Shard(home) => {
-                if publication.key_frames.due(now) {
-                    self.letters.push_back((home, Letter::KeyFrame(id)));
+        let mut has_asked = false;
+        for layer in publication.key_frames.wishes() {
+            match publication.origin {
+                Origin::Shard(home) => {
+                    self.letters.push_back((home, Letter::KeyFrame(id, layer)));
+                    has_asked = true;
+                }
+                Origin::Endpoint(endpoint) => {
+                    let Some(endpoint) = self.endpoints.get_mut(endpoint) else { return };
+                    let others = publication.traffic.highest(now).is_some();
+                    if others && !publication.traffic.is_arriving(now, layer) && !publication.traffic.is_new(layer) {
+                        // Its sender has stopped it; it will begin with a key frame when it comes back.
+                        publication.key_frames.settle(layer);
+                    } else if endpoint.can_request_key_frame(id, layer) {
+                        let mut turn = Turn {
+                            now,
+                            outbox: &mut self.outbox,
+                            scratch: &mut self.scratch,
+                            counters: &mut self.counters,
+                        };
+                        endpoint.request_key_frame(&mut turn, id, layer);
+                        has_asked = true;
+                    }
                 }
             }
-            Origin::Endpoint(endpoint) => {
-                let Some(endpoint) = self.endpoints.get_mut(endpoint) else { return };
-                let layer = publication.layers.wanted(now);
-                if endpoint.can_request_key_frame(id, layer) && publication.key_frames.due(now) {
-                    let mut turn = Turn {
-                        now,
-                        outbox: &mut self.outbox,
-                        scratch: &mut self.scratch,
-                        counters: &mut self.counters,
-                    };
-                    endpoint.request_key_frame(&mut turn, id, layer);
-                }
-            }
+        }
+        if has_asked {
+            publication.key_frames.asked(now);
         }
     }
 

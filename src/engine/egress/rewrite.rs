@@ -159,6 +159,12 @@ impl Rewriter {
         self.mapping.as_ref().map(|mapping| mapping.source)
     }
 
+    /// The number that the next packet of a new source goes out under.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.last.sequence + 1
+    }
+
     /// A word of each end of it; see `Endpoint::touch`.
     #[must_use]
     pub fn touch(&self) -> u64 {

@@ -18,22 +18,33 @@ use super::rewrite::{OutgoingVideo, Rewriter, Start};
 use super::sent::{SentLog, Shift};
 use super::store::{Store, Stored};
 use crate::clock::Micros;
-use crate::id::{MediaKind, PublicationId};
+use crate::id::{LayerId, MediaKind, PublicationId};
 use crate::ingest::Media;
 use crate::ingest::numbers::PictureNumbers;
 use crate::line::{ExtensionIds, SlotLine};
+use crate::route::allocate::Choice;
 
 /// A slot's place in a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feed {
     /// Whose packets.
     pub publication: PublicationId,
+    /// Of which of its layers.
+    pub layer: LayerId,
     /// Key of the publication in the shard.
     pub key: u32,
     /// Key of its store.
     pub store: u32,
     /// The next packet to take.
     pub cursor: u64,
+}
+
+impl Feed {
+    /// Both are of one layer of one publication.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        (self.publication, self.layer) == (other.publication, other.layer)
+    }
 }
 
 /// What came of asking a slot for its next packet.
@@ -46,7 +57,7 @@ pub enum Next {
     /// Nothing is due.
     Nothing,
     /// The receiver fell so far behind that the rest was given up; a key frame of this publication lets it go on.
-    Lost(PublicationId),
+    Lost(PublicationId, LayerId),
 }
 
 /// The state of one slot. What every packet touches stands first and together, as in the endpoint.
@@ -55,7 +66,7 @@ pub enum Next {
 pub struct Slot {
     /// Whose packets really are here.
     source: Option<Feed>,
-    /// Who is meant to be here, and from where on its packets count.
+    /// What is meant to be here, and from where on its packets count.
     wanted: Option<Feed>,
     rewriter: Rewriter,
     sent: SentLog,
@@ -67,11 +78,17 @@ pub struct Slot {
     drops_frame: bool,
     /// A source that was just replaced and whose publication still counts this slot among its carriers.
     released: Option<Feed>,
+    /// A source that was cut; the next feed leaves it.
+    cut: Option<Feed>,
     templates: Templates,
     rtx_sequence: u64,
     clock_base: u32,
-    /// When the present source's newest key frame was sent.
+    /// Who is meant to be here, also while nothing of theirs is sent.
+    assigned: Option<PublicationId>,
+    choice: Option<Choice>,
+    /// When the present source's newest key frame was sent, and the number of its first packet.
     key_frame_sent: Micros,
+    key_frame_sequence: u64,
     line: SlotLine,
 }
 
@@ -127,12 +144,16 @@ impl Slot {
             line,
             clock_base: start.clock_base,
             key_frame_sent: Micros::default(),
+            key_frame_sequence: 0,
             rewriter: Rewriter::new(start),
             sent: SentLog::default(),
             rtx_sequence: u64::from(rtx_start),
+            assigned: None,
+            choice: None,
             wanted: None,
             source: None,
             released: None,
+            cut: None,
             drops_frame: false,
             packets: 0,
             octets: 0,
@@ -147,22 +168,49 @@ impl Slot {
 
     /// Who is meant to be here.
     #[must_use]
-    pub fn wanted(&self) -> Option<PublicationId> {
-        self.wanted.map(|feed| feed.publication)
+    pub const fn assigned(&self) -> Option<PublicationId> {
+        self.assigned
     }
 
-    /// The publications whose carrier this slot is.
+    /// The layer that is sent, or waits for its key frame to be. `None`: nothing is.
+    #[must_use]
+    pub fn layer(&self) -> Option<LayerId> {
+        self.wanted.map(|feed| feed.layer)
+    }
+
+    /// The same, where it is of this publication.
+    #[must_use]
+    pub fn layer_of(&self, publication: PublicationId) -> Option<LayerId> {
+        self.wanted.filter(|wanted| wanted.publication == publication).map(|wanted| wanted.layer)
+    }
+
+    /// What was chosen for it last, if anybody is meant to be here.
+    #[must_use]
+    pub fn choice(&self) -> Option<Choice> {
+        self.choice.filter(|_| self.assigned.is_some())
+    }
+
+    /// Notes what was chosen for it.
+    pub const fn note_choice(&mut self, choice: Choice) {
+        self.choice = Some(choice);
+    }
+
+    /// The layers whose carrier this slot is.
     pub fn feeds(&self) -> impl Iterator<Item = Feed> + use<> {
-        let other = self.source.filter(|source| Some(source.publication) != self.wanted());
-        [self.wanted, other, self.released].into_iter().flatten()
+        let other = self.source.filter(|source| !self.wants(source));
+        [self.wanted, other, self.released, self.cut].into_iter().flatten()
     }
 
-    /// The publication that has just lost this slot as a carrier, once.
+    fn wants(&self, feed: &Feed) -> bool {
+        self.wanted.is_some_and(|wanted| wanted.is_of(feed))
+    }
+
+    /// The layer that has just lost this slot as a carrier, once.
     pub fn take_released(&mut self) -> Option<Feed> {
         self.released.take()
     }
 
-    /// Whose key frame the slot waits for, and from where on.
+    /// What key frame the slot waits for, and from where on.
     #[must_use]
     pub fn awaited(&self) -> Option<Feed> {
         self.wanted.filter(|_| self.kind == MediaKind::Video && self.awaits_turn())
@@ -173,14 +221,30 @@ impl Slot {
         self.templates = Templates::new(&self.line, ids, false);
     }
 
-    /// Switches the slot. The old source flows on until the new one can take over; nobody at all takes effect at once.
-    /// What it leaves is returned: those publications have this slot as a carrier no longer.
-    pub fn assign(&mut self, wanted: Option<Feed>) -> impl Iterator<Item = Feed> + use<> {
-        let before: [Option<Feed>; 3] = [self.wanted, self.source, self.released.take()];
+    /// Stops what is being sent at once: the path is full of it, and what is to come instead must find room. Nothing of it is sent
+    /// again either.
+    pub fn cut(&mut self) {
+        if let Some(source) = self.source.take() {
+            self.rewriter.detach();
+            self.key_frame_sequence = self.rewriter.next_sequence();
+            self.cut = Some(source);
+        }
+    }
+
+    /// Says who is meant to be here; [`Slot::feed`] makes it so.
+    pub const fn assign(&mut self, publication: Option<PublicationId>) {
+        self.assigned = publication;
+        self.choice = None;
+    }
+
+    /// Switches the slot. The old source flows on until the new one can take over; nothing at all takes effect at once.
+    /// What it leaves is returned: those layers have this slot as a carrier no longer.
+    pub fn feed(&mut self, wanted: Option<Feed>) -> impl Iterator<Item = Feed> + use<> {
+        let before: [Option<Feed>; 4] = [self.wanted, self.source, self.released.take(), self.cut.take()];
         match wanted {
             Some(feed) => match self.source {
-                // Back to who is here anyway: it goes on where it is.
-                Some(source) if source.publication == feed.publication => self.wanted = Some(source),
+                // Back to what is here anyway: it goes on where it is.
+                Some(source) if source.is_of(&feed) => self.wanted = Some(source),
                 _ => self.wanted = Some(feed),
             },
             None => {
@@ -189,24 +253,24 @@ impl Slot {
                 self.rewriter.detach();
             }
         }
-        let kept: [Option<PublicationId>; 2] = [self.wanted(), self.source.map(|feed| feed.publication)];
-        before.into_iter().flatten().filter(move |feed| !kept.contains(&Some(feed.publication)))
+        let kept: [Option<Feed>; 2] = [self.wanted, self.source];
+        before.into_iter().flatten().filter(move |feed| !kept.iter().flatten().any(|kept| kept.is_of(feed)))
     }
 
     /// The source stopped for a while (muted, or its packets cannot be used): when it comes back, from `head` on, it is
     /// mapped anew.
-    pub fn detach(&mut self, publication: PublicationId, head: u64) {
-        if self.source.is_some_and(|source| source.publication == publication) {
+    pub fn detach(&mut self, publication: PublicationId, layer: LayerId, head: u64) {
+        if self.source.is_some_and(|source| (source.publication, source.layer) == (publication, layer)) {
             self.source = None;
             self.rewriter.detach();
         }
-        self.restart(publication, head);
+        self.restart(publication, layer, head);
     }
 
-    /// Packets of `publication` before `head` do not matter to this slot: it could not send when they came.
-    pub fn restart(&mut self, publication: PublicationId, head: u64) {
+    /// Packets of this layer before `head` do not matter to this slot: it could not send when they came.
+    pub fn restart(&mut self, publication: PublicationId, layer: LayerId, head: u64) {
         for feed in [&mut self.wanted, &mut self.source].into_iter().flatten() {
-            if feed.publication == publication {
+            if (feed.publication, feed.layer) == (publication, layer) {
                 feed.cursor = head;
             }
         }
@@ -215,7 +279,7 @@ impl Slot {
     /// Goes back to the newest key frame, which the receiver has missed. `false`: it is not to be had, too long ago for
     /// `bytes_max`, or was sent so recently that the receiver could not know of it when it complained.
     pub fn send_again(&mut self, now: Micros, stores: &Slab<Store>, bytes_max: usize) -> bool {
-        let here = self.source.filter(|source| Some(source.publication) == self.wanted());
+        let here = self.source.filter(|source| self.wants(source));
         let Some(source) = here.filter(|_| now.since(self.key_frame_sent) >= COMPLAINT_AFTER) else { return false };
         let begin = stores.get(source.store as usize).and_then(|store| store.replay(now, bytes_max));
         let Some(begin) = begin.filter(|begin| *begin < source.cursor) else { return false };
@@ -264,7 +328,7 @@ impl Slot {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
-            let numbers = self.rewriter.audio(feed.publication, self.wanted(), &stored.numbers, duration);
+            let numbers = self.rewriter.audio(feed.publication, self.assigned, &stored.numbers, duration);
             if is_wanted {
                 // Taken over, or the old source ended early: either way it is not here any more.
                 self.take_over(numbers.is_some().then_some(feed));
@@ -302,8 +366,11 @@ impl Slot {
                 self.catch_up(now, stores, &feed, position, stored, source_picture);
             }
             let numbers =
-                self.rewriter.video(feed.publication, self.wanted(), &stored.numbers, source_picture, starts_key_frame);
+                self.rewriter.video(feed.publication, self.assigned, &stored.numbers, source_picture, starts_key_frame);
             let Some(OutgoingVideo { numbers, picture }) = numbers else { continue };
+            if starts_key_frame {
+                self.key_frame_sequence = numbers.sequence;
+            }
             let sent = (numbers.sequence, numbers.timestamp, picture);
             let shift = Shift::between(feed.publication, feed.store, (&stored.numbers, source_picture), sent);
             self.sent.note(numbers.sequence, shift);
@@ -324,9 +391,12 @@ impl Slot {
         }
     }
 
-    /// Whether somebody else than the present source is meant to be here.
+    /// Whether something else than the present source is meant to be here.
     fn awaits_turn(&self) -> bool {
-        self.wanted() != self.source.map(|feed| feed.publication)
+        match (self.wanted, self.source) {
+            (Some(wanted), Some(source)) => !wanted.is_of(&source),
+            (wanted, source) => wanted.is_some() || source.is_some(),
+        }
     }
 
     fn switch_at_key_frame(&mut self, stores: &Slab<Store>) {
@@ -348,7 +418,7 @@ impl Slot {
         stored: &Stored,
         picture: PictureNumbers,
     ) {
-        let begins = self.rewriter.source() != Some(feed.publication) && self.wanted() == Some(feed.publication);
+        let begins = self.rewriter.source() != Some(feed.publication) && self.wants(feed);
         if begins
             && now.since(stored.arrived) > LATE
             && let Some(missed) = stores.get(feed.store as usize).and_then(|store| store.catch_up(position))
@@ -359,7 +429,7 @@ impl Slot {
 
     fn take_over(&mut self, new: Option<Feed>) {
         let old = std::mem::replace(&mut self.source, new);
-        self.released = old.filter(|old| Some(old.publication) != self.wanted());
+        self.released = old.filter(|old| !self.wants(old));
     }
 
     /// A receiver that is too far behind gets the newest key frame, or has to wait for one.
@@ -379,23 +449,27 @@ impl Slot {
                 None
             }
             None => {
-                self.detach(feed.publication, store.head());
-                Some(Next::Lost(feed.publication))
+                self.detach(feed.publication, feed.layer, store.head());
+                Some(Next::Lost(feed.publication, feed.layer))
             }
         }
     }
 
     /// The retransmission of a packet that a NACK names, and whether one was lost before it. `None`: gone, or answered a
-    /// moment ago.
+    /// moment ago; or there is no room to waste (`is_narrow`), and a key frame was sent since, after which nobody needs it.
     pub fn resend(
         &mut self,
         now: Micros,
         wire_sequence: u16,
         stores: &Slab<Store>,
         overhead: usize,
+        is_narrow: bool,
     ) -> Option<(Planned, bool)> {
         let template_len = self.templates.retransmission.as_ref()?.len();
         let original = self.sent.find(wire_sequence)?;
+        if is_narrow && original.sequence < self.key_frame_sequence {
+            return None;
+        }
         let shift = original.shift;
         let store = stores.get(shift.store as usize).filter(|store| store.publication() == shift.publication)?;
         let position = store.find(original.source())?;
@@ -433,10 +507,10 @@ impl Slot {
     }
 
     /// The header of a packet of nothing but padding on the retransmission stream, which receivers count and drop: what
-    /// probes are made of. `None` while nothing is sent here, or without such a stream.
+    /// probes are made of. `None` while nobody is meant to be here, or without such a stream.
     pub fn pad(&mut self, now: Micros, overhead: usize) -> Option<Planned> {
         let header_len = self.templates.retransmission.as_ref()?.len();
-        let source = self.source?;
+        let publication = self.assigned?;
         self.rtx_sequence += 1;
         Some(Planned {
             slot: self.at,
@@ -446,8 +520,8 @@ impl Slot {
             sequence: self.rtx_sequence,
             index: self.rtx_sequence,
             timestamp: self.clock_base.wrapping_add(now.rtp(self.kind.clock_hz())),
-            csrc: source.publication.0,
-            store: source.store,
+            csrc: publication.0,
+            store: 0,
             position: 0,
             prefix: Prefix::new(),
             len: (header_len + overhead) as u16,

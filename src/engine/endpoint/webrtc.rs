@@ -13,10 +13,12 @@
 //!
 //! RFC 8445 (lite), RFC 5764, RFC 3711, RFC 4588.
 
+mod budget;
 mod receive;
 mod send;
 
 use arrayvec::ArrayVec;
+use budget::Budget;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -37,6 +39,7 @@ use crate::layout::Layout;
 use crate::line::ExtensionIds;
 use crate::outbox::Outbox;
 use crate::path::Path;
+use crate::route::allocate::Allocation;
 use crate::route::feedback::Feedback;
 
 pub use send::{Flush, bits};
@@ -116,6 +119,7 @@ pub struct Endpoint {
     follows_estimate: bool,
     // For each packet and report that comes.
     extensions: ExtensionIds,
+    budget: Budget,
     /// What the path down is believed to carry. Not among the lines that sending needs.
     pub congestion: Box<Controller>,
     arrivals: Arrivals,
@@ -261,6 +265,7 @@ impl Endpoint {
             arrivals: Arrivals::default(),
             departures: Departures::default(),
             bucket: Bucket::new(pace),
+            budget: Budget::new(),
             congestion,
             follows_estimate,
             probes: follows_estimate,
@@ -337,6 +342,8 @@ impl Endpoint {
         if !self.follows_estimate {
             return;
         }
+        let known = self.congestion.is_known().then(|| self.congestion.target_bits_per_second());
+        self.budget.look(now, known);
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
         self.bucket.set_overuse(self.congestion.is_overusing());
         self.probes = self.congestion.is_probing();
@@ -422,10 +429,39 @@ impl Endpoint {
                 && let Some(store) = stores.get(feed.store as usize)
             {
                 let begin = store.replay(now, replay_bytes).unwrap_or(store.head());
-                slot.restart(feed.publication, begin);
+                slot.restart(feed.publication, feed.layer, begin);
             }
         }
         Ok(std::mem::take(&mut self.early))
+    }
+
+    /// Bits a second for its pictures; `None`: nothing is known against giving it everything.
+    #[must_use]
+    pub fn picture_budget(&self, now: Micros) -> Option<u64> {
+        self.budget.pictures(now)
+    }
+
+    /// Whether more of its pictures may be begun than are sent.
+    #[must_use]
+    pub fn may_raise(&self, now: Micros) -> bool {
+        self.budget.may_raise(now)
+    }
+
+    /// Notes the choice of layers of its pictures, and whether any fell for want of room, or rose.
+    pub fn note_allocation(&mut self, now: Micros, allocation: &Allocation, has_fallen: bool, has_risen: bool) {
+        self.budget.note(now, allocation, has_fallen, has_risen);
+        self.congestion.want(self.budget.desired(allocation));
+    }
+
+    /// The layers of its pictures are to be chosen again; once.
+    pub fn take_choice_due(&mut self) -> bool {
+        self.budget.take_due()
+    }
+
+    /// Whether a slot is meant for this publication.
+    #[must_use]
+    pub fn shows(&self, publication: PublicationId) -> bool {
+        self.slots.iter().any(|slot| slot.assigned() == Some(publication))
     }
 
     /// Most that a slot may send of what it missed of a new source.

@@ -5,32 +5,39 @@
 //! has come, so a lost request is repeated.
 
 use crate::clock::Micros;
+use crate::id::{LAYERS_MAX, LayerId};
 
-/// The open wish for a key frame of one publication.
+/// The open wishes for key frames of one publication's layers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyFrameRequests {
-    wanted: bool,
+    wanted: [bool; LAYERS_MAX],
     asked: Option<Micros>,
 }
 
-/// DESIGN 4.4: at most one request a second and publication.
+/// DESIGN 4.4: at most one request a second and publication. It names every layer that is wished for.
 pub const INTERVAL_MIN: Micros = Micros::from_millis(1_000);
 
 impl KeyFrameRequests {
-    /// Somebody needs a key frame.
-    pub fn want(&mut self) {
-        self.wanted = true;
+    /// Somebody needs a key frame of a layer.
+    pub fn want(&mut self, layer: LayerId) {
+        self.set(layer, true);
     }
 
-    /// A key frame began: whoever waited has it now.
-    pub fn arrived(&mut self) {
-        self.wanted = false;
+    /// A key frame of a layer began, or nothing comes of it any more: whoever waited has it now, or waits in vain.
+    pub fn settle(&mut self, layer: LayerId) {
+        self.set(layer, false);
+    }
+
+    fn set(&mut self, layer: LayerId, wanted: bool) {
+        if let Some(entry) = self.wanted.get_mut(usize::from(layer.0)) {
+            *entry = wanted;
+        }
     }
 
     /// Somebody waits.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.wanted
+        self.wanted.contains(&true)
     }
 
     /// Whether the last request is long enough ago.
@@ -39,13 +46,14 @@ impl KeyFrameRequests {
         self.asked.is_none_or(|last| now.since(last) >= INTERVAL_MIN)
     }
 
-    /// Whether to send a request now; if so it counts as sent.
-    pub fn due(&mut self, now: Micros) -> bool {
-        let due = self.wanted && self.may_ask(now);
-        if due {
-            self.asked = Some(now);
-        }
-        due
+    /// The layers that are wished for, the lowest first.
+    pub fn wishes(&self) -> impl Iterator<Item = LayerId> + use<> {
+        self.wanted.into_iter().enumerate().filter(|(_, wanted)| *wanted).map(|(at, _)| LayerId(at as u8))
+    }
+
+    /// A request has been sent.
+    pub const fn asked(&mut self, now: Micros) {
+        self.asked = Some(now);
     }
 }
 
@@ -58,13 +66,17 @@ mod tests {
         let mut requests = KeyFrameRequests::default();
         let mut sent = vec![];
         for ms in 0..3_500 {
-            requests.want();
-            if requests.due(Micros::from_millis(ms)) {
-                sent.push(ms);
+            let now = Micros::from_millis(ms);
+            requests.want(LayerId((ms % 2) as u8));
+            if requests.is_open() && requests.may_ask(now) {
+                requests.asked(now);
+                sent.push((ms, requests.wishes().count()));
             }
         }
-        assert_eq!(sent, [0, 1_000, 2_000, 3_000]);
-        requests.arrived();
-        assert!(!requests.due(Micros::from_millis(9_000)));
+        assert_eq!(sent, [(0, 1), (1_000, 2), (2_000, 2), (3_000, 2)]);
+        requests.settle(LayerId(0));
+        assert_eq!(requests.wishes().collect::<Vec<_>>(), [LayerId(1)]);
+        requests.settle(LayerId(1));
+        assert!(!requests.is_open());
     }
 }

@@ -1,279 +1,253 @@
-//! Makes one stream of a publication's simulcast layers: for now the highest that is arriving is the publication's picture.
+//! Which simulcast layers of a publication are arriving, and how much each of them is: what a slot's layer is chosen by.
 //!
-//! The layers of a camera are streams of their own, with numbers of their own. Slots, taps and other shards see one: at the
-//! first packet of a key frame of the wanted layer the numbers of the new one continue those of the old, as a slot does when it changes
-//! its publication. A publication without layers passes through as it came.
+//! A publication without simulcast has one layer. Where its endpoint is in another shard, that shard tells.
 //!
 //! ```text
-//! Arrived (its layer) -> pass() -> Some: Arrived, numbered as one stream -> store, taps
-//!                               -> None: another layer's; wants_key_frame() says whether to ask for one
+//! Arrived -> came() -> is_arriving(), rate() -> route/allocate     true: the set has changed, choose again
+//! letter of the home shard -> told()
 //! ```
-//!
-//! Whoever gives each slot a layer of its own takes [`Layers::pass`] out of the way of the stores and leaves it to taps.
 
-use super::numbers::{Incoming, PictureNumbers};
-use super::{Arrived, Media};
 use crate::clock::Micros;
-use crate::id::{LAYERS_MAX, LayerId};
+use crate::id::{LAYERS_MAX, LayerId, layers};
 
-/// A layer without packets for this long is not arriving: browsers stop the highest when their path or processor is full.
+/// A layer without packets for this long is not arriving.
 const SILENCE: Micros = Micros::from_millis(1_000);
 
-/// 1 ms at 90 kHz, which tells two frames apart.
-const STEP_MIN: u32 = 90;
+/// Nor is one that is this far behind the others: all layers are made of the same frames, and browsers stop the highest when
+/// their path or processor is full. Short enough that whoever sees it has the next one within a second.
+const BEHIND: Micros = Micros::from_millis(400);
+
+/// A rate is measured over this.
+const WINDOW: Micros = Micros::from_millis(500);
+
+/// What the home shard said holds for this long; it says so once a window.
+const TOLD: Micros = Micros::from_millis(2_000);
+
+/// What goes with a payload: RTP header with extensions, tag, UDP and IP headers.
+const OVERHEAD: u64 = 64;
+
+/// What arrives of one layer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Layer {
+    heard: Option<Micros>,
+    /// Octets since the window began.
+    octets: u64,
+    /// Bits a second over past windows, smoothed; nothing before the first has passed.
+    rate: Option<u32>,
+    /// Width and height of its newest key frame.
+    size: Option<(u16, u16)>,
+}
 
 /// The layers of one publication.
 #[derive(Debug, Default)]
 pub struct Layers {
-    heard: [Option<Micros>; LAYERS_MAX],
-    current: Option<LayerId>,
-    splice: Splice,
-    last: Option<Last>,
-    previous: Option<Previous>,
+    layers: [Layer; LAYERS_MAX],
+    window: Option<Micros>,
+    /// The set that was reported last.
+    arriving: u8,
+    told: Option<Micros>,
 }
 
-/// The layer that was shown before: what was lost of it is sent again after the change, and fills its gap.
-#[derive(Clone, Copy, Debug)]
-struct Previous {
-    layer: LayerId,
-    splice: Splice,
-    /// The last number that it was passed under.
-    last: u64,
-}
+/// A picture may be drawn larger than it is by this much: nobody sees that, and it costs a fourth of the next layer.
+const ENLARGED_PERCENT: u32 = 125;
 
-/// What the present layer's numbers are shifted by.
-#[derive(Clone, Copy, Debug, Default)]
-struct Splice {
-    /// Packets of the layer before this one are from before the change.
-    first: u64,
-    sequence: u64,
-    timestamp: u32,
-    picture: PictureNumbers,
-}
+/// The highest layer where no key frame has told: what cameras give, and half of it for each layer below.
+const USUAL: (u16, u16) = (1_280, 720);
 
-impl Splice {
-    fn apply<'a>(&self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
-        if packet.numbers.sequence < self.first {
-            return None;
-        }
-        let mut passed = *packet;
-        passed.numbers.sequence = packet.numbers.sequence.wrapping_add(self.sequence);
-        passed.numbers.timestamp = packet.numbers.timestamp.wrapping_add(self.timestamp);
-        if let Media::Video { picture, .. } = &mut passed.media {
-            *picture = picture.plus(self.picture);
-        }
-        Some(passed)
-    }
+/// What has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Layers came, went, or were measured for the first time.
+    pub choices: bool,
+    /// A window has ended: rates are new.
+    pub rates: bool,
 }
-
-/// What was passed last.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    numbers: Incoming,
-    picture: Option<PictureNumbers>,
-}
-
-/// One frame further.
-const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
 
 impl Layers {
-    /// Takes a packet. What comes out is the publication's picture; a layer that is not shown comes to nothing.
-    /// `late`: it came by retransmission, so what follows it may have gone by, and nothing can begin with it.
-    pub fn pass<'a>(&mut self, now: Micros, packet: &Arrived<'a>, late: bool) -> Option<Arrived<'a>> {
-        if let Some(heard) = self.heard.get_mut(usize::from(packet.layer.0)) {
-            *heard = Some(now);
+    /// Notes a packet with a payload of so many octets.
+    pub fn came(&mut self, now: Micros, layer: LayerId, payload: usize) -> Change {
+        let window = *self.window.get_or_insert(now);
+        if let Some(layer) = self.layers.get_mut(usize::from(layer.0)) {
+            layer.heard = Some(now);
+            layer.octets += payload as u64 + OVERHEAD;
         }
-        let current = *self.current.get_or_insert(packet.layer);
-        if packet.layer != current {
-            if let Some(filling) = self.fill_gap(packet) {
-                return Some(filling);
+        let passed = now.since(window);
+        let rates = passed >= WINDOW;
+        let mut choices = false;
+        if rates {
+            self.window = Some(now);
+            for layer in &mut self.layers {
+                choices |= layer.end_window(passed);
             }
-            let starts_key_frame = matches!(packet.media, Media::Video { starts_key_frame: true, .. });
-            if late || !starts_key_frame || packet.layer != self.wanted(now) {
-                return None;
-            }
-            self.change(packet);
         }
-        self.number(packet)
+        let arriving = self.arriving(now);
+        choices |= std::mem::replace(&mut self.arriving, arriving) != arriving;
+        Change { choices, rates }
     }
 
-    /// The layer that is to be shown: the highest that is arriving.
-    #[must_use]
-    pub fn wanted(&self, now: Micros) -> LayerId {
-        let arriving = |heard: &Option<Micros>| heard.is_some_and(|last| now.since(last) < SILENCE);
-        let highest = self.heard.iter().rposition(arriving).map(|at| LayerId(at as u8));
-        highest.or(self.current).unwrap_or_default()
+    /// Notes what the shard that has the publication's endpoint says: the rate of each layer that is arriving. `true`: layers came or
+    /// went.
+    pub fn told(&mut self, now: Micros, rates: [Option<u32>; LAYERS_MAX]) -> bool {
+        self.told = Some(now);
+        for (layer, rate) in self.layers.iter_mut().zip(rates) {
+            (layer.heard, layer.rate) = (rate.map(|_| now), rate);
+        }
+        let arriving = self.arriving(now);
+        std::mem::replace(&mut self.arriving, arriving) != arriving
     }
 
-    /// Whether another layer waits for its key frame.
+    /// What to tell other shards.
     #[must_use]
-    pub fn wants_key_frame(&self, now: Micros) -> bool {
-        self.current.is_some_and(|current| current != self.wanted(now))
+    pub fn rates(&self, now: Micros) -> [Option<u32>; LAYERS_MAX] {
+        let mut rates = [None; LAYERS_MAX];
+        for (at, rate) in rates.iter_mut().enumerate() {
+            *rate = self.rate(now, LayerId(at as u8));
+        }
+        rates
     }
 
-    /// An RTP time of a layer, in terms of what is passed. `None`: the layer is not shown.
+    /// Bits a second of a layer that is arriving; 0 while it was not measured yet.
     #[must_use]
-    pub fn timestamp(&self, layer: LayerId, rtp: u32) -> Option<u32> {
-        self.is_shown(layer).then(|| rtp.wrapping_add(self.splice.timestamp))
+    pub fn rate(&self, now: Micros, layer: LayerId) -> Option<u32> {
+        let layer = self.layers.get(usize::from(layer.0)).filter(|_| self.is_arriving(now, layer))?;
+        Some(layer.rate.unwrap_or_default())
     }
 
-    /// Whether this layer is what passes.
+    /// Whether a layer is arriving.
     #[must_use]
-    pub fn is_shown(&self, layer: LayerId) -> bool {
-        self.current.is_none_or(|current| current == layer)
+    pub fn is_arriving(&self, now: Micros, layer: LayerId) -> bool {
+        self.arriving(now) >> layer.0 & 1 == 1
+    }
+
+    /// Notes width and height of a key frame of a layer. `true`: another size than before.
+    pub fn measured(&mut self, layer: LayerId, size: (u16, u16)) -> bool {
+        let Some(layer) = self.layers.get_mut(usize::from(layer.0)) else { return false };
+        layer.size.replace(size) != Some(size)
+    }
+
+    /// The lowest layer that fills a tile of so many pixels; `highest` at most, which is also what a larger tile gets.
+    #[must_use]
+    pub fn layer_for(&self, tile: (u16, u16), highest: LayerId) -> LayerId {
+        let fills = |layer: &LayerId| {
+            let halved = highest.0.saturating_sub(layer.0);
+            let told = self.layers.get(usize::from(layer.0)).and_then(|layer| layer.size);
+            let (width, height) = told.unwrap_or((USUAL.0 >> halved, USUAL.1 >> halved));
+            let is_enough = |pixels: u16, of: u16| u32::from(pixels) * ENLARGED_PERCENT >= u32::from(of) * 100;
+            // Upright pictures in wide tiles are cut or letterboxed: one side that fits will do.
+            is_enough(width, tile.0) || is_enough(height, tile.1)
+        };
+        layers(highest.0 + 1).find(fills).unwrap_or(highest)
+    }
+
+    /// The highest that is arriving.
+    #[must_use]
+    pub fn highest(&self, now: Micros) -> Option<LayerId> {
+        self.arriving(now).checked_ilog2().map(|at| LayerId(at as u8))
     }
 
     /// Nothing of this layer has come yet.
     #[must_use]
     pub fn is_new(&self, layer: LayerId) -> bool {
-        self.heard.get(usize::from(layer.0)).is_some_and(Option::is_none)
+        self.layers.get(usize::from(layer.0)).is_some_and(|layer| layer.heard.is_none())
     }
 
-    /// From this packet on, its layer's numbers continue those of the last one.
-    fn change(&mut self, packet: &Arrived<'_>) {
-        let old = self.current.replace(packet.layer);
-        let Some(last) = self.last else { return };
-        self.previous = old.map(|layer| Previous { layer, splice: self.splice, last: last.numbers.sequence });
-        let (before, new) = (&last.numbers, &packet.numbers);
-        // Both were placed on one clock, whatever their RTP times say.
-        let elapsed = new.target.wrapping_sub(before.target).cast_signed().max(STEP_MIN.cast_signed());
-        let picture = match (last.picture, packet.media) {
-            (Some(before), Media::Video { picture: new, .. }) => before.plus(NEXT_PICTURE).less(new),
-            _ => PictureNumbers::default(),
-        };
-        self.splice = Splice {
-            first: new.sequence,
-            sequence: (before.sequence + 1).wrapping_sub(new.sequence),
-            timestamp: before.timestamp.wrapping_add_signed(elapsed).wrapping_sub(new.timestamp),
-            picture,
-        };
+    /// A set of bits, the lowest layer first.
+    fn arriving(&self, now: Micros) -> u8 {
+        let silence = if self.told.is_some() { TOLD } else { SILENCE };
+        let newest = self.layers.iter().filter_map(|layer| layer.heard).max().unwrap_or_default();
+        let is_arriving =
+            |layer: &Layer| layer.heard.is_some_and(|heard| now.since(heard) < silence && newest.since(heard) < BEHIND);
+        let bits = self.layers.iter().enumerate().filter(|(_, layer)| is_arriving(layer));
+        bits.fold(0, |set, (at, _)| set | 1 << at)
     }
+}
 
-    /// A late packet of the layer that was shown before.
-    fn fill_gap<'a>(&self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
-        let previous = self.previous.filter(|previous| previous.layer == packet.layer)?;
-        previous.splice.apply(packet).filter(|passed| passed.numbers.sequence < previous.last)
-    }
-
-    fn number<'a>(&mut self, packet: &Arrived<'a>) -> Option<Arrived<'a>> {
-        let passed = self.splice.apply(packet)?;
-        let shown = match passed.media {
-            Media::Video { picture, .. } => Some(picture),
-            Media::Audio { .. } | Media::Padding => self.last.and_then(|last| last.picture),
-        };
-        if self.last.is_none_or(|last| passed.numbers.sequence > last.numbers.sequence) {
-            self.last = Some(Last { numbers: passed.numbers, picture: shown });
+impl Layer {
+    /// `true`: this is its first measure.
+    fn end_window(&mut self, passed: Micros) -> bool {
+        let octets = std::mem::take(&mut self.octets);
+        if octets == 0 {
+            // It begins anew, and is not what it was.
+            self.rate = None;
+            return false;
         }
-        Some(passed)
+        let measured = octets.saturating_mul(8_000_000) / passed.0.max(1);
+        let measured = u32::try_from(measured).unwrap_or(u32::MAX);
+        let before = self.rate.replace(self.rate.map_or(measured, |rate| rate / 2 + measured / 2));
+        before.is_none()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::id::PublicationId;
-    use proptest::prelude::*;
-    use wire::vp8::Vp8Descriptor;
+
+    const LOW: LayerId = LayerId(0);
+    const HIGH: LayerId = LayerId(2);
 
     fn ms(ms: u64) -> Micros {
         Micros::from_millis(ms)
     }
 
-    const LAYERS: [LayerId; 3] = [LayerId(0), LayerId(1), LayerId(2)];
-
-    /// A packet of a layer: each has numbers of its own. `frame` counts from 0, 30 a second.
-    fn packet(layer: LayerId, frame: u32, starts_key_frame: bool) -> Arrived<'static> {
-        let own = u32::from(layer.0);
-        let numbers = Incoming {
-            sequence: u64::from(frame + 1_000 * own),
-            timestamp: (frame * 3_000).wrapping_sub(own * 77_777),
-            target: frame * 3_000,
-        };
-        let picture =
-            PictureNumbers { picture_id: (frame + 500 * own) as u16 & 0x7fff, tl0_pic_idx: (frame + 9 * own) as u8 };
-        let descriptor = Vp8Descriptor::parse(&[0x10]).unwrap();
-        let media = Media::Video { descriptor, picture, starts_key_frame };
-        Arrived { publication: PublicationId(1), layer, numbers, marker: true, media, payload: &[0x10, 0] }
-    }
-
-    fn picture(packet: &Arrived<'_>) -> PictureNumbers {
-        match packet.media {
-            Media::Video { picture, .. } => picture,
-            Media::Audio { .. } | Media::Padding => PictureNumbers::default(),
-        }
-    }
-
-    #[test]
-    fn a_single_stream_passes_as_it_came_key_frame_or_not() {
-        let mut layers = Layers::default();
-        for frame in [5, 6, 8, 7, 200] {
-            let came = packet(LayerId::LOWEST, frame, false);
-            let passed = layers.pass(ms(u64::from(frame) * 33), &came, false).unwrap();
-            assert_eq!((passed.numbers, picture(&passed)), (came.numbers, picture(&came)));
-            assert!(!layers.wants_key_frame(ms(9_000)));
-        }
-        assert_eq!(layers.timestamp(LayerId::LOWEST, 77), Some(77));
-    }
-
-    #[test]
-    fn a_higher_layer_takes_over_at_its_key_frame_and_continues_the_numbers() {
-        let mut layers = Layers::default();
-        let last = layers.pass(ms(0), &packet(LAYERS[0], 10, true), false).unwrap();
-        assert!(layers.pass(ms(20), &packet(LAYERS[2], 10, false), false).is_none(), "cannot begin in the middle");
-        assert!(layers.wants_key_frame(ms(20)));
-        assert_eq!(layers.wanted(ms(20)), LAYERS[2]);
-        assert!(layers.pass(ms(30), &packet(LAYERS[2], 11, true), true).is_none(), "what follows it has gone by");
-        let first = layers.pass(ms(40), &packet(LAYERS[2], 12, true), false).unwrap();
-        assert_eq!(first.numbers.sequence, last.numbers.sequence + 1);
-        assert_eq!(first.numbers.timestamp.wrapping_sub(last.numbers.timestamp), 6_000, "two frames later");
-        assert_eq!(picture(&first), picture(&last).plus(NEXT_PICTURE));
-        assert!(layers.pass(ms(41), &packet(LAYERS[0], 12, true), false).is_none());
-        assert!(layers.pass(ms(42), &packet(LAYERS[2], 11, false), false).is_none(), "from before the change");
-        assert_eq!(
-            layers.timestamp(LAYERS[2], packet(LAYERS[2], 12, true).numbers.timestamp),
-            Some(first.numbers.timestamp)
-        );
-        assert_eq!(layers.timestamp(LAYERS[0], 1), None, "not shown");
-    }
-
-    #[test]
-    fn a_layer_that_stopped_is_left_after_a_second_and_no_sooner() {
-        let mut layers = Layers::default();
-        layers.pass(ms(0), &packet(LAYERS[1], 0, true), false);
-        assert!(layers.pass(ms(999), &packet(LAYERS[0], 30, true), false).is_none());
-        let passed = layers.pass(ms(1_000), &packet(LAYERS[0], 31, true), false).unwrap();
-        assert_eq!(passed.layer, LAYERS[0]);
-        assert_eq!(layers.wanted(ms(9_000)), LAYERS[0], "nothing arrives: it stays with what it has");
-    }
-
-    proptest! {
-        /// Whatever layers come and go: what passes is one stream, each number once, time going on.
-        #[test]
-        fn what_passes_is_one_stream(
-            plan in prop::collection::vec((0u8..3, 0u32..60, any::<bool>()), 1..200),
-        ) {
-            let mut layers = Layers::default();
-            let mut frame = 0;
-            let mut before: Option<Arrived<'_>> = None;
-            for (layer, pause, starts_key_frame) in plan {
-                frame += 1 + pause;
-                let Some(passed) =
-                    layers.pass(ms(u64::from(frame) * 33), &packet(LayerId(layer), frame, starts_key_frame), false)
-                else {
-                    continue;
-                };
-                if let Some(before) = before {
-                    prop_assert!(passed.numbers.sequence > before.numbers.sequence);
-                    let step = passed.numbers.timestamp.wrapping_sub(before.numbers.timestamp);
-                    prop_assert_eq!(step, passed.numbers.target - before.numbers.target, "on one clock");
-                    if passed.layer != before.layer {
-                        prop_assert!(starts_key_frame);
-                        prop_assert_eq!(passed.numbers.sequence, before.numbers.sequence + 1);
-                    }
-                }
-                before = Some(passed);
+    /// Packets of the layers every 10 ms, of 186 octets with all that goes with them; whether the choices changed.
+    fn run(layers: &mut Layers, from: u64, to: u64, which: &[LayerId]) -> bool {
+        let mut changed = false;
+        for at in (from..to).step_by(10) {
+            for &layer in which {
+                changed |= layers.came(ms(at), layer, 186 - OVERHEAD as usize).choices;
             }
         }
+        changed
+    }
+
+    #[test]
+    fn what_comes_is_measured() {
+        let mut layers = Layers::default();
+        run(&mut layers, 0, 3_000, &[LOW, HIGH]);
+        let rate = layers.rate(ms(3_000), HIGH).unwrap_or_default();
+        assert!((145_000..155_000).contains(&rate), "{rate}");
+        assert_eq!(layers.rate(ms(3_000), LayerId(1)), None, "never came");
+        assert_eq!(layers.highest(ms(3_000)), Some(HIGH));
+    }
+
+    #[test]
+    fn a_layer_that_the_others_outlive_has_stopped_and_is_told_of_once() {
+        let mut layers = Layers::default();
+        assert!(run(&mut layers, 0, 1_000, &[LOW, HIGH]));
+        assert!(!run(&mut layers, 1_000, 1_380, &[LOW]), "a frame of it may be late");
+        assert!(layers.is_arriving(ms(1_380), HIGH));
+        assert!(run(&mut layers, 1_380, 1_420, &[LOW]));
+        assert!(!layers.is_arriving(ms(1_420), HIGH));
+        assert!(!run(&mut layers, 1_420, 1_490, &[LOW]));
+        assert_eq!(layers.highest(ms(1_420)), Some(LOW));
+    }
+
+    #[test]
+    fn a_camera_without_layers_may_pause_for_a_second() {
+        let mut layers = Layers::default();
+        run(&mut layers, 0, 1_000, &[LOW]);
+        assert!(layers.is_arriving(ms(1_980), LOW));
+        assert!(!layers.is_arriving(ms(2_000), LOW));
+    }
+
+    #[test]
+    fn a_tile_gets_the_lowest_layer_that_fills_it() {
+        let mut layers = Layers::default();
+        for (tile, layer) in [((320, 180), 0), ((400, 225), 0), ((401, 226), 1), ((800, 450), 1), ((1_920, 1_080), 2)] {
+            assert_eq!(layers.layer_for(tile, HIGH), LayerId(layer), "{tile:?}");
+        }
+        assert_eq!(layers.layer_for((1_920, 1_080), LOW), LOW, "there is no other");
+        assert!(layers.measured(LOW, (480, 270)));
+        assert!(!layers.measured(LOW, (480, 270)));
+        assert_eq!(layers.layer_for((600, 337), HIGH), LOW, "as its key frames say");
+    }
+
+    #[test]
+    fn another_shard_is_believed_for_a_while() {
+        let mut layers = Layers::default();
+        assert!(layers.told(ms(0), [Some(100), None, Some(300)]));
+        assert!(!layers.told(ms(500), [Some(120), None, Some(300)]), "the same layers");
+        assert_eq!(layers.rates(ms(2_400)), [Some(120), None, Some(300)]);
+        assert_eq!(layers.rates(ms(2_500)), [None; 3]);
     }
 }

@@ -12,7 +12,7 @@ use crate::id::{LayerId, PublicationId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feedback {
     /// A receiver cannot go on without a key frame (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
-    KeyFrame(PublicationId),
+    KeyFrame(PublicationId, LayerId),
     /// Packets of a layer were given up on their way to us: whoever is shown it needs a key frame.
     Broken(PublicationId, LayerId),
 }

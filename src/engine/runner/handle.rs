@@ -310,9 +310,10 @@ impl Engine {
                 MediaKind::Video => PublicationKind::Camera,
             };
             let Some(codec) = line.codecs.first().map(|entry| entry.codec) else { continue };
+            let layers = line.layers.len().max(1) as u8;
             if taken.insert(kind) {
                 let id = PublicationId(self.next_publication.fetch_add(PUBLICATION_STEP, Ordering::Relaxed));
-                publications.push((line, NewPublication { id, kind, codec }));
+                publications.push((line, NewPublication { id, kind, codec, layers }));
             }
         }
         publications

@@ -207,8 +207,12 @@ impl Shard {
         let mut reports = std::mem::take(&mut self.reports);
         if let Some((endpoint, mut turn)) = self.turn(now, key) {
             endpoint.receive_rtcp(&mut turn, datagram, &mut reports);
-            if endpoint.has_resends() {
+            let chooses = endpoint.take_choice_due();
+            if endpoint.is_to_be_visited() {
                 self.due.mark_resends(key);
+            }
+            if chooses {
+                self.allocate(now, key);
             }
         }
         for slot in reports.pictures_lost.drain(..) {

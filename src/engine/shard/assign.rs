@@ -12,7 +12,7 @@ use crate::clock::Micros;
 use crate::egress::slot::{Feed, Slot};
 use crate::endpoint::webrtc::Endpoint;
 use crate::event::Event;
-use crate::id::{MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::id::{LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::route::select::{self, PictureCandidate, RECENT, VoiceCandidate};
 
 /// A slot that gets another source.
@@ -96,13 +96,8 @@ impl Shard {
         self.free.get(key).copied().unwrap_or(true)
     }
 
-    pub(super) fn note_free(&mut self, key: usize, free: bool) {
-        if self.free.len() <= key {
-            self.free.resize(key + 1, true);
-        }
-        if let Some(entry) = self.free.get_mut(key) {
-            *entry = free;
-        }
+    fn note_free(&mut self, key: usize, free: bool) {
+        note_free(&mut self.free, key, free);
     }
 
     /// Fills the slots of one endpoint.
@@ -128,10 +123,12 @@ impl Shard {
                 news.push(entry);
             }
         }
+        self.allocate(now, key);
         self.events.push_back(Event::Slots { endpoint: id, slots: news });
     }
 
-    /// Puts a publication, or nobody, into a slot, and says what to tell of it.
+    /// Puts a publication, or nobody, into a slot, and says what to tell of it. Which layer of a picture it gets is chosen when
+    /// all slots are filled.
     fn fill(
         &mut self,
         now: Micros,
@@ -139,28 +136,22 @@ impl Shard {
         slot: usize,
         wanted: Option<PublicationId>,
     ) -> Option<(String, Option<(ParticipantId, PublicationId)>)> {
-        let replay_bytes = self.endpoints.get(key)?.replay_bytes();
-        let feed = wanted.and_then(|wanted| self.feed(now, wanted, replay_bytes));
-        let endpoint = self.endpoints.get_mut(key)?;
-        let place = endpoint.slots.get_mut(slot)?;
-        let left: SmallVec<[_; 3]> = place.assign(feed).collect();
-        let mid = place.line().mid.clone();
-        for feed in left {
-            self.uncarry(&feed, key as u32, slot as u8);
+        let place = self.endpoints.get_mut(key)?.slots.get_mut(slot)?;
+        place.assign(wanted);
+        let (mid, kind) = (place.line().mid.clone(), place.line().kind);
+        match wanted {
+            None => self.carry(now, key, slot, None),
+            Some(wanted) if kind == MediaKind::Audio => {
+                let feed = self.feed(now, wanted, LayerId::LOWEST, 0);
+                self.carry(now, key, slot, feed);
+            }
+            Some(_) => {}
         }
-        let Some(feed) = feed else { return Some((mid, None)) };
-        let carrier = (key as u32, slot as u8);
-        let source = self.publications.get_mut(feed.key as usize)?;
-        if !source.carriers.contains(&carrier) {
-            source.carriers.push(carrier);
-        }
-        let (participant, is_camera) = (source.participant, source.is_camera());
-        self.review_subscription(feed.key as usize);
-        if is_camera && !self.begin_replay(key, slot, &feed) {
-            // Also of an endpoint that has no keys yet: it will have come, and be replayed, when the handshake is done.
-            self.want_key_frame(now, feed.key as usize);
-        }
-        Some((mid, Some((participant, feed.publication))))
+        let shown = wanted.and_then(|wanted| {
+            let source = self.by_publication.get(&wanted).and_then(|&key| self.publications.get(key))?;
+            Some((source.participant, wanted))
+        });
+        Some((mid, shown))
     }
 
     /// Lets a slot send what it missed of its new source, if that is here; `false`: it has to wait for a key frame.
@@ -179,10 +170,13 @@ impl Shard {
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
         let replay_bytes = endpoint.replay_bytes();
         let Some(place) = endpoint.slots.get_mut(slot) else { return };
-        let Some(wanted) = place.wanted().and_then(|wanted| self.by_publication.get(&wanted).copied()) else { return };
+        let Some(wanted) = place.assigned().and_then(|wanted| self.by_publication.get(&wanted).copied()) else {
+            return;
+        };
+        let Some(layer) = place.layer() else { return };
         let may_ask = self.publications.get(wanted).is_none_or(|source| source.key_frames.may_ask(now));
         if may_ask || !place.send_again(now, &self.stores, replay_bytes) {
-            self.want_key_frame(now, wanted);
+            self.want_key_frame(now, wanted, layer);
         } else {
             self.due.mark_picture(key as u32, slot as u8);
         }
@@ -306,6 +300,16 @@ impl Meeting {
     }
 }
 
+/// Notes whether an endpoint has a slot that nobody fills.
+pub(super) fn note_free(list: &mut Vec<bool>, key: usize, free: bool) {
+    if list.len() <= key {
+        list.resize(key + 1, true);
+    }
+    if let Some(entry) = list.get_mut(key) {
+        *entry = free;
+    }
+}
+
 /// Whose publication a candidate is.
 fn candidates_owner(keys: &Keys, publications: &Slab<Publication>, id: PublicationId) -> Option<ParticipantId> {
     let found = keys.iter().filter_map(|&key| publications.get(key)).find(|other| other.id == id);
@@ -315,7 +319,7 @@ fn candidates_owner(keys: &Keys, publications: &Slab<Publication>, id: Publicati
 /// Indexes of an endpoint's slots of one kind, and who is meant to be in them.
 fn held(endpoint: &Endpoint, kind: MediaKind) -> (SmallVec<[usize; 16]>, SmallVec<[Option<PublicationId>; 16]>) {
     let slots = endpoint.slots.iter().enumerate().filter(|(_, slot)| slot.line().kind == kind);
-    slots.map(|(index, slot): (usize, &Slot)| (index, slot.wanted())).unzip()
+    slots.map(|(index, slot): (usize, &Slot)| (index, slot.assigned())).unzip()
 }
 
 fn changed(indexes: &[usize], before: &[Option<PublicationId>], after: &[Option<PublicationId>]) -> Vec<Change> {

@@ -1,7 +1,8 @@
 //! Orders to the shard: endpoints, publications and taps come and go, mutes, layouts, keys.
 
+use super::assign::note_free;
 use super::span::Letter;
-use super::{DtlsOutput, Meeting, Origin, Publication, Shard, Stale, Tap};
+use super::{DtlsOutput, Layer, Meeting, Origin, Publication, Shard, Stale, Tap};
 use crate::clock::Micros;
 use crate::command::{Command, NewPublication};
 use crate::egress::slot::Feed;
@@ -9,7 +10,8 @@ use crate::egress::store::Store;
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::{Endpoint, EndpointParts, PublicationRef};
 use crate::event::Event;
-use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId, PublicationKind, layers};
+use crate::ingest::joined::Joined;
 use crate::ingest::keyframe::KeyFrameRequests;
 use crate::ingest::layers::Layers;
 use crate::layout::Layout;
@@ -27,9 +29,9 @@ impl Shard {
                 }
             }
             Command::RemoveParticipant(participant) => self.remove_participant(now, participant),
-            Command::SetMuted { participant, kind, muted } => self.set_muted(participant, kind, muted),
+            Command::SetMuted { participant, kind, muted } => self.set_muted(now, participant, kind, muted),
             Command::Layout { endpoint, layout } => self.set_layout(now, endpoint, layout),
-            Command::AddTap { meeting, participant, sender } => self.add_tap(meeting, participant, sender),
+            Command::AddTap { meeting, participant, sender } => self.add_tap(now, meeting, participant, sender),
             Command::SendDtls { endpoint, datagram } => {
                 if let Some(&key) = self.by_id.get(&endpoint)
                     && let Some((endpoint, mut turn)) = self.turn(now, key)
@@ -114,17 +116,15 @@ impl Shard {
             kind: new.kind,
             codec: new.codec,
             muted,
-            store: self.stores.insert(Store::new(new.id, new.kind.media())),
-            carriers: Vec::new(),
-            fresh: false,
+            layers: layers(new.layers.max(1))
+                .map(|_| Layer::new(self.stores.insert(Store::new(new.id, new.kind.media()))))
+                .collect(),
+            traffic: Layers::default(),
             key_frames: KeyFrameRequests::default(),
-            layers: Layers::default(),
             voice: Voice::default(),
             talks: false,
             tapped: is_local && !meeting.taps.is_empty(),
-            relayed_to: Default::default(),
-            relay_cursor: 0,
-            subscribed: false,
+            joined: Joined::default(),
         };
         let key = self.publications.insert(publication);
         self.by_publication.insert(new.id, key);
@@ -149,13 +149,20 @@ impl Shard {
     pub(super) fn remove_publication(&mut self, now: Micros, key: usize) {
         let Some(publication) = self.publications.try_remove(key) else { return };
         self.by_publication.remove(&publication.id);
-        self.retired.push_back((now, publication.store));
-        for &(endpoint, slot) in &publication.carriers {
-            let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
-            if let Some(slot) = slot {
-                slot.detach(publication.id, 0);
+        for (id, layer) in publication.layer_ids().zip(&publication.layers) {
+            self.retired.push_back((now, layer.store));
+            for &(endpoint, slot) in &layer.carriers {
+                let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
+                if let Some(slot) = slot {
+                    slot.detach(publication.id, id, 0);
+                }
             }
-            self.note_free(endpoint as usize, true);
+        }
+        for &endpoint in self.meetings.get(&publication.meeting).map_or(&[][..], |meeting| &meeting.endpoints) {
+            // Also who would show it and was not sent it.
+            if self.endpoints.get(endpoint).is_some_and(|endpoint| endpoint.shows(publication.id)) {
+                note_free(&mut self.free, endpoint, true);
+            }
         }
         if matches!(publication.origin, Origin::Endpoint(_)) {
             self.tap(publication.meeting, &TapItem::Removed { publication: publication.id });
@@ -220,14 +227,14 @@ impl Shard {
         self.learn_ssrcs(key);
     }
 
-    /// A slot's place in a publication: from its newest key frame on if that can be replayed in `replay_bytes`, otherwise from
+    /// A slot's place in a layer of a publication: from its newest key frame on if that can be replayed in `replay_bytes`, otherwise from
     /// its next packet.
-    pub(super) fn feed(&self, now: Micros, id: PublicationId, replay_bytes: usize) -> Option<Feed> {
+    pub(super) fn feed(&self, now: Micros, id: PublicationId, layer: LayerId, replay_bytes: usize) -> Option<Feed> {
         let &key = self.by_publication.get(&id)?;
-        let publication = self.publications.get(key)?;
-        let store = self.stores.get(publication.store)?;
+        let place = self.publications.get(key)?.layer(layer)?.store;
+        let store = self.stores.get(place)?;
         let cursor = store.replay(now, replay_bytes).unwrap_or(store.head());
-        Some(Feed { publication: id, key: key as u32, store: publication.store as u32, cursor })
+        Some(Feed { publication: id, layer, key: key as u32, store: place as u32, cursor })
     }
 
     pub(super) fn forget_if_empty(&mut self, id: MeetingId) {
@@ -266,7 +273,7 @@ impl Shard {
         self.forget_if_empty(id);
     }
 
-    fn set_muted(&mut self, participant: ParticipantId, kind: PublicationKind, muted: bool) {
+    fn set_muted(&mut self, now: Micros, participant: ParticipantId, kind: PublicationKind, muted: bool) {
         if muted {
             self.mutes.insert((participant, kind));
         } else {
@@ -279,31 +286,33 @@ impl Shard {
             .map(|(key, _)| key)
             .collect();
         for key in changed {
-            self.mute_publication(key, muted);
+            self.mute_publication(now, key, muted);
         }
     }
 
-    fn mute_publication(&mut self, key: usize, muted: bool) {
+    fn mute_publication(&mut self, now: Micros, key: usize, muted: bool) {
         let Some(publication) = self.publications.get_mut(key) else { return };
         publication.muted = muted;
         publication.voice.silence();
         let (id, meeting, kind) = (publication.id, publication.meeting, publication.kind);
-        let carriers = publication.carriers.clone();
-        let store = self.stores.get_mut(publication.store);
-        // What was shown before a mute is nothing for those who come after it.
-        let head = store.map_or(0, |store| {
-            store.end_replay();
-            store.head()
-        });
-        for &(endpoint, slot) in &carriers {
-            let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
-            if let Some(slot) = slot {
-                slot.detach(id, head);
+        for (layer_id, layer) in publication.layer_ids().zip(&publication.layers) {
+            let store = self.stores.get_mut(layer.store);
+            // What was shown before a mute is nothing for those who come after it.
+            let head = store.map_or(0, |store| {
+                store.end_replay();
+                store.head()
+            });
+            for &(endpoint, slot) in &layer.carriers {
+                let slot = self.endpoints.get_mut(endpoint as usize).and_then(|e| e.slots.get_mut(usize::from(slot)));
+                if let Some(slot) = slot {
+                    slot.detach(id, layer_id, head);
+                }
             }
         }
         // Slots ask for themselves when they are filled again; a tap cannot.
         if !muted && publication.is_camera() && publication.tapped {
-            publication.key_frames.want();
+            let layer = publication.tapped_layer(now);
+            publication.key_frames.want(layer);
             self.key_frame_wishes.push(key);
         }
         if matches!(publication.origin, Origin::Endpoint(_)) {
@@ -316,9 +325,11 @@ impl Shard {
                 open.push(key);
             }
         }
-        // Its carriers look for somebody else; whoever has a free slot may get it back.
-        for (endpoint, _) in carriers {
-            self.note_free(endpoint as usize, true);
+        // Who shows it looks for somebody else; whoever has a free slot may get it back.
+        for &endpoint in self.meetings.get(&meeting).map_or(&[][..], |meeting| &meeting.endpoints) {
+            if self.endpoints.get(endpoint).is_some_and(|endpoint| endpoint.shows(id)) {
+                note_free(&mut self.free, endpoint, true);
+            }
         }
         self.mark_stale(meeting, Stale::Free);
     }
@@ -329,10 +340,11 @@ impl Shard {
         endpoint.set_layout(now, layout);
         let meeting = endpoint.meeting;
         self.assign(now, meeting, key);
+        self.allocate(now, key);
     }
 
     /// A tap hears of the publications of this shard's endpoints; each shard of a meeting has its own end of it.
-    fn add_tap(&mut self, id: MeetingId, participant: ParticipantId, mut sender: TapSender) {
+    fn add_tap(&mut self, now: Micros, id: MeetingId, participant: ParticipantId, mut sender: TapSender) {
         let keys = self.local_publications(id);
         for publication in keys.iter().filter_map(|&key| self.publications.get(key)) {
             if sender.send(publication.as_added()).is_err() {
@@ -348,7 +360,8 @@ impl Shard {
         for key in keys {
             let Some(publication) = self.publications.get_mut(key) else { continue };
             if publication.is_camera() && !publication.muted {
-                publication.key_frames.want();
+                let layer = publication.tapped_layer(now);
+                publication.key_frames.want(layer);
                 self.key_frame_wishes.push(key);
             }
         }
@@ -395,15 +408,9 @@ impl Shard {
         }
         for (slot, feed) in waiting {
             if !self.begin_replay(key, slot, &feed) {
-                self.want_key_frame(now, feed.key as usize);
+                self.want_key_frame(now, feed.key as usize, feed.layer);
             }
         }
-    }
-}
-
-impl Publication {
-    pub(super) fn is_local(&self) -> bool {
-        matches!(self.origin, Origin::Endpoint(_))
     }
 }
 

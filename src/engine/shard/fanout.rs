@@ -1,14 +1,16 @@
-//! One arrived packet into its publication's store, for every slot that carries it, and to the taps.
+//! One arrived packet into its layer's store, for every slot that carries it, and to the taps.
 //!
-//! Touches no receiver: cost does not grow with the meeting. Whoever carries the publication is told once a turn (`flush`).
+//! Touches no receiver: cost does not grow with the meeting. Whoever carries the layer is told once a turn (`flush`).
 
 use bytes::Bytes;
 use wire::rtp::{OutHeader, write_header};
 
-use super::{Publication, Shard, Stale};
+use super::span::Letter;
+use super::{Shard, Stale};
 use crate::clock::Micros;
 use crate::endpoint::webrtc::{PublicationRef, SenderReport};
-use crate::id::{MeetingId, PublicationKind};
+use crate::id::{MediaKind, MeetingId};
+use crate::ingest::layers::Change;
 use crate::ingest::{Arrived, Media};
 use crate::tap::TapItem;
 
@@ -29,43 +31,57 @@ impl Shard {
             self.counters.dropped_muted += 1;
             return;
         }
-        let is_new = source.layers.is_new(packet.layer);
-        // The one place where layers are looked at: beyond it a publication is one stream, of its highest layer that arrives.
-        let Some(packet) = &source.layers.pass(now, packet, retransmitted) else {
-            let awaited = source.layers.wants_key_frame(now) && source.layers.wanted(now) == packet.layer;
-            if is_new {
-                self.note_ssrcs(publication.key);
-            }
-            if awaited {
-                self.want_key_frame(now, publication.key);
-            }
-            return;
-        };
+        let is_new = source.traffic.is_new(packet.layer);
+        let change = source.traffic.came(now, packet.layer, packet.payload.len());
         let mut late_key_frame = false;
         match packet.media {
             Media::Audio { level: Some(level), .. } => self.hear(now, publication.key, level.level),
             Media::Video { starts_key_frame: true, .. } => {
-                source.key_frames.arrived();
+                source.key_frames.settle(packet.layer);
+                let size = wire::vp8::key_frame_size(packet.body());
+                if size.is_some_and(|size| source.traffic.measured(packet.layer, size)) {
+                    self.changed.push(publication.key);
+                }
                 // Its first packet came by retransmission, so the rest of it went by before any slot could map to it.
                 late_key_frame = retransmitted;
             }
             Media::Audio { .. } | Media::Video { .. } | Media::Padding => {}
         }
         let Some(source) = self.publications.get_mut(publication.key) else { return };
-        if let Some(store) = self.stores.get_mut(source.store) {
+        let tapped = source.tapped;
+        if let Some(layer) = source.layer_mut(packet.layer)
+            && let Some(store) = self.stores.get_mut(layer.store)
+        {
             store.push(arrived, packet);
-            if !std::mem::replace(&mut source.fresh, true) {
-                self.fresh.push(publication.key);
+            if !std::mem::replace(&mut layer.fresh, true) {
+                self.fresh.push((publication.key, packet.layer));
             }
         }
         if is_new {
             self.note_ssrcs(publication.key);
         }
-        if self.publications.get(publication.key).is_some_and(|source| source.tapped) {
-            self.tap_packet(arrived, publication, packet);
+        if change.rates || change.choices {
+            self.layers_changed(now, publication.key, change);
+        }
+        if tapped {
+            self.tap_packet(now, arrived, publication, packet, retransmitted);
         }
         if late_key_frame {
-            self.want_key_frame(now, publication.key);
+            self.want_key_frame(now, publication.key, packet.layer);
+        }
+    }
+
+    /// Layers came or went, or how much they are is known anew.
+    fn layers_changed(&mut self, now: Micros, key: usize, change: Change) {
+        let Some(source) = self.publications.get(key).filter(|source| source.kind.media() == MediaKind::Video) else {
+            return;
+        };
+        if change.choices {
+            self.changed.push(key);
+        }
+        if let Some(meeting) = self.meetings.get(&source.meeting) {
+            let letter = |shard| (shard, Letter::Layers(source.id, source.traffic.rates(now)));
+            self.letters.extend(meeting.elsewhere.iter().map(letter));
         }
     }
 
@@ -87,11 +103,25 @@ impl Shard {
         }
     }
 
-    fn tap_packet(&mut self, arrived: Micros, publication: PublicationRef, packet: &Arrived<'_>) {
+    fn tap_packet(
+        &mut self,
+        now: Micros,
+        arrived: Micros,
+        publication: PublicationRef,
+        packet: &Arrived<'_>,
+        retransmitted: bool,
+    ) {
+        let Some(source) = self.publications.get_mut(publication.key) else { return };
+        let wanted = source.tapped_layer(now);
+        let Some(packet) = source.joined.pass(packet, wanted, retransmitted) else {
+            if source.joined.awaits(wanted) && packet.layer == wanted {
+                self.want_key_frame(now, publication.key, wanted);
+            }
+            return;
+        };
         if matches!(packet.media, Media::Padding) {
             return;
         }
-        let Some(source) = self.publications.get(publication.key) else { return };
         let header = OutHeader {
             marker: packet.marker,
             // Dynamic payload types mean nothing outside of their session; the tap was told the codec.
@@ -116,7 +146,7 @@ impl Shard {
     pub(super) fn tap_sender_report(&mut self, now: Micros, report: &SenderReport) {
         let PublicationRef { key, id } = report.publication;
         let Some(source) = self.publications.get(key).filter(|source| source.tapped) else { return };
-        let Some(rtp) = source.layers.timestamp(report.layer, report.rtp) else { return };
+        let Some(rtp) = source.joined.timestamp(report.layer, report.rtp) else { return };
         let item = TapItem::SenderReport { publication: id, arrival: self.epoch.instant(now), ntp: report.ntp, rtp };
         let meeting = source.meeting;
         self.tap(meeting, &item);
@@ -129,17 +159,6 @@ impl Shard {
         if meeting.taps.is_empty() {
             self.taps_left(id);
         }
-    }
-}
-
-impl Publication {
-    /// As a tap is told of it.
-    pub(super) fn as_added(&self) -> TapItem {
-        TapItem::Added { publication: self.id, participant: self.participant, kind: self.kind, codec: self.codec }
-    }
-
-    pub(super) fn is_camera(&self) -> bool {
-        self.kind == PublicationKind::Camera
     }
 }
 

@@ -5,7 +5,7 @@
 //! rest of a key frame to a thousand people.
 //!
 //! ```text
-//! fresh publications -> marks of their carriers -> endpoints: voices, then pictures -> outbox
+//! fresh layers -> marks of their carriers -> endpoints: voices, then pictures -> outbox
 //! ```
 
 use std::hint::black_box;
@@ -54,20 +54,22 @@ impl Shard {
         black_box(first.wrapping_add(second));
     }
 
-    /// Tells the carriers of every publication with new packets, once however many packets came.
+    /// Tells the carriers of every layer with new packets, once however many packets came.
     fn mark_carriers(&mut self) {
-        while let Some(key) = self.fresh.pop() {
+        while let Some((key, id)) = self.fresh.pop() {
             let Some(publication) = self.publications.get_mut(key) else { continue };
-            publication.fresh = false;
-            if !publication.relayed_to.is_empty() {
-                self.to_relay.push(key);
+            let kind = publication.kind.media();
+            let Some(layer) = publication.layer_mut(id) else { continue };
+            layer.fresh = false;
+            if !layer.relayed_to.is_empty() {
+                self.to_relay.push((key, id));
             }
-            match publication.kind.media() {
+            match kind {
                 MediaKind::Audio => {
-                    publication.carriers.iter().for_each(|&(endpoint, slot)| self.due.mark_voice(endpoint, slot));
+                    layer.carriers.iter().for_each(|&(endpoint, slot)| self.due.mark_voice(endpoint, slot));
                 }
                 MediaKind::Video => {
-                    publication.carriers.iter().for_each(|&(endpoint, slot)| self.due.mark_picture(endpoint, slot));
+                    layer.carriers.iter().for_each(|&(endpoint, slot)| self.due.mark_picture(endpoint, slot));
                 }
             }
         }
@@ -111,15 +113,16 @@ impl Shard {
         }
     }
 
-    /// A slot has nothing to do with a publication any more.
+    /// A slot has nothing to do with a layer of a publication any more.
     pub(super) fn uncarry(&mut self, feed: &Feed, endpoint: u32, slot: u8) {
         let Some(publication) = self.publications.get_mut(feed.key as usize) else { return };
         if publication.id != feed.publication {
             return;
         }
-        if let Some(at) = publication.carriers.iter().position(|&carrier| carrier == (endpoint, slot)) {
-            publication.carriers.swap_remove(at);
+        let Some(layer) = publication.layer_mut(feed.layer) else { return };
+        if let Some(at) = layer.carriers.iter().position(|&carrier| carrier == (endpoint, slot)) {
+            layer.carriers.swap_remove(at);
         }
-        self.review_subscription(feed.key as usize);
+        self.review_subscription(feed.key as usize, feed.layer);
     }
 }

@@ -13,10 +13,11 @@
 use super::{Origin, Owner, Shard, Stale};
 use crate::clock::Micros;
 use crate::command::NewPublication;
-use crate::id::{LayerId, MeetingId, ParticipantId, PublicationId};
+use crate::id::{LAYERS_MAX, LayerId, MeetingId, ParticipantId, PublicationId};
 use crate::ingest::numbers::Incoming;
 use crate::ingest::{Arrived, Media};
 use crate::path::Path;
+use crate::route::feedback::Feedback;
 
 /// One of the shards of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,12 +130,14 @@ pub enum Letter {
     },
     /// It ended.
     Withdrawn(PublicationId),
-    /// I have slots that carry it: send me its packets.
-    Subscribed(PublicationId),
+    /// I have slots that carry this layer of it: send me its packets.
+    Subscribed(PublicationId, LayerId),
     /// I have none any more.
-    Unsubscribed(PublicationId),
-    /// A slot of mine cannot go on without a key frame.
-    KeyFrame(PublicationId),
+    Unsubscribed(PublicationId, LayerId),
+    /// A slot of mine cannot go on without a key frame of this layer.
+    KeyFrame(PublicationId, LayerId),
+    /// Its layers that are arriving, in bits a second.
+    Layers(PublicationId, [Option<u32>; LAYERS_MAX]),
     /// How loud voices are, in -dBov.
     Voices(Vec<(PublicationId, u8)>),
 }
@@ -144,6 +147,8 @@ pub enum Letter {
 pub struct Relayed {
     /// Whose it is.
     pub publication: PublicationId,
+    /// Its layer.
+    pub layer: LayerId,
     /// Numbers as they left the source.
     pub numbers: Incoming,
     /// RTP marker bit.
@@ -168,22 +173,25 @@ impl Shard {
     /// Hands the packets that came since the last call, and that another shard wants, to `each`: whose, what, and the body.
     /// `false` from it: no room; the packet is dropped there and counted.
     pub fn relay(&mut self, mut each: impl FnMut(ShardIndex, &Relayed, &[u8]) -> bool) {
-        while let Some(key) = self.to_relay.pop() {
+        while let Some((key, id)) = self.to_relay.pop() {
             let Some(publication) = self.publications.get_mut(key) else { continue };
-            let Some(store) = self.stores.get_mut(publication.store) else { continue };
-            let from = publication.relay_cursor.max(store.tail());
-            publication.relay_cursor = store.head();
-            for position in from..publication.relay_cursor {
+            let name = publication.id;
+            let Some(layer) = publication.layer_mut(id) else { continue };
+            let Some(store) = self.stores.get_mut(layer.store) else { continue };
+            let from = layer.relay_cursor.max(store.tail());
+            layer.relay_cursor = store.head();
+            for position in from..layer.relay_cursor {
                 let Some(stored) = store.get(position).copied() else { continue };
                 let Some(body) = store.plain(position, &[]) else { continue };
                 let packet = Relayed {
-                    publication: publication.id,
+                    publication: name,
+                    layer: id,
                     numbers: stored.numbers,
                     marker: stored.marker,
                     media: without_descriptor(stored.media),
                     arrived: stored.arrived,
                 };
-                for shard in publication.relayed_to.iter() {
+                for shard in layer.relayed_to.iter() {
                     if each(shard, &packet, body) {
                         self.counters.packets_relayed += 1;
                     } else {
@@ -199,21 +207,24 @@ impl Shard {
         let Some(&key) = self.by_publication.get(&packet.publication) else { return };
         let Some(source) = self.publications.get_mut(key).filter(|source| !source.muted) else { return };
         if matches!(packet.media, Media::Video { starts_key_frame: true, .. }) {
-            source.key_frames.arrived();
+            source.key_frames.settle(packet.layer);
+            if let Some(size) = wire::vp8::key_frame_size(body) {
+                source.traffic.measured(packet.layer, size);
+            }
         }
-        let Some(store) = self.stores.get_mut(source.store) else { return };
+        let Some(layer) = source.layer_mut(packet.layer) else { return };
+        let Some(store) = self.stores.get_mut(layer.store) else { return };
         let arrived = Arrived {
             publication: packet.publication,
-            // Its home shard has made one stream of its layers.
-            layer: LayerId::LOWEST,
+            layer: packet.layer,
             numbers: packet.numbers,
             marker: packet.marker,
             media: packet.media,
             payload: body,
         };
         store.push(packet.arrived, &arrived);
-        if !std::mem::replace(&mut source.fresh, true) {
-            self.fresh.push(key);
+        if !std::mem::replace(&mut layer.fresh, true) {
+            self.fresh.push((key, packet.layer));
         }
     }
 
@@ -247,17 +258,20 @@ impl Shard {
                     self.remove_publication(now, key);
                 }
             }
-            Letter::Subscribed(publication) => self.subscribe(publication, from),
-            Letter::Unsubscribed(publication) => {
-                if let Some(source) =
-                    self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key))
-                {
-                    source.relayed_to = source.relayed_to.without(from);
+            Letter::Subscribed(publication, layer) => self.subscribe(publication, layer, from),
+            Letter::Unsubscribed(publication, layer) => {
+                let source = self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key));
+                if let Some(layer) = source.and_then(|source| source.layer_mut(layer)) {
+                    layer.relayed_to = layer.relayed_to.without(from);
                 }
             }
-            Letter::KeyFrame(publication) => {
-                if let Some(&key) = self.by_publication.get(&publication) {
-                    self.want_key_frame(now, key);
+            Letter::KeyFrame(publication, layer) => self.feedback(now, Feedback::KeyFrame(publication, layer)),
+            Letter::Layers(publication, rates) => {
+                if let Some(&key) = self.by_publication.get(&publication)
+                    && let Some(source) = self.publications.get_mut(key)
+                    && source.traffic.told(now, rates)
+                {
+                    self.changed.push(key);
                 }
             }
             Letter::Voices(voices) => {
@@ -271,24 +285,26 @@ impl Shard {
         self.assign_stale(now);
     }
 
-    fn subscribe(&mut self, publication: PublicationId, shard: ShardIndex) {
-        let Some(source) = self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key)) else {
-            return;
-        };
-        if source.relayed_to.is_empty() {
-            source.relay_cursor = self.stores.get(source.store).map_or(0, |store| store.head());
+    fn subscribe(&mut self, publication: PublicationId, layer: LayerId, shard: ShardIndex) {
+        let source = self.by_publication.get(&publication).and_then(|&key| self.publications.get_mut(key));
+        let Some(layer) = source.and_then(|source| source.layer_mut(layer)) else { return };
+        if layer.relayed_to.is_empty() {
+            layer.relay_cursor = self.stores.get(layer.store).map_or(0, |store| store.head());
         }
-        source.relayed_to = source.relayed_to.with(shard);
+        layer.relayed_to = layer.relayed_to.with(shard);
     }
 
-    /// Asks the home shard of a publication for its packets when a slot here carries it, and stops them when none does.
-    pub(super) fn review_subscription(&mut self, key: usize) {
+    /// Asks the home shard of a publication for a layer's packets when a slot here carries it, and stops them when none does.
+    pub(super) fn review_subscription(&mut self, key: usize, id: LayerId) {
         let Some(source) = self.publications.get_mut(key) else { return };
         let Origin::Shard(home) = source.origin else { return };
-        let wanted = !source.carriers.is_empty();
-        if wanted != source.subscribed {
-            source.subscribed = wanted;
-            let letter = if wanted { Letter::Subscribed(source.id) } else { Letter::Unsubscribed(source.id) };
+        let publication = source.id;
+        let Some(layer) = source.layer_mut(id) else { return };
+        let wanted = !layer.carriers.is_empty();
+        if wanted != layer.subscribed {
+            layer.subscribed = wanted;
+            let letter =
+                if wanted { Letter::Subscribed(publication, id) } else { Letter::Unsubscribed(publication, id) };
             self.letters.push_back((home, letter));
         }
     }
@@ -307,7 +323,12 @@ impl Shard {
             let letter = Letter::Announced {
                 meeting: id,
                 participant: publication.participant,
-                publication: NewPublication { id: publication.id, kind: publication.kind, codec: publication.codec },
+                publication: NewPublication {
+                    id: publication.id,
+                    kind: publication.kind,
+                    codec: publication.codec,
+                    layers: publication.layers.len() as u8,
+                },
                 muted: publication.muted,
             };
             let new = elsewhere.iter().filter(|shard| !before.contains(*shard));

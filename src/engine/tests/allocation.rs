@@ -82,7 +82,7 @@ fn forwarding_after_warm_up_allocates_nothing() {
     for number in 4..=20 {
         stage.join(number, WATCHER);
     }
-    let loss = Impairment { loss: 0.01, delay: Micros::from_millis(10), ..Impairment::default() };
+    let loss = Impairment { loss: 0.02, delay: Micros::from_millis(10), ..Impairment::default() };
     (stage.up.impairment, stage.down.impairment) = (loss, loss);
     let start = stage.now();
     let (mut warming, mut measured, mut sent) = (0, 0, 0);

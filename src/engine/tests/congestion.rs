@@ -24,9 +24,9 @@ fn a_free_path_is_probed_up_to_the_most_that_is_wanted_and_then_left_alone() {
     stage.join(2, WATCHER);
     stage.join(3, LISTENER);
     stage.run_ms(3_000);
-    // 2.5, 5 and 10 Mbit/s for 15 ms each, in packets of some 300 octets.
+    // The start of 2.5 Mbit/s and half as much again as the camera's 2, for 15 ms each, in packets of some 300 octets.
     let probed = stage.browser(2).padding_packets;
-    assert!((90..200).contains(&probed), "{probed} packets of probes");
+    assert!((30..70).contains(&probed), "{probed} packets of probes");
     assert_eq!(stage.shards[0].counters.packets_probed, probed as u64, "all of them arrived, and only there");
     stage.run_ms(10_000);
     assert_eq!(stage.browser(2).padding_packets, probed, "there is nothing left to find out");

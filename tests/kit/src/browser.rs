@@ -402,14 +402,17 @@ impl Browser {
         camera.picture_id = (camera.picture_id + 1) & 0x7fff;
         camera.stream.counter += 1;
         let (id, counter) = (camera.picture_id.to_be_bytes(), camera.stream.counter | (layer as u32) << LAYER_SHIFT);
-        let packets = self.plan.packets_per_frame * if key_frame { 4 } else { 1 };
+        // Lower layers are smaller: by 3 and 8, as 360 and 180 lines are to 720.
+        let above = self.cameras.len() - 1 - layer;
+        let packets = (self.plan.packets_per_frame / [1, 3, 8][above]).max(1) * if key_frame { 4 } else { 1 };
+        let size = if above == 2 { 600 } else { 1_000 };
         for at in 0..packets {
             let first = at == 0;
             // X, S; I; 15-bit picture id; then the frame tag's P bit in the first octet.
             let mut payload = vec![if first { 0x90 } else { 0x80 }, 0x80, id[0] | 0x80, id[1]];
             payload.push(u8::from(!key_frame));
             payload.extend_from_slice(&self.content(counter));
-            payload.resize(1_000, 0xaa);
+            payload.resize(size, 0xaa);
             let packet = self.packet(Line::Camera(layer), at + 1 == packets, &payload, None);
             out.push(packet);
         }

@@ -15,6 +15,7 @@ use engine::endpoint::ice::IceCredentials;
 use engine::endpoint::webrtc::EndpointParts;
 use engine::id::{Codec, EndpointId, LAYERS_MAX, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use engine::ingest::demux::Demux;
+use engine::line::SendLine;
 use engine::outbox::Class;
 use engine::path::Path;
 use engine::shard::span::{ShardIndex, Shards};
@@ -144,7 +145,7 @@ impl Stage {
         let participant = participant(number);
         let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), layers, self.now);
         let lines = browser.send_lines();
-        let publications = lines.iter().map(|line| new_publication(number, line.kind)).collect();
+        let publications = lines.iter().map(|line| new_publication(number, line)).collect();
         // Every number begins near its wrap.
         let slots = browser.slots.iter().zip(0u16..).map(|(slot, at)| {
             let start =
@@ -409,12 +410,12 @@ pub fn publication(number: u32, kind: PublicationKind) -> PublicationId {
     PublicationId(number * 10 + u32::from(kind == PublicationKind::Camera))
 }
 
-fn new_publication(number: u32, kind: MediaKind) -> NewPublication {
-    let (kind, codec) = match kind {
+fn new_publication(number: u32, line: &SendLine) -> NewPublication {
+    let (kind, codec) = match line.kind {
         MediaKind::Audio => (PublicationKind::Microphone, Codec::Opus),
         MediaKind::Video => (PublicationKind::Camera, Codec::Vp8),
     };
-    NewPublication { id: publication(number, kind), kind, codec }
+    NewPublication { id: publication(number, kind), kind, codec, layers: line.layers.len().max(1) as u8 }
 }
 
 /// A connectivity check as the controlling browser sends it, nominating at once.

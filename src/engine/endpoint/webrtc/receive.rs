@@ -165,10 +165,10 @@ impl Endpoint {
         }
     }
 
-    /// Whether NACKs wait for their answer.
+    /// Something is to be sent though nothing new has come: NACKs wait for their answer, or a probe is due.
     #[must_use]
-    pub fn has_resends(&self) -> bool {
-        !self.resends.is_empty()
+    pub fn is_to_be_visited(&self) -> bool {
+        !self.resends.is_empty() || self.probes
     }
 
     fn sender_report(&mut self, now: Micros, ssrc: u32, ntp: u64, rtp: u32, reports: &mut Reports) {

@@ -49,7 +49,7 @@ impl Endpoint {
                 match slot.advance(turn.now, stores, overhead) {
                     Next::Packet(planned) => self.depart(turn, key, path, stores, &[planned], Class::Voice),
                     Next::Dropped => {}
-                    Next::Nothing | Next::Lost(_) => break,
+                    Next::Nothing | Next::Lost(..) => break,
                 }
             }
         }
@@ -87,13 +87,23 @@ impl Endpoint {
     fn plan(&mut self, turn: &mut Turn<'_>, stores: &Slab<Store>, pending: u64, wishes: &mut Vec<Feedback>) -> Plan {
         let mut plan = Plan::new();
         let overhead = self.overhead();
+        // What is sent again on a full path pushes something else out of its queue.
+        let is_narrow = self.congestion.has_queue() || self.budget.is_short(turn.now);
+        let pace = self.congestion.target_bits_per_second();
         while !plan.is_full()
             && let Some((slot, wanted)) = self.resends.pop_at(0)
         {
             let Some(slot) = self.slots.get_mut(usize::from(slot)) else { continue };
-            let Some((planned, was_lost)) = slot.resend(turn.now, wanted, stores, overhead) else { continue };
+            if is_narrow && !self.budget.may_resend(turn.now) {
+                turn.counters.dropped_resends += 1;
+                continue;
+            }
+            let Some((planned, was_lost)) = slot.resend(turn.now, wanted, stores, overhead, is_narrow) else {
+                continue;
+            };
             // A third loss in a row would be seen as a frozen picture: browsers wait 100 ms before they ask again.
-            let copy = (was_lost && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
+            let copy = (was_lost && !is_narrow && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
+            self.budget.resent(turn.now, usize::from(planned.len), pace);
             plan.push(planned);
             plan.extend(copy);
         }
@@ -104,15 +114,15 @@ impl Endpoint {
                     Next::Packet(planned) => plan.push(planned),
                     Next::Dropped => turn.counters.dropped_frame_rest += 1,
                     Next::Nothing => break,
-                    Next::Lost(publication) => {
+                    Next::Lost(publication, layer) => {
                         turn.counters.dropped_lagging += 1;
-                        wishes.push(Feedback::KeyFrame(publication));
+                        wishes.push(Feedback::KeyFrame(publication, layer));
                         break;
                     }
                 }
             }
             // A key frame may come and grow too old while the pacer holds this receiver back: whoever waits wishes on.
-            wishes.extend(slot.awaited().map(|feed| Feedback::KeyFrame(feed.publication)));
+            wishes.extend(slot.awaited().map(|feed| Feedback::KeyFrame(feed.publication, feed.layer)));
         }
         plan
     }
@@ -143,6 +153,9 @@ impl Endpoint {
             }
             let range = start..turn.outbox.bytes_mut().len();
             self.bucket.take(turn.now, range.len());
+            if class == Class::Voice {
+                self.budget.voice(range.len());
+            }
             let slots = packets.iter().fold(0, |slots, packet| slots | 1 << packet.slot);
             turn.counters.note_train(turn.now, class, packets, range.len());
             turn.outbox.push_train(Train { path, range, segment: plan.segment, class, endpoint: key, slots });
@@ -266,6 +279,7 @@ impl Endpoint {
             if turn.now >= self.report_due {
                 self.report_due = turn.now + REPORT_INTERVAL;
                 self.send_reports(turn, wall_ntp);
+                self.budget.second(turn.now);
                 self.congestion.poll(turn.now, self.departures.unanswered_since());
                 self.follow_congestion(turn.now);
             }
