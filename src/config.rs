@@ -78,7 +78,7 @@ pub struct Media {
     pub port_per_shard: bool,
     /// People of one meeting on one of them before the meeting spreads.
     pub meeting_spread: usize,
-    /// Each receiver's pace follows what its feedback says of its path.
+    /// Each receiver's pace and pictures follow what its feedback says of its path.
     pub follow_estimate: bool,
 }
 
@@ -302,7 +302,7 @@ impl Config {
                 shards: settings.number("media.shards", 0, 0..=64),
                 port_per_shard: settings.flag("media.port_per_shard", false),
                 meeting_spread: settings.number("media.meeting_spread", 250, 1..=1_000_000),
-                follow_estimate: settings.flag("media.follow_estimate", false),
+                follow_estimate: settings.flag("media.follow_estimate", true),
             },
             meetings: Meetings {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),

@@ -194,6 +194,8 @@ pub struct Controller {
     prober: Prober,
     full: Full,
     round_trip: Option<Micros>,
+    /// The first feedback, and the last.
+    heard: Option<Micros>,
     concluded: Option<Micros>,
     decreased: Option<Micros>,
     /// What the path is believed to carry when the queue on it has drained.
@@ -210,6 +212,8 @@ pub struct Controller {
     probe_at: Micros,
     /// When the silence last cost something.
     silent: Option<Micros>,
+    /// The target when it began.
+    before_silence: Option<f64>,
     /// Parts of the controller that a test leaves out.
     #[cfg(test)]
     ignores_delay: bool,
@@ -269,6 +273,7 @@ impl Controller {
             prober: Prober::default(),
             full: Full::default(),
             round_trip: None,
+            heard: None,
             concluded: None,
             decreased: None,
             drained: None,
@@ -280,6 +285,7 @@ impl Controller {
             probe_interval: PROBE_INTERVAL,
             probe_at: Micros::default(),
             silent: None,
+            before_silence: None,
             #[cfg(test)]
             ignores_delay: false,
         }
@@ -308,16 +314,24 @@ impl Controller {
         self.fixed.is_none() && self.usage() == Usage::Over
     }
 
+    /// Nothing is told of the path at present: what is sent stays what it is, at whatever pace.
+    #[must_use]
+    pub const fn is_silent(&self) -> bool {
+        self.silent.is_some()
+    }
+
     /// Whether packets wait on the path.
     #[must_use]
     pub fn has_queue(&self) -> bool {
         self.fixed.is_none() && (self.usage() == Usage::Over || self.queue_us() > QUEUE_FREE_US)
     }
 
-    /// Whether anything speaks for or against the target: a feedback has been learnt from, or it is fixed.
+    /// Whether anything speaks for or against the target: it was lowered, or fixed, or both a probe and what arrives in half a second
+    /// have been learnt from.
     #[must_use]
-    pub const fn is_known(&self) -> bool {
-        !self.is_new || self.fixed.is_some()
+    pub fn is_known(&self) -> bool {
+        let has_listened = self.heard.zip(self.concluded).is_some_and(|(first, last)| last.since(first) > CALM);
+        self.fixed.is_some() || self.decreased.is_some() || !self.is_new && has_listened
     }
 
     /// What would be sent if the path carried everything, in bits a second: no more is probed for.
@@ -389,6 +403,12 @@ impl Controller {
         if self.silent.take().is_some() {
             self.probe_interval = PROBE_INTERVAL;
             self.probe_at = now + CALM;
+            // A path that comes back is more likely the one that it was than one of nothing; if not, its delay tells at once.
+            if let Some(before) = self.before_silence.take() {
+                self.set(before, Why::Silence);
+            }
+            // What was lost meanwhile says nothing of the rate.
+            self.loss.begin_anew(now);
         }
         let usage = self.usage();
         if usage == Usage::Normal {
@@ -410,10 +430,14 @@ impl Controller {
             Verdict::Grow if usage == Usage::Normal => self.grow(now),
             Verdict::Grow | Verdict::Hold | Verdict::Restore(_) => {}
         }
+        if queue_free && !matches!(verdict, Verdict::Decrease(_)) {
+            self.believe_what_arrives(now);
+        }
         if let Some(finding) = self.prober.conclude(now) {
             self.learn(now, finding, usage, verdict);
         }
         self.plan_probe(now, queue_free, verdict);
+        self.heard.get_or_insert(now);
         self.concluded = Some(now);
     }
 
@@ -431,6 +455,7 @@ impl Controller {
                 return;
             }
             self.silent = Some(due);
+            self.before_silence.get_or_insert(self.target);
             self.decrease(now, self.target * SILENCE_FACTOR, Why::Silence);
         }
         self.silent = Some(now);
@@ -573,8 +598,13 @@ impl Controller {
         };
         let most = AHEAD_FACTOR * rate + AHEAD;
         self.raise((self.target + step).min(most));
-        // What has arrived for half a second without a queue is carried.
-        if self.is_calm(now) && self.queue_us() <= QUEUE_FREE_US && rate > BEYOND * self.target {
+    }
+
+    /// What has arrived for half a second without a queue is carried, whatever else is lost.
+    fn believe_what_arrives(&mut self, now: Micros) {
+        if let Some(rate) = self.acknowledged.rate().filter(|rate| *rate > BEYOND * self.target)
+            && self.is_calm(now)
+        {
             self.raise(rate);
         }
     }
@@ -608,7 +638,8 @@ impl Controller {
 
     fn plan_probe(&mut self, now: Micros, queue_free: bool, verdict: Verdict) {
         let max = self.most();
-        let may = matches!(verdict, Verdict::Grow | Verdict::Restore(_)) && queue_free && self.target < max;
+        // Loss that leaves the delay alone may be the path's own: a probe tells more of it than waiting.
+        let may = !matches!(verdict, Verdict::Decrease(_)) && queue_free && self.target < max;
         if !may || !self.prober.is_idle() {
             return;
         }

@@ -129,7 +129,12 @@ test('capacity is at least one tile and grows with the window', () => {
 
 test('wishes are sent only when people outnumber the slots', () => {
   const few = joined();
-  assert.deepEqual(wantsOf(few, tilesOf(few)), []);
+  const box = { x: 0, y: 0, width: 500, height: 281 };
+  assert.deepEqual(
+    wantsOf(few, tilesOf(few), [box], 1.5).map(({ priority, width, height }) => [priority, width, height]),
+    [[1, 752, 432], [1, 0, 0]],
+    'in the pixels of the screen, and nobody before the active speaker',
+  );
   const many = after(few, says({ type: 'roster', joined: [person('d')], changed: [], left: [] }));
   const wants = wantsOf(many, tilesOf(many));
   assert.deepEqual(wants.map(({ participantId, priority }) => [participantId, priority]), [['b', 3], ['c', 2], ['d', 1]]);

@@ -59,8 +59,14 @@ const EVENT: f64 = 15.0;
 /// Overuse must last this long (and two groups).
 const OVERUSE_MS: f64 = 10.0;
 
-/// Delays that rise while no more than this waits are jitter, or frames of different size.
+/// Delays that rise while no more than this waits are jitter, or frames of different size ...
 const QUEUE_MIN_US: i64 = 20_000;
+
+/// ... and this many times what delays usually are off their mean.
+const QUEUE_MIN_SPREADS: f64 = 1.0;
+
+/// Part of the new in what is usual: seconds, so that a queue that grows does not become usual before it is seen.
+const SPREAD: f64 = 0.02;
 
 /// A standing queue of this size that does not shrink is overuse. Above what the jitter of a radio leaves of the least of 200 ms,
 /// below what is felt in a conversation.
@@ -150,7 +156,7 @@ impl DelayDetector {
     pub(super) fn usage(&self) -> Usage {
         match self.usage {
             _ if self.standing.is_stuck => Usage::Over,
-            Usage::Over if self.queue_us() <= QUEUE_MIN_US => Usage::Normal,
+            Usage::Over if self.queue_us() <= self.line.queue_min_us() => Usage::Normal,
             usage => usage,
         }
     }
@@ -188,16 +194,25 @@ struct Line {
     /// What both count from, so that the figures stay small.
     origin: (i64, i64),
     smoothed: f64,
+    /// How far delays are off it, on average.
+    spread: f64,
 }
 
 impl Line {
+    /// What must wait at least for delays that rise to be more than jitter.
+    fn queue_min_us(&self) -> i64 {
+        QUEUE_MIN_US + (QUEUE_MIN_SPREADS * self.spread * 1_000.0) as i64
+    }
+
     /// The slope, as soon as there are enough points.
     fn add(&mut self, arrival: i64, delay: i64) -> Option<f64> {
         if self.groups == 0 {
             (self.origin, self.smoothed) = ((arrival, delay), 0.0);
         }
         let at = (arrival - self.origin.0) as f64 / 1_000.0;
-        self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * (delay - self.origin.1) as f64 / 1_000.0;
+        let delay = (delay - self.origin.1) as f64 / 1_000.0;
+        self.spread += SPREAD * ((delay - self.smoothed).abs() - self.spread);
+        self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * delay;
         let place = self.groups as usize % WINDOW;
         // After a year of it the line begins anew.
         self.groups = self.groups.wrapping_add(1);

@@ -20,6 +20,9 @@ const GROW: f64 = 0.02;
 /// Effective loss above this lowers it.
 const DECREASE: f64 = 0.10;
 
+/// Effective loss above this lowers it though it was less before.
+const TERRIBLE: f64 = 0.25;
+
 /// Fewer packets are no window.
 const PACKETS_MIN: u32 = 20;
 
@@ -163,7 +166,9 @@ impl LossControl {
             return verdict;
         }
         let effective = self.effective(window);
-        if effective > DECREASE {
+        // Lost in bursts, five of a hundred are none or ten: one window that is bad and not terrible is not enough.
+        let is_lasting = self.loss.is_some_and(|loss| loss > DECREASE + self.inherent) || effective > TERRIBLE;
+        if effective > DECREASE && is_lasting {
             self.held_since = None;
             let factor = 1.0 - effective / 2.0;
             let factor = if queue_free { EXPERIMENT.min(1.0 - effective) } else { factor };
@@ -171,7 +176,9 @@ impl LossControl {
             return Verdict::Decrease(factor);
         }
         if effective < GROW {
-            self.held_since = None;
+            if self.loss.is_none_or(|loss| loss < GROW + self.inherent) {
+                self.held_since = None;
+            }
             return Verdict::Grow;
         }
         let held = *self.held_since.get_or_insert(now);

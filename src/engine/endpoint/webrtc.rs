@@ -343,7 +343,9 @@ impl Endpoint {
             return;
         }
         let known = self.congestion.is_known().then(|| self.congestion.target_bits_per_second());
-        self.budget.look(now, known);
+        if !self.congestion.is_silent() {
+            self.budget.look(now, known, self.congestion.has_queue());
+        }
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
         self.bucket.set_overuse(self.congestion.is_overusing());
         self.probes = self.congestion.is_probing();
@@ -435,10 +437,11 @@ impl Endpoint {
         Ok(std::mem::take(&mut self.early))
     }
 
-    /// Bits a second for its pictures; `None`: nothing is known against giving it everything.
+    /// Bits a second for its pictures, where those that it gets are kept down to `keep_at`; `None`: nothing is known against
+    /// giving it everything.
     #[must_use]
-    pub fn picture_budget(&self, now: Micros) -> Option<u64> {
-        self.budget.pictures(now)
+    pub fn picture_budget(&mut self, now: Micros, keep_at: u64) -> Option<u64> {
+        self.budget.pictures(now, keep_at)
     }
 
     /// Whether more of its pictures may be begun than are sent.

@@ -72,6 +72,12 @@ impl Candidate {
         self.rates.get(usize::from(layer.0)).copied().flatten().map(u64::from)
     }
 
+    /// What has to fit for what is sent to be kept.
+    #[must_use]
+    pub fn keep_at(&self) -> u64 {
+        self.current.and_then(|layer| self.rate(layer)).unwrap_or_default() * KEEP_PERCENT / 100
+    }
+
     /// What has to fit for a layer.
     fn cost(&self, layer: LayerId) -> Option<u64> {
         let is_held = self.current.is_some_and(|current| current >= layer);
@@ -151,6 +157,7 @@ pub fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

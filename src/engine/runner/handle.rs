@@ -47,7 +47,7 @@ pub struct EngineConfig {
     pub port_per_shard: bool,
     /// Endpoints of one meeting in one shard before the meeting spreads over several.
     pub meeting_spread: usize,
-    /// Each receiver's pace follows what its feedback says of its path. Off, it is fixed, and the estimate is only kept.
+    /// Each receiver's pace and pictures follow what its feedback says of its path. Off, the estimate is only kept.
     pub follow_estimate: bool,
 }
 
@@ -55,7 +55,7 @@ impl EngineConfig {
     /// One port, a shard for each core, meetings of usual size in one piece.
     #[must_use]
     pub fn new(udp: SocketAddr, announce: Vec<SocketAddr>) -> Self {
-        Self { udp, announce, shards: 0, port_per_shard: false, meeting_spread: MEETING_SPREAD, follow_estimate: false }
+        Self { udp, announce, shards: 0, port_per_shard: false, meeting_spread: MEETING_SPREAD, follow_estimate: true }
     }
 }
 

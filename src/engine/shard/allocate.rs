@@ -19,6 +19,8 @@ struct Place {
     slot: usize,
     publication: PublicationId,
     rank: (Reverse<u8>, Reverse<bool>, usize),
+    /// Nothing was chosen for it yet.
+    is_new: bool,
     candidate: Candidate,
 }
 
@@ -35,11 +37,13 @@ impl Shard {
             slots.filter_map(|(at, slot)| self.place(now, key, at, slot, may_raise, speaker)).collect();
         places.sort_by_key(|place| place.rank);
         let candidates: SmallVec<[Candidate; 16]> = places.iter().map(|place| place.candidate).collect();
-        let allocation = allocate(endpoint.picture_budget(now), &candidates);
+        let keep_at = candidates.iter().map(Candidate::keep_at).sum();
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        let allocation = allocate(endpoint.picture_budget(now, keep_at), &candidates);
         let falls =
             |(place, choice): (&Place, &Choice)| choice.layer < place.candidate.current && choice.why == Why::Network;
-        let rises = |(place, choice): (&Place, &Choice)| choice.layer > place.candidate.current;
+        // Who has just come is no sign that the path was believed to carry more.
+        let rises = |(place, choice): (&Place, &Choice)| choice.layer > place.candidate.current && !place.is_new;
         let has_fallen = places.iter().zip(&allocation.choices).any(falls);
         let has_risen = places.iter().zip(&allocation.choices).any(rises);
         endpoint.note_allocation(now, &allocation, has_fallen, has_risen);
@@ -72,7 +76,7 @@ impl Shard {
         };
         let wish = want.map_or(0, |want| want.priority);
         let rank = (Reverse(wish), Reverse(speaker == Some(source.participant)), at);
-        Some(Place { slot: at, publication, rank, candidate })
+        Some(Place { slot: at, publication, rank, is_new: slot.choice().is_none(), candidate })
     }
 
     /// Carries a choice out.

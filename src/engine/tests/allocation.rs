@@ -86,10 +86,10 @@ fn forwarding_after_warm_up_allocates_nothing() {
     (stage.up.impairment, stage.down.impairment) = (loss, loss);
     let start = stage.now();
     let (mut warming, mut measured, mut sent) = (0, 0, 0);
-    for ms in 0..12_000 {
+    for ms in 0..18_000 {
         let now = start + Micros::from_millis(ms);
         // By then every stream has lost something once, which costs its list of missing packets.
-        if ms < 9_000 {
+        if ms < 15_000 {
             step(&mut stage, now, &mut warming);
         } else {
             sent += step(&mut stage, now, &mut measured);

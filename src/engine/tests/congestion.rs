@@ -17,7 +17,6 @@ const LISTENER: BrowserPlan = BrowserPlan { video_slots: 0, ..WATCHER };
 #[test]
 fn a_free_path_is_probed_up_to_the_most_that_is_wanted_and_then_left_alone() {
     let mut stage = Stage::new(61);
-    stage.follows_estimate = true;
     let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
     (stage.up.impairment, stage.down.impairment) = (way, way);
     stage.join(1, SPEAKER);
@@ -35,7 +34,6 @@ fn a_free_path_is_probed_up_to_the_most_that_is_wanted_and_then_left_alone() {
 #[test]
 fn a_target_that_an_operator_has_set_is_not_probed() {
     let mut stage = Stage::new(62);
-    stage.follows_estimate = true;
     stage.join(1, SPEAKER);
     stage.join(2, WATCHER);
     stage.command(Command::Target { endpoint: endpoint(2), bits_per_second: 3_000_000 });
@@ -46,7 +44,6 @@ fn a_target_that_an_operator_has_set_is_not_probed() {
 #[test]
 fn a_narrow_path_is_not_probed_beyond_what_it_carries() {
     let mut stage = Stage::new(63);
-    stage.follows_estimate = true;
     let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
     stage.up.impairment = way;
     stage.down.impairment = Impairment { capacity_bps: Some(4_000_000), queue: Micros::from_millis(250), ..way };
@@ -65,7 +62,6 @@ const MEMBER: BrowserPlan =
 #[test]
 fn a_receiver_whose_path_was_narrow_for_a_while_sees_everybody_again_afterwards() {
     let mut stage = Stage::new(66);
-    stage.follows_estimate = true;
     for number in 1..=5 {
         stage.join(number, MEMBER);
     }
@@ -82,4 +78,28 @@ fn a_receiver_whose_path_was_narrow_for_a_while_sees_everybody_again_afterwards(
     let live: Vec<usize> =
         slots.map(|slot| slot.packets.iter().filter(|packet| packet.at > released).count()).collect();
     assert!(live.iter().all(|packets| *packets > 100), "packets of each picture in two seconds: {live:?}");
+}
+
+#[test]
+fn a_path_that_was_cut_for_five_seconds_has_its_pictures_back_at_once() {
+    let mut stage = Stage::new(67);
+    let way = Impairment { delay: Micros::from_millis(20), ..Impairment::default() };
+    (stage.up.impairment, stage.down.impairment) = (way, way);
+    stage.join(1, SPEAKER);
+    stage.join(2, WATCHER);
+    stage.browser_mut(2).asks_for_pictures = true;
+    stage.run_ms(3_000);
+    let path = stage.browser(2).path;
+    let cut = Impairment { loss: 1.0, ..way };
+    stage.up.impair(path, cut);
+    stage.down.impair(path, cut);
+    stage.run_ms(5_000);
+    stage.up.impair(path, way);
+    stage.down.impair(path, way);
+    let healed = stage.now();
+    // The decoder asks for a key frame when it has waited three seconds, or has one with the next of the publisher's.
+    stage.run_until("pictures", 1_500, |stage| {
+        let packets = stage.browser(2).slots.iter().flat_map(|slot| &slot.packets);
+        packets.filter(|packet| packet.at > healed && packet.picture.is_some()).count() > 30
+    });
 }

@@ -19,7 +19,7 @@ use kit::{BrowserPlan, Stage};
 
 const PEOPLE: u32 = 5;
 const MEMBER: BrowserPlan =
-    BrowserPlan { microphone: true, camera: true, audio_slots: 4, video_slots: 4, packets_per_frame: 3 };
+    BrowserPlan { microphone: true, camera: true, audio_slots: 4, video_slots: 4, packets_per_frame: 8 };
 const WATCHER: BrowserPlan = BrowserPlan { microphone: false, camera: false, ..MEMBER };
 
 fn ms(ms: u64) -> Micros {
@@ -31,7 +31,7 @@ fn meeting(seed: u64, plan: &[Step], length_ms: u64) -> Stage {
     let mut stage = Stage::new(seed);
     stage.follow(plan);
     for number in 1..=PEOPLE {
-        stage.join(number, MEMBER);
+        stage.join_simulcast(number, MEMBER);
         stage.browser_mut(number).asks_for_pictures = true;
     }
     stage.run_ms(length_ms);
@@ -210,7 +210,7 @@ fn a_dip_of_one_receiver_is_nobody_elses_and_passes() {
     println!("the third while it dips: {:?}", quality(&stage, 3, begin, dip));
     let link = stage.down.link(&stage.browser(3).path);
     println!("its link: {:?}", link.counters);
-    assert!(link.counters.overflowed > 100 && link.counters.longest_wait <= ms(250), "the dip was real");
+    assert!(link.counters.overflowed > 50 && link.counters.longest_wait <= ms(250), "the dip was real");
     for number in [1, 2, 4, 5] {
         let other = quality(&stage, number, begin, Span::new(begin + ms(2_000), stage.now()));
         assert_eq!((other.freezes, other.source_changes), (0, 0), "at {number}: {other:?}");
@@ -225,7 +225,7 @@ fn a_dip_of_one_receiver_is_nobody_elses_and_passes() {
 #[test]
 fn receivers_on_one_bottleneck_share_it() {
     let mut stage = Stage::new(67);
-    stage.join(1, MEMBER);
+    stage.join_simulcast(1, MEMBER);
     for number in 2..=5 {
         stage.join(number, WATCHER);
     }

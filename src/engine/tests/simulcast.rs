@@ -237,7 +237,6 @@ fn layers_at(stage: &Stage, number: u32, until: Micros) -> Vec<Option<u32>> {
 /// Three people in three layers; the downlink of the third falls from 2.5 to 0.5 Mbit/s for so long and comes back.
 fn dip(seed: u64, length_ms: u64) -> Stage {
     let mut stage = Stage::new(seed);
-    stage.follows_estimate = true;
     for number in 1..=3 {
         stage.join_simulcast(number, MEMBER);
         stage.browser_mut(number).asks_for_pictures = true;
@@ -304,7 +303,6 @@ fn a_small_tile_gets_the_layer_that_fills_it_and_a_large_one_the_highest() {
 #[test]
 fn one_of_twenty_receivers_on_a_narrow_path_changes_nothing_for_the_others() {
     let mut stage = Stage::new(72);
-    stage.follows_estimate = true;
     stage.follow(&[at_ms(0, "begin").everybody(A)]);
     stage.join_simulcast(1, MEMBER);
     stage.join_simulcast(2, MEMBER);

@@ -97,7 +97,7 @@ impl Stage {
             ahead: VecDeque::new(),
             taken: Vec::new(),
             everybody: None,
-            follows_estimate: false,
+            follows_estimate: true,
             forgotten: HashSet::new(),
             now: Micros::from_millis(1_000),
         }

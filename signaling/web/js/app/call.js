@@ -125,9 +125,14 @@ export class Call {
     this.#ask((id) => messages.removeParticipant(id, participantId));
   }
 
-  /** What is in sight; the server spends its slots on it. @param {readonly Tile[]} tiles */
-  lookAt(tiles) {
-    const wants = wantsOf(this.store.state, tiles);
+  /**
+   * What is in sight, and how large; the server spends its slots and the network on it.
+   *
+   * @param {readonly Tile[]} tiles
+   * @param {readonly import('../state/layout.js').Box[]} boxes
+   */
+  lookAt(tiles, boxes) {
+    const wants = wantsOf(this.store.state, tiles, boxes, globalThis.devicePixelRatio);
     clearTimeout(this.#layoutTimer);
     this.#layoutTimer = setTimeout(() => {
       const text = JSON.stringify(wants);

@@ -5,12 +5,15 @@
  * tracks, and the camera's light does not even blink.
  */
 
+import { RIDS } from './layers.js';
+
 /** @import { PublicationKind } from '../protocol/messages.js' */
 /** @import { Transport } from './transport.js' */
 
 export class Publisher {
   /** @type {Record<PublicationKind, MediaStreamTrack | null>} */ #tracks = { microphone: null, camera: null };
   /** @type {Transport | null} */ #transport = null;
+  #highest = RIDS.length - 1;
   /** @type {(kind: PublicationKind) => void} */ #lost;
 
   /** @param {(kind: PublicationKind) => void} lost A device went away by itself (unplugged, or taken back). */
@@ -69,6 +72,19 @@ export class Publisher {
   #send(kind) {
     // Rejected only when the transport is already closed; its successor gets the track by `attach`.
     this.#transport?.senders[kind].replaceTrack(this.#tracks[kind]).catch(() => {});
+    if (kind === 'camera') this.#setLayers();
+  }
+
+  /** The highest layer of the camera that anybody wants to see. @param {number} layer */
+  demand(layer) {
+    if (layer === this.#highest) return;
+    this.#highest = layer;
+    this.#setLayers();
+  }
+
+  #setLayers() {
+    const height = this.#tracks.camera?.getSettings().height;
+    if (height !== undefined) this.#transport?.setLayers(height, this.#highest);
   }
 }
 

@@ -8,13 +8,15 @@
  *   publisher.js -> senders -> RTCPeerConnection -> slots -> receiver.js
  */
 
+import { layersOf } from './layers.js';
+
 /** @import { PublicationKind } from '../protocol/messages.js' */
 
 export const AUDIO_SLOTS = 3;
 export const VIDEO_SLOTS = 9;
 export const VIDEO_SLOTS_ON_PHONES = 4;
-/** 720p30 in VP8 is good at this rate; more would be taken from the other side's downlink. */
-const CAMERA_BITRATE_MAX_BPS = 1_200_000;
+/** What capture asks for; what it really gives is known when a track is put in. */
+const USUAL_HEIGHT = 720;
 /** ICE often recovers by itself; past this the path counts as failed. */
 const DISCONNECTED_MAX_MS = 8_000;
 
@@ -43,6 +45,8 @@ export class Transport {
   /** @type {Promise<RTCSessionDescriptionInit>} */ #offer;
   /** @type {(state: TransportState) => void} */ #report;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
+  #layers = layersOf(USUAL_HEIGHT);
+  #answered = false;
 
   /**
    * @param {number} videoSlots
@@ -57,10 +61,7 @@ export class Transport {
     };
     this.pc.onconnectionstatechange = () => this.#stateChanged();
     const microphone = this.pc.addTransceiver('audio', { direction: 'sendonly' });
-    const camera = this.pc.addTransceiver('video', {
-      direction: 'sendonly',
-      sendEncodings: [{ maxBitrate: CAMERA_BITRATE_MAX_BPS }],
-    });
+    const camera = this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layersOf(USUAL_HEIGHT) });
     this.senders = { microphone: microphone.sender, camera: camera.sender };
     for (let n = 0; n < AUDIO_SLOTS; n += 1) this.#receiving.push(this.pc.addTransceiver('audio', { direction: 'recvonly' }));
     for (let n = 0; n < videoSlots; n += 1) this.#receiving.push(this.pc.addTransceiver('video', { direction: 'recvonly' }));
@@ -94,9 +95,30 @@ export class Transport {
   /** @param {string} sdp */
   async answer(sdp) {
     await this.pc.setRemoteDescription({ type: 'answer', sdp });
+    this.#answered = true;
+    await this.#setCamera();
+  }
+
+  /**
+   * Sends those layers of the camera that its capture has lines for and somebody wants.
+   *
+   * @param {number} height
+   * @param {number} highest
+   */
+  async setLayers(height, highest) {
+    this.#layers = layersOf(height, highest);
+    if (this.#answered) await this.#setCamera();
+  }
+
+  async #setCamera() {
     const parameters = this.senders.camera.getParameters();
     // Not in every browser's types or implementation; who does not know it ignores it.
     Object.assign(parameters, { degradationPreference: 'balanced' });
+    for (const encoding of parameters.encodings) {
+      const layer = this.#layers.find(({ rid }) => rid === encoding.rid);
+      // The server may have agreed on fewer layers than were offered.
+      if (layer) Object.assign(encoding, layer);
+    }
     await this.senders.camera.setParameters(parameters).catch(() => {});
   }
 

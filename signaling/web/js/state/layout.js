@@ -21,6 +21,7 @@ import { othersOnStage } from './select.js';
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box */
 
 export const TILE_RATIO = 16 / 9;
+const SIZE_STEP = 16;
 
 /**
  * Whom a slot's tile shows. The name follows the picture: as long as frames of the previous person are on the screen
@@ -140,20 +141,33 @@ export function grid(count, width, height, gap) {
 }
 
 /**
- * Which pictures to ask the server for, when there are more people than video slots: those whose tiles are in sight.
+ * Which pictures to ask the server for, and how large: those whose tiles are in sight.
  *
  * @param {MeetingState} state
  * @param {readonly Tile[]} visible
+ * @param {readonly Box[]} [boxes] Theirs.
+ * @param {number} [scale] The screen's pixels for one of the page's.
  * @returns {import('../protocol/messages.js').Want[]}
  */
-export function wantsOf(state, visible) {
+export function wantsOf(state, visible, boxes = [], scale = 1) {
   const slots = [...state.slotKinds.values()].filter((kind) => kind === 'video').length;
-  if (othersOnStage(state).length <= slots) return [];
+  const areAllIn = othersOnStage(state).length <= slots;
   return visible.map(({ participantId }, index) => ({
     participantId,
     kind: 'camera',
-    priority: Math.max(1, Math.min(255, visible.length - index)),
-    width: 0,
-    height: 0,
+    // Where everybody has a slot nobody comes before the active speaker.
+    priority: areAllIn ? 1 : Math.max(1, Math.min(255, visible.length - index)),
+    width: pixels(boxes[index]?.width, scale),
+    height: pixels(boxes[index]?.height, scale),
   }));
+}
+
+/**
+ * A side of a tile in the screen's own pixels, in steps: a window that is being resized is not worth a message for each.
+ *
+ * @param {number | undefined} side
+ * @param {number} scale
+ */
+function pixels(side, scale) {
+  return Math.min(8_192, Math.ceil(((side ?? 0) * scale) / SIZE_STEP) * SIZE_STEP);
 }

@@ -35,7 +35,7 @@ export function createMeeting(call, { leave }) {
     state: () => store.state,
     video: (mid) => call.receiver.video(mid),
     audible: () => call.receiver.audible(),
-    visible: (tiles) => call.lookAt(tiles),
+    visible: (tiles, boxes) => call.lookAt(tiles, boxes),
     showPeople: () => openPanel('people'),
     copyLink: () => void copy(),
   });

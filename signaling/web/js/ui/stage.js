@@ -31,7 +31,7 @@ const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'd
  * @property {() => MeetingState} state
  * @property {(mid: string) => HTMLVideoElement} video
  * @property {() => Set<number>} audible
- * @property {(tiles: readonly Tile[]) => void} visible
+ * @property {(tiles: readonly Tile[], boxes: readonly Box[]) => void} visible
  * @property {() => void} showPeople
  * @property {{ element: HTMLElement, place: (box: Box | null) => void }} self The own picture; null puts it in its corner.
  * @property {() => void} copyLink
@@ -113,7 +113,7 @@ export function createStage(context) {
     setHidden(alone, all.length > 0 || !state.everOpen);
     setHidden(list, all.length === 0);
     shown = tiles;
-    context.visible(tiles);
+    context.visible(tiles, boxes);
   };
 
   /** @param {number} hidden @param {Box | undefined} box */

@@ -13,6 +13,9 @@ use crate::route::allocate::Allocation;
 /// the next probe, and a picture that falls and rises again is worse than a queue that is a little longer for a while.
 const DWELL: Micros = Micros::from_millis(1_000);
 
+/// The same where nothing waits on the path: what it loses of itself looks like too much at first, and takes this long to tell.
+const DWELL_WITHOUT_QUEUE: Micros = Micros::from_millis(3_000);
+
 /// Below this part of what is sent there is nothing to wait for.
 const SHORT_PERCENT: u64 = 70;
 
@@ -24,6 +27,9 @@ const REST_MAX: Micros = Micros::from_millis(60_000);
 
 /// A fall so soon after a rise says that the rise was wrong.
 const REGRET: Micros = Micros::from_millis(15_000);
+
+/// A queue of half a second that is fed with half of what the path carries drains in this time.
+const DRAINING: Micros = Micros::from_millis(1_000);
 
 /// On a path with a queue, one part of so many may be packets that are sent again. All that a full queue drops, sent again,
 /// would keep it full (measured: four seconds instead of one until it had drained).
@@ -42,11 +48,14 @@ pub(super) struct Budget {
     keep_at: u64,
     raise_at: Option<u64>,
     short_since: Option<Micros>,
+    has_queue: bool,
     /// Nothing rises before.
     rest_until: Micros,
     rest: Micros,
     raised: Option<Micros>,
     is_due: bool,
+    /// When what filled the path will have left it.
+    drained: Micros,
     /// When what was sent again has been made up for.
     resends_paid: Micros,
 }
@@ -61,10 +70,12 @@ impl Budget {
             keep_at: 0,
             raise_at: None,
             short_since: None,
+            has_queue: false,
             rest_until: Micros(0),
             rest: REST,
             raised: None,
             is_due: false,
+            drained: Micros(0),
             resends_paid: Micros(0),
         }
     }
@@ -87,16 +98,23 @@ impl Budget {
     }
 
     /// The estimate has changed. `target`: bits a second of everything; `None`: nothing is known.
-    pub(super) fn look(&mut self, now: Micros, target: Option<u64>) {
+    pub(super) fn look(&mut self, now: Micros, target: Option<u64>, has_queue: bool) {
         self.pictures = target.map(|target| target.saturating_sub(self.voices_rate));
+        self.has_queue = has_queue;
         let budget = self.pictures.unwrap_or(u64::MAX);
         if budget < self.keep_at {
-            let since = *self.short_since.get_or_insert(now);
-            self.is_due |= now.since(since) >= DWELL || budget * 100 < self.keep_at * SHORT_PERCENT;
+            self.is_due |= !self.waits_out(now, budget, self.keep_at);
         } else {
             self.short_since = None;
             self.is_due |= self.may_raise(now) && self.raise_at.is_some_and(|at| budget >= at);
         }
+    }
+
+    /// Whether a budget that is short of `keep_at` may still become enough.
+    fn waits_out(&mut self, now: Micros, budget: u64, keep_at: u64) -> bool {
+        let since = *self.short_since.get_or_insert(now);
+        let dwell = if self.has_queue { DWELL } else { DWELL_WITHOUT_QUEUE };
+        now.since(since) < dwell && budget.saturating_mul(100) >= keep_at.saturating_mul(SHORT_PERCENT)
     }
 
     /// Whether a packet may be sent again while the path is full.
@@ -110,17 +128,15 @@ impl Budget {
         self.resends_paid = self.resends_paid.max(now) + Micros(time);
     }
 
-    /// What is sent does not fit, or something fell so recently that the path is still full of it.
-    pub(super) fn is_short(&self, now: Micros) -> bool {
-        self.short_since.is_some() || now < self.rest_until
+    /// Something fell so recently that the path is still full of it.
+    pub(super) fn drains(&self, now: Micros) -> bool {
+        now < self.drained
     }
 
-    /// Bits a second for pictures.
-    pub(super) fn pictures(&self, now: Micros) -> Option<u64> {
+    /// Bits a second for pictures, where those that are sent are kept down to `keep_at`.
+    pub(super) fn pictures(&mut self, now: Micros, keep_at: u64) -> Option<u64> {
         let budget = self.pictures?;
-        let waits = self.short_since.is_some_and(|since| now.since(since) < DWELL);
-        let is_little = budget * 100 >= self.keep_at * SHORT_PERCENT;
-        Some(if waits && is_little { budget.max(self.keep_at) } else { budget })
+        Some(if budget < keep_at && self.waits_out(now, budget, keep_at) { keep_at } else { budget })
     }
 
     /// Whether something that is not sent may be begun.
@@ -136,6 +152,9 @@ impl Budget {
             let regrets = self.raised.take().is_some_and(|raised| now.since(raised) < REGRET);
             self.rest = if regrets { Micros(2 * self.rest.0).min(REST_MAX) } else { REST };
             self.rest_until = now + self.rest;
+            if self.has_queue {
+                self.drained = now + DRAINING;
+            }
         } else if has_risen {
             self.raised = Some(now);
         }
@@ -168,25 +187,36 @@ mod tests {
     fn a_budget_that_is_short_by_little_is_waited_out_for_a_second() {
         let mut budget = Budget::new();
         budget.note(ms(0), &sent(1_000_000, None), false, false);
-        budget.look(ms(100), Some(800_000));
+        budget.look(ms(100), Some(800_000), true);
         assert!(!budget.take_due());
-        assert_eq!(budget.pictures(ms(100)), Some(1_000_000), "as if it were enough");
-        budget.look(ms(600), Some(1_000_000));
-        budget.look(ms(1_050), Some(800_000));
-        budget.look(ms(1_100), Some(800_000));
+        assert_eq!(budget.pictures(ms(100), 1_000_000), Some(1_000_000), "as if it were enough");
+        budget.look(ms(600), Some(1_000_000), true);
+        budget.look(ms(1_050), Some(800_000), true);
+        budget.look(ms(1_100), Some(800_000), true);
         assert!(!budget.take_due(), "it was enough in between");
-        budget.look(ms(2_050), Some(800_000));
+        budget.look(ms(2_050), Some(800_000), true);
         assert!(budget.take_due());
-        assert_eq!(budget.pictures(ms(2_050)), Some(800_000));
+        assert_eq!(budget.pictures(ms(2_050), 1_000_000), Some(800_000));
+    }
+
+    #[test]
+    fn without_a_queue_it_is_waited_out_longer() {
+        let mut budget = Budget::new();
+        budget.note(ms(0), &sent(1_000_000, None), false, false);
+        budget.look(ms(100), Some(800_000), false);
+        budget.look(ms(3_050), Some(800_000), false);
+        assert!(!budget.take_due());
+        budget.look(ms(3_100), Some(800_000), false);
+        assert!(budget.take_due());
     }
 
     #[test]
     fn a_budget_that_is_short_by_much_counts_at_once() {
         let mut budget = Budget::new();
         budget.note(ms(0), &sent(1_000_000, None), false, false);
-        budget.look(ms(100), Some(690_000));
+        budget.look(ms(100), Some(690_000), true);
         assert!(budget.take_due());
-        assert_eq!(budget.pictures(ms(100)), Some(690_000));
+        assert_eq!(budget.pictures(ms(100), 1_000_000), Some(690_000));
     }
 
     #[test]
@@ -195,13 +225,13 @@ mod tests {
         budget.second(ms(0));
         budget.voice(5_000);
         budget.second(ms(1_000));
-        budget.look(ms(1_000), Some(100_000));
-        assert_eq!(budget.pictures(ms(1_000)), Some(60_000));
+        budget.look(ms(1_000), Some(100_000), true);
+        assert_eq!(budget.pictures(ms(1_000), 0), Some(60_000));
         budget.second(ms(2_000));
-        budget.look(ms(2_000), Some(100_000));
-        assert_eq!(budget.pictures(ms(2_000)), Some(65_000), "a pause is no end");
-        budget.look(ms(2_000), None);
-        assert_eq!(budget.pictures(ms(2_000)), None);
+        budget.look(ms(2_000), Some(100_000), true);
+        assert_eq!(budget.pictures(ms(2_000), 0), Some(65_000), "a pause is no end");
+        budget.look(ms(2_000), None, true);
+        assert_eq!(budget.pictures(ms(2_000), 0), None);
     }
 
     #[test]
@@ -211,10 +241,10 @@ mod tests {
         for rest in [2_000, 4_000, 8_000, 16_000] {
             budget.note(now, &sent(500_000, Some(900_000)), true, false);
             assert!(!budget.may_raise(now + ms(rest - 1)), "{rest}");
-            budget.look(now + ms(rest - 1), Some(1_000_000));
+            budget.look(now + ms(rest - 1), Some(1_000_000), true);
             assert!(!budget.take_due());
             assert!(budget.may_raise(now + ms(rest)), "{rest}");
-            budget.look(now + ms(rest), Some(1_000_000));
+            budget.look(now + ms(rest), Some(1_000_000), true);
             assert!(budget.take_due());
             now = now + ms(rest);
             budget.note(now, &sent(800_000, None), false, true);

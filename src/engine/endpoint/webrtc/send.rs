@@ -88,7 +88,7 @@ impl Endpoint {
         let mut plan = Plan::new();
         let overhead = self.overhead();
         // What is sent again on a full path pushes something else out of its queue.
-        let is_narrow = self.congestion.has_queue() || self.budget.is_short(turn.now);
+        let is_narrow = self.congestion.has_queue() || self.budget.drains(turn.now);
         let pace = self.congestion.target_bits_per_second();
         while !plan.is_full()
             && let Some((slot, wanted)) = self.resends.pop_at(0)
