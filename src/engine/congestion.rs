@@ -121,6 +121,12 @@ const LIMITED: f64 = 0.75;
 /// What is called no queue: the least delay of 200 ms is no more above the path's own.
 const QUEUE_FREE_US: i64 = 25_000;
 
+/// The same where one packet of a picture takes longer than that: this over the target, up to ...
+const QUEUE_FREE_BITS: f64 = 9_600.0;
+
+/// ... this.
+const QUEUE_FREE_MAX_US: i64 = 80_000;
+
 /// A second decrease waits until the first can have had an effect: a round trip and this.
 const DECREASE_INTERVAL: Micros = Micros::from_millis(100);
 const ROUND_TRIP_MAX: Micros = Micros::from_millis(400);
@@ -137,6 +143,9 @@ const NEXT_PROBE: f64 = 2.0;
 
 /// Multiple of what would be sent that is probed for at most; the start at least.
 const WANTED: f64 = 1.5;
+
+/// Multiple of the target at which a missing picture would come that is probed.
+const MISSING: f64 = 1.1;
 
 /// A probe that showed no more than this multiple of the target showed nothing new.
 const NOTHING_NEW: f64 = 1.05;
@@ -184,6 +193,8 @@ pub struct Controller {
     limits: Limits,
     fixed: Option<u64>,
     wanted: Option<u64>,
+    /// The target at which a picture that is not sent would be.
+    missing: Option<u64>,
     target: f64,
     why: Why,
     clock: Option<Clock>,
@@ -263,6 +274,7 @@ impl Controller {
             limits,
             fixed: None,
             wanted: None,
+            missing: None,
             target: limits.start as f64,
             why: Why::Start,
             clock: None,
@@ -308,12 +320,6 @@ impl Controller {
         self.target = self.target.min(self.limits.max as f64);
     }
 
-    /// Whether queues grow, so that bursts should be short.
-    #[must_use]
-    pub fn is_overusing(&self) -> bool {
-        self.fixed.is_none() && self.usage() == Usage::Over
-    }
-
     /// Nothing is told of the path at present: what is sent stays what it is, at whatever pace.
     #[must_use]
     pub const fn is_silent(&self) -> bool {
@@ -323,7 +329,7 @@ impl Controller {
     /// Whether packets wait on the path.
     #[must_use]
     pub fn has_queue(&self) -> bool {
-        self.fixed.is_none() && (self.usage() == Usage::Over || self.queue_us() > QUEUE_FREE_US)
+        self.fixed.is_none() && (self.usage() == Usage::Over || self.queue_us() > self.queue_free_us())
     }
 
     /// Whether anything speaks for or against the target: it was lowered, or fixed, or both a probe and what arrives in half a second
@@ -334,9 +340,10 @@ impl Controller {
         self.fixed.is_some() || self.decreased.is_some() || !self.is_new && has_listened
     }
 
-    /// What would be sent if the path carried everything, in bits a second: no more is probed for.
-    pub const fn want(&mut self, bits_per_second: u64) {
-        self.wanted = Some(bits_per_second);
+    /// What would be sent if the path carried everything, in bits a second: no more is probed for. `missing`: the target at which a
+    /// picture would be sent that is not.
+    pub const fn want(&mut self, bits_per_second: u64, missing: Option<u64>) {
+        (self.wanted, self.missing) = (Some(bits_per_second), missing);
     }
 
     /// What is known of the path.
@@ -416,14 +423,15 @@ impl Controller {
         } else {
             self.calm_since = None;
         }
-        let queue_free = usage == Usage::Normal && self.queue_us() <= QUEUE_FREE_US;
+        let queue_free = usage == Usage::Normal && self.queue_us() <= self.queue_free_us();
         let verdict = self.loss.conclude(now, self.wait(), queue_free, self.target);
         if usage == Usage::Over {
             self.relieve(now);
         }
         match verdict {
             Verdict::Decrease(factor) => {
-                let sent = self.sent.rate().unwrap_or(self.target);
+                // While hardly anything is sent, what arrives is still carried.
+                let sent = self.sent.rate().unwrap_or(self.target).max(self.acknowledged.rate().unwrap_or(0.0));
                 self.decrease(now, self.target.min(sent) * factor, Why::Loss);
             }
             Verdict::Restore(rate) if usage != Usage::Over => self.raise(rate),
@@ -463,10 +471,24 @@ impl Controller {
 
     /// Where nothing is sent, nothing is told: a path that was too narrow for every picture is tried again.
     fn probe_in_quiet(&mut self, now: Micros, concluded: Micros) {
-        let is_quiet = now.since(concluded) >= QUIET && now >= self.probe_at + PROBE_INTERVAL_MAX;
-        if is_quiet && self.prober.is_idle() && self.target < self.most() {
-            self.prober.plan(now, (NEXT_PROBE * self.target).min(self.most()));
+        if now.since(concluded) < QUIET {
+            return;
         }
+        // The feedback that would have ended it is not coming.
+        if let Some(finding) = self.prober.conclude(now) {
+            self.learn(now, finding, self.usage(), Verdict::Hold);
+        }
+        let rests = if self.missing.is_some() { Micros::default() } else { PROBE_INTERVAL_MAX };
+        let is_due = std::mem::take(&mut self.probes_on) || now >= self.probe_at + rests;
+        if is_due && self.prober.is_idle() && self.target < self.most() {
+            self.prober.plan(now, self.next_probe());
+        }
+    }
+
+    /// What is probed next: at once for what a picture that is not sent at all would take.
+    fn next_probe(&self) -> f64 {
+        let missing = self.missing.map_or(0.0, |rate| MISSING * rate as f64);
+        (NEXT_PROBE * self.target).max(missing).min(self.most())
     }
 
     /// What is probed for at most: as much again as is wanted, so that what grows, or comes back, finds room.
@@ -518,6 +540,11 @@ impl Controller {
             return 0;
         }
         self.delay.queue_us()
+    }
+
+    /// What is no queue yet.
+    fn queue_free_us(&self) -> i64 {
+        ((QUEUE_FREE_BITS * 1e6 / self.target) as i64).clamp(QUEUE_FREE_US, QUEUE_FREE_MAX_US)
     }
 
     fn is_limited(&self) -> bool {
@@ -579,7 +606,7 @@ impl Controller {
     }
 
     fn grow(&mut self, now: Micros) {
-        if self.queue_us() <= QUEUE_FREE_US
+        if self.queue_us() <= self.queue_free_us()
             && let Some(rate) = self.drained.take()
         {
             self.raise(rate);
@@ -646,7 +673,7 @@ impl Controller {
         let rests = if self.is_limited() { PROBE_INTERVAL_MAX.since(self.probe_interval) } else { Micros::default() };
         let is_due = now >= self.probe_at + rests && self.is_calm(now);
         if std::mem::take(&mut self.probes_on) || is_due {
-            self.prober.plan(now, (NEXT_PROBE * self.target).min(max));
+            self.prober.plan(now, self.next_probe());
         }
     }
 }

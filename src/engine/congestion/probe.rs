@@ -14,8 +14,11 @@
 
 use crate::clock::Micros;
 
-/// Length of a probe.
+/// Length of a probe, at least.
 const LENGTH_US: f64 = 15_000.0;
+
+/// A cluster of fewer octets is mostly headers, and told from jitter by nothing: at a low rate it takes longer instead.
+const BYTES_MIN: f64 = 1_000.0;
 
 /// Fewer would let one packet that was held up decide.
 const PACKETS_MIN: u32 = 5;
@@ -174,16 +177,26 @@ impl Prober {
         }
     }
 
+    /// How long it takes.
+    fn length_us(&self) -> f64 {
+        LENGTH_US.max(BYTES_MIN * 8e6 / self.rate.max(1.0))
+    }
+
+    /// Octets of all of it.
+    fn total(&self) -> f64 {
+        self.rate * self.length_us() / 8e6
+    }
+
     /// What to send for a probe by now.
     #[must_use]
     pub(super) fn next(&self, now: Micros) -> Option<Probe> {
         if self.phase != Phase::Sending {
             return None;
         }
-        let total = self.rate * LENGTH_US / 8e6;
+        let total = self.total();
         let packets = (total / BYTES_MAX).ceil().max(f64::from(PACKETS_MIN));
         // A little ahead: what is due within a train's time leaves with it.
-        let passed = self.began.map_or(0, |began| now.since(began).0).min(LENGTH_US as u64) + TRAIN_US;
+        let passed = self.began.map_or(0, |began| now.since(began).0).min(self.length_us() as u64) + TRAIN_US;
         let due = self.rate * passed as f64 / 8e6;
         let packet = (total / packets).clamp(1.0, BYTES_MAX) as usize;
         let bytes = due.min(total.max(self.rate * TRAIN_US as f64 / 8e6)) - self.sent_bytes as f64;
@@ -207,7 +220,7 @@ impl Prober {
         self.began.get_or_insert(now);
         self.sent_packets += 1;
         self.sent_bytes += bytes;
-        if self.sent_packets >= PACKETS_MIN && self.sent_bytes as f64 >= self.rate * LENGTH_US / 8e6 {
+        if self.sent_packets >= PACKETS_MIN && self.sent_bytes as f64 >= self.total() {
             self.phase = Phase::Sent;
             self.planned = now;
         }

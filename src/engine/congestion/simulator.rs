@@ -227,7 +227,7 @@ impl Simulation {
         }
         self.controller.poll(at, self.departures.unanswered_since());
         self.bucket.set_target(at, self.controller.target_bits_per_second());
-        self.bucket.set_overuse(self.controller.is_overusing());
+        self.bucket.set_queue(at, self.controller.has_queue());
         if self.scene.voice && now / 20_000 != now.saturating_sub(1_000) / 20_000 {
             self.send(now, 100, 0);
         }

@@ -230,7 +230,7 @@ fn a_fixed_target_stays() {
         controller.conclude(Micros::from_millis(n), &Acknowledged { lost: 1, ..Acknowledged::default() });
     }
     assert_eq!((controller.target_bits_per_second(), controller.stats().why), (1_234_567, Why::Fixed));
-    assert!(!controller.is_overusing());
+    assert!(!controller.has_queue());
 }
 
 /// A lie: how long after the one before the datagram left, what it was, and when it is said to have arrived.

@@ -8,7 +8,7 @@
 //! ```text
 //! endpoint at flush: allows(now)? -> plan a train -> take(now, bytes) per datagram
 //!                    no           -> timer at ready_at(now)
-//! estimate: set_target, set_overuse
+//! estimate: set_target, set_queue
 //! ```
 //!
 //! Integer arithmetic on the time that is passed in.
@@ -19,11 +19,14 @@ use crate::clock::Micros;
 /// that a pacer is never the bottleneck of a stream that fits the estimate.
 const RATE_PERCENT: u64 = 250;
 
+/// The same while packets wait on the path: what goes beyond the target then only lengthens a queue that voices wait in, too.
+const RATE_PERCENT_QUEUE: u64 = 125;
+
 /// What leaves at once, as time at the bucket's rate: a frame or two.
 const DEBT_MAX: u64 = 40 * MILLISECOND;
 
-/// The same while the estimate sees queues growing.
-const DEBT_MAX_OVERUSE: u64 = 5 * MILLISECOND;
+/// The same while packets wait on the path.
+const DEBT_MAX_QUEUE: u64 = 5 * MILLISECOND;
 
 /// A wait is at least this long: shorter ones would turn trains into single datagrams.
 const WAIT_MIN: Micros = Micros::from_millis(5);
@@ -41,9 +44,12 @@ const MILLISECOND: u64 = 1_000_000;
 /// The bucket of one receiver.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    /// Bits a second.
+    /// Bits a second that the path is believed to carry.
+    target: u64,
+    /// Bits a second at which the bucket drains.
     rate: u64,
     debt_max: u64,
+    has_queue: bool,
     /// When the debt will have drained, in nanoseconds of the shard's clock.
     clear_at: u64,
 }
@@ -52,23 +58,32 @@ impl Bucket {
     /// An empty bucket.
     #[must_use]
     pub fn new(target_bits_per_second: u64) -> Self {
-        Self { rate: rate(target_bits_per_second), debt_max: DEBT_MAX, clear_at: 0 }
+        let rate = rate(target_bits_per_second, RATE_PERCENT);
+        Self { target: target_bits_per_second, rate, debt_max: DEBT_MAX, has_queue: false, clear_at: 0 }
     }
 
     /// Follows the estimate. The debt stays the same number of bytes.
     pub fn set_target(&mut self, now: Micros, target_bits_per_second: u64) {
-        let (old, new) = (self.rate, rate(target_bits_per_second));
+        self.target = target_bits_per_second;
+        self.follow(now);
+    }
+
+    /// Whether packets wait on the receiver's path.
+    pub fn set_queue(&mut self, now: Micros, has_queue: bool) {
+        self.has_queue = has_queue;
+        self.debt_max = if has_queue { DEBT_MAX_QUEUE } else { DEBT_MAX };
+        self.follow(now);
+    }
+
+    fn follow(&mut self, now: Micros) {
+        let percent = if self.has_queue { RATE_PERCENT_QUEUE } else { RATE_PERCENT };
+        let (old, new) = (self.rate, rate(self.target, percent));
         if old != new {
             let debt = u128::from(self.debt(now)) * u128::from(old) / u128::from(new);
             let debt = u64::try_from(debt).unwrap_or(DEBT_CEILING).min(DEBT_CEILING);
             self.clear_at = nanoseconds(now).saturating_add(debt);
             self.rate = new;
         }
-    }
-
-    /// Whether queues are growing on the receiver's path.
-    pub const fn set_overuse(&mut self, overuse: bool) {
-        self.debt_max = if overuse { DEBT_MAX_OVERUSE } else { DEBT_MAX };
     }
 
     /// Whether a packet may leave now.
@@ -108,8 +123,8 @@ impl Bucket {
     }
 }
 
-fn rate(target: u64) -> u64 {
-    target.max(TARGET_MIN).saturating_mul(RATE_PERCENT) / 100
+fn rate(target: u64, percent: u64) -> u64 {
+    target.max(TARGET_MIN).saturating_mul(percent) / 100
 }
 
 const fn nanoseconds(at: Micros) -> u64 {
@@ -153,12 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn under_overuse_it_is_five() {
+    fn with_a_queue_on_the_path_it_is_five_at_half_the_rate() {
         let mut bucket = Bucket::new(1_600_000);
-        bucket.set_overuse(true);
-        assert_eq!(drain(&mut bucket, ms(1)), 3);
-        bucket.set_overuse(false);
-        assert_eq!(drain(&mut bucket, ms(1)), 17);
+        bucket.set_queue(ms(1), true);
+        assert_eq!(drain(&mut bucket, ms(1)), 2);
+        bucket.set_queue(ms(1), false);
+        assert_eq!(drain(&mut bucket, ms(1)), 18);
     }
 
     #[test]

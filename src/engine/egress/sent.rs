@@ -96,9 +96,6 @@ struct Stretch {
 /// taken over late each picture is one. Full means: the oldest is forgotten, and its packets are not sent again.
 const PAST_MAX: usize = 48;
 
-/// A receiver repeats its NACK each round trip; answering faster than any path is a way to be made to flood.
-const RESEND_INTERVAL_MIN: Micros = Micros::from_millis(10);
-
 /// Packets of which it is remembered that they were sent again: two seconds of 2.5 Mbit/s at 20 % loss. Full means: the
 /// oldest counts as never sent again, and is answered as any other.
 const RESENT_MAX: usize = 128;
@@ -161,11 +158,11 @@ impl SentLog {
     }
 
     /// Whether a packet may be sent again now, which then counts as done. `Some(true)`: not for the first time, so what was
-    /// sent then got lost too. `None`: it was sent again a moment ago.
-    pub fn may_resend(&mut self, now: Micros, sequence: u64) -> Option<bool> {
+    /// sent then got lost too. `None`: it was sent again within `pause`.
+    pub fn may_resend(&mut self, now: Micros, sequence: u64, pause: Micros) -> Option<bool> {
         let Past { resent, next, .. } = &mut **self.past.get_or_insert_default();
         if let Some((_, last)) = resent.iter_mut().find(|(other, _)| *other == sequence) {
-            if now.since(*last) < RESEND_INTERVAL_MIN {
+            if now.since(*last) < pause {
                 return None;
             }
             *last = now;
@@ -193,6 +190,8 @@ mod tests {
     fn ms(ms: u64) -> Micros {
         Micros::from_millis(ms)
     }
+
+    const PAUSE: Micros = Micros::from_millis(10);
 
     const PICTURE: PictureNumbers = PictureNumbers { picture_id: 7, tl0_pic_idx: 9 };
 
@@ -253,12 +252,12 @@ mod tests {
     fn a_repeated_nack_is_answered_only_after_a_pause() {
         let mut log = SentLog::default();
         log.note(10, shift(1, 10, 10));
-        assert_eq!(log.may_resend(ms(1), 10), Some(false), "the first at once");
-        assert_eq!(log.may_resend(ms(1), 10), None);
-        assert_eq!(log.may_resend(ms(10), 10), None);
-        assert_eq!(log.may_resend(ms(11), 10), Some(true), "what was sent then got lost too");
-        assert_eq!(log.may_resend(ms(12), 10), None);
-        assert_eq!(log.may_resend(ms(12), 11), Some(false), "another one");
+        assert_eq!(log.may_resend(ms(1), 10, PAUSE), Some(false), "the first at once");
+        assert_eq!(log.may_resend(ms(1), 10, PAUSE), None);
+        assert_eq!(log.may_resend(ms(10), 10, PAUSE), None);
+        assert_eq!(log.may_resend(ms(11), 10, PAUSE), Some(true), "what was sent then got lost too");
+        assert_eq!(log.may_resend(ms(12), 10, PAUSE), None);
+        assert_eq!(log.may_resend(ms(12), 11, PAUSE), Some(false), "another one");
     }
 
     #[test]
@@ -266,11 +265,11 @@ mod tests {
         let mut log = SentLog::default();
         for sequence in 0..10_000 {
             log.note(sequence, shift((sequence / 10) as u32, sequence, sequence));
-            log.may_resend(ms(sequence), sequence);
+            log.may_resend(ms(sequence), sequence, PAUSE);
         }
         let past = log.past.as_ref().unwrap();
         assert_eq!((past.stretches.len(), past.resent.len()), (PAST_MAX, RESENT_MAX));
-        assert_eq!(log.may_resend(ms(10_000), 9_999), None, "the newest is remembered");
+        assert_eq!(log.may_resend(ms(10_000), 9_999, PAUSE), None, "the newest is remembered");
         assert_eq!(found(&log, 9_990), Some((999, 9_990)));
         assert_eq!(found(&log, 9_520), Some((952, 9_520)), "the oldest stretch that is remembered");
         assert_eq!(found(&log, 9_500), None);

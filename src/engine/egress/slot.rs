@@ -47,6 +47,15 @@ impl Feed {
     }
 }
 
+/// How freely packets are sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// The path has no room to waste.
+    pub is_narrow: bool,
+    /// From sending a packet again to doing so once more.
+    pub pause: Micros,
+}
+
 /// What came of asking a slot for its next packet.
 #[derive(Debug)]
 pub enum Next {
@@ -456,18 +465,18 @@ impl Slot {
     }
 
     /// The retransmission of a packet that a NACK names, and whether one was lost before it. `None`: gone, or answered a
-    /// moment ago; or there is no room to waste (`is_narrow`), and a key frame was sent since, after which nobody needs it.
+    /// moment ago; or there is no room to waste ([`Again::is_narrow`]), and a key frame was sent since, after which nobody needs it.
     pub fn resend(
         &mut self,
         now: Micros,
         wire_sequence: u16,
         stores: &Slab<Store>,
         overhead: usize,
-        is_narrow: bool,
+        again: Again,
     ) -> Option<(Planned, bool)> {
         let template_len = self.templates.retransmission.as_ref()?.len();
         let original = self.sent.find(wire_sequence)?;
-        if is_narrow && original.sequence < self.key_frame_sequence {
+        if again.is_narrow && original.sequence < self.key_frame_sequence {
             return None;
         }
         let shift = original.shift;
@@ -475,7 +484,7 @@ impl Slot {
         let position = store.find(original.source())?;
         let stored = store.get(position)?;
         let Media::Video { descriptor, picture, .. } = stored.media else { return None };
-        let was_lost = self.sent.may_resend(now, original.sequence)?;
+        let was_lost = self.sent.may_resend(now, original.sequence, again.pause)?;
         self.rtx_sequence += 1;
         // RFC 4588 §4: the original sequence number, then the original payload.
         let mut prefix = prefix(&wire_sequence.to_be_bytes());

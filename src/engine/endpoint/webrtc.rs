@@ -15,10 +15,12 @@
 
 mod budget;
 mod receive;
+mod round_trip;
 mod send;
 
 use arrayvec::ArrayVec;
 use budget::Budget;
+use round_trip::RoundTrip;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -129,6 +131,7 @@ pub struct Endpoint {
     report_ssrc: u32,
     receiver_knows_ssrcs: bool,
     report_due: Micros,
+    round_trip: RoundTrip,
     /// Packets that NACKs named in this turn: slot and wire number.
     resends: ArrayVec<(u8, u16), RESENDS_MAX>,
     // The rest.
@@ -274,6 +277,7 @@ impl Endpoint {
             // Spread over the second, so that a full meeting does not report in one turn.
             report_due: now + Micros(u64::from(parts.report_ssrc) % REPORT_INTERVAL.0),
             receiver_knows_ssrcs: false,
+            round_trip: RoundTrip::default(),
         }
     }
 
@@ -347,7 +351,7 @@ impl Endpoint {
             self.budget.look(now, known, self.congestion.has_queue());
         }
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
-        self.bucket.set_overuse(self.congestion.is_overusing());
+        self.bucket.set_queue(now, self.congestion.has_queue());
         self.probes = self.congestion.is_probing();
     }
 
@@ -453,7 +457,9 @@ impl Endpoint {
     /// Notes the choice of layers of its pictures, and whether any fell for want of room, or rose.
     pub fn note_allocation(&mut self, now: Micros, allocation: &Allocation, has_fallen: bool, has_risen: bool) {
         self.budget.note(now, allocation, has_fallen, has_risen);
-        self.congestion.want(self.budget.desired(allocation));
+        let is_missing = allocation.choices.iter().any(|choice| choice.layer.is_none());
+        let missing = allocation.raise_at.filter(|_| is_missing).map(|rate| rate.saturating_add(self.budget.voices()));
+        self.congestion.want(self.budget.desired(allocation), missing);
     }
 
     /// The layers of its pictures are to be chosen again; once.

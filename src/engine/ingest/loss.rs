@@ -1,7 +1,8 @@
 //! Which packets of a publisher's stream are missing, and when to ask for them.
 //!
 //! A packet counts as lost when two newer ones have come or 20 ms have passed, so that plain reordering costs no
-//! retransmission. It is asked for again until it comes, is a second old, or has been asked for ten times; then only a
+//! retransmission. It is asked for again, when an answer
+//! has had time to come, until it comes, is a second old, or has been asked for ten times; then only a
 //! key frame helps.
 //!
 //! ```text
@@ -40,9 +41,6 @@ const REORDER_PACKETS: u64 = 2;
 
 /// How long a lone absent packet may be merely late.
 const REORDER_TIME: Micros = Micros::from_millis(20);
-
-/// Between two requests for the same packet: a path of 60 ms still answers before it.
-const ASK_AGAIN: Micros = Micros::from_millis(70);
 
 const ASKS_MAX: u8 = 10;
 
@@ -94,8 +92,9 @@ impl Loss {
         self.given_up || self.is_pending()
     }
 
-    /// Hands the wire numbers to ask for now to `ask` until it has no room for more.
-    pub fn due(&mut self, now: Micros, mut ask: impl FnMut(u16) -> bool) {
+    /// Hands the wire numbers to ask for now to `ask` until it has no room for more. `again`: from one request for a packet to
+    /// the next.
+    pub fn due(&mut self, now: Micros, again: Micros, mut ask: impl FnMut(u16) -> bool) {
         let given_up = &mut self.given_up;
         self.missing.retain(|missing| {
             let hopeless = now.since(missing.since) > AGE_MAX || missing.asked >= ASKS_MAX;
@@ -110,7 +109,7 @@ impl Loss {
                     return;
                 }
                 missing.asked += 1;
-                missing.next = now + ASK_AGAIN;
+                missing.next = now + again;
             }
         }
     }
@@ -131,7 +130,7 @@ mod tests {
 
     fn due(loss: &mut Loss, now: Micros) -> Vec<u16> {
         let mut ask = vec![];
-        loss.due(now, |sequence| {
+        loss.due(now, ms(70), |sequence| {
             ask.push(sequence);
             true
         });

@@ -17,6 +17,11 @@ use crate::id::{LAYERS_MAX, LayerId, layers};
 /// Of its rate, what has to fit for a layer to be kept. Cameras vary by this much from second to second.
 const KEEP_PERCENT: u64 = 90;
 
+/// The same of a small lowest layer: estimates of so little are rough, and a picture that stutters for a moment is better than one
+/// that is gone and comes again. Plain video of more than that would only fill the queue.
+const KEEP_SMALL_PERCENT: u64 = 50;
+const SMALL: u64 = 300_000;
+
 /// Of its rate, what has to fit for a layer to be begun.
 const BEGIN_PERCENT: u64 = 115;
 
@@ -75,14 +80,23 @@ impl Candidate {
     /// What has to fit for what is sent to be kept.
     #[must_use]
     pub fn keep_at(&self) -> u64 {
-        self.current.and_then(|layer| self.rate(layer)).unwrap_or_default() * KEEP_PERCENT / 100
+        self.current.and_then(|layer| self.kept(layer)).unwrap_or_default()
+    }
+
+    /// What has to fit for a layer to be kept.
+    fn kept(&self, layer: LayerId) -> Option<u64> {
+        let rate = self.rate(layer)?;
+        let is_lowest = self.rates.iter().take(usize::from(layer.0)).all(Option::is_none);
+        let percent = if is_lowest && rate <= SMALL { KEEP_SMALL_PERCENT } else { KEEP_PERCENT };
+        Some(rate * percent / 100)
     }
 
     /// What has to fit for a layer.
     fn cost(&self, layer: LayerId) -> Option<u64> {
-        let is_held = self.current.is_some_and(|current| current >= layer);
-        let percent = if is_held { KEEP_PERCENT } else { BEGIN_PERCENT };
-        self.rate(layer).map(|rate| rate * percent / 100)
+        if self.current.is_some_and(|current| current >= layer) {
+            return self.kept(layer);
+        }
+        self.rate(layer).map(|rate| rate * BEGIN_PERCENT / 100)
     }
 
     /// Whether it may have a layer as far as time goes.
@@ -149,7 +163,7 @@ pub fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
     allocation.keep_at = candidates
         .iter()
         .zip(&allocation.choices)
-        .filter_map(|(candidate, choice)| Some(candidate.rate(choice.layer?)? * KEEP_PERCENT / 100))
+        .filter_map(|(candidate, choice)| candidate.kept(choice.layer?))
         .sum();
     allocation.raise_at = lacking.map(|lacking| total.saturating_add(lacking));
     allocation
@@ -214,6 +228,16 @@ mod tests {
             assert_eq!(layers_of(&allocate(Some(budget), &[held])), [Some(kept)], "{budget}");
         }
         assert_eq!(allocate(Some(560_000), &[held]).keep_at, 450_000);
+    }
+
+    #[test]
+    fn a_small_picture_is_kept_longer_than_a_large_one() {
+        let held = Candidate { current: Some(LOW), ..camera() };
+        assert_eq!(layers_of(&allocate(Some(80_000), &[held])), [Some(0)]);
+        assert_eq!(layers_of(&allocate(Some(70_000), &[held])), [None]);
+        assert_eq!(layers_of(&allocate(Some(80_000), &[camera()])), [None], "it would not be begun");
+        let plain = Candidate { rates: [Some(1_000_000), None, None], current: Some(LOW), ..camera() };
+        assert_eq!(layers_of(&allocate(Some(800_000), &[plain])), [None], "half of it would be a broken picture");
     }
 
     #[test]

@@ -160,6 +160,11 @@ impl Budget {
         }
     }
 
+    /// Bits a second that voices take.
+    pub(super) const fn voices(&self) -> u64 {
+        self.voices_rate
+    }
+
     /// What all that is desired takes, voices included, in bits a second.
     pub(super) const fn desired(&self, allocation: &Allocation) -> u64 {
         allocation.desired + self.voices_rate

@@ -127,10 +127,14 @@ impl Endpoint {
                 return;
             };
             match part {
-                RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
+                RtcpPacket::SenderReport { ssrc, ntp, rtp, reports: blocks, .. } => {
                     self.sender_report(turn.now, ssrc, ntp, rtp, reports);
+                    blocks.for_each(|block| self.round_trip.heard(turn.now, &block));
                 }
-                RtcpPacket::ReceiverReport { .. } => self.stop_sending_mids(),
+                RtcpPacket::ReceiverReport { reports: blocks, .. } => {
+                    self.stop_sending_mids();
+                    blocks.for_each(|block| self.round_trip.heard(turn.now, &block));
+                }
                 RtcpPacket::Nack { media, entries, .. } => self.note_nack(turn, media, entries),
                 RtcpPacket::Pli { media, .. } => self.key_frame_wish(media, reports),
                 RtcpPacket::Fir { entries, .. } => {

@@ -11,7 +11,7 @@ use super::{Endpoint, REPORT_INTERVAL, Turn};
 use crate::clock::Micros;
 use crate::congestion::Probe;
 use crate::egress::planned::{Plan, Planned};
-use crate::egress::slot::{Next, Slot};
+use crate::egress::slot::{Again, Next, Slot};
 use crate::egress::store::Store;
 use crate::egress::train;
 use crate::id::{LayerId, PublicationId};
@@ -87,25 +87,8 @@ impl Endpoint {
     fn plan(&mut self, turn: &mut Turn<'_>, stores: &Slab<Store>, pending: u64, wishes: &mut Vec<Feedback>) -> Plan {
         let mut plan = Plan::new();
         let overhead = self.overhead();
-        // What is sent again on a full path pushes something else out of its queue.
-        let is_narrow = self.congestion.has_queue() || self.budget.drains(turn.now);
-        let pace = self.congestion.target_bits_per_second();
-        while !plan.is_full()
-            && let Some((slot, wanted)) = self.resends.pop_at(0)
-        {
-            let Some(slot) = self.slots.get_mut(usize::from(slot)) else { continue };
-            if is_narrow && !self.budget.may_resend(turn.now) {
-                turn.counters.dropped_resends += 1;
-                continue;
-            }
-            let Some((planned, was_lost)) = slot.resend(turn.now, wanted, stores, overhead, is_narrow) else {
-                continue;
-            };
-            // A third loss in a row would be seen as a frozen picture: browsers wait 100 ms before they ask again.
-            let copy = (was_lost && !is_narrow && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
-            self.budget.resent(turn.now, usize::from(planned.len), pace);
-            plan.push(planned);
-            plan.extend(copy);
+        if !self.resends.is_empty() {
+            self.plan_resends(turn, stores, overhead, &mut plan);
         }
         for at in bits(pending) {
             let Some(slot) = self.slots.get_mut(at) else { continue };
@@ -125,6 +108,29 @@ impl Endpoint {
             wishes.extend(slot.awaited().map(|feed| Feedback::KeyFrame(feed.publication, feed.layer)));
         }
         plan
+    }
+
+    /// What the receiver misses, as far as its path has room for it.
+    fn plan_resends(&mut self, turn: &mut Turn<'_>, stores: &Slab<Store>, overhead: usize, plan: &mut Plan) {
+        // What is sent again on a full path pushes something else out of its queue.
+        let is_narrow = self.congestion.has_queue() || self.budget.drains(turn.now);
+        let again = Again { is_narrow, pause: self.round_trip.resend_after() };
+        let pace = self.congestion.target_bits_per_second();
+        while !plan.is_full()
+            && let Some((slot, wanted)) = self.resends.pop_at(0)
+        {
+            let Some(slot) = self.slots.get_mut(usize::from(slot)) else { continue };
+            if is_narrow && !self.budget.may_resend(turn.now) {
+                turn.counters.dropped_resends += 1;
+                continue;
+            }
+            let Some((planned, was_lost)) = slot.resend(turn.now, wanted, stores, overhead, again) else { continue };
+            // A third loss in a row would be seen as a frozen picture: browsers wait 100 ms before they ask again.
+            let copy = (was_lost && !is_narrow && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
+            self.budget.resent(turn.now, usize::from(planned.len), pace);
+            plan.push(planned);
+            plan.extend(copy);
+        }
     }
 
     /// Seals planned packets into as few trains as the rules allow.
@@ -316,6 +322,7 @@ impl Endpoint {
         let mut plain = std::mem::take(turn.scratch);
         plain.clear();
         let mut ask = ArrayVec::<u16, NACK_ENTRIES_MAX>::new();
+        let again = self.round_trip.ask_again();
         let lines = self.incoming.iter_mut().zip(self.demux.lines()).filter(|(_, line)| line.is_repaired());
         let streams = lines.flat_map(|(incoming, _)| {
             let publication = incoming.publication.id;
@@ -324,7 +331,7 @@ impl Endpoint {
         for (publication, layer, stream) in streams {
             ask.clear();
             if stream.loss.is_pending() {
-                stream.loss.due(turn.now, |sequence| ask.try_push(sequence).is_ok());
+                stream.loss.due(turn.now, again, |sequence| ask.try_push(sequence).is_ok());
             }
             if stream.loss.take_given_up() {
                 feedback.push(Feedback::Broken(publication, layer));
@@ -362,6 +369,7 @@ impl Endpoint {
                 self.send_rtcp(turn, &plain);
             }
         }
+        self.round_trip.reported(turn.now, wall_ntp);
         *turn.scratch = plain;
     }
 }
