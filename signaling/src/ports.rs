@@ -154,6 +154,15 @@ pub enum MediaEvent {
         /// Who, or nobody.
         participant: Option<ParticipantId>,
     },
+    /// Which layers of a publication anybody wants to see has changed.
+    Demand {
+        /// Its publisher's endpoint.
+        endpoint: EndpointId,
+        /// Which.
+        publication: u32,
+        /// The highest layer that is worth sending, from 0.
+        highest: u8,
+    },
     /// ICE and DTLS are through.
     Connected {
         /// Which endpoint.

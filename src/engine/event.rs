@@ -1,6 +1,6 @@
 //! News from the engine for those who run the meeting.
 
-use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
+use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,15 @@ pub enum Event {
         meeting: MeetingId,
         /// Who, or nobody.
         participant: Option<ParticipantId>,
+    },
+    /// Which layers of a publication anybody wants to see has changed. More are in demand at once, fewer after some seconds.
+    Demand {
+        /// Its publisher's.
+        endpoint: EndpointId,
+        /// Which.
+        publication: PublicationId,
+        /// The highest that is worth sending; the lowest always is.
+        highest: LayerId,
     },
     /// Path and keys are there: media flows.
     Connected {

@@ -16,6 +16,7 @@ mod allocate;
 mod arrive;
 mod assign;
 mod control;
+mod demand;
 mod due;
 mod fanout;
 mod flush;
@@ -302,8 +303,11 @@ impl Shard {
         self.reports.feedback = wishes;
         if gone {
             self.lose(now, key);
-        } else if chooses {
+            return;
+        }
+        if chooses {
             self.allocate(now, key);
+            self.review_demands(now, key);
         }
     }
 

@@ -3,10 +3,10 @@
 //! Engine threads must never wait for signalling, and signalling must not miss how things stand. Both hold because
 //! every piece of news is a state and only the latest counts: what a slot shows, who speaks, whether a path lives.
 //! So nothing queues. A newer state takes the place of the older one that nobody has read yet, and what is kept is
-//! bounded by what exists: one entry a slot, meeting and endpoint, all of which signalling itself asked for.
+//! bounded by what exists: one entry a slot, meeting, camera and endpoint, all of which signalling itself asked for.
 //!
 //! ```text
-//! engine thread --post--> {paths, slots, speakers} --take--> forward --await--> signalling's bounded channel
+//! engine thread --post--> {paths, slots, speakers, demands} --take--> forward --await--> signalling's bounded channel
 //! ```
 
 use std::collections::BTreeMap;
@@ -31,6 +31,7 @@ enum Path {
 struct Unread {
     paths: BTreeMap<u64, Path>,
     slots: BTreeMap<u64, BTreeMap<String, Shown>>,
+    demands: BTreeMap<(u64, u32), u8>,
     speakers: BTreeMap<MeetingId, Option<ParticipantId>>,
 }
 
@@ -79,12 +80,16 @@ impl Unread {
                 let participant = participant.map(|who| ParticipantId::from_u128(who.0));
                 self.speakers.insert(MeetingId::from_u128(meeting.0), participant);
             }
+            Event::Demand { endpoint, publication, highest } => {
+                self.demands.insert((endpoint.0, publication.0), highest.0);
+            }
             Event::Connected { endpoint } => {
                 self.paths.insert(endpoint.0, Path::Connected);
             }
             // The last word about an endpoint: what its slots showed matters to nobody any more.
             Event::Lost { endpoint } => {
                 self.slots.remove(&endpoint.0);
+                self.demands.retain(|(other, _), _| *other != endpoint.0);
                 self.paths.insert(endpoint.0, Path::Lost);
             }
         }
@@ -101,7 +106,12 @@ impl Unread {
         });
         let speakers =
             self.speakers.into_iter().map(|(meeting, participant)| MediaEvent::Speaker { meeting, participant });
-        paths.chain(slots).chain(speakers).collect()
+        let demands = self.demands.into_iter().map(|((endpoint, publication), highest)| MediaEvent::Demand {
+            endpoint: EndpointId(endpoint),
+            publication,
+            highest,
+        });
+        paths.chain(slots).chain(speakers).chain(demands).collect()
     }
 }
 

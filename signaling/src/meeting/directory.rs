@@ -225,9 +225,9 @@ impl Directory {
     pub async fn media_news(&self, event: MediaEvent) {
         let meeting = match &event {
             MediaEvent::Speaker { meeting, .. } => Some(*meeting),
-            MediaEvent::Slots { endpoint, .. } | MediaEvent::Connected { endpoint } => {
-                self.shared.routes.find(*endpoint, &event)
-            }
+            MediaEvent::Slots { endpoint, .. }
+            | MediaEvent::Demand { endpoint, .. }
+            | MediaEvent::Connected { endpoint } => self.shared.routes.find(*endpoint, &event),
             MediaEvent::Lost { endpoint } => {
                 let meeting = self.shared.routes.find(*endpoint, &event);
                 self.shared.routes.forget(*endpoint);

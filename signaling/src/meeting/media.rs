@@ -3,8 +3,10 @@
 //! At most one offer of a page is with the engine at a time, so that "replaces" always names the endpoint before it. A
 //! newer offer waits and takes the place of one that waits already: that one's page is gone or has changed its mind.
 
+use std::collections::BTreeMap;
+
 use super::commands::{DoorReply, Effect, Identity, Offered, Ticket};
-use super::member::{Line, Purpose, WaitingOffer, slot_view, views};
+use super::member::{Line, Member, Purpose, WaitingOffer, slot_view, views};
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
@@ -35,7 +37,7 @@ impl Meeting {
 
     pub(super) fn standard_offer(&mut self, ticket: Ticket, who: Identity, resource: SessionId, sdp: String) {
         let participant = who.participant;
-        let before = self.members.get(&participant).map(super::member::Member::view);
+        let before = self.members.get(&participant).map(Member::view);
         if let Err(refusal) = self.admit(&who) {
             self.reply_door(ticket, DoorReply::NotLetIn(refusal));
             return;
@@ -154,6 +156,7 @@ impl Meeting {
             purpose,
             publications: connected.publications,
             slots: connected.slots.into_iter().map(|(mid, _)| (mid, None)).collect(),
+            demands: BTreeMap::new(),
         });
         let after = member.view();
         let endpoint = connected.endpoint;
@@ -213,6 +216,7 @@ impl Meeting {
                     self.set_speaker(participant);
                 }
             }
+            MediaEvent::Demand { endpoint, publication, highest } => self.demanded(endpoint, publication, highest),
             MediaEvent::Connected { endpoint } => {
                 if let Some(session) = self.session_of(endpoint) {
                     self.send(session, ServerMessage::Media { state: MediaState::Connected });
@@ -248,6 +252,33 @@ impl Meeting {
         {
             let slots = slots.into_iter().map(|(mid, source)| slot_view(mid, source)).collect();
             self.send(session, ServerMessage::Slots { slots });
+        }
+    }
+
+    /// A page is told what is worth sending; who publishes by WHIP cannot be.
+    fn demanded(&mut self, endpoint: EndpointId, publication: u32, highest: u8) {
+        let Some(member) = self.endpoints.get(&endpoint).and_then(|owner| self.members.get_mut(owner)) else { return };
+        let session = member.session;
+        let Some(line) = member.lines.iter_mut().find(|line| line.endpoint == endpoint) else { return };
+        // Only what it publishes: an engine's slip must not grow our memory.
+        if line.publications.iter().all(|other| other.id != publication) {
+            return;
+        }
+        line.demands.insert(publication, highest);
+        if line.purpose == Purpose::Live
+            && let Some(session) = session
+        {
+            self.send(session, ServerMessage::Demand { publication_id: publication, highest_layer: highest });
+        }
+    }
+
+    /// What the engine said while a page was away.
+    pub(super) fn repeat_demands(&mut self, session: SessionId, participant: ParticipantId) {
+        let line = self.members.get(&participant).and_then(Member::live_line);
+        let demands: Vec<_> =
+            line.into_iter().flat_map(|line| line.demands.iter().map(|(id, at)| (*id, *at))).collect();
+        for (publication_id, highest_layer) in demands {
+            self.send(session, ServerMessage::Demand { publication_id, highest_layer });
         }
     }
 

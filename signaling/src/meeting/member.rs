@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) purpose: Purpose,
     pub(super) publications: Vec<MediaPublication>,
     pub(super) slots: BTreeMap<String, Option<(ParticipantId, u32)>>,
+    /// The highest layer of each publication that anybody wants, where the engine has said so.
+    pub(super) demands: BTreeMap<u32, u8>,
 }
 
 /// An offer that waits until the one before it is answered.

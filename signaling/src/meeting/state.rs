@@ -273,6 +273,7 @@ impl Meeting {
             Some(_) => {}
         }
         self.effects.push(Effect::Welcome { session, participant: who.participant, cursor });
+        self.repeat_demands(session, who.participant);
     }
 
     fn session_lost(&mut self, session: SessionId, now: Instant) {

@@ -44,6 +44,13 @@ pub enum ServerMessage {
         /// Who, or nobody.
         participant_id: Option<ParticipantId>,
     },
+    /// Which layers of the own camera anybody wants to see: more than these need not be sent.
+    Demand {
+        /// Which publication.
+        publication_id: u32,
+        /// The highest layer that is worth sending, from 0; the lowest always is.
+        highest_layer: u8,
+    },
     /// Somebody else silenced you.
     Muted {
         /// Which publication.

@@ -49,6 +49,9 @@ impl Shard {
         endpoint.note_allocation(now, &allocation, has_fallen, has_risen);
         for (place, choice) in places.iter().zip(&allocation.choices) {
             self.show(now, key, place, *choice);
+            if let Some(&source) = self.by_publication.get(&place.publication) {
+                self.wish_for(now, source, place.candidate.desired);
+            }
         }
     }
 

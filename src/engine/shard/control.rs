@@ -1,6 +1,7 @@
 //! Orders to the shard: endpoints, publications and taps come and go, mutes, layouts, keys.
 
 use super::assign::note_free;
+use super::demand::Demand;
 use super::span::Letter;
 use super::{DtlsOutput, Layer, Meeting, Origin, Publication, Shard, Stale, Tap};
 use crate::clock::Micros;
@@ -121,6 +122,7 @@ impl Shard {
                 .collect(),
             traffic: Layers::default(),
             key_frames: KeyFrameRequests::default(),
+            demand: Demand::new(now, LayerId(new.layers.max(1) - 1)),
             voice: Voice::default(),
             talks: false,
             tapped: is_local && !meeting.taps.is_empty(),

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Origin;
+use super::demand::Demand;
 use super::span::Shards;
 use crate::clock::Micros;
 use crate::id::{Codec, LayerId, MeetingId, ParticipantId, PublicationId, PublicationKind};
@@ -27,6 +28,8 @@ pub(super) struct Publication {
     /// Which of them are arriving, and how much each is.
     pub(super) traffic: Layers,
     pub(super) key_frames: KeyFrameRequests,
+    /// Which of its layers are worth sending.
+    pub(super) demand: Demand,
     pub(super) voice: Voice,
     /// Is among the meeting's talkers.
     pub(super) talks: bool,

@@ -136,6 +136,8 @@ pub enum Letter {
     Unsubscribed(PublicationId, LayerId),
     /// A slot of mine cannot go on without a key frame of this layer.
     KeyFrame(PublicationId, LayerId),
+    /// Tiles of mine are made for this layer.
+    Demand(PublicationId, LayerId),
     /// Its layers that are arriving, in bits a second.
     Layers(PublicationId, [Option<u32>; LAYERS_MAX]),
     /// How loud voices are, in -dBov.
@@ -266,6 +268,11 @@ impl Shard {
                 }
             }
             Letter::KeyFrame(publication, layer) => self.feedback(now, Feedback::KeyFrame(publication, layer)),
+            Letter::Demand(publication, layer) => {
+                if let Some(&key) = self.by_publication.get(&publication) {
+                    self.wish_for(now, key, layer);
+                }
+            }
             Letter::Layers(publication, rates) => {
                 if let Some(&key) = self.by_publication.get(&publication)
                     && let Some(source) = self.publications.get_mut(key)

@@ -186,6 +186,11 @@ export class Call {
         this.#coverMutedCameras();
         this.#mutes.reconcileAll();
         break;
+      case 'demand':
+        if (this.store.state.publications.get(message.publicationId)?.kind === 'camera') {
+          this.devices.publisher.demand(message.highestLayer);
+        }
+        break;
       case 'muted':
         this.devices.silence(message.kind);
         this.#mutes.mutedByServer(message.kind);

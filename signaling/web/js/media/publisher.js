@@ -29,6 +29,8 @@ export class Publisher {
   /** @param {Transport} transport */
   attach(transport) {
     this.#transport = transport;
+    // Nobody has said anything of the new path's publications.
+    this.#highest = RIDS.length - 1;
     this.#send('microphone');
     this.#send('camera');
   }

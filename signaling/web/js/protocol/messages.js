@@ -58,6 +58,7 @@
 /** @typedef {{ type: 'publications', added: Publication[], removed: number[] }} PublicationsMessage */
 /** @typedef {{ type: 'slots', slots: Slot[] }} SlotsMessage */
 /** @typedef {{ type: 'speaker', participantId: string | null }} SpeakerMessage */
+/** @typedef {{ type: 'demand', publicationId: number, highestLayer: number }} DemandMessage */
 /** @typedef {{ type: 'muted', kind: PublicationKind, by: string }} MutedMessage */
 /** @typedef {{ type: 'recording' } & Recording} RecordingMessage */
 /** @typedef {{ type: 'media', state: 'connected' | 'lost' }} MediaMessage */
@@ -67,7 +68,7 @@
 /** @typedef {{ type: 'removed', reason: 'removed' | 'meetingEnded' | 'replaced' }} RemovedMessage */
 /** @typedef {{ type: 'resync' } | { type: 'ping' } | { type: 'pong' }} BareMessage */
 /**
- * @typedef {Welcome | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | MutedMessage
+ * @typedef {Welcome | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | DemandMessage | MutedMessage
  *   | RecordingMessage | MediaMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
@@ -188,6 +189,7 @@ const SHAPES = {
   publications: shape({ added: listOf(publication), removed: listOf(count) }),
   slots: shape({ slots: listOf(slot) }),
   speaker: shape({ participantId: orNull(text) }),
+  demand: shape({ publicationId: count, highestLayer: count }),
   muted: shape({ kind: publicationKind, by: text }),
   recording: shape(recording),
   media: shape({ state: oneOf('connected', 'lost') }),

@@ -197,6 +197,7 @@ function reduceServer(state, message) {
       for (const publication of message.publications) publications.set(publication.id, publication);
       return { ...state, publications };
     }
+    case 'demand':
     case 'media':
     case 'ack':
     case 'error':
