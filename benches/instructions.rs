@@ -202,21 +202,20 @@ fn parse() -> Round {
 }
 
 fn template() -> Round {
-    let shape = HeaderShape {
-        payload_type: 96,
-        ssrc: 0x1234_5678,
-        has_csrc: true,
-        transport_cc: Some(3),
-        audio_level: None,
-        mid: None,
-    };
+    let shape = HeaderShape { ssrc: 0x1234_5678, has_csrc: true, transport_cc: Some(3), audio_level: None, mid: None };
     let template = HeaderTemplate::new(&shape);
     let mut out = Vec::with_capacity(64);
     let mut sequence = 0;
     Box::new(move || {
         out.clear();
         sequence += 1;
-        let fields = HeaderFields { sequence, transport_sequence: sequence, csrc: 9, ..HeaderFields::default() };
+        let fields = HeaderFields {
+            payload_type: 96,
+            sequence,
+            transport_sequence: sequence,
+            csrc: 9,
+            ..HeaderFields::default()
+        };
         template.write(&mut out, black_box(&fields));
         black_box(out.as_slice());
         1

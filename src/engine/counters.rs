@@ -51,6 +51,8 @@ counters! {
     bytes_padded => "engine_bytes_padded_total";
     /// Retransmissions written to receivers.
     packets_retransmitted => "engine_packets_retransmitted_total";
+    /// Lost packets of voices that a later one brought along.
+    voices_recovered => "engine_voices_recovered_total";
     /// Packets asked for again from publishers.
     nacks_sent => "engine_nacks_sent_total";
     /// Packets that receivers asked for again.

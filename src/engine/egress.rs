@@ -10,6 +10,7 @@
 pub mod departures;
 pub mod pacer;
 pub mod planned;
+pub mod redundancy;
 pub mod rewrite;
 pub mod sent;
 pub mod slot;

@@ -63,6 +63,8 @@ pub struct NegotiatedCodec {
     pub payload_type: u8,
     /// Of retransmissions (RFC 4588).
     pub rtx_payload_type: Option<u8>,
+    /// Of payloads that bring earlier ones along (RFC 2198); audio only.
+    pub red_payload_type: Option<u8>,
 }
 
 /// RTP header extensions that we know, by the ids that the offer gave them.

@@ -10,8 +10,16 @@ use crate::bytes::{u8_at, u32_at};
 /// Redundant blocks that are read. libwebrtc sends one and can be told to send nine.
 pub const REDUNDANT_MAX: usize = 16;
 
+/// Longest redundant block: its head has ten bits for that.
+pub const BLOCK_LEN_MAX: usize = 0x3ff;
+
+/// A redundant block lies less than this before its packet: its head has 14 bits for that.
+pub const OFFSET_LIMIT: u32 = 1 << 14;
+
+/// Octets of the head of a redundant block.
+pub const LONG_HEAD: usize = 4;
+
 const FOLLOWS: u8 = 0x80;
-const LONG_HEAD: usize = 4;
 
 /// An older packet's payload, sent once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +72,20 @@ impl<'a> RedPayload<'a> {
             Some(RedBlock { payload_type: head.payload_type, timestamp_offset: head.timestamp_offset, body })
         })
     }
+}
+
+/// The head of a redundant block. `None`: its offset or length does not fit.
+#[must_use]
+pub fn block_head(payload_type: u8, timestamp_offset: u32, len: usize) -> Option<[u8; LONG_HEAD]> {
+    let fits = timestamp_offset < OFFSET_LIMIT && len <= BLOCK_LEN_MAX;
+    let word = u32::from(payload_type | FOLLOWS) << 24 | timestamp_offset << 10 | len as u32;
+    fits.then(|| word.to_be_bytes())
+}
+
+/// The head of the primary block, which ends the heads.
+#[must_use]
+pub const fn primary_head(payload_type: u8) -> u8 {
+    payload_type & !FOLLOWS
 }
 
 /// A block's head: 1 bit F, 7 bits of payload type, 14 of offset, 10 of length.

@@ -27,8 +27,6 @@ const LEN_MAX: usize = 64;
 /// What the headers of one stream have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderShape<'a> {
-    /// Seven bits; the eighth is ignored.
-    pub payload_type: u8,
     /// The stream.
     pub ssrc: u32,
     /// Whether each packet names a contributing source.
@@ -48,6 +46,8 @@ pub struct HeaderFields {
     pub marker: bool,
     /// The P bit: RTP padding follows the payload.
     pub padding: bool,
+    /// Seven bits; the eighth is ignored. It changes where a slot changes to a source of another codec.
+    pub payload_type: u8,
     /// Sequence number.
     pub sequence: u16,
     /// RTP time.
@@ -93,7 +93,7 @@ impl HeaderTemplate {
         let mid = shape.mid.filter(|(id, text)| *id != 0 && (1..=MID_LEN_MAX).contains(&text.len()));
         let has_extensions = transport_cc.is_some() || audio_level.is_some() || mid.is_some();
 
-        builder.put(&[0x80 | u8::from(has_extensions) << 4 | u8::from(shape.has_csrc), shape.payload_type & 0x7f]);
+        builder.put(&[0x80 | u8::from(has_extensions) << 4 | u8::from(shape.has_csrc), 0]);
         builder.put(&[0; 6]);
         builder.put(&shape.ssrc.to_be_bytes());
         if shape.has_csrc {
@@ -145,7 +145,7 @@ impl HeaderTemplate {
     fn fill(&self, header: &mut [u8; LEN_MAX], fields: &HeaderFields) {
         let [first, second, s0, s1, t0, t1, t2, t3, _, _, _, _, c0, c1, c2, c3, ..] = header;
         *first |= if fields.padding { PADDING } else { 0 };
-        *second |= if fields.marker { MARKER } else { 0 };
+        *second = (fields.payload_type & 0x7f) | if fields.marker { MARKER } else { 0 };
         [*s0, *s1] = fields.sequence.to_be_bytes();
         [*t0, *t1, *t2, *t3] = fields.timestamp.to_be_bytes();
         if self.has_csrc {

@@ -6,6 +6,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::redundancy::Olders;
 use super::store::HEADROOM;
 use super::train::SEGMENTS_MAX;
 use crate::clock::Micros;
@@ -25,6 +26,8 @@ pub struct Planned {
     pub is_retransmission: bool,
     /// RTP marker bit.
     pub marker: bool,
+    /// As the client numbers it.
+    pub payload_type: u8,
     /// Loudness octet, for audio that has one.
     pub level: Option<u8>,
     /// Unwrapped sequence number on its stream.
@@ -41,6 +44,8 @@ pub struct Planned {
     pub position: u64,
     /// What comes before the body.
     pub prefix: Prefix,
+    /// Earlier packets of the same store whose bodies go along; voices only.
+    pub older: Olders,
     /// Octets of the sealed packet without padding.
     pub len: u16,
     /// When the packet came to us.

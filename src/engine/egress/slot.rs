@@ -14,6 +14,7 @@ use slab::Slab;
 use wire::template::{HeaderFields, HeaderShape, HeaderTemplate};
 
 use super::planned::{Planned, Prefix};
+use super::redundancy::{Olders, Past};
 use super::rewrite::{OutgoingVideo, Rewriter, Start};
 use super::sent::{SentLog, Shift};
 use super::store::{Store, Stored};
@@ -90,6 +91,7 @@ pub struct Slot {
     /// A source that was cut; the next feed leaves it.
     cut: Option<Feed>,
     templates: Templates,
+    past: Past,
     rtx_sequence: u64,
     clock_base: u32,
     /// Who is meant to be here, also while nothing of theirs is sent.
@@ -101,11 +103,12 @@ pub struct Slot {
     line: SlotLine,
 }
 
-/// The headers of a slot's two streams.
+/// The headers of a slot's two streams, and their payload types.
 #[derive(Debug)]
 struct Templates {
     media: HeaderTemplate,
-    retransmission: Option<HeaderTemplate>,
+    payload_type: u8,
+    retransmission: Option<(HeaderTemplate, u8)>,
 }
 
 impl Templates {
@@ -113,7 +116,6 @@ impl Templates {
         let mid = ids.mid.filter(|_| send_mid).map(|id| (id, line.mid.as_str()));
         let codec = line.codecs.first();
         let shape = HeaderShape {
-            payload_type: codec.map_or(0, |codec| codec.payload_type),
             ssrc: line.ssrc,
             has_csrc: true,
             transport_cc: ids.transport_cc,
@@ -122,8 +124,9 @@ impl Templates {
         };
         let rtx = line.rtx_ssrc.zip(codec.and_then(|codec| codec.rtx_payload_type));
         let retransmission =
-            rtx.map(|(ssrc, payload_type)| HeaderTemplate::new(&HeaderShape { payload_type, ssrc, ..shape }));
-        Self { media: HeaderTemplate::new(&shape), retransmission }
+            rtx.map(|(ssrc, payload_type)| (HeaderTemplate::new(&HeaderShape { ssrc, ..shape }), payload_type));
+        let payload_type = codec.map_or(0, |codec| codec.payload_type);
+        Self { media: HeaderTemplate::new(&shape), payload_type, retransmission }
     }
 }
 
@@ -150,6 +153,7 @@ impl Slot {
             at,
             kind: line.kind,
             templates: Templates::new(&line, ids, true),
+            past: Past::new(&line),
             line,
             clock_base: start.clock_base,
             key_frame_sent: Micros::default(),
@@ -344,14 +348,15 @@ impl Slot {
             }
             let Some(numbers) = numbers else { continue };
             let level = level.map(wire::ext::AudioLevel::to_byte);
-            let planned = Planned {
+            let mut planned = Planned {
                 level,
                 sequence: numbers.sequence,
                 index: Rewriter::srtp_index(numbers.sequence),
                 timestamp: numbers.timestamp,
                 ..self.planned(&feed, position, stored, Prefix::new(), overhead)
             };
-            self.count(stored.body_len());
+            self.past.accompany(&mut planned, stores);
+            self.count(usize::from(planned.len).saturating_sub(self.templates.media.len() + overhead));
             return Next::Packet(planned);
         }
     }
@@ -474,7 +479,8 @@ impl Slot {
         overhead: usize,
         again: Again,
     ) -> Option<(Planned, bool)> {
-        let template_len = self.templates.retransmission.as_ref()?.len();
+        let (template, payload_type) = self.templates.retransmission.as_ref()?;
+        let (template_len, payload_type) = (template.len(), *payload_type);
         let original = self.sent.find(wire_sequence)?;
         if again.is_narrow && original.sequence < self.key_frame_sequence {
             return None;
@@ -495,6 +501,7 @@ impl Slot {
             slot: self.at,
             is_retransmission: true,
             marker: stored.marker,
+            payload_type,
             level: None,
             sequence: self.rtx_sequence,
             index: self.rtx_sequence,
@@ -503,6 +510,7 @@ impl Slot {
             store: shift.store,
             position,
             prefix,
+            older: Olders::new(),
             len: len as u16,
             arrived: now,
         };
@@ -518,13 +526,15 @@ impl Slot {
     /// The header of a packet of nothing but padding on the retransmission stream, which receivers count and drop: what
     /// probes are made of. `None` while nobody is meant to be here, or without such a stream.
     pub fn pad(&mut self, now: Micros, overhead: usize) -> Option<Planned> {
-        let header_len = self.templates.retransmission.as_ref()?.len();
+        let (template, payload_type) = self.templates.retransmission.as_ref()?;
+        let (header_len, payload_type) = (template.len(), *payload_type);
         let publication = self.assigned?;
         self.rtx_sequence += 1;
         Some(Planned {
             slot: self.at,
             is_retransmission: true,
             marker: false,
+            payload_type,
             level: None,
             sequence: self.rtx_sequence,
             index: self.rtx_sequence,
@@ -533,6 +543,7 @@ impl Slot {
             store: 0,
             position: 0,
             prefix: Prefix::new(),
+            older: Olders::new(),
             len: (header_len + overhead) as u16,
             arrived: now,
         })
@@ -543,6 +554,7 @@ impl Slot {
         let fields = HeaderFields {
             marker: planned.marker,
             padding,
+            payload_type: planned.payload_type,
             sequence: planned.sequence as u16,
             timestamp: planned.timestamp,
             csrc: planned.csrc,
@@ -550,9 +562,22 @@ impl Slot {
             level: planned.level,
         };
         match &self.templates.retransmission {
-            Some(template) if planned.is_retransmission => template.write(out, &fields),
+            Some((template, _)) if planned.is_retransmission => template.write(out, &fields),
             _ => self.templates.media.write(out, &fields),
         }
+    }
+
+    /// So many earlier payloads go along with each voice from now on, where the client can read that.
+    pub const fn set_redundancy(&mut self, depth: u8) {
+        self.past.set_depth(depth);
+    }
+
+    /// The plain payload of a planned packet, put together in `scratch` where it has several parts. `None`: it is gone.
+    pub fn plain<'a>(&self, planned: &Planned, store: &'a mut Store, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        if planned.older.is_empty() {
+            return store.plain(planned.position, &planned.prefix);
+        }
+        self.past.compose(planned, store, scratch)
     }
 
     /// The SSRC that a planned packet goes out under.
@@ -578,6 +603,7 @@ impl Slot {
             slot: self.at,
             is_retransmission: false,
             marker: stored.marker,
+            payload_type: self.templates.payload_type,
             level: None,
             sequence: 0,
             index: 0,
@@ -586,6 +612,7 @@ impl Slot {
             store: feed.store,
             position,
             prefix,
+            older: Olders::new(),
             len: len as u16,
             arrived: stored.arrived,
         }

@@ -245,6 +245,14 @@ impl Store {
         Some(plain)
     }
 
+    /// The body of a packet, while it is present.
+    #[must_use]
+    pub fn body(&self, position: u64) -> Option<&[u8]> {
+        let stored = self.get(position).filter(|stored| stored.room() > 0)?;
+        let start = stored.start as usize + HEADROOM;
+        self.ring.bytes.get(start..start + stored.body_len())
+    }
+
     fn forget_old(&mut self, now: Micros) {
         while self.entries.len() >= self.bounds.entries_max
             || self.entries.front().is_some_and(|oldest| now.since(oldest.arrived) > self.bounds.age)

@@ -318,7 +318,10 @@ fn common_codec(section: &Section<'_>) -> Option<(MediaKind, NegotiatedCodec)> {
     let rtx_payload_type = payload_types(section)
         .find(|rtx| is(*rtx, &["rtx/90000"]) && section.attributes.apt(*rtx) == Some(payload_type))
         .filter(|_| kind == MediaKind::Video);
-    Some((kind, NegotiatedCodec { codec, payload_type, rtx_payload_type }))
+    let red_payload_type = payload_types(section)
+        .find(|red| is(*red, &["red/48000/2"]) && section.attributes.apt(*red) == Some(payload_type))
+        .filter(|_| kind == MediaKind::Audio);
+    Some((kind, NegotiatedCodec { codec, payload_type, rtx_payload_type, red_payload_type }))
 }
 
 /// The payload types of an `m=` line in their order.

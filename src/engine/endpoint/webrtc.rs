@@ -31,6 +31,7 @@ use crate::congestion::{Controller, Limits};
 use crate::counters::Counters;
 use crate::egress::departures::Departures;
 use crate::egress::pacer::Bucket;
+use crate::egress::redundancy::Need;
 use crate::egress::slot::Slot;
 use crate::egress::store::Store;
 use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
@@ -44,6 +45,7 @@ use crate::path::Path;
 use crate::route::allocate::Allocation;
 use crate::route::feedback::Feedback;
 
+pub use receive::Received;
 pub use send::{Flush, bits};
 
 /// What every step of a turn shares.
@@ -122,6 +124,7 @@ pub struct Endpoint {
     // For each packet and report that comes.
     extensions: ExtensionIds,
     budget: Budget,
+    redundancy: Need,
     /// What the path down is believed to carry. Not among the lines that sending needs.
     pub congestion: Box<Controller>,
     arrivals: Arrivals,
@@ -269,6 +272,7 @@ impl Endpoint {
             departures: Departures::default(),
             bucket: Bucket::new(pace),
             budget: Budget::new(),
+            redundancy: Need::default(),
             congestion,
             follows_estimate,
             probes: follows_estimate,

@@ -116,7 +116,7 @@ impl Demux {
 
     fn codec(&self, line: usize, payload_type: u8) -> Option<(NegotiatedCodec, Role)> {
         self.lines.get(line)?.codecs.iter().find_map(|codec| {
-            if codec.payload_type == payload_type {
+            if codec.payload_type == payload_type || codec.red_payload_type == Some(payload_type) {
                 Some((*codec, Role::Media))
             } else if codec.rtx_payload_type == Some(payload_type) {
                 Some((*codec, Role::Rtx))
@@ -179,7 +179,12 @@ mod tests {
             kind: MediaKind::Video,
             ssrc: None,
             rtx_ssrc: None,
-            codecs: vec![NegotiatedCodec { codec: Codec::Vp8, payload_type: 96, rtx_payload_type: Some(97) }],
+            codecs: vec![NegotiatedCodec {
+                codec: Codec::Vp8,
+                payload_type: 96,
+                rtx_payload_type: Some(97),
+                red_payload_type: None,
+            }],
             layers: layers.iter().map(|rid| Rid::parse(rid.as_bytes()).unwrap()).collect(),
         }
     }

@@ -5,6 +5,8 @@
 //!
 //! RFC 3550 §6.4.1, appendices A.3 (loss) and A.8 (jitter).
 
+use arrayvec::ArrayVec;
+use wire::red::{REDUNDANT_MAX, RedBlock, RedPayload};
 use wire::rtcp::{ReportBlock, ntp_middle};
 use wire::seq::{TimestampUnwrapper, Unwrapper};
 use wire::vp8::Vp8Descriptor;
@@ -13,6 +15,12 @@ use super::loss::Loss;
 use super::transit::TransitFloor;
 use crate::clock::Micros;
 use crate::ingest::numbers::{Incoming, PictureNumbers};
+
+/// Packets that are recovered from one: 80 ms of a voice. What is further back would come too late to be heard.
+pub const RECOVERED_MAX: usize = 4;
+
+/// What was recovered, oldest first.
+pub type Recovered<'a> = ArrayVec<(Incoming, &'a [u8]), RECOVERED_MAX>;
 
 /// State of one stream.
 #[derive(Debug)]
@@ -81,6 +89,56 @@ impl Stream {
         }
         self.reception.note_jitter(now.rtp(self.hz), timestamp);
         Some(Incoming { sequence, timestamp, target: self.transit.place(now, self.hz, source_time) })
+    }
+
+    /// The packets missing right before one that is about to be accepted, as far as its redundant blocks have them: oldest
+    /// first, numbered as they were sent. Blocks name their time; libwebrtc's are the packets just before, so the last one
+    /// is the one before the packet, and so on. What came already, or is not newer than all that came, is left out.
+    ///
+    /// They do not count as received: the publisher is told of its path as it is.
+    pub fn recover<'a>(
+        &mut self,
+        now: Micros,
+        wire_sequence: u16,
+        timestamp: u32,
+        red: &RedPayload<'a>,
+    ) -> Recovered<'a> {
+        let mut recovered = Recovered::new();
+        let sequence = self.sequences.peek(wire_sequence);
+        let (Some(highest), Some(newest)) = (self.sequences.highest(), self.timestamps.highest()) else {
+            return recovered;
+        };
+        let missing = sequence.saturating_sub(highest).saturating_sub(1).min(RECOVERED_MAX as u64) as usize;
+        if missing == 0 {
+            return recovered;
+        }
+        let time = self.timestamps.peek(timestamp);
+        let blocks: ArrayVec<RedBlock<'a>, REDUNDANT_MAX> = red.redundant().collect();
+        let first = blocks.len().saturating_sub(missing);
+        let mut last = newest;
+        for (block, behind) in blocks.iter().zip((1..=blocks.len() as u64).rev()).skip(first) {
+            let source_time = time.saturating_sub(block.timestamp_offset.into());
+            let is_ours = block.payload_type == red.payload_type && !block.body.is_empty();
+            if !is_ours || source_time <= last || source_time >= time {
+                continue;
+            }
+            last = source_time;
+            let sequence = self.sequences.unwrap((sequence - behind) as u16);
+            if !self.window.first_time(sequence) {
+                continue;
+            }
+            self.loss.arrived(now, sequence);
+            self.timestamps.unwrap(source_time as u32);
+            let target = self.transit.peek(now, self.hz, source_time);
+            let numbers = Incoming { sequence, timestamp: source_time as u32, target };
+            recovered.push((numbers, block.body));
+        }
+        recovered
+    }
+
+    /// The original of a packet that was recovered before it came.
+    pub const fn note_late(&mut self) {
+        self.reception.received += 1;
     }
 
     /// The picture numbers of a VP8 packet, made up where the source has none.
@@ -229,7 +287,7 @@ impl Pictures {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use proptest::prelude::*;
 
@@ -262,6 +320,77 @@ mod tests {
         assert_eq!((block.last_sr, block.delay_since_last_sr), (0x2345_6789, 32_768));
         assert_eq!(block.jitter, 0, "a perfectly even stream");
         assert_eq!(stream.report_block(ms(2_500)).unwrap().fraction_lost, 0, "nothing new was expected");
+    }
+
+    /// A packet of redundant audio: blocks of (offset, octet), then the primary one.
+    fn red(blocks: &[(u32, u8)]) -> Vec<u8> {
+        let heads = blocks.iter().flat_map(|(offset, _)| wire::red::block_head(111, *offset, 1).unwrap());
+        heads.chain([wire::red::primary_head(111)]).chain(blocks.iter().map(|(_, body)| *body)).chain([0xff]).collect()
+    }
+
+    /// Sequence, time and body of what a packet brings along, which is then accepted itself.
+    fn recovered(stream: &mut Stream, sequence: u16, payload: &[u8]) -> Vec<(u16, u32, u8)> {
+        let timestamp = time(sequence);
+        let parsed = RedPayload::parse(payload).unwrap();
+        let found = stream.recover(ms(1), sequence, timestamp, &parsed);
+        assert!(stream.accept(ms(1), sequence, timestamp, false).is_some());
+        found.iter().map(|(numbers, body)| (numbers.sequence as u16, numbers.timestamp, body[0])).collect()
+    }
+
+    /// When a packet is of.
+    fn time(sequence: u16) -> u32 {
+        // Both wrap, though not at the same packet.
+        u32::from(sequence.wrapping_add(100)).wrapping_mul(960).wrapping_sub(101 * 960)
+    }
+
+    #[test]
+    fn a_lost_packet_is_recovered_from_the_next_and_its_original_comes_too_late() {
+        let mut stream = Stream::new(1, 48_000);
+        assert_eq!(recovered(&mut stream, 65_534, &red(&[(960, 33)])), [], "nothing is known before the first");
+        assert_eq!(recovered(&mut stream, 65_535, &red(&[(960, 34)])), [], "it came");
+        let found = recovered(&mut stream, 1, &red(&[(960, 0)]));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0, found[0].2), (0, 0));
+        assert_eq!(stream.accept(ms(2), 0, time(0), false), None, "the original");
+    }
+
+    #[test]
+    fn of_a_longer_gap_the_newest_are_recovered_in_their_order() {
+        let mut stream = Stream::new(1, 48_000);
+        recovered(&mut stream, 10, &red(&[]));
+        let found = recovered(&mut stream, 14, &red(&[(1_920, 12), (960, 13)]));
+        assert_eq!(found, [(12, time(12), 12), (13, time(13), 13)], "the eleventh is lost");
+        assert!(stream.accept(ms(1), 11, time(11), false).is_some(), "and taken when it comes late");
+        let nine: Vec<(u32, u8)> = (1..=9).rev().map(|back| (back * 960, 40 - back as u8)).collect();
+        let found = recovered(&mut stream, 40, &red(&nine));
+        assert_eq!(
+            found.iter().map(|(sequence, ..)| *sequence).collect::<Vec<_>>(),
+            [36, 37, 38, 39],
+            "no more of them"
+        );
+    }
+
+    #[test]
+    fn blocks_that_cannot_be_what_is_missing_are_left_out() {
+        let mut stream = Stream::new(1, 48_000);
+        recovered(&mut stream, 10, &red(&[]));
+        // Of before the packet that came, of the packet itself, and in no order.
+        assert_eq!(recovered(&mut stream, 13, &red(&[(2_880, 1), (0, 2)])), []);
+        assert_eq!(recovered(&mut stream, 16, &red(&[(960, 15), (1_920, 14)])).len(), 1);
+        let other = [0xef, 0x0f, 0, 1, 96, 1, 2];
+        assert!(stream.recover(ms(1), 18, time(18), &RedPayload::parse(&other).unwrap()).is_empty(), "another codec's");
+    }
+
+    #[test]
+    fn what_is_recovered_was_lost_all_the_same_until_it_comes() {
+        let mut stream = Stream::new(1, 48_000);
+        recovered(&mut stream, 10, &red(&[]));
+        recovered(&mut stream, 12, &red(&[(960, 11)]));
+        recovered(&mut stream, 14, &red(&[(960, 13)]));
+        assert_eq!(stream.accept(ms(1), 13, time(13), false), None);
+        stream.note_late();
+        let block = stream.report_block(ms(1_000)).unwrap();
+        assert_eq!((block.highest, block.lost), (14, 1), "the publisher is told of its path as it is");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::span::{Letter, ShardIndex};
 use super::{CHECKS_MAX, DtlsOutput, Handled, Owner, Shard};
 use crate::clock::Micros;
 use crate::endpoint::ice::{asker, is_stun, is_success, server_ufrag};
-use crate::endpoint::webrtc::{PathNews, Turn};
+use crate::endpoint::webrtc::{PathNews, Received, Turn};
 use crate::path::Path;
 
 impl Shard {
@@ -198,9 +198,11 @@ impl Shard {
         };
         let received = endpoint.receive_rtp(&mut turn, datagram);
         self.timers.arm(key, endpoint.poll_timeout(now));
-        if let Some((publication, packet, retransmitted)) = received {
-            self.fan_out(now, arrived, publication, &packet, retransmitted);
+        let Some(Received { publication, packet, retransmitted, recovered }) = received else { return };
+        for earlier in &recovered {
+            self.fan_out(now, arrived, publication, earlier, false);
         }
+        self.fan_out(now, arrived, publication, &packet, retransmitted);
     }
 
     pub(super) fn rtcp(&mut self, now: Micros, key: usize, datagram: &[u8]) {

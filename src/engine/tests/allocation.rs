@@ -72,6 +72,11 @@ fn step(stage: &mut Stage, now: Micros, allocations: &mut usize) -> usize {
     sent
 }
 
+/// Voices that brought earlier ones along.
+fn with_redundancy(stage: &Stage) -> usize {
+    stage.browsers.values().flat_map(|browser| &browser.slots).map(|slot| slot.with_redundancy).sum()
+}
+
 #[test]
 fn forwarding_after_warm_up_allocates_nothing() {
     let mut stage = Stage::new(51);
@@ -86,11 +91,13 @@ fn forwarding_after_warm_up_allocates_nothing() {
     (stage.up.impairment, stage.down.impairment) = (loss, loss);
     let start = stage.now();
     let (mut warming, mut measured, mut sent) = (0, 0, 0);
+    let mut before = 0;
     for ms in 0..18_000 {
         let now = start + Micros::from_millis(ms);
         // By then every stream has lost something once, which costs its list of missing packets.
         if ms < 15_000 {
             step(&mut stage, now, &mut warming);
+            before = with_redundancy(&stage);
         } else {
             sent += step(&mut stage, now, &mut measured);
         }
@@ -99,5 +106,6 @@ fn forwarding_after_warm_up_allocates_nothing() {
     assert!(warming > 0, "the counter counts");
     assert!(sent > 30_000, "{sent}");
     assert!(stage.shards[0].counters.packets_retransmitted > 100, "NACKs are in it");
+    assert!(with_redundancy(&stage) > before + 1_000, "voices with earlier ones in them are in it");
     assert_eq!(measured, 0);
 }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use wire::Malformed;
-use wire::red::{REDUNDANT_MAX, RedBlock, RedPayload};
+use wire::red::{BLOCK_LEN_MAX, OFFSET_LIMIT, REDUNDANT_MAX, RedBlock, RedPayload, block_head, primary_head};
 
 /// A payload of these redundant blocks (payload type, offset, body) and a primary of type 111.
 fn written(redundant: &[(u8, u16, Vec<u8>)], primary: &[u8]) -> Vec<u8> {
@@ -73,4 +73,18 @@ proptest! {
             parsed.redundant().map(|block| (block.payload_type, block.timestamp_offset, block.body.to_vec())).collect();
         prop_assert_eq!(read, redundant);
     }
+}
+
+#[test]
+fn heads_are_written_as_they_are_read_and_what_does_not_fit_is_refused() {
+    let mut payload = block_head(111, OFFSET_LIMIT - 1, 3).unwrap().to_vec();
+    payload.extend(block_head(111, 960, 2).unwrap());
+    payload.push(primary_head(111));
+    payload.extend([1, 2, 3, 4, 5, 6]);
+    let parsed = RedPayload::parse(&payload).unwrap();
+    assert_eq!((parsed.payload_type, parsed.body), (111, &[6][..]));
+    let older: Vec<_> = parsed.redundant().map(|block| (block.timestamp_offset, block.body)).collect();
+    assert_eq!(older, [(0x3fff, &[1, 2, 3][..]), (960, &[4, 5])]);
+    assert_eq!(block_head(111, OFFSET_LIMIT, 3), None);
+    assert_eq!(block_head(111, 960, BLOCK_LEN_MAX + 1), None);
 }

@@ -6,7 +6,6 @@ use wire::rtp::{OutHeader, RtpHeader, write_header};
 use wire::template::{HeaderFields, HeaderShape, HeaderTemplate, MID_LEN_MAX};
 
 const SHAPE: HeaderShape<'_> = HeaderShape {
-    payload_type: 96,
     ssrc: 0xcafe_babe,
     has_csrc: true,
     transport_cc: Some(3),
@@ -17,6 +16,7 @@ const SHAPE: HeaderShape<'_> = HeaderShape {
 const FIELDS: HeaderFields = HeaderFields {
     marker: true,
     padding: true,
+    payload_type: 96,
     sequence: 0x1234,
     timestamp: 0x0102_0304,
     csrc: 7,
@@ -92,15 +92,22 @@ proptest! {
     ) {
         let ids = if small_ids { ids.map(|id| id.map(|id| id % 15)) } else { ids };
         let shape = HeaderShape {
-            payload_type,
             ssrc,
             has_csrc,
             transport_cc: ids[0],
             audio_level: ids[1],
             mid: ids[2].map(|id| (id, mid.as_str())),
         };
-        let fields =
-            HeaderFields { marker, padding, sequence, timestamp, csrc, transport_sequence, level: Some(level) };
+        let fields = HeaderFields {
+            marker,
+            padding,
+            payload_type,
+            sequence,
+            timestamp,
+            csrc,
+            transport_sequence,
+            level: Some(level),
+        };
         let number = transport_sequence.to_be_bytes();
         let level = [level];
         let values: [&[u8]; 3] = [&number, &level, mid.as_bytes()];

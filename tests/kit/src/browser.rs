@@ -13,6 +13,7 @@ use engine::ingest::arrivals::Arrivals;
 use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
 use wire::ext::{Rid, transport_seq};
+use wire::red::{RedPayload, block_head, primary_head};
 use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
 use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
 use wire::seq::Unwrapper;
@@ -64,7 +65,9 @@ pub struct Received {
     pub layer: u32,
     /// Came as a retransmission.
     pub retransmitted: bool,
-    /// Octets of the datagram that it came in.
+    /// Came along with a later packet of a voice.
+    pub redundant: bool,
+    /// Octets of the datagram that it came in; 0 where it came along with another.
     pub size: usize,
 }
 
@@ -79,6 +82,10 @@ pub struct SlotRecord {
     pub reports: Vec<(Micros, u64, u32)>,
     /// Key frames that it asked for: when.
     pub asked: Vec<Micros>,
+    /// Packets that brought earlier payloads along.
+    pub with_redundancy: usize,
+    /// What each moment of a voice was, by its RTP time: what comes along later must be the same.
+    heard: BTreeMap<u32, (u32, (u32, u32))>,
     sequences: Unwrapper,
     missing: BTreeMap<u64, Micros>,
     highest: Option<u64>,
@@ -91,6 +98,8 @@ impl SlotRecord {
             packets: Vec::new(),
             reports: Vec::new(),
             asked: Vec::new(),
+            with_redundancy: 0,
+            heard: BTreeMap::new(),
             sequences: Unwrapper::new(),
             missing: BTreeMap::new(),
             highest: None,
@@ -114,6 +123,20 @@ impl SlotRecord {
             None => (first.at, FIRST_PICTURE_WAIT),
         };
         now.since(self.asked.last().map_or(since, |asked| since.max(*asked))) > wait
+    }
+
+    /// A voice. What came already must not be another one's, nor another moment of it.
+    fn note_voice(&mut self, received: Received) {
+        let heard = (received.csrc, received.content);
+        match self.heard.get(&received.timestamp) {
+            Some(before) => {
+                assert_eq!(*before, heard, "one moment of a slot is one packet of one person: {received:?}")
+            }
+            None => {
+                self.heard.insert(received.timestamp, heard);
+                self.note(received);
+            }
+        }
     }
 
     fn note(&mut self, received: Received) {
@@ -188,6 +211,10 @@ pub struct Browser {
     pub asks_for_pictures: bool,
     /// Somebody has the server send it what is meant for others: it drops that, as real ones do.
     pub is_beset: bool,
+    /// Sends each packet of its voice once more with the next one, and reads what comes like that.
+    redundancy: bool,
+    /// The last payload of its voice.
+    spoken: Option<Vec<u8>>,
     plan: BrowserPlan,
     credentials: IceCredentials,
     arrivals: Arrivals,
@@ -204,6 +231,7 @@ pub struct Browser {
 }
 
 const OPUS: u8 = 111;
+const RED: u8 = 63;
 const VP8: u8 = 96;
 const RTX: u8 = 97;
 const EXTENSIONS: ExtensionIds = ExtensionIds {
@@ -278,6 +306,8 @@ impl Browser {
             asks_for_pictures: false,
             replays: 0,
             is_beset: false,
+            redundancy: true,
+            spoken: None,
             plan,
             credentials,
             arrivals: Arrivals::default(),
@@ -294,6 +324,16 @@ impl Browser {
         (browser, theirs)
     }
 
+    /// One that does not know redundant audio, as Firefox; to be said before anything else.
+    #[must_use]
+    pub fn without_redundancy(mut self) -> Self {
+        self.redundancy = false;
+        for codec in self.slots.iter_mut().flat_map(|slot| &mut slot.line.codecs) {
+            codec.red_payload_type = None;
+        }
+        self
+    }
+
     /// The lines that its offer would have had.
     #[must_use]
     pub fn send_lines(&self) -> Vec<SendLine> {
@@ -302,7 +342,7 @@ impl Browser {
             kind: MediaKind::Audio,
             ssrc: Some(self.microphone.ssrc),
             rtx_ssrc: None,
-            codecs: vec![opus()],
+            codecs: vec![opus(self.redundancy)],
             layers: Default::default(),
         });
         // Named by MID or payload type alone, as simulcast offers do.
@@ -375,9 +415,24 @@ impl Browser {
             let mut payload = vec![0x78]; // CELT, 20 ms, mono (RFC 6716 §3.1).
             payload.extend_from_slice(&self.content(self.microphone.counter));
             self.microphone.counter += 1;
+            let payload = if self.redundancy { self.with_the_last(payload) } else { payload };
             let packet = self.packet(Line::Microphone, false, &payload, Some(level));
             out.push(packet);
         }
+    }
+
+    /// As libwebrtc sends it by default: the packet before this one, then this one.
+    fn with_the_last(&mut self, payload: Vec<u8>) -> Vec<u8> {
+        self.microphone.payload_type = RED;
+        let mut redundant = Vec::new();
+        let last = self.spoken.replace(payload.clone());
+        if let Some(last) = &last {
+            redundant.extend(block_head(OPUS, 960, last.len()).expect("short"));
+        }
+        redundant.push(primary_head(OPUS));
+        redundant.extend(last.into_iter().flatten());
+        redundant.extend(payload);
+        redundant
     }
 
     fn film(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
@@ -580,19 +635,24 @@ impl Browser {
             (header.sequence, payload)
         };
         let video = slot.line.kind == MediaKind::Video;
-        let descriptor = video.then(|| Vp8Descriptor::parse(payload).expect("a VP8 descriptor"));
-        let body = descriptor.map_or(&payload[1..], |descriptor| &payload[descriptor.len + 1..]);
+        if !video {
+            receive_voice(slot, now, &header, csrc, payload, size);
+            return;
+        }
+        let descriptor = Vp8Descriptor::parse(payload).expect("a VP8 descriptor");
+        let body = &payload[descriptor.len + 1..];
         let received = Received {
             at: now,
             sequence: slot.sequences.unwrap(sequence),
             timestamp: header.timestamp,
             csrc,
-            picture: descriptor.map(|d| (d.picture_id.expect("always there"), d.tl0_pic_idx.expect("always there"))),
-            starts_key_frame: descriptor.is_some_and(|d| d.starts_key_frame(payload)),
-            ends_frame: video && header.marker,
+            picture: descriptor.picture_id.zip(descriptor.tl0_pic_idx).or_else(|| panic!("they are always there")),
+            starts_key_frame: descriptor.starts_key_frame(payload),
+            ends_frame: header.marker,
             content: (number(&body[..4]), number(&body[4..8]) & !(u32::MAX << LAYER_SHIFT)),
             layer: number(&body[4..8]) >> LAYER_SHIFT,
             retransmitted,
+            redundant: false,
             size,
         };
         slot.note(received);
@@ -665,16 +725,49 @@ enum Line {
     Camera(usize),
 }
 
+/// A packet of a voice, and the earlier ones that came along; these count where they were missing.
+fn receive_voice(slot: &mut SlotRecord, now: Micros, header: &RtpHeader, csrc: u32, payload: &[u8], size: usize) {
+    let codec = slot.line.codecs[0];
+    let sequence = slot.sequences.unwrap(header.sequence);
+    let voice = |sequence: u64, offset: u16, body: &[u8]| Received {
+        at: now,
+        sequence,
+        timestamp: header.timestamp.wrapping_sub(offset.into()),
+        csrc,
+        picture: None,
+        starts_key_frame: false,
+        ends_frame: false,
+        content: (number(&body[1..5]), number(&body[5..9])),
+        layer: 0,
+        retransmitted: false,
+        redundant: offset > 0,
+        size: if offset > 0 { 0 } else { size },
+    };
+    if header.payload_type == codec.payload_type {
+        slot.note_voice(voice(sequence, 0, payload));
+        return;
+    }
+    assert_eq!(Some(header.payload_type), codec.red_payload_type, "a payload type of the answer");
+    let red = RedPayload::parse(payload).expect("redundant audio");
+    let older: Vec<_> = red.redundant().collect();
+    slot.with_redundancy += usize::from(!older.is_empty());
+    for (block, behind) in older.iter().zip((1..=older.len() as u64).rev()) {
+        slot.note_voice(voice(sequence - behind, block.timestamp_offset, block.body));
+    }
+    slot.note_voice(voice(sequence, 0, red.body));
+}
+
 fn number(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().unwrap())
 }
 
-fn opus() -> NegotiatedCodec {
-    NegotiatedCodec { codec: Codec::Opus, payload_type: OPUS, rtx_payload_type: None }
+fn opus(redundancy: bool) -> NegotiatedCodec {
+    let red_payload_type = redundancy.then_some(RED);
+    NegotiatedCodec { codec: Codec::Opus, payload_type: OPUS, rtx_payload_type: None, red_payload_type }
 }
 
 fn vp8() -> NegotiatedCodec {
-    NegotiatedCodec { codec: Codec::Vp8, payload_type: VP8, rtx_payload_type: Some(RTX) }
+    NegotiatedCodec { codec: Codec::Vp8, payload_type: VP8, rtx_payload_type: Some(RTX), red_payload_type: None }
 }
 
 fn slot_lines(number: u32, plan: BrowserPlan) -> Vec<SlotLine> {
@@ -684,7 +777,7 @@ fn slot_lines(number: u32, plan: BrowserPlan) -> Vec<SlotLine> {
         kind: MediaKind::Audio,
         ssrc: base + at,
         rtx_ssrc: None,
-        codecs: vec![opus()],
+        codecs: vec![opus(true)],
     });
     let video = (0..plan.video_slots as u32).map(|at| SlotLine {
         mid: format!("v{at}"),

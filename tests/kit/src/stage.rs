@@ -55,6 +55,8 @@ pub struct Stage {
     taken: Vec<(Micros, &'static str)>,
     /// Whether those who join later are sent to at the pace that is believed of their path.
     pub follows_estimate: bool,
+    /// Whether those who join later know redundant audio.
+    pub offers_redundancy: bool,
     /// What the links of those who join later will be like.
     everybody: Option<Profile>,
     forgotten: HashSet<Path>,
@@ -98,6 +100,7 @@ impl Stage {
             taken: Vec::new(),
             everybody: None,
             follows_estimate: true,
+            offers_redundancy: true,
             forgotten: HashSet::new(),
             now: Micros::from_millis(1_000),
         }
@@ -144,6 +147,7 @@ impl Stage {
         let credentials = IceCredentials { ufrag, pwd: "a-password-of-22-chars".into() };
         let participant = participant(number);
         let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), layers, self.now);
+        let browser = if self.offers_redundancy { browser } else { browser.without_redundancy() };
         let lines = browser.send_lines();
         let publications = lines.iter().map(|line| new_publication(number, line)).collect();
         // Every number begins near its wrap.

@@ -28,11 +28,13 @@ export const negotiations = { wanted: 0 };
 
 /**
  * The codecs that every participant can be sent: fewer lines in the offer, and a join that is some 40 ms faster.
+ * `red` is the same sound with what was said just before in each packet, for networks that lose some; the server's
+ * answer puts it first.
  *
  * @param {'audio' | 'video'} kind
  */
 function codecs(kind) {
-  const wanted = kind === 'audio' ? ['audio/opus'] : ['video/vp8', 'video/rtx'];
+  const wanted = kind === 'audio' ? ['audio/opus', 'audio/red'] : ['video/vp8', 'video/rtx'];
   return (RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []).filter(({ mimeType }) =>
     wanted.includes(mimeType.toLowerCase()),
   );

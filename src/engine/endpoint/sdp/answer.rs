@@ -9,6 +9,7 @@ use super::parse::{Feedback, Offer, Section};
 use super::{Accepted, Outcome, Role};
 use crate::endpoint::ice::IceCredentials;
 use crate::id::Codec;
+use crate::line::NegotiatedCodec;
 
 /// What libwebrtc senders begin with, in kbit/s. Their own 300 makes the quality scaler shrink a 640x360 picture in the first
 /// second, and it took up to 18 s to come back (measured in Chromium 156); others ignore the parameter.
@@ -87,10 +88,10 @@ impl Answer {
     fn transport(&mut self, section: &Section<'_>, line: &Accepted<'_>, us: &Us<'_>) {
         // The default candidate, or the placeholder of an agent that has none (RFC 8839 §4.2.1, RFC 8840 §4.1.1).
         let default = us.candidates.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9)));
-        let mut formats = line.codec.payload_type.to_string();
-        if let Some(rtx) = line.codec.rtx_payload_type {
-            let _ = write!(formats, " {rtx}");
-        }
+        let NegotiatedCodec { payload_type, rtx_payload_type, red_payload_type, .. } = line.codec;
+        // Who sends takes the first: libwebrtc sends redundant audio only where that stands before what it is made of.
+        let formats = [red_payload_type, Some(payload_type), rtx_payload_type].into_iter().flatten();
+        let formats = formats.map(|format| format.to_string()).collect::<Vec<_>>().join(" ");
         self.line(format_args!("m={} {} {} {formats}", section.media, default.port(), section.protocol));
         let family = if default.ip().to_canonical().is_ipv4() { "IP4" } else { "IP6" };
         self.line(format_args!("c=IN {family} {}", default.ip().to_canonical()));
@@ -166,6 +167,10 @@ impl Answer {
         }
         if line.codec.codec == Codec::Vp8 && matches!(line.role, Role::Send) {
             self.line(format_args!("a=fmtp:{payload_type} x-google-start-bitrate={START_KBPS}"));
+        }
+        if let Some(red) = line.codec.red_payload_type {
+            self.line(format_args!("a=rtpmap:{red} red/48000/2"));
+            self.line(format_args!("a=fmtp:{red} {payload_type}/{payload_type}"));
         }
         if let Some(rtx) = line.codec.rtx_payload_type {
             self.line(format_args!("a=rtpmap:{rtx} rtx/90000"));

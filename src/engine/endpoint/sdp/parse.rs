@@ -165,7 +165,7 @@ impl<'a> Attributes<'a> {
         self.rtpmap.get(usize::from(payload_type)).copied().flatten()
     }
 
-    /// The payload type that a retransmission payload type repairs.
+    /// The payload type that a retransmission payload type repairs, or that redundant audio is made of.
     pub(super) fn apt(&self, payload_type: u8) -> Option<u8> {
         self.apt.get(usize::from(payload_type)).copied().flatten()
     }
@@ -229,11 +229,12 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Of format parameters only `apt` matters to us (RFC 4588 §8.1).
+    /// Of format parameters only those matter to us that name another format: `apt` (RFC 4588 §8.1), and of redundant
+    /// audio the list of formats (RFC 2198 §5), where they are all the same.
     fn read_fmtp(&mut self, value: &str) {
         let Some((payload_type, parameters)) = value.split_once(' ') else { return };
         let apt = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("apt="));
-        if let Some(apt) = apt.and_then(|apt| apt.parse().ok())
+        if let Some(apt) = apt.map_or_else(|| parse_redundant(parameters), |apt| apt.parse().ok())
             && let Some(entry @ None) = parse_payload_type(payload_type).and_then(|at| self.apt.get_mut(at))
         {
             *entry = Some(apt);
@@ -308,6 +309,15 @@ fn parse_media_line(value: &str) -> Option<Section<'_>> {
 
 fn parse_payload_type(text: &str) -> Option<usize> {
     text.parse().ok().filter(|payload_type| *payload_type < PAYLOAD_TYPES)
+}
+
+/// `111/111`: redundant audio of one format alone.
+fn parse_redundant(parameters: &str) -> Option<u8> {
+    let mut formats = parameters.split('/').map(str::trim);
+    let first = formats.next()?;
+    let mut others = formats.peekable();
+    (others.peek().is_some() && others.all(|format| format == first)).then_some(())?;
+    first.parse().ok()
 }
 
 /// `FID medium retransmission`.

@@ -55,12 +55,12 @@ fn section<'a>(sdp: &'a str, mid: &str) -> Vec<&'a str> {
     found.next().unwrap_or_else(|| panic!("no section {mid}")).lines().collect()
 }
 
-fn opus(payload_type: u8) -> Vec<NegotiatedCodec> {
-    vec![NegotiatedCodec { codec: Codec::Opus, payload_type, rtx_payload_type: None }]
+fn opus(payload_type: u8, red: Option<u8>) -> Vec<NegotiatedCodec> {
+    vec![NegotiatedCodec { codec: Codec::Opus, payload_type, rtx_payload_type: None, red_payload_type: red }]
 }
 
 fn vp8(payload_type: u8, rtx: u8) -> Vec<NegotiatedCodec> {
-    vec![NegotiatedCodec { codec: Codec::Vp8, payload_type, rtx_payload_type: Some(rtx) }]
+    vec![NegotiatedCodec { codec: Codec::Vp8, payload_type, rtx_payload_type: Some(rtx), red_payload_type: None }]
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_page_of_a_meeting_gets_its_send_lines_and_slots() {
     assert_eq!((camera.ssrc, camera.rtx_ssrc), (Some(751_118_903), Some(3_061_025_827)));
     assert_eq!(camera.codecs, vp8(96, 97));
     assert_eq!(negotiated.sends[0].ssrc, Some(2_350_716_537));
-    assert_eq!(negotiated.sends[0].codecs, opus(111));
+    assert_eq!(negotiated.sends[0].codecs, opus(111, None));
 
     let kinds: Vec<_> = negotiated.slots.iter().map(|slot| slot.kind).collect();
     assert_eq!(kinds, [[MediaKind::Audio; 3].as_slice(), &[MediaKind::Video; 4]].concat());
@@ -194,6 +194,24 @@ fn layers_whose_packets_could_not_be_told_apart_are_one_stream() {
 }
 
 #[test]
+fn redundant_audio_is_answered_first_where_it_is_offered_of_the_same_opus() {
+    let negotiated = answer_to(UNTRIMMED).unwrap();
+    let audio: Vec<_> = negotiated.slots.iter().filter(|slot| slot.kind == MediaKind::Audio).collect();
+    assert!(!audio.is_empty() && audio.iter().all(|slot| slot.codecs == opus(111, Some(63))));
+    assert_eq!(negotiated.sends[0].codecs, opus(111, Some(63)));
+    let lines = section(&negotiated.answer, &negotiated.sends[0].mid);
+    assert!(lines[0].ends_with("SAVPF 63 111"), "libwebrtc sends what stands first: {}", lines[0]);
+    assert!(lines.contains(&"a=rtpmap:63 red/48000/2") && lines.contains(&"a=fmtp:63 111/111"));
+
+    for other in ["111/63", "110/110", "111", "111/x", "/"] {
+        let offer = UNTRIMMED.replace("a=fmtp:63 111/111", &format!("a=fmtp:63 {other}"));
+        let negotiated = answer_to(&offer).unwrap();
+        assert_eq!(negotiated.sends[0].codecs, opus(111, None), "{other}");
+        assert!(!negotiated.answer.contains("red/48000"), "{other}");
+    }
+}
+
+#[test]
 fn a_dependency_descriptor_is_noted_but_not_agreed_on_with_vp8() {
     let negotiated = answer_to(SIMULCAST).unwrap();
     assert_eq!(negotiated.extensions.dependency_descriptor, Some(12));
@@ -212,7 +230,7 @@ fn a_line_without_a_codec_of_ours_is_rejected_and_the_rest_goes_on() {
 fn other_stacks_are_answered_too() {
     let negotiated = golden("gstreamer_whip", GSTREAMER);
     assert_eq!(negotiated.sends.iter().map(|send| send.mid.as_str()).collect::<Vec<_>>(), ["video0", "audio1"]);
-    assert_eq!(negotiated.sends[1].codecs, opus(98), "OPUS in capitals, on a bundle-only line");
+    assert_eq!(negotiated.sends[1].codecs, opus(98, None), "OPUS in capitals, on a bundle-only line");
     let negotiated = golden("obs_whip", OBS);
     assert_eq!(negotiated.sends.len(), 1, "its video is H.264");
 }

@@ -1,24 +1,37 @@
 //! What comes from the peer: its streams, placed and ready to be routed, and its reports.
 
+use arrayvec::ArrayVec;
 use wire::ext::{AudioLevel, transport_seq};
+use wire::opus::packet_duration;
+use wire::red::RedPayload;
 use wire::rtcp::{RtcpPacket, parse_compound};
 use wire::rtp::RtpHeader;
 use wire::vp8::Vp8Descriptor;
 
 use super::{Endpoint, PublicationRef, Reports, SenderReport, Turn, count_srtp};
 use crate::clock::Micros;
+use crate::egress::redundancy::Room;
 use crate::id::Codec;
 use crate::ingest::demux::{Place, Role};
-use crate::ingest::stream::Stream;
+use crate::ingest::stream::{RECOVERED_MAX, Stream};
 use crate::ingest::{Arrived, Media};
+
+/// What one packet brought.
+#[derive(Debug)]
+pub struct Received<'a> {
+    /// Of what.
+    pub publication: PublicationRef,
+    /// The packet itself.
+    pub packet: Arrived<'a>,
+    /// It came as a retransmission.
+    pub retransmitted: bool,
+    /// Packets before it that were lost and came along with it, oldest first.
+    pub recovered: ArrayVec<Arrived<'a>, RECOVERED_MAX>,
+}
 
 impl Endpoint {
     /// Opens an RTP packet and says what it is. `None`: nothing to route (counted where it is somebody's fault).
-    pub fn receive_rtp<'a>(
-        &mut self,
-        turn: &mut Turn<'_>,
-        packet: &'a mut [u8],
-    ) -> Option<(PublicationRef, Arrived<'a>, bool)> {
+    pub fn receive_rtp<'a>(&mut self, turn: &mut Turn<'_>, packet: &'a mut [u8]) -> Option<Received<'a>> {
         let Ok(header) = RtpHeader::parse(packet) else {
             turn.counters.refused_malformed += 1;
             return None;
@@ -55,9 +68,45 @@ impl Endpoint {
             return None;
         };
         let retransmitted = place.role == Role::Rtx;
-        let arrived = self.place_in_stream(turn, place, &header, payload, level)?;
+        let (payload, recovered) = if place.codec.red_payload_type == Some(header.payload_type) {
+            self.take_apart(turn, place, &header, payload)?
+        } else {
+            (payload, ArrayVec::new())
+        };
+        let packet = self.place_in_stream(turn, place, &header, payload, level)?;
         let publication = self.incoming.get(place.line)?.publication;
-        Some((publication, arrived, retransmitted))
+        Some(Received { publication, packet, retransmitted, recovered })
+    }
+
+    /// Takes redundant audio apart: what the packet would be without it, and those before it that are missing.
+    fn take_apart<'a>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        header: &RtpHeader,
+        payload: &'a [u8],
+    ) -> Option<(&'a [u8], ArrayVec<Arrived<'a>, RECOVERED_MAX>)> {
+        let red = RedPayload::parse(payload).ok().filter(|red| red.payload_type == place.codec.payload_type);
+        let Some(red) = red else {
+            turn.counters.refused_malformed += 1;
+            return None;
+        };
+        let incoming = self.incoming.get_mut(place.line)?;
+        let publication = incoming.publication.id;
+        let mut recovered = ArrayVec::new();
+        if let Some(stream) = incoming.stream(place.layer) {
+            let missing = stream.recover(turn.now, header.sequence, header.timestamp, &red);
+            recovered.extend(missing.into_iter().map(|(numbers, payload)| Arrived {
+                publication,
+                layer: place.layer,
+                numbers,
+                marker: false,
+                media: Media::Audio { duration: packet_duration(payload).unwrap_or_default(), level: None },
+                payload,
+            }));
+        }
+        turn.counters.voices_recovered += recovered.len() as u64;
+        Some((red.body, recovered))
     }
 
     fn place_in_stream<'a>(
@@ -85,13 +134,18 @@ impl Endpoint {
             Role::Rtx => incoming.stream(place.layer)?,
         };
         let Some(numbers) = stream.accept(turn.now, wire_sequence, header.timestamp, place.role == Role::Rtx) else {
-            turn.counters.refused_replayed += 1;
+            if place.codec.red_payload_type.is_some() {
+                // No replay, which would not have come this far: it was recovered before it came.
+                stream.note_late();
+            } else {
+                turn.counters.refused_replayed += 1;
+            }
             return None;
         };
         let media = match place.codec.codec {
             _ if payload.is_empty() => Media::Padding,
             Codec::Opus => {
-                let duration = wire::opus::packet_duration(payload).unwrap_or_default();
+                let duration = packet_duration(payload).unwrap_or_default();
                 Media::Audio { duration, level }
             }
             Codec::Vp8 => {
@@ -141,13 +195,29 @@ impl Endpoint {
                     entries.for_each(|(media, _)| self.key_frame_wish(media, reports));
                 }
                 RtcpPacket::TransportCc(view) => {
-                    let congestion = &mut self.congestion;
-                    let news = self.departures.acknowledge(turn.now, &view, |outcome| congestion.note(outcome));
+                    let (congestion, redundancy) = (&mut self.congestion, &mut self.redundancy);
+                    let news = self.departures.acknowledge(turn.now, &view, |outcome| {
+                        redundancy.note(outcome.fate);
+                        congestion.note(outcome);
+                    });
                     congestion.conclude(turn.now, &news);
+                    self.follow_loss(turn.now);
                     self.follow_congestion(turn.now);
                 }
                 RtcpPacket::Sdes | RtcpPacket::Bye(_) | RtcpPacket::Remb { .. } | RtcpPacket::Other { .. } => {}
             }
+        }
+    }
+
+    /// As many earlier payloads go along with voices as the path's loss asks for and its room allows.
+    fn follow_loss(&mut self, now: Micros) {
+        let room = Room {
+            target: self.congestion.target_bits_per_second(),
+            voices: self.budget.voices(),
+            has_queue: self.congestion.has_queue(),
+        };
+        if let Some(depth) = self.redundancy.decide(now, room) {
+            self.slots.iter_mut().for_each(|slot| slot.set_redundancy(depth));
         }
     }
 

@@ -180,7 +180,7 @@ impl Endpoint {
         for (at, packet) in packets.iter().enumerate() {
             let Some(slot) = self.slots.get(usize::from(packet.slot)) else { return false };
             let Some(store) = stores.get_mut(packet.store as usize) else { return false };
-            let Some(plain) = store.plain(packet.position, &packet.prefix) else { return false };
+            let Some(plain) = slot.plain(packet, store, turn.scratch) else { return false };
             let padding = plan.padding(at, packet.len);
             let number = self.departures.depart(turn.now, usize::from(packet.len) + usize::from(padding), 0);
             let start = out.len();

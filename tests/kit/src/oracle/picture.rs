@@ -79,6 +79,7 @@ pub(super) mod tests {
             ends_frame: true,
             content: (1, 0),
             retransmitted: false,
+            redundant: false,
             size: 1_000,
             layer: 0,
         }
