@@ -4,6 +4,7 @@
  *   /   start      /join/{secret}   before joining -> meeting -> after      /#/recordings/{id}   a recording
  */
 
+import { standBy } from './app/browser.js';
 import { Call } from './app/call.js';
 import { exposeForTests } from './app/expose.js';
 import {
@@ -113,9 +114,16 @@ function preJoinPage(target, secret, problem) {
     wanted: rememberedWanted(),
     fallbackTitle,
     // A failed attempt has let go of the devices: begin again, with the reason.
-    join: (wish) => enter(target, wish, (text) => preJoinPage(target, secret, text)),
+    join: (wish) => enter(target, wish, ahead.socket, (text) => preJoinPage(target, secret, text)),
   });
-  show(page);
+  const ahead = standBy();
+  show({
+    element: page.element,
+    dispose: () => {
+      ahead.end();
+      page.dispose();
+    },
+  });
   page.focus();
   if (problem !== undefined) page.refuse(problem);
   if (rememberedName() === '' && rememberedSignedIn()) {
@@ -133,13 +141,14 @@ function preJoinPage(target, secret, problem) {
 }
 
 /**
- * Everything that joining needs starts at once: the request for a place, the socket, the offer, the devices.
+ * Everything that joining needs starts at once: the request for a place, the offer, the devices. The socket is open.
  *
  * @param {JoinTarget} target
  * @param {JoinWish} wish
+ * @param {import('./protocol/ahead.js').SocketAhead} ahead
  * @param {(text: string) => void} refuse
  */
-function enter(target, { name, wanted, tracks }, refuse) {
+function enter(target, { name, wanted, tracks }, ahead, refuse) {
   performance.mark('plenum:join-pressed');
   rememberName(name);
   rememberWanted(wanted);
@@ -150,18 +159,23 @@ function enter(target, { name, wanted, tracks }, refuse) {
     if (window.location.pathname !== `/join/${taken.secret}`) window.history.replaceState(null, '', `/join/${taken.secret}`);
     return taken;
   });
-  const call = makeCall(place, wanted, tracks);
+  const call = makeCall(place, wanted, tracks, ahead);
   place.then(
     () => meetingPage(call),
     (error) => refuse(explain(error)),
   );
 }
 
-/** @param {Place | Promise<Place>} place @param {Wanted} wanted @param {JoinWish['tracks']} tracks */
-function makeCall(place, wanted, tracks) {
+/**
+ * @param {Place | Promise<Place>} place
+ * @param {Wanted} wanted
+ * @param {JoinWish['tracks']} tracks
+ * @param {import('./protocol/ahead.js').SocketAhead} [ahead]
+ */
+function makeCall(place, wanted, tracks, ahead) {
   const isPhone = window.matchMedia('(max-width: 640px), (pointer: coarse) and (max-height: 500px)').matches;
   const sound = /** @type {HTMLElement} */ (document.getElementById('sound'));
-  const call = new Call({ place, wanted, tracks, videoSlots: isPhone ? VIDEO_SLOTS_ON_PHONES : VIDEO_SLOTS, soundRoot: sound });
+  const call = new Call({ place, wanted, tracks, videoSlots: isPhone ? VIDEO_SLOTS_ON_PHONES : VIDEO_SLOTS, soundRoot: sound, ...(ahead && { ahead }) });
   exposeForTests(call);
   return call;
 }

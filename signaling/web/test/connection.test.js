@@ -87,6 +87,24 @@ test('the socket opens while the token is still on its way', async () => {
   assert.deepEqual(network.last.sent, [messages.hello('late', 0)]);
 });
 
+test('an early request follows the hello and does not wait for the welcome', async () => {
+  connection.start('token');
+  const offered = connection.request((id) => messages.offer(id, 'v=0'), { early: true });
+  await settled();
+  assert.deepEqual(network.last.sent, [], 'nothing is said before hello');
+  open();
+  await settled();
+  assert.deepEqual(sentTypes(), ['hello', 'offer']);
+  const second = connection.request((id) => messages.offer(id, 'v=0'), { early: true });
+  assert.deepEqual(sentTypes(), ['hello', 'offer', 'offer'], 'the hello is out: at once');
+  welcome();
+  assert.equal(sentTypes().length, 3, 'none is sent twice');
+  network.last.events.received({ type: 'answer', id: network.last.sent[1].id, sdp: 'v=0', slots: [], publications: [] });
+  assert.equal((await offered).type, 'answer');
+  lose();
+  await assert.rejects(second, { code: 'connection_lost' }, 'it is not kept for the next connection');
+});
+
 test('a ping is answered at once', async () => {
   await connect();
   network.last.events.received({ type: 'ping' });

@@ -2,7 +2,8 @@
  * The browser's side of what `protocol/connection.js` asks for: carriers, clock and chance.
  */
 
-import { httpExchange, pollCarrier, socketCarrier } from '../protocol/carriers.js';
+import { SocketAhead } from '../protocol/ahead.js';
+import { httpExchange, openSocket, pollCarrier, socketCarrier } from '../protocol/carriers.js';
 
 /** The page and its server share an origin, also behind a proxy that the server does not know of. */
 function liveUrl() {
@@ -11,9 +12,27 @@ function liveUrl() {
   return url.href;
 }
 
-/** @returns {import('../protocol/connection.js').ConnectionEnv} */
-export const connectionEnv = () => ({
-  openSocket: (events) => socketCarrier(liveUrl(), events),
+/** Signs that somebody is at the page, long enough before a click. */
+const STIRRINGS = /** @type {const} */ (['pointermove', 'pointerdown', 'keydown', 'focus']);
+
+/** Keeps a live connection at hand while somebody is about to join. @returns {{ socket: SocketAhead, end: () => void }} */
+export function standBy() {
+  const socket = new SocketAhead(() => openSocket(liveUrl()), () => performance.now());
+  const stir = () => socket.prepare();
+  for (const stirring of STIRRINGS) window.addEventListener(stirring, stir, { passive: true });
+  stir();
+  return {
+    socket,
+    end: () => {
+      for (const stirring of STIRRINGS) window.removeEventListener(stirring, stir);
+      socket.close();
+    },
+  };
+}
+
+/** @param {SocketAhead} [ahead] @returns {import('../protocol/connection.js').ConnectionEnv} */
+export const connectionEnv = (ahead) => ({
+  openSocket: (events) => socketCarrier(ahead?.take() ?? openSocket(liveUrl()), events),
   openPoll: (token, events) => pollCarrier(httpExchange(token), events),
   setTimer: (run, ms) => window.setTimeout(run, ms),
   clearTimer: (id) => window.clearTimeout(id),

@@ -46,6 +46,7 @@ const LAYOUT_QUIET_MS = 250;
  * @property {Partial<Record<PublicationKind, MediaStreamTrack>>} tracks What the preview already captured.
  * @property {number} videoSlots
  * @property {HTMLElement} soundRoot
+ * @property {import('../protocol/ahead.js').SocketAhead} [ahead] A connection that was opened before the click.
  */
 
 export class Call {
@@ -66,7 +67,7 @@ export class Call {
   /** @type {(() => void)[]} */ #endings = [];
 
   /** @param {CallOptions} options */
-  constructor({ place, wanted, tracks, videoSlots, soundRoot }) {
+  constructor({ place, wanted, tracks, videoSlots, soundRoot, ahead }) {
     // After a reload the place is known before the server has said a word.
     const self = place instanceof Promise ? null : place.participantId;
     this.store = new Store(reduce, { ...INITIAL, wanted, self });
@@ -82,7 +83,7 @@ export class Call {
       },
       soundRoot,
     );
-    this.#connection = new Connection(connectionEnv(), {
+    this.#connection = new Connection(connectionEnv(ahead), {
       cursor: () => this.store.state.thread.cursor,
       receive: (message) => this.#receive(message),
       link: (link) => this.store.dispatch({ type: 'link', link }),
@@ -96,6 +97,8 @@ export class Call {
     const speaker = chosenDevices().speaker;
     if (speaker) this.receiver.useSpeaker(speaker);
     this.devices.begin(tracks);
+    // A new page always has to offer: the offer follows the hello at once and does not wait for the welcome.
+    void this.#offer();
     this.#watchNetwork();
   }
 
@@ -250,7 +253,7 @@ export class Call {
       this.store.dispatch({ type: 'offered', slots: transport.slots.map(({ mid, kind }) => ({ mid, kind })) });
       this.receiver.attach(transport.slots);
       this.devices.publisher.attach(transport);
-      const answer = await this.#connection.request((id) => messages.offer(id, sdp), { timeoutMs: OFFER_TIMEOUT_MS });
+      const answer = await this.#connection.request((id) => messages.offer(id, sdp), { early: true, timeoutMs: OFFER_TIMEOUT_MS });
       if (answer.type === 'answer' && !this.#over) {
         await transport.answer(answer.sdp);
         this.#answered = true;

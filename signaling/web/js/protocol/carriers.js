@@ -28,8 +28,11 @@ const POLL_SEND_MAX = 64;
 /** Some proxies hold answers longer than promised; past this a poll counts as lost. */
 const POLL_DEADLINE_MS = 40_000;
 
-/** @param {string} url @param {CarrierEvents} events @returns {Carrier} */
-export function socketCarrier(url, events) {
+/** @param {string} url */
+export const openSocket = (url) => new WebSocket(url, SUBPROTOCOL);
+
+/** @param {WebSocket} socket Opened just now, or some time ago. @param {CarrierEvents} events @returns {Carrier} */
+export function socketCarrier(socket, events) {
   let over = false;
   /** @param {number} code */
   const end = (code) => {
@@ -37,10 +40,11 @@ export function socketCarrier(url, events) {
     over = true;
     events.ended(code);
   };
-  const socket = new WebSocket(url, SUBPROTOCOL);
-  socket.onopen = () => {
+  const opened = () => {
     if (!over) events.opened();
   };
+  if (socket.readyState === WebSocket.OPEN) queueMicrotask(opened);
+  else socket.onopen = opened;
   socket.onmessage = ({ data }) => {
     if (over) return;
     /** @type {unknown} */

@@ -38,6 +38,7 @@ import { hello, parseServerMessage, ping, pong } from './messages.js';
  * @typedef {object} Pending
  * @property {ClientRequest} message
  * @property {boolean} durable
+ * @property {boolean} early
  * @property {number} timeoutMs
  * @property {number | null} timer Runs only while the request is under way.
  * @property {number} sentIn The generation in which it went out last; 0 before that.
@@ -79,6 +80,8 @@ export class Connection {
   /** @type {Carrier | null} */ #carrier = null;
   /** Grows with every attempt, so that late news of an old carrier is told apart. */
   #generation = 0;
+  /** The hello is out. */
+  #greeted = false;
   #welcomed = false;
   #over = false;
   #attempt = 0;
@@ -123,21 +126,23 @@ export class Connection {
    * Sends a request and gives its `ack` or `answer`.
    *
    * @param {(id: number) => ClientRequest} build
-   * @param {{ durable?: boolean, timeoutMs?: number }} [options] A durable request waits for a connection, and is sent
-   *   again on the next one until it is answered: only for requests that the server recognises when repeated.
+   * @param {{ durable?: boolean, early?: boolean, timeoutMs?: number }} [options] A durable request waits for a
+   *   connection, and is sent again on the next one until it is answered: only for requests that the server recognises
+   *   when repeated. An early one follows the hello and is a round trip sooner than one that waits for the welcome; the
+   *   server takes messages in order.
    * @returns {Promise<AckMessage | AnswerMessage>}
    */
-  request(build, { durable = false, timeoutMs = REQUEST_TIMEOUT_MS } = {}) {
+  request(build, { durable = false, early = false, timeoutMs = REQUEST_TIMEOUT_MS } = {}) {
     const message = build(this.#nextId++);
     return new Promise((resolve, reject) => {
-      if (this.#over || (!this.isOpen && !durable)) {
+      if (this.#over || (!this.isOpen && !durable && !early)) {
         reject(new RequestError('not_connected'));
         return;
       }
       /** @type {Pending} */
-      const pending = { message, durable, timeoutMs, timer: null, sentIn: 0, resolve, reject };
+      const pending = { message, durable, early, timeoutMs, timer: null, sentIn: 0, resolve, reject };
       this.#pending.set(message.id, pending);
-      if (this.isOpen) this.#dispatch(pending);
+      if (this.isOpen || (early && this.#greeted)) this.#dispatch(pending);
     });
   }
 
@@ -169,6 +174,7 @@ export class Connection {
   #connect() {
     this.#clearTimers();
     const generation = ++this.#generation;
+    this.#greeted = false;
     this.#welcomed = false;
     this.#handlers.link({ phase: 'connecting', attempt: this.#attempt, transport: this.#transport });
     this.#deadline = this.#env.setTimer(() => this.#lose(), WELCOME_MAX_MS);
@@ -201,6 +207,8 @@ export class Connection {
     if (token === null || generation !== this.#generation || this.#over) return;
     this.#token = token;
     this.#carrier?.send(hello(token, this.#handlers.cursor()));
+    this.#greeted = true;
+    this.#sendWaiting(({ early }) => early);
   }
 
   /** @param {unknown} value */
@@ -236,7 +244,7 @@ export class Connection {
         break;
     }
     this.#handlers.receive(message);
-    if (message.type === 'welcome') this.#resend();
+    if (message.type === 'welcome') this.#sendWaiting(() => true);
   }
 
   #open() {
@@ -261,10 +269,10 @@ export class Connection {
     }, WATCH_EVERY_MS);
   }
 
-  #resend() {
+  /** Sends what is not under way on this carrier already. @param {(pending: Pending) => boolean} which */
+  #sendWaiting(which) {
     for (const pending of this.#pending.values()) {
-      // What the reducer's side asked for while it took the welcome is under way already.
-      if (pending.sentIn !== this.#generation) this.#dispatch(pending);
+      if (pending.sentIn !== this.#generation && which(pending)) this.#dispatch(pending);
     }
   }
 
@@ -319,6 +327,7 @@ export class Connection {
   #drop() {
     this.#clearTimers();
     this.#generation += 1;
+    this.#greeted = false;
     this.#welcomed = false;
     const carrier = this.#carrier;
     this.#carrier = null;
