@@ -15,9 +15,9 @@
 //! ```
 //!
 //! **Begin.** An unknown path is believed to carry [`Limits::start`], enough for a plain camera: whoever has it sees everything
-//! from the first second. Whoever has not is found out by the first feedback (in the tests' paths of 100 kbit/s after 0.5 s, of
-//! 500 kbit/s after 0.2 s): the first probe is at that rate and is believed downwards too. A low start would need sent packets to
-//! grow, and plain video, which has no smaller form, would never send them.
+//! from the first second. Whoever has not is found out by the first two probes (in the tests' paths after 0.3 to 0.5 s): the first is at that rate, a
+//! second at a smaller one confirms what it showed, since we may have been interrupted in the middle of one, and together they are believed downwards
+//! too. A low start would need sent packets to grow, and plain video, which has no smaller form, would never send them.
 //!
 //! **Growth.** 8 % a second, or half a packet per round trip where the path was found full before; a probe of twice the
 //! estimate shows more at once. What arrives without a queue is carried, whatever was believed before.
@@ -153,6 +153,10 @@ const NOTHING_NEW: f64 = 1.05;
 /// The first probe disproves the start if it shows less than this part of it: jitter and random loss take less away.
 const DISPROVED: f64 = 0.7;
 
+/// Whoever was interrupted in the middle of the first probe would seem to have a narrow path: a second one, of this multiple of what the
+/// first showed, has to fail too.
+const DOUBTED: f64 = 2.0;
+
 /// A probe that showed this part of what it tried is followed by the next at once.
 const PASSED: f64 = 0.7;
 
@@ -215,6 +219,8 @@ pub struct Controller {
     /// Nothing has been learnt from: the first probe is believed downwards too.
     is_new: bool,
     has_probed: bool,
+    /// What the first probe showed, where that is too little to be believed at once.
+    doubt: Option<f64>,
     /// The last probe passed: the next one follows.
     probes_on: bool,
     /// The target before the decreases that it has not made up for.
@@ -292,6 +298,7 @@ impl Controller {
             calm_since: None,
             is_new: true,
             has_probed: false,
+            doubt: None,
             probes_on: false,
             before: 0.0,
             probe_interval: PROBE_INTERVAL,
@@ -643,12 +650,24 @@ impl Controller {
     /// A probe has come back.
     fn learn(&mut self, now: Micros, finding: Finding, usage: Usage, verdict: Verdict) {
         let was_new = std::mem::take(&mut self.is_new);
+        let doubt = self.doubt.take();
         self.probe_at = now + self.probe_interval;
         let spoilt = usage == Usage::Over || matches!(verdict, Verdict::Decrease(_));
-        let Some(carries) = finding.carries.filter(|_| !spoilt) else { return };
+        let carries = finding.carries.filter(|_| !spoilt);
+        if let Some(first) = doubt.filter(|_| !spoilt) {
+            if carries.is_none_or(|carries| carries < PASSED * finding.probed) {
+                let carries = carries.unwrap_or(first).max(first);
+                self.full.note(carries);
+                self.decrease(now, carries, Why::Probe);
+                return;
+            }
+            // It passed: the first was held up by us, or by chance.
+            self.probes_on = true;
+        }
+        let Some(carries) = carries else { return };
         if was_new && carries < DISPROVED * self.target {
-            self.full.note(carries);
-            self.decrease(now, carries, Why::Probe);
+            self.doubt = Some(carries);
+            self.prober.plan(now, DOUBTED * carries);
             return;
         }
         let is_news = carries > NOTHING_NEW * self.target;

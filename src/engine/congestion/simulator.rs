@@ -39,6 +39,8 @@ pub(super) struct Scene {
     pub(super) jitter_ms: u64,
     /// Our turns are late by up to this (and the clock says so).
     pub(super) lateness_ms: u64,
+    /// Between these (ms) we are interrupted, after the clock was read and before the kernel has the datagrams.
+    pub(super) held: std::ops::Range<u64>,
     /// What the camera would send if it might.
     pub(super) offered: u64,
     /// Feedback is lost between these (ms).
@@ -62,6 +64,7 @@ impl Scene {
             loss: 0.0,
             jitter_ms: 0,
             lateness_ms: 0,
+            held: 0..0,
             offered: 20_000_000,
             deaf: 0..0,
             polices: false,
@@ -270,7 +273,9 @@ impl Simulation {
             return;
         }
         self.queued_bytes += bytes;
-        self.queue.push_back((now, datagram));
+        let held = self.scene.held.contains(&(now / 1_000));
+        let leaves = if held { self.scene.held.end * 1_000 } else { now };
+        self.queue.push_back((leaves, datagram));
     }
 
     fn police(&mut self, now: u64, capacity: u64, datagram: Datagram) {

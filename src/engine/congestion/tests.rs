@@ -168,9 +168,22 @@ fn a_plain_camera_arrives_whole_from_the_first_second() {
 }
 
 #[test]
-fn a_narrow_path_is_found_out_by_the_first_feedback() {
+fn an_interruption_of_ours_in_the_first_probe_takes_nothing_away() {
     for seed in SEEDS {
-        for (capacity, bound) in [(100_000, 1_000), (500_000, 400), (1_000_000, 400)] {
+        for ms in [20, 40, 80] {
+            let scene = Scene { offered: 2_500_000, held: 5..5 + ms, ..Scene::new(seed, 100_000_000) };
+            let looks = run(&scene, 5_000);
+            let (least, last) = (least(&looks, 0), looks.last().unwrap());
+            println!("seed {seed}, {ms} ms: at least {least}, then {}", last.stats.target);
+            assert!(least >= 2_500_000, "seed {seed}, {ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_narrow_path_is_found_out_by_two_probes() {
+    for seed in SEEDS {
+        for (capacity, bound) in [(100_000, 1_000), (500_000, 600), (1_000_000, 600)] {
             let looks = run(&Scene::new(seed, capacity), 30_000);
             let down = looks.iter().find(|look| part(look) <= 1.1).unwrap().ms;
             let (used, queue) = (used(&looks, 3_000), queue_p95(&looks, 3_000));
