@@ -32,15 +32,19 @@
 
 mod acknowledged;
 mod delay;
+mod full;
 mod loss;
 mod probe;
+mod probing;
+mod target;
 
 pub use probe::Probe;
 
 use acknowledged::RateWindow;
 use delay::{DelayDetector, Usage};
+use full::Full;
 use loss::{LossControl, Verdict};
-use probe::{Finding, Prober};
+use probe::Prober;
 
 use crate::clock::Micros;
 use crate::egress::departures::{Acknowledged, ArrivalTime, Fate, Outcome};
@@ -96,25 +100,6 @@ pub struct Stats {
     pub is_application_limited: bool,
 }
 
-/// At overuse: of what arrives, so that the queue drains.
-const DECREASE: f64 = 0.85;
-
-/// A queue longer than this is drained faster: by a part of what arrives for each second that is too much, up to ...
-const DRAIN_FROM_US: i64 = 50_000;
-
-/// ... this.
-const DRAIN_MAX: f64 = 0.2;
-
-/// A second.
-const GROWTH: f64 = 0.08;
-
-/// More than this multiple of what arrives, and [`AHEAD`], is not believed without a probe.
-const AHEAD_FACTOR: f64 = 1.5;
-const AHEAD: f64 = 10_000.0;
-
-/// What arrives beyond the target by this much, without a queue, is believed: more than what frames differ by.
-const BEYOND: f64 = 1.2;
-
 /// Sent below this part of the target: application limited.
 const LIMITED: f64 = 0.75;
 
@@ -127,8 +112,6 @@ const QUEUE_FREE_BITS: f64 = 9_600.0;
 /// ... this.
 const QUEUE_FREE_MAX_US: i64 = 80_000;
 
-/// A second decrease waits until the first can have had an effect: a round trip and this.
-const DECREASE_INTERVAL: Micros = Micros::from_millis(100);
 const ROUND_TRIP_MAX: Micros = Micros::from_millis(400);
 
 /// Before the first round trip is known.
@@ -137,40 +120,11 @@ const ROUND_TRIP_FIRST: Micros = Micros::from_millis(100);
 /// How long everything must have been normal before a probe, and before what arrives is believed.
 const CALM: Micros = Micros::from_millis(500);
 
-/// Multiple of the target that is probed. The first probe of all is at the target itself: if the path does not carry
-/// that, more would fill its queue with what nobody needs (72 packets lost at 500 kbit/s instead of 27).
-const NEXT_PROBE: f64 = 2.0;
-
-/// Multiple of what would be sent that is probed for at most; the start at least.
-const WANTED: f64 = 1.5;
-
-/// Multiple of the target at which a missing picture would come that is probed.
-const MISSING: f64 = 1.1;
-
-/// A probe that showed no more than this multiple of the target showed nothing new.
-const NOTHING_NEW: f64 = 1.05;
-
-/// The first probe disproves the start if it shows less than this part of it: jitter and random loss take less away.
-const DISPROVED: f64 = 0.7;
-
-/// Whoever was interrupted in the middle of the first probe would seem to have a narrow path: a second one, of this multiple of what the
-/// first showed, has to fail too.
-const DOUBTED: f64 = 2.0;
-
-/// A probe that showed this part of what it tried is followed by the next at once.
-const PASSED: f64 = 0.7;
-
-/// From a decrease to the probe for what there is now.
-const PROBE_AFTER_DECREASE: Micros = Micros::from_millis(700);
-
 /// Between probes while everything is used, and after probes that showed nothing new: half again as long each, up to ...
 const PROBE_INTERVAL: Micros = Micros::from_millis(2_000);
 
 /// ... this, which is also the interval while little is sent.
 const PROBE_INTERVAL_MAX: Micros = Micros::from_millis(5_000);
-
-/// The longest, after probes whose promise ended in loss.
-const MISLED_MAX: Micros = Micros::from_millis(30_000);
 
 /// Feedback comes every 50 to 250 ms. This long and two round trips without any is silence ...
 const SILENCE: Micros = Micros::from_millis(500);
@@ -182,14 +136,8 @@ const SILENCE_FACTOR: f64 = 0.8;
 /// By then any target has fallen to the least.
 const SILENCE_STEPS_MAX: u32 = 32;
 
-/// So long without feedback, though nothing is unanswered, nothing is being sent.
-const QUIET: Micros = Micros::from_millis(1_000);
-
 /// A delay that changes by more between two packets is a clock that was set, or a lie.
 const JUMP_US: i64 = 3_000_000;
-
-/// How much one step of growth may make up for.
-const GROWTH_STEP_MAX: Micros = Micros::from_millis(500);
 
 /// Congestion control for one receiver.
 #[derive(Clone, Debug)]
@@ -242,34 +190,6 @@ struct Clock {
     last: ArrivalTime,
     micros: i64,
     delay: i64,
-}
-
-/// The rate at which the path was found full: mean and deviation.
-#[derive(Clone, Copy, Debug, Default)]
-struct Full {
-    rate: Option<f64>,
-    /// Of the relative error, smoothed.
-    deviation: f64,
-}
-
-impl Full {
-    fn note(&mut self, rate: f64) {
-        let Some(mean) = self.rate else {
-            (self.rate, self.deviation) = (Some(rate), 0.1);
-            return;
-        };
-        let error = (rate - mean) / mean.max(1.0);
-        self.deviation = (0.9 * self.deviation + 0.1 * error.abs()).clamp(0.03, 0.3);
-        if error.abs() > 3.0 * self.deviation {
-            (self.rate, self.deviation) = (Some(rate), 0.1);
-        } else {
-            self.rate = Some(mean + 0.1 * (rate - mean));
-        }
-    }
-
-    fn is_near(&self, rate: f64) -> bool {
-        self.rate.is_some_and(|mean| (rate - mean).abs() <= 3.0 * self.deviation * mean)
-    }
 }
 
 impl Controller {
@@ -476,63 +396,6 @@ impl Controller {
         self.silent = Some(now);
     }
 
-    /// Where nothing is sent, nothing is told: a path that was too narrow for every picture is tried again.
-    fn probe_in_quiet(&mut self, now: Micros, concluded: Micros) {
-        if now.since(concluded) < QUIET {
-            return;
-        }
-        // The feedback that would have ended it is not coming.
-        if let Some(finding) = self.prober.conclude(now) {
-            self.learn(now, finding, self.usage(), Verdict::Hold);
-        }
-        let rests = if self.missing.is_some() { Micros::default() } else { PROBE_INTERVAL_MAX };
-        let is_due = std::mem::take(&mut self.probes_on) || now >= self.probe_at + rests;
-        if is_due && self.prober.is_idle() && self.target < self.most() {
-            self.prober.plan(now, self.next_probe());
-        }
-    }
-
-    /// What is probed next: at once for what a picture that is not sent at all would take.
-    fn next_probe(&self) -> f64 {
-        let missing = self.missing.map_or(0.0, |rate| MISSING * rate as f64);
-        (NEXT_PROBE * self.target).max(missing).min(self.most())
-    }
-
-    /// What is probed for at most: as much again as is wanted, so that what grows, or comes back, finds room.
-    fn most(&self) -> f64 {
-        let wanted = self.wanted.map_or(f64::INFINITY, |wanted| (WANTED * wanted as f64).max(self.limits.start as f64));
-        wanted.min(self.limits.max as f64)
-    }
-
-    /// Whether a probe is planned or being sent.
-    #[must_use]
-    pub fn is_probing(&self) -> bool {
-        self.fixed.is_none() && (self.prober.is_sending() || !self.has_probed)
-    }
-
-    /// What to send for a probe by now.
-    #[must_use]
-    pub fn probe(&mut self, now: Micros) -> Option<Probe> {
-        if self.fixed.is_some() {
-            return None;
-        }
-        if !std::mem::replace(&mut self.has_probed, true) {
-            self.prober.plan(now, self.target);
-        }
-        self.prober.next(now)
-    }
-
-    /// When [`Controller::probe`] has more to say of the probe that is being sent.
-    #[must_use]
-    pub fn probe_due(&self) -> Option<Micros> {
-        self.prober.due()
-    }
-
-    /// A packet of the probe has left.
-    pub fn probe_sent(&mut self, now: Micros, bytes: usize) {
-        self.prober.sent(now, bytes);
-    }
-
     fn usage(&self) -> Usage {
         #[cfg(test)]
         if self.ignores_delay {
@@ -562,138 +425,8 @@ impl Controller {
         self.round_trip.unwrap_or(ROUND_TRIP_FIRST).min(ROUND_TRIP_MAX)
     }
 
-    fn set(&mut self, target: f64, why: Why) {
-        self.target = target.clamp(self.limits.min as f64, self.limits.max as f64);
-        self.why = why;
-    }
-
-    /// Growth does not change why the target is small until it is not.
-    fn raise(&mut self, target: f64) {
-        if target > self.target {
-            let why = if target >= self.before { Why::Growth } else { self.why };
-            self.set(target, why);
-        }
-    }
-
-    fn decrease(&mut self, now: Micros, target: f64, why: Why) {
-        let by_probe = self.why == Why::Probe;
-        if target < self.target {
-            self.before = if self.target >= self.before { self.target } else { self.before };
-            self.set(target, why);
-        }
-        if why != Why::Queue {
-            self.drained = None;
-        }
-        self.decreased = Some(now);
-        (self.is_new, self.probes_on) = (false, false);
-        // Where a rate limiter lets a burst pass, probes promise what the path does not keep.
-        let was_misled = self.why == Why::Loss && by_probe;
-        self.probe_interval =
-            if was_misled { Micros(2 * self.probe_interval.0).min(MISLED_MAX) } else { PROBE_INTERVAL };
-        self.probe_at = now + if why == Why::Loss { self.probe_interval } else { PROBE_AFTER_DECREASE };
-    }
-
-    /// A queue grows or stands: less than what arrives, so that it drains.
-    fn relieve(&mut self, now: Micros) {
-        let Some(rate) = self.acknowledged.rate_short() else { return };
-        let recently = self.decreased.is_some_and(|last| now.since(last) < self.wait() + DECREASE_INTERVAL);
-        if recently && rate > self.target / 2.0 {
-            return;
-        }
-        self.full.note(rate);
-        self.delay.decreased();
-        let queue = self.queue_us() - DRAIN_FROM_US;
-        let drained = DECREASE * rate;
-        let target = drained - (queue as f64 / 1e6).clamp(0.0, DRAIN_MAX) * rate;
-        if target < self.target {
-            self.loss.begin_anew(now);
-            self.drained = (queue > 0).then_some(drained);
-        }
-        self.decrease(now, target, Why::Queue);
-    }
-
-    fn grow(&mut self, now: Micros) {
-        if self.queue_us() <= self.queue_free_us()
-            && let Some(rate) = self.drained.take()
-        {
-            self.raise(rate);
-        }
-        let Some(rate) = self.acknowledged.rate() else { return };
-        let passed = self.concluded.map_or(Micros::default(), |last| now.since(last)).min(GROWTH_STEP_MAX);
-        let seconds = passed.0 as f64 / 1e6;
-        let step = if self.full.is_near(rate) {
-            // Half a packet of the present size per round trip and a tenth of a second.
-            let frame = self.target / 30.0;
-            let packet = frame / (frame / 9_600.0).ceil();
-            let response = (self.wait() + DECREASE_INTERVAL).0 as f64 / 1e6;
-            (packet / response).max(4_000.0) * seconds
-        } else {
-            self.target * GROWTH * seconds
-        };
-        let most = AHEAD_FACTOR * rate + AHEAD;
-        self.raise((self.target + step).min(most));
-    }
-
-    /// What has arrived for half a second without a queue is carried, whatever else is lost.
-    fn believe_what_arrives(&mut self, now: Micros) {
-        if let Some(rate) = self.acknowledged.rate().filter(|rate| *rate > BEYOND * self.target)
-            && self.is_calm(now)
-        {
-            self.raise(rate);
-        }
-    }
-
     fn is_calm(&self, now: Micros) -> bool {
         self.calm_since.is_some_and(|since| now.since(since) >= CALM)
-    }
-
-    /// A probe has come back.
-    fn learn(&mut self, now: Micros, finding: Finding, usage: Usage, verdict: Verdict) {
-        let was_new = std::mem::take(&mut self.is_new);
-        let doubt = self.doubt.take();
-        self.probe_at = now + self.probe_interval;
-        let spoilt = usage == Usage::Over || matches!(verdict, Verdict::Decrease(_));
-        let carries = finding.carries.filter(|_| !spoilt);
-        if let Some(first) = doubt.filter(|_| !spoilt) {
-            if carries.is_none_or(|carries| carries < PASSED * finding.probed) {
-                let carries = carries.unwrap_or(first).max(first);
-                self.full.note(carries);
-                self.decrease(now, carries, Why::Probe);
-                return;
-            }
-            // It passed: the first was held up by us, or by chance.
-            self.probes_on = true;
-        }
-        let Some(carries) = carries else { return };
-        if was_new && carries < DISPROVED * self.target {
-            self.doubt = Some(carries);
-            self.prober.plan(now, DOUBTED * carries);
-            return;
-        }
-        let is_news = carries > NOTHING_NEW * self.target;
-        if is_news {
-            self.before = 0.0;
-            self.set(carries, Why::Probe);
-            self.loss.begin_anew(now);
-        } else if !was_new {
-            let longer = Micros(self.probe_interval.0 * 3 / 2).min(PROBE_INTERVAL_MAX);
-            self.probe_interval = self.probe_interval.max(longer);
-        }
-        self.probes_on = (is_news || was_new) && carries >= PASSED * finding.probed;
-    }
-
-    fn plan_probe(&mut self, now: Micros, queue_free: bool, verdict: Verdict) {
-        let max = self.most();
-        // Loss that leaves the delay alone may be the path's own: a probe tells more of it than waiting.
-        let may = !matches!(verdict, Verdict::Decrease(_)) && queue_free && self.target < max;
-        if !may || !self.prober.is_idle() {
-            return;
-        }
-        let rests = if self.is_limited() { PROBE_INTERVAL_MAX.since(self.probe_interval) } else { Micros::default() };
-        let is_due = now >= self.probe_at + rests && self.is_calm(now);
-        if std::mem::take(&mut self.probes_on) || is_due {
-            self.prober.plan(now, self.next_probe());
-        }
     }
 }
 
