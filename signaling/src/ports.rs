@@ -58,7 +58,8 @@ pub struct MediaConnect {
     pub participant: ParticipantId,
     /// The browser's SDP offer, at most 512 KiB.
     pub offer: String,
-    /// The endpoint that this one takes the place of (a reloaded page, a new peer connection).
+    /// The endpoint that this one takes the place of (a reloaded page, a new peer connection), or goes on with, where the
+    /// offer is a further one on the same connection.
     pub replaces: Option<EndpointId>,
 }
 
@@ -67,9 +68,11 @@ pub struct MediaConnect {
 pub struct MediaConnected {
     /// The engine's name for the endpoint.
     pub endpoint: EndpointId,
+    /// It is that of [`MediaConnect::replaces`], which has more slots now; all else is as it was.
+    pub continues: bool,
     /// The SDP answer.
     pub answer: String,
-    /// The receive slots, by mid.
+    /// All its receive slots, by mid.
     pub slots: Vec<(String, SlotKind)>,
     /// What the participant now publishes. Announce it before returning the answer to its owner.
     pub publications: Vec<MediaPublication>,

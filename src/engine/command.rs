@@ -1,5 +1,6 @@
 //! What the engine is told to do: values in the shard's mailbox.
 
+use crate::egress::slot::Slot;
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::EndpointParts;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
@@ -50,6 +51,13 @@ pub enum Command {
         endpoint: EndpointId,
         /// Its wishes and limits, in the place of those before.
         layout: Layout,
+    },
+    /// An endpoint has more slots: its client offered them, nothing else of the connection changes.
+    Grow {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Those that are new, numbered on from those it has.
+        slots: Vec<Slot>,
     },
     /// A tap joins.
     AddTap {

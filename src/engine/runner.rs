@@ -14,6 +14,7 @@ mod load;
 mod placement;
 mod rings;
 mod shard_thread;
+mod standing;
 
 pub use handle::{Connect, ConnectError, Connected, Engine, EngineConfig, StartError};
 

@@ -78,6 +78,7 @@ fn failed() -> MediaRefused {
 fn connected(answer: Connected) -> MediaConnected {
     MediaConnected {
         endpoint: EndpointId(answer.endpoint.0),
+        continues: answer.continues,
         answer: answer.answer,
         slots: answer.slots.into_iter().map(|(mid, kind)| (mid, slot_kind(kind))).collect(),
         publications: answer

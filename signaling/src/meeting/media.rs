@@ -2,6 +2,9 @@
 //!
 //! At most one offer of a page is with the engine at a time, so that "replaces" always names the endpoint before it. A
 //! newer offer waits and takes the place of one that waits already: that one's page is gone or has changed its mind.
+//!
+//! Whether an offer goes on with a connection that stands (more slots) or takes its place is for the engine to read from it:
+//! the answer names the same endpoint again, or a new one.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +14,9 @@ use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
 use crate::protocol::{LayoutWish, MediaState, SDP_BYTES, ServerMessage, SlotLine, WANTS};
+
+/// Slots of one connection: no offer has more lines.
+const SLOTS: usize = 64;
 
 /// What a page is told whose offer is one too many.
 const BUSY: &str = "The server is at its capacity, so that running meetings keep their quality. You can read and write; \
@@ -91,13 +97,18 @@ impl Meeting {
         result: Result<MediaConnected, MediaRefused>,
     ) {
         match result {
+            Ok(connected) if connected.continues && !self.grow_line(participant, &connected) => {
+                self.fail(session, id, "media_unavailable", "The connection has ended. Begin a new one.");
+            }
             Ok(connected) => {
                 let slots =
                     connected.slots.iter().map(|(mid, kind)| SlotLine { mid: mid.clone(), kind: *kind }).collect();
                 let publications = views(participant, &connected.publications).collect();
                 let answer = ServerMessage::Answer { id, sdp: connected.answer.clone(), slots, publications };
                 // Announced first: no packet can come before the answer is out.
-                self.add_line(participant, Purpose::Live, connected);
+                if !connected.continues {
+                    self.add_line(participant, Purpose::Live, connected);
+                }
                 self.send(session, answer);
             }
             Err(MediaRefused::Busy(_)) => self.fail(session, id, "server_busy", BUSY),
@@ -132,6 +143,17 @@ impl Meeting {
                 self.depart_if_nothing_left(participant);
             }
         }
+    }
+
+    /// A connection has more slots. What the others show stays known, and nobody else is told anything. `false`: it is gone.
+    fn grow_line(&mut self, participant: ParticipantId, connected: &MediaConnected) -> bool {
+        let lines = self.members.get_mut(&participant).map(|member| &mut member.lines);
+        let line = lines.and_then(|lines| lines.iter_mut().find(|line| line.endpoint == connected.endpoint));
+        let Some(line) = line else { return false };
+        for (mid, _) in &connected.slots {
+            line.slots.entry(mid.clone()).or_insert(None);
+        }
+        true
     }
 
     fn add_line(&mut self, participant: ParticipantId, purpose: Purpose, connected: MediaConnected) {
@@ -239,12 +261,14 @@ impl Meeting {
 
     fn slots_changed(&mut self, endpoint: EndpointId, slots: Vec<(String, Option<(ParticipantId, u32)>)>) {
         let Some(member) = self.endpoints.get(&endpoint).and_then(|owner| self.members.get_mut(owner)) else { return };
-        let session = member.session;
+        let (session, may_grow) = (member.session, member.offering);
         let Some(line) = member.lines.iter_mut().find(|line| line.endpoint == endpoint) else { return };
         for (mid, source) in &slots {
-            // Only mids of the answer: an engine's slip must not grow our memory.
+            // Only mids of the answer, and of one that is on its way: an engine's slip must not grow our memory.
             if let Some(slot) = line.slots.get_mut(mid) {
                 *slot = *source;
+            } else if may_grow && line.slots.len() < SLOTS {
+                line.slots.insert(mid.clone(), *source);
             }
         }
         if line.purpose == Purpose::Live

@@ -460,7 +460,8 @@ impl Task {
                     "The media engine did not answer in time. Try again in a moment.".to_owned(),
                 )),
             };
-            let endpoint = result.as_ref().ok().map(|connected| connected.endpoint);
+            let endpoint = result.as_ref().ok().filter(|connected| !connected.continues);
+            let endpoint = endpoint.map(|connected| connected.endpoint);
             let answered = Mail::Do(Command::MediaAnswered { participant, offered, result });
             match (mailbox.send(answered).await, endpoint) {
                 // Known from now on; what came early follows the answer.

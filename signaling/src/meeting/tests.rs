@@ -88,6 +88,7 @@ fn place(effects: &[Effect], what: impl Fn(&Effect) -> bool) -> usize {
 fn connected(endpoint: u64, publication: u32) -> MediaConnected {
     MediaConnected {
         endpoint: EndpointId(endpoint),
+        continues: false,
         answer: "v=0".to_owned(),
         slots: vec![("3".to_owned(), SlotKind::Video)],
         publications: vec![MediaPublication { id: publication, kind: PublicationKind::Camera }],
@@ -325,6 +326,43 @@ fn a_second_offer_waits_for_the_first_and_replaces_its_endpoint() {
         matches!(e, Effect::Broadcast(ServerMessage::Publications { added, removed })
             if added[0].id == 78 && *removed == [77])
     });
+}
+
+#[test]
+fn more_slots_on_the_same_connection_are_nobody_elses_business_and_what_the_others_show_stays_known() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let session = table.join(&ada);
+    table.join(&bob);
+    let answered = |table: &mut Table, result| {
+        table.say(session, ClientMessage::Offer { id: Some(1), sdp: String::new() });
+        let early = vec![("5".to_owned(), Some((bob.participant, 9)))];
+        table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots: early }));
+        table.give(Command::MediaAnswered {
+            participant: ada.participant,
+            offered: Offered::Live { session, id: Some(1) },
+            result: Ok(result),
+        })
+    };
+    answered(&mut table, connected(1, 77));
+    let shown = |mid: &str| (mid.to_owned(), Some((bob.participant, 8)));
+    table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots: vec![shown("3")] }));
+    let mut grown = MediaConnected { continues: true, ..connected(1, 77) };
+    grown.slots.extend(["4", "5"].map(|mid| (mid.to_owned(), SlotKind::Video)));
+    let effects = answered(&mut table, grown.clone());
+    let [Effect::Send { session: to, message: ServerMessage::Answer { slots, .. } }] = effects.as_slice() else {
+        panic!("something else than the answer: {effects:#?}");
+    };
+    assert_eq!((*to, slots.len()), (session, 3));
+    let slots = table.meeting.slots(ada.participant).into_iter();
+    let slots: Vec<_> = slots.map(|slot| (slot.mid, slot.publication_id)).collect();
+    let expected = [("3", Some(8)), ("4", None), ("5", Some(9))].map(|(mid, of)| (mid.to_owned(), of));
+    assert_eq!(slots, expected, "what the engine says of a new slot before its answer is known, too");
+    assert_eq!(table.meeting.publications().len(), 1);
+    // The path was lost while the engine answered.
+    table.give(Command::Media(MediaEvent::Lost { endpoint: EndpointId(1) }));
+    assert_eq!(errors(&answered(&mut table, grown)), ["media_unavailable"]);
+    assert!(table.meeting.publications().is_empty());
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Media for FakeMedia {
         self.note(format!("connect {} replaces {:?}", request.participant, request.replaces));
         Ok(MediaConnected {
             endpoint: EndpointId(number),
+            continues: false,
             answer: format!("answer {number}"),
             slots: vec![("2".to_owned(), SlotKind::Audio), ("5".to_owned(), SlotKind::Video)],
             publications: vec![MediaPublication { id: number as u32, kind: PublicationKind::Camera }],

@@ -12,6 +12,8 @@
 //!                                             `-> unknown:  port 0
 //! ```
 //!
+//! A further offer on the same connection may only ask for more slots: see [`again`].
+//!
 //! `rtc-sdp` is not used here: it keeps every attribute of every line as text of its own, where a 512 KiB offer needs a
 //! bound, and it cannot say which line is at fault. Tests read our answers with it.
 
@@ -25,11 +27,13 @@ use crate::endpoint::ice::IceCredentials;
 use crate::id::{Codec, LAYERS_MAX, MediaKind};
 use crate::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 
+mod again;
 mod answer;
 mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use again::{Agreement, continues, negotiate_again};
 use parse::{Feedback, Offer, Section};
 
 /// Longest offer, in bytes.
@@ -100,6 +104,14 @@ pub enum SdpError {
         /// Which `m=` line, from 1.
         line: usize,
     },
+    /// A further offer on a connection that stands wants something of it otherwise.
+    #[error(
+        "media line {line} is not as it was agreed on; a further offer on the same connection may only add recvonly lines at its end, so keep the others as they were, or begin a new connection"
+    )]
+    Changed {
+        /// Which `m=` line, from 1.
+        line: usize,
+    },
     /// Every line had to be rejected.
     #[error(
         "no media line of the offer can be used; offer audio with opus/48000/2 or video with VP8/90000, over UDP/TLS/RTP/SAVPF"
@@ -134,8 +146,10 @@ pub struct Negotiated {
     pub extensions: ExtensionIds,
     /// What the client sends, in the order of the offer.
     pub sends: Vec<SendLine>,
-    /// What it receives, in the order of the offer.
+    /// What it receives, in the order of the offer. Of a further offer: what it receives in addition.
     pub slots: Vec<SlotLine>,
+    /// All of it, for the next offer on the same connection.
+    pub agreement: Agreement,
 }
 
 /// `a=sendrecv` and its kin, as the offerer sees them (RFC 8866 §6.7).
@@ -177,7 +191,7 @@ struct Accepted<'a> {
 }
 
 /// What an accepted line is for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Send,
     Slot { ssrc: u32, rtx_ssrc: Option<u32> },
@@ -190,23 +204,33 @@ enum Role {
 /// An [`SdpError`] that says what the client has to change. Lines that we cannot use are no error: they are rejected in
 /// the answer, unless nothing is left.
 pub fn negotiate(offer: &str, params: AnswerParams<'_>) -> Result<Negotiated, SdpError> {
+    answer_offer(offer, params, &Agreement::default())
+}
+
+/// Answers an offer on a connection of which so much was agreed on before.
+fn answer_offer(offer: &str, params: AnswerParams<'_>, before: &Agreement) -> Result<Negotiated, SdpError> {
     let AnswerParams { ice, fingerprint, candidates, session_id, new_ssrc } = params;
     let offer = parse::parse(offer)?;
-    let extensions = session_extensions(&offer);
+    let extensions = before.extensions.or(session_extensions(&offer));
     let mut outcomes = Vec::with_capacity(offer.sections.len());
     for (at, section) in offer.sections.iter().enumerate() {
-        outcomes.push(consider(&offer, section, at + 1, extensions, new_ssrc)?);
+        outcomes.push(consider(&offer, section, at + 1, extensions, before.slot_at(at), new_ssrc)?);
     }
     check_mids(&offer)?;
+    before.check(&outcomes)?;
     let peer_fingerprint = check_transport(&offer, &outcomes)?;
-    let us = answer::Us { ice, fingerprint, candidates, session_id };
+    let peer_credentials = peer_credentials(&offer, &outcomes);
+    let version = before.version + 1;
+    let us = answer::Us { ice, fingerprint, candidates, session_id, version };
+    let known = before.slots();
     Ok(Negotiated {
         answer: answer::write(&offer, &outcomes, &us),
-        peer_fingerprint,
-        peer_credentials: peer_credentials(&offer, &outcomes),
-        extensions,
         sends: send_lines(&offer, &outcomes),
-        slots: slot_lines(&outcomes),
+        slots: slot_lines(&outcomes).into_iter().filter(|slot| !known.contains(&slot.ssrc)).collect(),
+        agreement: Agreement::new(version, peer_credentials.as_ref(), &peer_fingerprint, extensions, &outcomes),
+        peer_fingerprint,
+        peer_credentials,
+        extensions,
     })
 }
 
@@ -215,12 +239,13 @@ fn session_extensions(offer: &Offer<'_>) -> ExtensionIds {
     offer.sections.iter().fold(offer.session.extensions, |known, section| known.or(section.attributes.extensions))
 }
 
-/// Accepts, rejects or refuses one line (`line` counts from 1).
+/// Accepts, rejects or refuses one line (`line` counts from 1), which may have been a slot before.
 fn consider<'a>(
     offer: &Offer<'a>,
     section: &Section<'a>,
     line: usize,
     known: ExtensionIds,
+    slot: Option<Role>,
     new_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Outcome<'a>, SdpError> {
     let attributes = &section.attributes;
@@ -242,11 +267,12 @@ fn consider<'a>(
     }
     let role = match attributes.direction.or(offer.session.direction) {
         Some(Direction::SendOnly) => Role::Send,
-        Some(Direction::RecvOnly) => {
+        // What it is sent on stays what it was.
+        Some(Direction::RecvOnly) => slot.unwrap_or_else(|| {
             let ssrc = new_ssrc();
             // An SSRC without its FID group makes the browser ignore retransmissions, and the reverse helps nobody.
             Role::Slot { ssrc, rtx_ssrc: codec.rtx_payload_type.map(|_| new_ssrc()) }
-        }
+        }),
         Some(Direction::Inactive) => Role::Unused,
         // RFC 8866 §6.7: sendrecv is the default.
         Some(Direction::SendRecv) | None => return Err(SdpError::SendRecv { line }),

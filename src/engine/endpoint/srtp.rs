@@ -25,9 +25,10 @@ use cipher::{RtcpCipher, RtpCipher, WORD_LEN};
 pub use keys::{MasterKey, Profile, SrtpKeys};
 use replay::ReplayWindow;
 
-/// SSRCs that one endpoint may send on. A browser with microphone, camera in three layers, screen, screen sound and
-/// their retransmission streams uses about a dozen. Full means: packets of a further SSRC are refused.
-pub const STREAM_CAPACITY: usize = 64;
+/// SSRCs that one peer may send on. A browser with microphone, camera in three layers, screen, screen sound and
+/// their retransmission streams uses about a dozen; we, with 64 slots and theirs, 128, which whoever tests us with this file opens.
+/// Full means: packets of a further SSRC are refused.
+pub const STREAM_CAPACITY: usize = 160;
 
 /// Fixed part of an RTCP packet that stays in the clear (RFC 3711 §3.4).
 const RTCP_HEADER_LEN: usize = 8;

@@ -132,7 +132,8 @@ pub struct Endpoint {
     demux: Demux,
     /// SSRC of the RTCP that we send about what we receive.
     report_ssrc: u32,
-    receiver_knows_ssrcs: bool,
+    /// Packets carry MIDs until the receiver reports, at this time or later. None: it has.
+    sends_mids: Option<Micros>,
     report_due: Micros,
     round_trip: RoundTrip,
     /// Packets that NACKs named in this turn: slot and wire number.
@@ -202,6 +203,12 @@ const MOVE_INTERVAL: Micros = Micros::from_millis(500);
 
 /// What a path down may be believed to carry: at least a voice, at most nine cameras of a gallery, or one good screen.
 const PATH: Limits = Limits { min: 30_000, start: 2_500_000, max: 10_000_000 };
+
+/// Slots of one endpoint: as many as there are bits for them in [`crate::shard`]'s table of what is due. No offer has more lines.
+const SLOTS_MAX: usize = 64;
+
+/// By now a browser has put an answer to use, and its reports come from one that knows the SSRCs in it.
+const ANSWER_APPLIED: Micros = Micros::from_millis(5_000);
 
 /// Most that an address which has proven nothing is answered, in multiples of what came from it (as RFC 9000 §8 has it).
 const UNVALIDATED_FACTOR: usize = 3;
@@ -280,7 +287,7 @@ impl Endpoint {
             report_ssrc: parts.report_ssrc,
             // Spread over the second, so that a full meeting does not report in one turn.
             report_due: now + Micros(u64::from(parts.report_ssrc) % REPORT_INTERVAL.0),
-            receiver_knows_ssrcs: false,
+            sends_mids: Some(now),
             round_trip: RoundTrip::default(),
         }
     }
@@ -343,6 +350,13 @@ impl Endpoint {
         }
         self.layout = layout;
         self.follow_congestion(now);
+    }
+
+    /// Further slots, numbered on from those it has.
+    pub fn grow(&mut self, now: Micros, slots: Vec<Slot>) {
+        let room = SLOTS_MAX.saturating_sub(self.slots.len());
+        self.slots.extend(slots.into_iter().take(room));
+        self.sends_mids = Some(now + ANSWER_APPLIED);
     }
 
     /// The pacer goes by what is believed of the path.

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::placement::{Placement, Span};
+use super::standing::Standings;
 use super::{Mailbox, ShardGone};
 use crate::command::Command;
 use crate::endpoint::certificate::{Certificate, Fingerprint};
@@ -46,6 +47,7 @@ pub(super) struct ControlThread {
     pub(super) work: Receiver<Handshake>,
     pub(super) shards: Vec<Mailbox>,
     pub(super) placement: Arc<Placement>,
+    pub(super) standings: Arc<Standings>,
 }
 
 /// The wait when no handshake is under way.
@@ -118,6 +120,7 @@ impl ControlThread {
             }
             Handshake::Ended(endpoint) => {
                 sessions.remove(&endpoint);
+                self.standings.end(endpoint);
                 self.placement.gone(endpoint, |span| tell_span(&self.shards, span));
             }
             Handshake::Stop => {}

@@ -15,6 +15,7 @@ use super::control_thread::{ControlThread, Handshake, tell_span};
 use super::load::Load;
 use super::placement::Placement;
 use super::shard_thread::ShardThread;
+use super::standing::{Ssrcs, Standing, Standings};
 use super::{Bell, HANDSHAKE_CAPACITY, MAILBOX_CAPACITY, Mailbox, ShardGone, rings};
 use crate::clock::Epoch;
 use crate::command::{Command, NewPublication};
@@ -22,13 +23,13 @@ use crate::egress::rewrite::Start;
 use crate::egress::slot::Slot;
 use crate::endpoint::certificate::{Certificate, CertificateError};
 use crate::endpoint::ice::IceCredentials;
-use crate::endpoint::sdp::{AnswerParams, Negotiated, SdpError, negotiate};
+use crate::endpoint::sdp::{AnswerParams, Negotiated, SdpError, continues, negotiate, negotiate_again};
 use crate::endpoint::webrtc::EndpointParts;
 use crate::event::Event;
 use crate::id::{EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::demux::Demux;
 use crate::layout::Layout;
-use crate::line::SendLine;
+use crate::line::{ExtensionIds, SendLine, SlotLine};
 use crate::shard::span::{SHARDS_MAX, ShardIndex};
 use crate::tap::{self, TapReceiver};
 
@@ -86,18 +87,20 @@ pub struct Connect<'a> {
     pub participant: ParticipantId,
     /// Its SDP offer.
     pub offer: &'a str,
-    /// The endpoint that it takes the place of.
+    /// The endpoint that it takes the place of; or goes on with, where the offer is a further one on the same connection.
     pub replaces: Option<EndpointId>,
 }
 
-/// A new endpoint.
+/// A new endpoint, or one that has more slots now.
 #[derive(Clone, Debug)]
 pub struct Connected {
     /// Its name.
     pub endpoint: EndpointId,
+    /// It is the one of [`Connect::replaces`].
+    pub continues: bool,
     /// The SDP answer.
     pub answer: String,
-    /// Receive slots by mid.
+    /// All its receive slots by mid.
     pub slots: Vec<(String, MediaKind)>,
     /// What it publishes.
     pub publications: Vec<(PublicationId, PublicationKind)>,
@@ -143,6 +146,7 @@ struct Running {
     loads: Vec<Arc<Load>>,
     control: Vec<SyncSender<Handshake>>,
     placement: Arc<Placement>,
+    standings: Arc<Standings>,
     follow_estimate: bool,
     threads: Vec<JoinHandle<()>>,
 }
@@ -178,7 +182,9 @@ impl Engine {
         let loads: Vec<Arc<Load>> = (0..count).map(|_| Arc::default()).collect();
         let epoch = Epoch::new(Instant::now());
         let follow_estimate = config.follow_estimate;
-        let mut running = Running { shards, loads, control, placement, follow_estimate, threads: Vec::new() };
+        let standings = Arc::default();
+        let mut running =
+            Running { shards, loads, control, placement, standings, follow_estimate, threads: Vec::new() };
         let rings = rings::connect(&bells);
         for (at, (((socket, orders), bell), (outgoing, incoming))) in
             sockets.into_iter().zip(orders).zip(bells).zip(rings).enumerate()
@@ -204,6 +210,7 @@ impl Engine {
                 work,
                 shards: running.shards.clone(),
                 placement: Arc::clone(&running.placement),
+                standings: Arc::clone(&running.standings),
             };
             running.spawn(format!("control-{at}"), move || thread.run())?;
         }
@@ -228,9 +235,14 @@ impl Engine {
     /// [`ConnectError::Unavailable`].
     pub fn connect(&self, connect: Connect<'_>) -> Result<Connected, ConnectError> {
         let running = self.running.as_ref().ok_or(ShardGone)?;
+        let before = connect.replaces.and_then(|old| Some((old, running.standings.get(old)?)));
+        if let Some((endpoint, standing)) = before.filter(|(_, before)| continues(connect.offer, &before.agreement)) {
+            return self.grow(running, endpoint, &standing, connect.offer);
+        }
         let endpoint = running.placement.place(connect.meeting, |span| tell_span(&running.shards, span));
         let connected = self.connect_at(running, endpoint, &connect);
         if connected.is_err() {
+            running.standings.end(endpoint);
             running.placement.gone(endpoint, |span| tell_span(&running.shards, span));
         }
         connected
@@ -242,13 +254,7 @@ impl Engine {
         endpoint: EndpointId,
         connect: &Connect<'_>,
     ) -> Result<Connected, ConnectError> {
-        let shard = Placement::shard_of(endpoint);
-        if running.loads.get(shard).is_some_and(|load| load.is_full()) {
-            return Err(ConnectError::Busy(
-                "the server is at its capacity and keeps what it has for the meetings that run; try again in a minute"
-                    .to_owned(),
-            ));
-        }
+        let shard = running.shard_with_room(endpoint)?;
         let prefix = ShardIndex::new(shard).unwrap_or(ShardIndex::FIRST).ufrag_prefix();
         let credentials = IceCredentials::generate(&prefix);
         let mut ssrcs = Ssrcs::default();
@@ -262,17 +268,24 @@ impl Engine {
                 new_ssrc: &mut || ssrcs.next(),
             },
         )?;
-        let Negotiated { answer, peer_fingerprint, peer_credentials, extensions, sends, slots } = negotiated;
+        let Negotiated { answer, peer_fingerprint, peer_credentials, extensions, sends, slots, agreement } = negotiated;
         let (lines, publications): (Vec<SendLine>, Vec<NewPublication>) = self.publications(sends).into_iter().unzip();
         let connected = Connected {
             endpoint,
+            continues: false,
             answer,
-            slots: slots.iter().map(|slot| (slot.mid.clone(), slot.kind)).collect(),
+            slots: by_mid(&slots).collect(),
             publications: publications.iter().map(|publication| (publication.id, publication.kind)).collect(),
         };
-        let slots = (0..)
-            .zip(slots)
-            .map(|(at, line)| Slot::new(at, line, extensions, random_start(), rand::rng().random::<u16>() >> 1));
+        let report_ssrc = ssrcs.next();
+        let standing = Standing {
+            credentials: credentials.clone(),
+            agreement,
+            ssrcs,
+            slots: connected.slots.clone(),
+            publications: connected.publications.clone(),
+        };
+        running.standings.begin(endpoint, standing);
         let parts = EndpointParts {
             id: endpoint,
             meeting: connect.meeting,
@@ -282,8 +295,8 @@ impl Engine {
             extensions,
             demux: Demux::new(lines, extensions),
             publications: Vec::new(),
-            slots: slots.collect(),
-            report_ssrc: ssrcs.next(),
+            slots: new_slots(0, slots, extensions),
+            report_ssrc,
             follows_estimate: running.follow_estimate,
         };
         // The handshake must be expected before the first record can come.
@@ -297,6 +310,45 @@ impl Engine {
         let replaces = connect.replaces.filter(|_| elsewhere.is_none());
         let mailbox = running.shards.get(shard).ok_or(ShardGone)?;
         mailbox.send(Command::Add { parts: Box::new(parts), publications, replaces })?;
+        Ok(connected)
+    }
+
+    /// A further offer on a connection that stands: its endpoint gets the slots that are new in it.
+    fn grow(
+        &self,
+        running: &Running,
+        endpoint: EndpointId,
+        before: &Standing,
+        offer: &str,
+    ) -> Result<Connected, ConnectError> {
+        let shard = running.shard_with_room(endpoint)?;
+        let mut standing = before.clone();
+        let negotiated = negotiate_again(
+            offer,
+            AnswerParams {
+                ice: &before.credentials,
+                fingerprint: &self.fingerprint,
+                candidates: self.candidates.get(shard).map(Vec::as_slice).unwrap_or_default(),
+                session_id: endpoint.0,
+                new_ssrc: &mut || standing.ssrcs.next(),
+            },
+            &before.agreement,
+        )?;
+        let Negotiated { answer, extensions, slots, agreement, .. } = negotiated;
+        let first = standing.slots.len();
+        standing.agreement = agreement;
+        standing.slots.extend(by_mid(&slots));
+        let connected = Connected {
+            endpoint,
+            continues: true,
+            answer,
+            slots: standing.slots.clone(),
+            publications: standing.publications.clone(),
+        };
+        if !running.standings.renew(endpoint, standing) {
+            return Err(ConnectError::Unavailable("the connection has ended; begin a new one".to_owned()));
+        }
+        running.order(endpoint, Command::Grow { endpoint, slots: new_slots(first, slots, extensions) });
         Ok(connected)
     }
 
@@ -391,6 +443,18 @@ impl Running {
         }
     }
 
+    /// The shard of an endpoint, unless it is as busy as it may be.
+    fn shard_with_room(&self, endpoint: EndpointId) -> Result<usize, ConnectError> {
+        let shard = Placement::shard_of(endpoint);
+        if self.loads.get(shard).is_some_and(|load| load.is_full()) {
+            return Err(ConnectError::Busy(
+                "the server is at its capacity and keeps what it has for the meetings that run; try again in a minute"
+                    .to_owned(),
+            ));
+        }
+        Ok(shard)
+    }
+
     fn control_of(&self, endpoint: EndpointId) -> Option<&SyncSender<Handshake>> {
         self.control.get(Placement::serial_of(endpoint) % self.control.len().max(1))
     }
@@ -459,19 +523,16 @@ fn shifted(port: u16, offset: u16) -> u16 {
 /// Odd, so that every number comes once before any comes twice; large, so that two ids in a row do not look alike.
 const PUBLICATION_STEP: u32 = 0x9e37_79b1;
 
-/// SSRCs of one endpoint: random (RFC 3550 §8.1), no two alike.
-#[derive(Default)]
-struct Ssrcs(HashSet<u32>);
+fn by_mid(slots: &[SlotLine]) -> impl Iterator<Item = (String, MediaKind)> + '_ {
+    slots.iter().map(|slot| (slot.mid.clone(), slot.kind))
+}
 
-impl Ssrcs {
-    fn next(&mut self) -> u32 {
-        loop {
-            let ssrc = rand::rng().random_range(1..u32::MAX);
-            if self.0.insert(ssrc) {
-                return ssrc;
-            }
-        }
-    }
+/// Slots for lines of an answer, counted up from `first`.
+fn new_slots(first: usize, lines: Vec<SlotLine>, extensions: ExtensionIds) -> Vec<Slot> {
+    let slots = (first..).zip(lines);
+    slots
+        .map(|(at, line)| Slot::new(at as u8, line, extensions, random_start(), rand::rng().random::<u16>() >> 1))
+        .collect()
 }
 
 /// RFC 3550 §5.1: first numbers are random. Sequence numbers begin in the lower half, so that a receiver that misses the first
@@ -540,5 +601,32 @@ mod tests {
         let refused = engine.connect(connect).unwrap_err();
         assert!(matches!(&refused, ConnectError::BadOffer(text) if text.contains("SDP")), "{refused}");
         assert!(engine.is_alive());
+    }
+
+    #[test]
+    fn a_further_offer_goes_on_with_its_endpoint_and_another_connection_takes_its_place() {
+        const PAGE: &str = include_str!("../endpoint/sdp/testdata/chromium_page.sdp");
+        let engine = engine();
+        let offer = |offer: &str, replaces| {
+            engine.connect(Connect { meeting: MeetingId(1), participant: ParticipantId(1), offer, replaces })
+        };
+        let first = offer(PAGE, None).unwrap();
+        let again = offer(PAGE, Some(first.endpoint)).unwrap();
+        assert!(!first.continues && again.continues);
+        assert_eq!((again.endpoint, &again.slots), (first.endpoint, &first.slots));
+        assert_eq!(again.publications, first.publications);
+        let refused = offer(&PAGE.replacen("a=recvonly", "a=inactive", 1), Some(first.endpoint)).unwrap_err();
+        assert!(matches!(&refused, ConnectError::BadOffer(text) if text.contains("further offer")), "{refused}");
+        assert!(offer(PAGE, Some(first.endpoint)).unwrap().continues, "what was refused has changed nothing");
+        let other = offer(&PAGE.replace("a=ice-ufrag:gcgE", "a=ice-ufrag:other"), Some(first.endpoint)).unwrap();
+        assert!(!other.continues && other.endpoint != first.endpoint);
+        // What was agreed on is kept for as long as there is an endpoint, and no longer.
+        let standings = &engine.running.as_ref().unwrap().standings;
+        engine.disconnect(other.endpoint);
+        let soon = Instant::now() + std::time::Duration::from_secs(10);
+        while standings.get(first.endpoint).is_some() || standings.get(other.endpoint).is_some() {
+            assert!(Instant::now() < soon, "still kept");
+            std::thread::yield_now();
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::span::Letter;
 use super::{DtlsOutput, Layer, Meeting, Origin, Publication, Shard, Stale, Tap};
 use crate::clock::Micros;
 use crate::command::{Command, NewPublication};
-use crate::egress::slot::Feed;
+use crate::egress::slot::{Feed, Slot};
 use crate::egress::store::Store;
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::{Endpoint, EndpointParts, PublicationRef};
@@ -32,6 +32,7 @@ impl Shard {
             Command::RemoveParticipant(participant) => self.remove_participant(now, participant),
             Command::SetMuted { participant, kind, muted } => self.set_muted(now, participant, kind, muted),
             Command::Layout { endpoint, layout } => self.set_layout(now, endpoint, layout),
+            Command::Grow { endpoint, slots } => self.grow(now, endpoint, slots),
             Command::AddTap { meeting, participant, sender } => self.add_tap(now, meeting, participant, sender),
             Command::SendDtls { endpoint, datagram } => {
                 if let Some(&key) = self.by_id.get(&endpoint)
@@ -343,6 +344,15 @@ impl Shard {
         let meeting = endpoint.meeting;
         self.assign(now, meeting, key);
         self.allocate(now, key);
+    }
+
+    /// What fills the slots that it has stays where it is.
+    fn grow(&mut self, now: Micros, endpoint: EndpointId, slots: Vec<Slot>) {
+        let Some(&key) = self.by_id.get(&endpoint) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
+        endpoint.grow(now, slots);
+        let meeting = endpoint.meeting;
+        self.assign(now, meeting, key);
     }
 
     /// A tap hears of the publications of this shard's endpoints; each shard of a meeting has its own end of it.

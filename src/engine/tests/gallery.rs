@@ -107,3 +107,62 @@ fn no_more_is_sent_than_the_client_said_it_can_take() {
     stage.run_ms(1_500);
     assert!(rate(&mut stage) > before * 9 / 10, "and the limit goes");
 }
+
+/// Whose picture came last in each video slot, and the longest time that none came in it since.
+fn gaps(stage: &Stage, since: Micros) -> Vec<(Option<u32>, Micros)> {
+    let slots = stage.browser(WATCHING).slots.iter().filter(|slot| slot.line.kind == MediaKind::Video);
+    slots
+        .map(|slot| {
+            let times = slot.packets.iter().filter(|packet| packet.at >= since).map(|packet| packet.at);
+            let times: Vec<Micros> = std::iter::once(since).chain(times).chain([stage.now()]).collect();
+            let longest = times.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap();
+            (slot.packets.last().map(|packet| packet.content.0), longest)
+        })
+        .collect()
+}
+
+#[test]
+fn slots_that_are_added_in_a_running_meeting_fill_and_those_before_them_go_on_without_a_gap() {
+    let mut stage = Stage::new(74);
+    for number in 1..=52 {
+        stage.join_simulcast(
+            number,
+            BrowserPlan { microphone: false, audio_slots: 0, video_slots: 0, ..BrowserPlan::default() },
+        );
+    }
+    stage.join(WATCHING, WATCHER);
+    // A path that carries everything: what is asked here is who is where.
+    stage.command(Command::Target { endpoint: endpoint(WATCHING), bits_per_second: 60_000_000 });
+    let wants = |numbers: std::ops::RangeInclusive<u32>| -> Vec<Want> {
+        numbers.map(|number| Want { width: 320, height: 180, ..Want::of(participant(number), 1) }).collect()
+    };
+    wish(&mut stage, Layout { wants: wants(1..=9), ..Layout::default() });
+    stage.run_ms(4_000);
+    let before = gaps(&stage, stage.now());
+    assert_eq!(before.iter().filter_map(|(who, _)| *who).collect::<BTreeSet<_>>(), set(1..=9));
+    let since = stage.now();
+    stage.grow(WATCHING, 40);
+    wish(&mut stage, Layout { wants: wants(1..=49), fill: false, ..Layout::default() });
+    stage.run_ms(3_000);
+    let after = gaps(&stage, since);
+    for (at, ((who, _), (now, gap))) in before.iter().zip(&after).enumerate() {
+        assert_eq!(who, now, "slot {at} keeps its source");
+        assert!(*gap <= Micros::from_millis(60), "slot {at} had no picture for {gap:?}");
+    }
+    assert_eq!(after.len(), 49);
+    assert_eq!(after.iter().filter_map(|(who, _)| *who).collect::<BTreeSet<_>>(), set(1..=49));
+    for slot in &stage.browser(WATCHING).slots {
+        assert_eq!(slot.missing(), [0u64; 0], "nothing was left out in {}", slot.line.mid);
+    }
+    // The next page: three people who were on none yet; who stays stays in place.
+    wish(&mut stage, Layout { wants: wants(50..=52), fill: false, ..Layout::default() });
+    assert_eq!(settled(&mut stage), set(50..=52));
+    wish(&mut stage, Layout { wants: wants(1..=49), fill: false, ..Layout::default() });
+    stage.run_ms(1_500);
+    assert_eq!(settled(&mut stage), set(1..=49));
+    // As the browser counts its bits: no endpoint has more than 64 slots.
+    stage.grow(WATCHING, 40);
+    wish(&mut stage, Layout { wants: wants(1..=52), fill: false, ..Layout::default() });
+    stage.run_ms(1_500);
+    assert_eq!(settled(&mut stage), set(1..=52));
+}

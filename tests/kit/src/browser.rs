@@ -4,6 +4,7 @@
 //! It shakes no hands: both ends are given the keys. Everything else is on the wire as a browser would put it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use engine::clock::Micros;
 use engine::endpoint::ice::IceCredentials;
@@ -355,6 +356,15 @@ impl Browser {
             layers: self.rids().filter_map(|rid| Rid::parse(rid.as_bytes())).collect(),
         });
         microphone.into_iter().chain(camera).collect()
+    }
+
+    /// Offers so many video slots more; returns their lines.
+    pub fn grow(&mut self, video_slots: usize) -> Vec<SlotLine> {
+        let first = self.plan.video_slots;
+        self.plan.video_slots += video_slots;
+        let lines = video_lines(self.number, first..self.plan.video_slots).collect::<Vec<_>>();
+        self.slots.extend(lines.iter().cloned().map(SlotRecord::new));
+        lines
     }
 
     /// Names of its layers; none without simulcast.
@@ -779,12 +789,16 @@ fn slot_lines(number: u32, plan: BrowserPlan) -> Vec<SlotLine> {
         rtx_ssrc: None,
         codecs: vec![opus(true)],
     });
-    let video = (0..plan.video_slots as u32).map(|at| SlotLine {
+    audio.chain(video_lines(number, 0..plan.video_slots)).collect()
+}
+
+fn video_lines(number: u32, range: Range<usize>) -> impl Iterator<Item = SlotLine> {
+    let base = 500_000 + number * 1_000;
+    range.map(move |at| SlotLine {
         mid: format!("v{at}"),
         kind: MediaKind::Video,
-        ssrc: base + 100 + at,
-        rtx_ssrc: Some(base + 200 + at),
+        ssrc: base + 100 + at as u32,
+        rtx_ssrc: Some(base + 200 + at as u32),
         codecs: vec![vp8()],
-    });
-    audio.chain(video).collect()
+    })
 }

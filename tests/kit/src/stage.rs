@@ -15,7 +15,7 @@ use engine::endpoint::ice::IceCredentials;
 use engine::endpoint::webrtc::EndpointParts;
 use engine::id::{Codec, EndpointId, LAYERS_MAX, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use engine::ingest::demux::Demux;
-use engine::line::SendLine;
+use engine::line::{ExtensionIds, SendLine, SlotLine};
 use engine::outbox::Class;
 use engine::path::Path;
 use engine::shard::span::{ShardIndex, Shards};
@@ -150,12 +150,8 @@ impl Stage {
         let browser = if self.offers_redundancy { browser } else { browser.without_redundancy() };
         let lines = browser.send_lines();
         let publications = lines.iter().map(|line| new_publication(number, line)).collect();
-        // Every number begins near its wrap.
-        let slots = browser.slots.iter().zip(0u16..).map(|(slot, at)| {
-            let start =
-                Start { sequence: 32_700 - at, clock_base: u32::MAX - 900_000, picture_id: 32_700, tl0_pic_idx: 200 };
-            Slot::new(at as u8, slot.line.clone(), browser.extensions(), start, 32_000)
-        });
+        let slots =
+            browser.slots.iter().zip(0u16..).map(|(slot, at)| new_slot(at, slot.line.clone(), browser.extensions()));
         let parts = EndpointParts {
             id: endpoint(number),
             meeting,
@@ -178,6 +174,16 @@ impl Stage {
         // A handshake needs a path, so the first check always comes before the keys.
         self.inject(path, check);
         self.command(Command::Keys { endpoint: endpoint(number), keys: Box::new(keys) });
+    }
+
+    /// A browser offers so many video slots more, on the connection that it has.
+    pub fn grow(&mut self, number: u32, video_slots: usize) {
+        let browser = self.browser_mut(number);
+        let first = browser.slots.len() as u16;
+        let extensions = browser.extensions();
+        let lines = browser.grow(video_slots).into_iter();
+        let slots = (first..).zip(lines).map(|(at, line)| new_slot(at, line, extensions)).collect();
+        self.command(Command::Grow { endpoint: endpoint(number), slots });
     }
 
     /// Gives a browser links of its own, so bad.
@@ -241,6 +247,7 @@ impl Stage {
             Command::Remove(endpoint)
             | Command::Closed(endpoint)
             | Command::Layout { endpoint, .. }
+            | Command::Grow { endpoint, .. }
             | Command::Target { endpoint, .. }
             | Command::SendDtls { endpoint, .. }
             | Command::Keys { endpoint, .. } => Some(*endpoint),
@@ -412,6 +419,12 @@ pub fn endpoint(number: u32) -> EndpointId {
 #[must_use]
 pub fn publication(number: u32, kind: PublicationKind) -> PublicationId {
     PublicationId(number * 10 + u32::from(kind == PublicationKind::Camera))
+}
+
+/// Every number begins near its wrap.
+fn new_slot(at: u16, line: SlotLine, extensions: ExtensionIds) -> Slot {
+    let start = Start { sequence: 32_700 - at, clock_base: u32::MAX - 900_000, picture_id: 32_700, tl0_pic_idx: 200 };
+    Slot::new(at as u8, line, extensions, start, 32_000)
 }
 
 fn new_publication(number: u32, line: &SendLine) -> NewPublication {

@@ -21,6 +21,8 @@ pub(super) struct Us<'a> {
     pub(super) fingerprint: &'a str,
     pub(super) candidates: &'a [SocketAddr],
     pub(super) session_id: u64,
+    /// Counts answers on the connection (RFC 3264 §8).
+    pub(super) version: u32,
 }
 
 /// The answer's text, with CRLF line ends.
@@ -57,7 +59,7 @@ impl Answer {
     fn session(&mut self, offer: &Offer<'_>, outcomes: &[Outcome<'_>], us: &Us<'_>) {
         self.line(format_args!("v=0"));
         // RFC 9429 §5.2.1: 63 bits, and an address that tells nothing.
-        self.line(format_args!("o=- {} 1 IN IP4 127.0.0.1", us.session_id & (u64::MAX >> 1)));
+        self.line(format_args!("o=- {} {} IN IP4 127.0.0.1", us.session_id & (u64::MAX >> 1), us.version));
         self.line(format_args!("s=-"));
         self.line(format_args!("t=0 0"));
         if offer.bundle.is_some() {

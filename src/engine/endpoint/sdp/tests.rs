@@ -1,5 +1,12 @@
 //! Offers of real clients with the answers they got, and the rules one by one. `UPDATE_GOLDEN=1` rewrites the answers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -18,23 +25,46 @@ const GSTREAMER: &str = include_str!("testdata/gstreamer_whip.sdp");
 const OBS: &str = include_str!("testdata/obs_whip.sdp");
 
 fn answer_to(offer: &str) -> Result<Negotiated, SdpError> {
+    answer_after(offer, None)
+}
+
+/// The answer to a further offer after the first; SSRCs are counted on.
+fn answer_after(offer: &str, before: Option<&Negotiated>) -> Result<Negotiated, SdpError> {
     let ice = IceCredentials { ufrag: "s0abcdefgh".into(), pwd: "abcdefghijklmnopqrstuvwx".into() };
     let fingerprint = format!("sha-256 {}", ["AB"; 32].join(":"));
     let candidates = ["192.0.2.1:8080".parse().unwrap(), "[2001:db8::1]:8080".parse().unwrap()];
-    let mut next = 1_000;
-    negotiate(
-        offer,
-        AnswerParams {
-            ice: &ice,
-            fingerprint: &fingerprint,
-            candidates: &candidates,
-            session_id: 7,
-            new_ssrc: &mut || {
-                next += 1;
-                next
-            },
-        },
-    )
+    let mut next = if before.is_some() { 2_000 } else { 1_000 };
+    let mut new_ssrc = || {
+        next += 1;
+        next
+    };
+    let params = AnswerParams {
+        ice: &ice,
+        fingerprint: &fingerprint,
+        candidates: &candidates,
+        session_id: 7,
+        new_ssrc: &mut new_ssrc,
+    };
+    match before {
+        None => negotiate(offer, params),
+        Some(before) => negotiate_again(offer, params, &before.agreement),
+    }
+}
+
+/// An offer with so many receive lines for pictures more, as a browser adds them.
+fn grown(offer: &str, count: usize) -> String {
+    let last = offer.rfind("\r\nm=").unwrap();
+    let line = &offer[last + 2..];
+    let mid = line.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap();
+    let mut mids = Vec::new();
+    let mut grown = offer.to_owned();
+    for at in 0..count {
+        let new = format!("g{at}");
+        grown.push_str(&line.replace(&format!("a=mid:{mid}\r\n"), &format!("a=mid:{new}\r\n")));
+        mids.push(new);
+    }
+    let group = offer.lines().find(|line| line.starts_with("a=group:BUNDLE")).unwrap();
+    grown.replace(group, &format!("{group} {}", mids.join(" ")))
 }
 
 fn golden(name: &str, offer: &str) -> Negotiated {
@@ -350,6 +380,22 @@ proptest! {
         let _ = answer_to(&lines);
     }
 
+    /// Whatever a further offer says: what was agreed on before is answered as before, or all of it is refused.
+    #[test]
+    fn a_damaged_further_offer_is_refused_or_leaves_every_slot_as_it_was(offer in damaged()) {
+        let first = answer_to(PAGE).unwrap();
+        let _ = continues(&offer, &first.agreement);
+        if let Ok(again) = answer_after(&offer, Some(&first)) {
+            for slot in &first.slots {
+                let declared = format!("a=ssrc:{} cname:plenum", slot.ssrc);
+                prop_assert!(section(&again.answer, &slot.mid).contains(&declared.as_str()));
+            }
+            let mids = |negotiated: &Negotiated| negotiated.sends.iter().map(|line| line.mid.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(mids(&again), mids(&first));
+            prop_assert!(again.slots.iter().all(|slot| slot.ssrc > 2_000));
+        }
+    }
+
     #[test]
     fn an_answer_has_as_many_lines_as_its_offer_and_is_sdp(offer in damaged()) {
         if let Ok(negotiated) = answer_to(&offer) {
@@ -359,4 +405,68 @@ proptest! {
             prop_assert!(negotiated.answer.split_inclusive("\r\n").all(|line| line.ends_with("\r\n")));
         }
     }
+}
+
+#[test]
+fn a_further_offer_gets_new_slots_and_every_line_of_before_is_answered_as_before() {
+    let first = answer_to(PAGE).unwrap();
+    let offer = grown(PAGE, 40);
+    assert!(continues(&offer, &first.agreement));
+    let again = answer_after(&offer, Some(&first)).unwrap();
+    for slot in &first.slots {
+        assert_eq!(section(&again.answer, &slot.mid), section(&first.answer, &slot.mid));
+    }
+    assert_eq!(again.sends, first.sends);
+    assert_eq!((again.extensions, &again.peer_fingerprint), (first.extensions, &first.peer_fingerprint));
+    assert_eq!(again.slots.len(), 40, "only those that are new");
+    for slot in &again.slots {
+        let lines = section(&again.answer, &slot.mid);
+        let rtx = slot.rtx_ssrc.unwrap();
+        assert!(slot.ssrc > 2_000 && rtx > 2_000, "never one that is taken");
+        assert!(lines.contains(&format!("a=ssrc-group:FID {} {rtx}", slot.ssrc).as_str()));
+        assert!(lines.contains(&format!("a=msid:slot-{0:08x} track-{0:08x}", slot.ssrc).as_str()));
+    }
+    // RFC 3264 §8: the same session, the next version.
+    assert!(first.answer.contains("\r\no=- 7 1 IN ") && again.answer.contains("\r\no=- 7 2 IN "));
+    let third = answer_after(&offer, Some(&again)).unwrap();
+    assert_eq!(third.slots, [], "asked again, there is nothing new");
+    assert_eq!(answer_after(&grown(&offer, 20), Some(&again)).unwrap_err(), SdpError::TooManyLines);
+}
+
+#[test]
+fn an_offer_with_other_credentials_or_another_certificate_is_no_further_one() {
+    let first = answer_to(PAGE).unwrap();
+    let value = |name: &str| PAGE.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    for name in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 "] {
+        let old = value(name);
+        let new: String = old.chars().rev().collect();
+        assert!(!continues(&PAGE.replace(old, &new), &first.agreement), "{name}");
+    }
+    assert!(continues(PAGE, &first.agreement));
+    assert!(!continues("hello", &first.agreement));
+    assert!(!continues(PAGE, &Agreement::default()), "who told no password has no connection to go on with");
+}
+
+#[test]
+fn a_further_offer_that_wants_something_of_before_otherwise_is_refused() {
+    let first = answer_to(PAGE).unwrap();
+    let refused = |offer: &str| answer_after(offer, Some(&first)).unwrap_err();
+    let lines: Vec<usize> = PAGE.match_indices("\r\nm=").map(|(at, _)| at).collect();
+    let changed = |line| SdpError::Changed { line };
+    // Lines: microphone, camera, three voices, four pictures.
+    let shorter = format!("{}\r\n", &PAGE[..lines[8]]);
+    let group = PAGE.lines().find(|line| line.starts_with("a=group:BUNDLE")).unwrap();
+    let last = group.rsplit(' ').next().unwrap();
+    let shorter = shorter.replace(group, group.strip_suffix(last).unwrap().trim_end());
+    assert_eq!(refused(&shorter), changed(9));
+    let (head, tail) = PAGE.split_at(lines[4]);
+    assert_eq!(refused(&format!("{head}{}", tail.replacen("a=recvonly", "a=inactive", 1))), changed(5));
+    assert_eq!(refused(&format!("{head}{}", tail.replacen("a=recvonly", "a=sendonly", 1))), changed(5));
+    let rejected = PAGE.replacen("\r\nm=audio 9", "\r\nm=audio 0", 1);
+    assert_eq!(refused(&rejected), changed(1));
+    assert_eq!(refused(&PAGE.replace("extmap:4 ", "extmap:7 ")), changed(1));
+    let sends = grown(PAGE, 1);
+    let last = sends.rfind("a=recvonly").unwrap();
+    let sends = format!("{}a=sendonly{}", &sends[..last], &sends[last + 10..]);
+    assert_eq!(refused(&sends), changed(10), "capture is put into the lines that there are");
 }

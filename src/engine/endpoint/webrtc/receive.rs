@@ -186,7 +186,7 @@ impl Endpoint {
                     blocks.for_each(|block| self.round_trip.heard(turn.now, &block));
                 }
                 RtcpPacket::ReceiverReport { reports: blocks, .. } => {
-                    self.stop_sending_mids();
+                    self.stop_sending_mids(turn.now);
                     blocks.for_each(|block| self.round_trip.heard(turn.now, &block));
                 }
                 RtcpPacket::Nack { media, entries, .. } => self.note_nack(turn, media, entries),
@@ -221,8 +221,8 @@ impl Endpoint {
         }
     }
 
-    fn stop_sending_mids(&mut self) {
-        if !std::mem::replace(&mut self.receiver_knows_ssrcs, true) {
+    fn stop_sending_mids(&mut self, now: Micros) {
+        if self.sends_mids.take_if(|from| now >= *from).is_some() {
             let extensions = self.extensions;
             self.slots.iter_mut().for_each(|slot| slot.stop_sending_mid(extensions));
         }
