@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! ingest: Arrived -> fanout over the publication's slots -> egress
-//! speaker (levels) + wants -> select -> slots
+//! speaker, loudest (levels) + wants -> select -> slots
 //! egress: key-frame wish -> Feedback -> ingest of the publisher
 //! ```
 
 pub mod allocate;
 pub mod feedback;
+pub mod loudest;
 pub mod select;
 pub mod speaker;

@@ -38,6 +38,7 @@ use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId, Pu
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::route::feedback::Feedback;
+use crate::route::loudest::Loudest;
 use crate::route::speaker::ActiveSpeaker;
 use crate::tap::TapSender;
 use crate::timers::Timers;
@@ -116,6 +117,7 @@ struct Meeting {
     talkers: Vec<usize>,
     taps: Vec<Tap>,
     speaker: ActiveSpeaker,
+    loudest: Loudest,
     stale: Stale,
     /// Speaking publications at the last look; a change makes the assignment stale.
     speaking: usize,

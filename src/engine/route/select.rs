@@ -1,7 +1,7 @@
 //! Which publications fill the slots of one receiver, when there are more people than slots.
 //!
 //! Pure functions from ranked candidates to assignments. Two rules above all: whoever is in a slot and still wanted stays in
-//! *that* slot, and a voice keeps its slot while it speaks.
+//! *that* slot, and a voice keeps its slot while it speaks, unless so many are clearly louder ([`super::loudest`]).
 //!
 //! ```text
 //! candidates (not the receiver's own, not muted) -> rank_voices / rank_pictures -> place -> slot assignments
@@ -19,6 +19,8 @@ use crate::id::PublicationId;
 pub struct VoiceCandidate {
     /// Which publication.
     pub publication: PublicationId,
+    /// Its place among the loudest of the meeting.
+    pub place: Option<usize>,
     /// It speaks, or paused only just now.
     pub speaking: bool,
     /// Smoothed loudness.
@@ -45,8 +47,8 @@ pub type Assignment = SmallVec<[Option<PublicationId>; 16]>;
 
 /// Fills the audio slots that hold `held` now.
 ///
-/// One slot follows the active speaker. Several: speakers in place stay, then the loudest others who speak, then whoever is
-/// in place, then the rest in the order given.
+/// One slot follows the active speaker. Several: the loudest of the meeting in their order, then others who speak, those in
+/// place first, then whoever is in place, then the rest in the order given.
 #[must_use]
 pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> Assignment {
     let in_place = |candidate: &VoiceCandidate| held.contains(&Some(candidate.publication));
@@ -55,7 +57,8 @@ pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> 
     ranked.sort_by(|one, other| {
         let key = |candidate: &VoiceCandidate| {
             let active = single && candidate.active;
-            (Reverse(active), Reverse(candidate.speaking && in_place(candidate)), Reverse(candidate.speaking))
+            let place = candidate.place.unwrap_or(usize::MAX);
+            (Reverse(active), place, Reverse(candidate.speaking && in_place(candidate)), Reverse(candidate.speaking))
         };
         let by_loudness = other.loudness.total_cmp(&one.loudness);
         key(one).cmp(&key(other)).then(if one.speaking && other.speaking {
@@ -113,7 +116,7 @@ mod tests {
     }
 
     fn voice(n: u32, loudness: f32) -> VoiceCandidate {
-        VoiceCandidate { publication: id(n), speaking: loudness > 77.0, loudness, active: false }
+        VoiceCandidate { publication: id(n), place: None, speaking: loudness > 77.0, loudness, active: false }
     }
 
     fn picture(n: u32) -> PictureCandidate {
@@ -134,6 +137,14 @@ mod tests {
         let held = [Some(id(1)), Some(id(2))];
         let placed = voices(&held, &[voice(1, 80.0), voice(2, 0.0), voice(3, 110.0), voice(4, 100.0)]);
         assert_eq!(placed.as_slice(), [Some(id(1)), Some(id(3))]);
+    }
+
+    #[test]
+    fn the_loudest_of_the_meeting_come_first_whoever_is_in_place() {
+        let held = [Some(id(1)), Some(id(2))];
+        let loudest = |n, place| VoiceCandidate { place: Some(place), ..voice(n, 90.0) };
+        let candidates = [loudest(1, 3), loudest(2, 1), voice(5, 120.0), loudest(3, 0)];
+        assert_eq!(voices(&held, &candidates).as_slice(), [Some(id(3)), Some(id(2))]);
     }
 
     #[test]

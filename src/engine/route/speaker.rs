@@ -20,12 +20,29 @@ pub type Loudness = f32;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Voice {
     smoothed: Loudness,
+    /// What is always there: a fan, a street.
+    floor: Loudness,
+    /// The loudest of late, and when.
+    peak: Loudness,
+    peaked: Micros,
     heard: Option<Micros>,
     spoke: Option<Micros>,
 }
 
 /// At least this loud is speech: -50 dBov. Room noise through a browser's noise suppression lies near -70.
 const SPEECH_MIN: Loudness = 77.0;
+
+/// Speech is louder by so much than what is always there.
+const ABOVE_FLOOR: Loudness = 6.0;
+/// The quietest that anything is taken for always there, and the loudest: a steady sound beyond this is meant to be heard.
+const FLOOR_MIN: Loudness = 60.0;
+const FLOOR_MAX: Loudness = 84.0;
+/// Each packet: pauses between words bring it down at once, a hum is known for one after some seconds.
+const FLOOR_RISE: Loudness = 0.05;
+const FLOOR_FALL: Loudness = 0.2;
+
+/// dB a second that a voice's level falls in a pause, so that a pause is not taken for a quiet voice.
+const LEVEL_FALL: Loudness = 6.0;
 
 /// Weight of a packet: about five packets (100 ms) to the new level.
 const RISE: Loudness = 0.35;
@@ -45,9 +62,25 @@ impl Voice {
         let weight = if loudness > self.smoothed { RISE } else { FALL };
         self.smoothed += weight * (loudness - self.smoothed);
         self.heard = Some(now);
-        if self.smoothed >= SPEECH_MIN {
+        let step = if loudness < self.floor { FLOOR_FALL * (loudness - self.floor) } else { FLOOR_RISE };
+        self.floor = (self.floor + step).clamp(FLOOR_MIN, FLOOR_MAX);
+        if self.smoothed >= self.level(now) {
+            (self.peak, self.peaked) = (self.smoothed, now);
+        }
+        if self.smoothed >= self.speech() {
             self.spoke = Some(now);
         }
+    }
+
+    /// At least this loud is speech here.
+    fn speech(&self) -> Loudness {
+        SPEECH_MIN.max(self.floor + ABOVE_FLOOR)
+    }
+
+    /// How loud it speaks, pauses between words included.
+    #[must_use]
+    pub fn level(&self, now: Micros) -> Loudness {
+        (self.peak - LEVEL_FALL * now.since(self.peaked).0 as Loudness / 1_000_000.0).max(0.0)
     }
 
     /// Forgets everything: the publication was muted.
@@ -111,10 +144,10 @@ impl ActiveSpeaker {
         let present = voices.clone().find(|(id, _)| Some(*id) == self.current);
         let present = present.map_or(0.0, |(_, voice)| voice.loudness(now));
         let loudest = voices
-            .filter(|(id, voice)| Some(*id) != self.current && voice.is_speaking(now))
+            .filter(|(id, voice)| Some(*id) != self.current && voice.loudness(now) >= voice.speech())
             .map(|(id, voice)| (id, voice.loudness(now)))
             .max_by(|(_, one), (_, other)| one.total_cmp(other));
-        match loudest.filter(|(_, loudness)| *loudness >= SPEECH_MIN && *loudness > present + LOUDER_BY) {
+        match loudest.filter(|(_, loudness)| *loudness > present + LOUDER_BY) {
             Some((id, _)) => {
                 let since = self.challenger.filter(|(other, _)| *other == id).map_or(now, |(_, since)| since);
                 self.challenger = Some((id, since));
@@ -183,6 +216,49 @@ mod tests {
         let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
         run(&mut speaker, &mut voices, 0, 1_000, [30, 127]);
         assert_eq!(run(&mut speaker, &mut voices, 1_000, 5_000, [30, 29]), None);
+    }
+
+    #[test]
+    fn two_who_take_turns_have_the_floor_within_300_ms_each_time_and_nobody_in_between() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        run(&mut speaker, &mut voices, 0, 2_000, [30, 70]);
+        for turn in 1..20 {
+            let (from, is_b) = (turn * 2_000, turn % 2 == 1);
+            let levels = if is_b { [70, 33] } else { [30, 70] };
+            let changed = run(&mut speaker, &mut voices, from, from + 1_700, levels);
+            assert!(changed.is_some_and(|ms| ms - from <= 300), "turn {turn}: {changed:?}");
+            assert_eq!(speaker.current(), Some(if is_b { B } else { A }));
+            assert_eq!(run(&mut speaker, &mut voices, from + 1_700, from + 2_000, [70, 70]), None, "a breath");
+        }
+    }
+
+    #[test]
+    fn a_hum_does_not_take_the_floor_in_the_pauses_of_who_speaks() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        // -45 dBov all the time: louder than what counts as speech in a quiet room.
+        run(&mut speaker, &mut voices, 0, 10_000, [75, 45]);
+        assert!(!voices[1].is_speaking(Micros::from_millis(10_000)), "after ten seconds it is known for what it is");
+        run(&mut speaker, &mut voices, 10_000, 11_000, [30, 45]);
+        assert_eq!(speaker.current(), Some(A));
+        for second in 11..40 {
+            let from = second * 1_000;
+            assert_eq!(run(&mut speaker, &mut voices, from, from + 600, [75, 45]), None, "a pause of 600 ms");
+            assert_eq!(run(&mut speaker, &mut voices, from + 600, from + 1_000, [30, 45]), None);
+        }
+        // Who speaks over their own hum is heard all the same.
+        let changed = run(&mut speaker, &mut voices, 40_000, 41_000, [75, 28]);
+        assert!(changed.is_some_and(|ms| ms - 40_000 <= 300), "{changed:?}");
+    }
+
+    #[test]
+    fn a_quiet_voice_with_pauses_is_no_hum_and_a_steady_loud_sound_is_none_either() {
+        let (mut speaker, mut voices) = (ActiveSpeaker::default(), [Voice::default(); 2]);
+        for second in 0..60 {
+            let from = second * 1_000;
+            run(&mut speaker, &mut voices, from, from + 850, [42, 30]);
+            run(&mut speaker, &mut voices, from + 850, from + 1_000, [70, 30]);
+            assert!(voices.iter().all(|voice| voice.is_speaking(Micros::from_millis(from + 1_000))), "second {second}");
+        }
     }
 
     #[test]

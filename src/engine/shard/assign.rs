@@ -46,8 +46,9 @@ impl Shard {
         let voices = meeting.talkers.iter().filter_map(|&key| publications.get(key));
         let voices = voices.map(|publication| (publication.id, &publication.voice));
         let speaking = voices.clone().filter(|(_, voice)| voice.is_speaking(now)).count();
+        let is_reordered = meeting.loudest.update(now, voices.clone());
         let changed = meeting.speaker.update(now, voices);
-        let is_stale = changed || speaking != meeting.speaking;
+        let is_stale = changed || is_reordered || speaking != meeting.speaking;
         meeting.speaking = speaking;
         if changed && meeting.elsewhere.iter().all(|other| other > self.index) {
             let key = meeting.speaker.current().and_then(|id| self.by_publication.get(&id));
@@ -229,6 +230,7 @@ impl Shard {
             .filter_map(|&key| self.publications.get(key))
             .map(|other| VoiceCandidate {
                 publication: other.id,
+                place: meeting.loudest.place(other.id),
                 speaking: other.voice.is_speaking(now),
                 loudness: other.voice.loudness(now),
                 active: Some(other.participant) == speaker,

@@ -166,3 +166,73 @@ fn slots_that_are_added_in_a_running_meeting_fill_and_those_before_them_go_on_wi
     stage.run_ms(1_500);
     assert_eq!(settled(&mut stage), set(1..=52));
 }
+
+/// Whose voices came since.
+fn voices(stage: &Stage, number: u32, since: Micros) -> BTreeSet<u32> {
+    let slots = stage.browser(number).slots.iter().filter(|slot| slot.line.kind == MediaKind::Audio);
+    slots.flat_map(|slot| &slot.packets).filter(|packet| packet.at >= since).map(|packet| packet.content.0).collect()
+}
+
+#[test]
+fn of_four_who_speak_at_once_each_hears_the_three_others_and_everybody_else_the_same_three() {
+    let mut stage = Stage::new(76);
+    let talks = BrowserPlan { camera: false, video_slots: 0, ..BrowserPlan::default() };
+    for number in 1..=12 {
+        stage.join(number, talks);
+    }
+    stage.run_ms(1_000);
+    // Listeners whose slots were filled in another order, too.
+    stage.join(WATCHING, talks);
+    for (number, level) in [(9, 30), (4, 28), (11, 32), (2, 29)] {
+        stage.browser_mut(number).level = Some(level);
+        stage.run_ms(700);
+    }
+    let since = stage.now();
+    stage.run_ms(2_000);
+    for number in [9, 4, 11, 2] {
+        let others: BTreeSet<u32> = set([9, 4, 11, 2]).difference(&set([number])).copied().collect();
+        assert_eq!(voices(&stage, number, since), others);
+    }
+    for number in [1, 3, 12, WATCHING] {
+        assert_eq!(voices(&stage, number, since), set([9, 4, 11]), "who spoke first, and nobody but them");
+    }
+    stage.browser_mut(4).level = Some(127);
+    stage.run_ms(2_500);
+    let since = stage.now();
+    stage.run_ms(500);
+    assert_eq!(voices(&stage, WATCHING, since), set([9, 11, 2]), "the fourth when one of them is silent");
+}
+
+#[test]
+fn three_hums_do_not_keep_a_speaker_from_being_heard() {
+    let mut stage = Stage::new(77);
+    let talks = BrowserPlan { camera: false, video_slots: 0, ..BrowserPlan::default() };
+    for number in 1..=6 {
+        stage.join(number, talks);
+    }
+    for number in 1..=3 {
+        stage.browser_mut(number).level = Some(45);
+    }
+    stage.run_ms(2_000);
+    let since = stage.now();
+    stage.run_ms(500);
+    assert_eq!(voices(&stage, 6, since), set([1, 2, 3]), "at first nobody knows that they are none");
+    for number in [4, 5] {
+        stage.browser_mut(number).level = Some(28);
+        let began = stage.now();
+        let took = stage.run_until("the voice", 1_000, |stage| voices(stage, 6, began).contains(&number));
+        println!("{number} is heard after {took} ms");
+        assert!(took <= 300);
+    }
+    stage.run_ms(8_000);
+    for number in [4, 5] {
+        stage.browser_mut(number).level = Some(127);
+    }
+    stage.run_ms(2_000);
+    let since = stage.now();
+    stage.run_ms(500);
+    assert!(
+        voices(&stage, 6, since).is_superset(&set([4, 5])),
+        "who spoke last stays in place: hums are no speakers by now"
+    );
+}
