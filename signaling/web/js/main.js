@@ -11,9 +11,11 @@ import {
   givePlaceUp,
   keepPlace,
   placeIn,
+  rememberLook,
   rememberName,
   rememberSignedIn,
   rememberWanted,
+  rememberedLook,
   rememberedName,
   rememberedSignedIn,
   rememberedWanted,
@@ -175,7 +177,9 @@ function enter(target, { name, wanted, tracks }, ahead, refuse) {
 function makeCall(place, wanted, tracks, ahead) {
   const isPhone = window.matchMedia('(max-width: 640px), (pointer: coarse) and (max-height: 500px)').matches;
   const sound = /** @type {HTMLElement} */ (document.getElementById('sound'));
-  const call = new Call({ place, wanted, tracks, videoSlots: isPhone ? VIDEO_SLOTS_ON_PHONES : VIDEO_SLOTS, soundRoot: sound, ...(ahead && { ahead }) });
+  const look = rememberedLook();
+  const videoSlots = isPhone ? VIDEO_SLOTS_ON_PHONES : VIDEO_SLOTS;
+  const call = new Call({ place, wanted, look, tracks, videoSlots, soundRoot: sound, ...(ahead && { ahead }) });
   exposeForTests(call);
   return call;
 }
@@ -183,8 +187,10 @@ function makeCall(place, wanted, tracks, ahead) {
 /** @param {Call} call */
 function meetingPage(call) {
   const meeting = createMeeting(call, { leave: () => void call.leave() });
-  const end = call.store.subscribe(({ ending, wanted, everOpen }) => {
+  let look = rememberedLook();
+  const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, dataSaver }) => {
     rememberWanted(wanted);
+    if (look.view !== view || look.pinned !== pinned || look.dataSaver !== dataSaver) rememberLook((look = { view, pinned, dataSaver }));
     if (ending === null) return;
     end();
     if (ending !== 'replaced') givePlaceUp();

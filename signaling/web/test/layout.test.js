@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TILE_RATIO, capacityOf, fitToStage, grid, personInSlot, tilesOf, wantsOf } from '../js/state/layout.js';
+import { TILE_RATIO, capacityOf, grid, personInSlot, tilesOf, wantsOf } from '../js/state/layout.js';
 import { after, joined, person, says, slot } from './kit/state.js';
 
 const slots = (...list) => says({ type: 'slots', slots: list });
@@ -110,15 +110,6 @@ test('two slots never show one person twice; the one with the picture counts', (
     ['b', 'slot-5', true],
     ['c', 'person-c', false],
   ]);
-});
-
-test('when not all fit, pictures and the speaker stay, in order of arrival, and the rest is counted', () => {
-  const tiles = Array.from({ length: 10 }, (_, n) => ({ key: `${n}`, mid: n === 8 ? '5' : null, participantId: `${n}`, live: n === 8 }));
-  const { tiles: kept, hidden } = fitToStage(tiles, 4, '7');
-  assert.deepEqual(kept.map(({ key }) => key), ['0', '7', '8']);
-  assert.equal(hidden, 7);
-  assert.equal(fitToStage(tiles, 10, null).hidden, 0);
-  assert.equal(fitToStage(tiles, 1, null).tiles.length, 1);
 });
 
 test('capacity is at least one tile and grows with the window', () => {

@@ -13,8 +13,8 @@ import { Receiver } from '../media/receiver.js';
 import { Transport } from '../media/transport.js';
 import { Connection, RequestError } from '../protocol/connection.js';
 import * as messages from '../protocol/messages.js';
-import { wantsOf } from '../state/layout.js';
 import { INITIAL, reduce } from '../state/meeting.js';
+import { picturesIn, slotsFor, wishOf } from '../state/scene.js';
 import { selfOf } from '../state/select.js';
 import { Store } from '../state/store.js';
 import { connectionEnv } from './browser.js';
@@ -26,8 +26,8 @@ import { OwnDevices } from './own-devices.js';
 /** @import { EndReason } from '../protocol/connection.js' */
 /** @import { TransportState } from '../media/transport.js' */
 /** @import { Action, MeetingState } from '../state/meeting.js' */
-/** @import { Tile } from '../state/layout.js' */
-/** @import { Place, Wanted } from './place.js' */
+/** @import { Scene } from '../state/scene.js' */
+/** @import { Look, Place, Wanted } from './place.js' */
 
 const OFFER_TIMEOUT_MS = 15_000;
 const OFFER_RETRY_MS = 2_000;
@@ -44,6 +44,7 @@ const LAYOUT_QUIET_MS = 250;
  * @property {Place | Promise<Place>} place May still be on its way: everything else starts without it.
  * @property {Wanted} wanted
  * @property {Partial<Record<PublicationKind, MediaStreamTrack>>} tracks What the preview already captured.
+ * @property {Look} look How the person wanted to see the others before a reload.
  * @property {number} videoSlots
  * @property {HTMLElement} soundRoot
  * @property {import('../protocol/ahead.js').SocketAhead} [ahead] A connection that was opened before the click.
@@ -57,22 +58,29 @@ export class Call {
   /** @type {Connection} */ #connection;
   /** @type {MuteKeeper} */ #mutes;
   /** @type {Promise<Place>} */ #place;
+  /** Pictures that every connection has room for from the start. */
+  baseSlots;
   #videoSlots;
+  /** A further offer, for more slots, is under way; and whether the connection was lost meanwhile. */
+  #growing = false;
+  #lostMeanwhile = false;
+  #growAfter = 0;
   /** The server has answered the present transport's offer. */
   #answered = false;
   #offering = false;
   #over = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #layoutTimer;
-  #sentWants = '[]';
+  #sentWish = '';
   /** @type {(() => void)[]} */ #endings = [];
 
   /** @param {CallOptions} options */
-  constructor({ place, wanted, tracks, videoSlots, soundRoot, ahead }) {
+  constructor({ place, wanted, look, tracks, videoSlots, soundRoot, ahead }) {
     // After a reload the place is known before the server has said a word.
     const self = place instanceof Promise ? null : place.participantId;
-    this.store = new Store(reduce, { ...INITIAL, wanted, self });
+    this.store = new Store(reduce, { ...INITIAL, ...look, wanted, self });
     this.#place = Promise.resolve(place);
     this.#videoSlots = videoSlots;
+    this.baseSlots = videoSlots;
     this.receiver = new Receiver(
       {
         shown: (mid, publicationId) => {
@@ -131,18 +139,19 @@ export class Call {
   /**
    * What is in sight, and how large; the server spends its slots and the network on it.
    *
-   * @param {readonly Tile[]} tiles
-   * @param {readonly import('../state/layout.js').Box[]} boxes
+   * @param {Scene} scene
    */
-  lookAt(tiles, boxes) {
-    const wants = wantsOf(this.store.state, tiles, boxes, globalThis.devicePixelRatio);
+  lookAt(scene) {
+    const wish = wishOf(this.store.state, scene, globalThis.devicePixelRatio);
     clearTimeout(this.#layoutTimer);
     this.#layoutTimer = setTimeout(() => {
-      const text = JSON.stringify(wants);
-      if (text === this.#sentWants || !this.#connection.isOpen) return;
-      this.#sentWants = text;
-      this.#connection.send(messages.layout({ wants, fill: true }));
+      const text = JSON.stringify(wish);
+      if (text === this.#sentWish || !this.#connection.isOpen) return;
+      this.#sentWish = text;
+      this.#connection.send(messages.layout(wish));
     }, LAYOUT_QUIET_MS);
+    const more = slotsFor(picturesIn(this.store.state, scene), this.#videoSlots);
+    if (more !== null) void this.#grow(more);
   }
 
   async leave() {
@@ -199,7 +208,8 @@ export class Call {
         this.#mutes.mutedByServer(message.kind);
         break;
       case 'media':
-        if (message.state === 'lost' && this.#answered && !this.#offering) void this.#offer();
+        if (message.state === 'lost' && this.#growing) this.#lostMeanwhile = true;
+        else if (message.state === 'lost' && this.#answered && !this.#offering) void this.#offer();
         break;
       default:
         break;
@@ -210,7 +220,7 @@ export class Call {
   #welcomed(before) {
     const { state } = this.store;
     this.#mutes.reset();
-    this.#sentWants = '[]';
+    this.#sentWish = '';
     const self = selfOf(state);
     const unmutedBefore = before.everOpen && selfOf(before)?.microphoneMuted === false;
     if (self?.hasMicrophone && self.microphoneMuted && unmutedBefore && state.wanted.microphone) {
@@ -246,6 +256,7 @@ export class Call {
     }
     const { transport } = this;
     this.#answered = false;
+    this.#lostMeanwhile = false;
     this.store.dispatch({ type: 'mediaState', media: 'connecting' });
     try {
       const { iceServers } = await this.#place;
@@ -263,6 +274,42 @@ export class Call {
     }
     this.#offering = false;
     this.#mutes.reconcileAll();
+  }
+
+  /**
+   * Room for more pictures, by a further offer on the connection that stands.
+   *
+   * @param {number} videoSlots In all.
+   */
+  async #grow(videoSlots) {
+    const { transport } = this;
+    const isReady = this.#answered && !this.#offering && this.#connection.isOpen && !this.#isBroken();
+    if (transport === null || this.#over || !isReady || performance.now() < this.#growAfter) return;
+    this.#offering = true;
+    this.#growing = true;
+    const before = new Set(transport.slots.map(({ mid }) => mid));
+    try {
+      const sdp = await transport.offerMore(videoSlots);
+      const answer = await this.#connection.request((id) => messages.offer(id, sdp), { timeoutMs: OFFER_TIMEOUT_MS });
+      if (answer.type !== 'answer' || this.#over) return;
+      await transport.answerMore(answer.sdp);
+      this.#videoSlots = videoSlots;
+      const added = transport.slots.filter(({ mid }) => !before.has(mid));
+      this.receiver.add(added);
+      this.store.dispatch({ type: 'grown', slots: added.map(({ mid, kind }) => ({ mid, kind })) });
+    } catch (error) {
+      this.#growAfter = performance.now() + BUSY_RETRY_MS;
+      await transport.answerMore(null).catch(() => {});
+      // The server has another idea of this connection than we: a new one has room for all.
+      if (error instanceof RequestError && error.code === 'bad_offer') {
+        this.#videoSlots = videoSlots;
+        this.#lostMeanwhile = true;
+      }
+    } finally {
+      this.#offering = false;
+      this.#growing = false;
+    }
+    if (this.#lostMeanwhile || this.#isBroken()) void this.#offer();
   }
 
   /** @param {unknown} error */

@@ -54,7 +54,17 @@ export class Receiver {
   attach(slots) {
     this.#receivers.clear();
     this.#shown.clear();
+    this.add(slots);
+  }
+
+  /**
+   * Further slots of the same transport: those that are connected already go on untouched.
+   *
+   * @param {readonly ReceiveSlot[]} slots
+   */
+  add(slots) {
     for (const { mid, kind, receiver } of slots) {
+      if (this.#receivers.has(mid)) continue;
       this.#receivers.set(mid, receiver);
       const stream = new MediaStream([receiver.track]);
       if (kind === 'video') this.#showIn(mid, stream);

@@ -1,9 +1,10 @@
 /**
- * One secured path of sound and picture: a peer connection that offers everything once.
+ * One secured path of sound and picture: a peer connection that offers everything once, and again only for more slots.
  *
  * Why once: who comes, goes, mutes or adds a camera never causes an offer (DESIGN 4.1). Own capture is `replaceTrack`
  * on lines that were offered empty; others appear in receive slots. When a path fails, a new transport takes its
- * place; this one is never renegotiated.
+ * place. Only a gallery that is opened for more people than there are slots offers again: the lines that there are stay
+ * as they were, so that what comes in them goes on.
  *
  *   publisher.js -> senders -> RTCPeerConnection -> slots -> receiver.js
  */
@@ -49,6 +50,7 @@ export class Transport {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
   #layers = layersOf(USUAL_HEIGHT);
   #answered = false;
+  #growing = false;
 
   /**
    * @param {number} videoSlots
@@ -59,16 +61,16 @@ export class Transport {
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.pc.onnegotiationneeded = () => {
       // The first one is the offer that is being made anyway.
-      if (this.pc.remoteDescription) negotiations.wanted += 1;
+      if (this.pc.remoteDescription && !this.#growing) negotiations.wanted += 1;
     };
     this.pc.onconnectionstatechange = () => this.#stateChanged();
     const microphone = this.pc.addTransceiver('audio', { direction: 'sendonly' });
     const camera = this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layersOf(USUAL_HEIGHT) });
     this.senders = { microphone: microphone.sender, camera: camera.sender };
     for (let n = 0; n < AUDIO_SLOTS; n += 1) this.#receiving.push(this.pc.addTransceiver('audio', { direction: 'recvonly' }));
-    for (let n = 0; n < videoSlots; n += 1) this.#receiving.push(this.pc.addTransceiver('video', { direction: 'recvonly' }));
-    trim('audio', [microphone, ...this.#receiving.slice(0, AUDIO_SLOTS)]);
-    trim('video', [camera, ...this.#receiving.slice(AUDIO_SLOTS)]);
+    trim('audio', [microphone, ...this.#receiving]);
+    trim('video', [camera]);
+    this.#addVideoSlots(videoSlots);
     this.#offer = this.pc.createOffer();
     // It is awaited in `offer`; a transport closed before that must not leave an unhandled rejection.
     this.#offer.catch(() => {});
@@ -85,6 +87,35 @@ export class Transport {
     if (iceServers.length > 0) this.pc.setConfiguration({ bundlePolicy: 'max-bundle', iceServers });
     await this.pc.setLocalDescription(description);
     return description.sdp ?? '';
+  }
+
+  /** @param {number} total */
+  #addVideoSlots(total) {
+    const present = this.#receiving.length - AUDIO_SLOTS;
+    const added = Array.from({ length: Math.max(0, total - present) }, () => this.pc.addTransceiver('video', { direction: 'recvonly' }));
+    trim('video', added);
+    this.#receiving.push(...added);
+  }
+
+  /**
+   * A further offer on the same connection, with as many video slots in all.
+   *
+   * @param {number} total
+   * @returns {Promise<string>}
+   */
+  async offerMore(total) {
+    this.#growing = true;
+    this.#addVideoSlots(total);
+    const description = await this.pc.createOffer();
+    await this.pc.setLocalDescription(description);
+    return description.sdp ?? '';
+  }
+
+  /** The further offer came to something, or to nothing. @param {string | null} sdp */
+  async answerMore(sdp) {
+    if (sdp === null) await this.pc.setLocalDescription({ type: 'rollback' }).catch(() => {});
+    else await this.pc.setRemoteDescription({ type: 'answer', sdp });
+    this.#growing = false;
   }
 
   /** @returns {ReceiveSlot[]} Known once `offer` has resolved. */

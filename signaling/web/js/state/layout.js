@@ -4,7 +4,7 @@
  * Why pure: "a tile never changes its person without changing its name first" and "people keep their place" are rules
  * about data, so they are kept and tested here, without a browser.
  *
- *   MeetingState -> tilesOf -> fitToStage -> grid -> ui/stage.js
+ *   MeetingState -> tilesOf -> scene.js (who of them is in sight) -> grid -> ui/stage.js
  */
 
 import { othersOnStage } from './select.js';
@@ -64,31 +64,6 @@ export function tilesOf(state) {
 }
 
 /**
- * Keeps as many tiles as fit legibly: who has a slot first, then the active speaker, then order of arrival. The kept
- * ones stay in order of arrival.
- *
- * @param {readonly Tile[]} tiles
- * @param {number} capacity At least 1.
- * @param {string | null} speaker
- * @returns {{ tiles: Tile[], hidden: number }}
- */
-export function fitToStage(tiles, capacity, speaker) {
-  if (tiles.length <= capacity) return { tiles: [...tiles], hidden: 0 };
-  // One place goes to the "+N" tile.
-  const places = Math.max(1, capacity - 1);
-  /** @param {Tile} tile */
-  const weight = (tile) => (tile.live ? 3 : 0) + (tile.mid === null ? 0 : 2) + (tile.participantId === speaker ? 1 : 0);
-  const kept = new Set(
-    tiles
-      .map((tile, index) => ({ tile, index }))
-      .sort((a, b) => weight(b.tile) - weight(a.tile) || a.index - b.index)
-      .slice(0, places)
-      .map(({ tile }) => tile),
-  );
-  return { tiles: tiles.filter((tile) => kept.has(tile)), hidden: tiles.length - kept.size };
-}
-
-/**
  * How many tiles of at least `minWidth` fit.
  *
  * @param {number} width
@@ -140,6 +115,9 @@ export function grid(count, width, height, gap) {
   });
 }
 
+/** Above everybody in a strip or a grid. */
+const LARGE_PRIORITY = 255;
+
 /**
  * Which pictures to ask the server for, and how large: those whose tiles are in sight.
  *
@@ -147,16 +125,17 @@ export function grid(count, width, height, gap) {
  * @param {readonly Tile[]} visible
  * @param {readonly Box[]} [boxes] Theirs.
  * @param {number} [scale] The screen's pixels for one of the page's.
+ * @param {number} [large] How many of them, from the first, are shown large.
  * @returns {import('../protocol/messages.js').Want[]}
  */
-export function wantsOf(state, visible, boxes = [], scale = 1) {
+export function wantsOf(state, visible, boxes = [], scale = 1, large = 0) {
   const slots = [...state.slotKinds.values()].filter((kind) => kind === 'video').length;
-  const areAllIn = othersOnStage(state).length <= slots;
+  const areAllIn = visible.length <= slots;
   return visible.map(({ participantId }, index) => ({
     participantId,
     kind: 'camera',
-    // Where everybody has a slot nobody comes before the active speaker.
-    priority: areAllIn ? 1 : Math.max(1, Math.min(255, visible.length - index)),
+    // Where everybody in sight has a slot nobody of equal size comes before the active speaker.
+    priority: index < large ? LARGE_PRIORITY : areAllIn ? 1 : Math.max(1, Math.min(LARGE_PRIORITY - 1, visible.length - index)),
     width: pixels(boxes[index]?.width, scale),
     height: pixels(boxes[index]?.height, scale),
   }));

@@ -6,9 +6,11 @@
  *   connection.js -> {type: 'server'} -> reduce -> ui/*        media/*, ui/* -> other actions -> reduce
  */
 
+import { togglePin } from './scene.js';
 import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
 
 /** @import { MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
+/** @import { View } from './scene.js' */
 /** @import { Link } from '../protocol/connection.js' */
 /** @import { Thread } from './thread.js' */
 
@@ -45,6 +47,11 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {ReadonlyMap<string, Slot>} slots By mid, as the server last said.
  * @property {ReadonlyMap<string, number>} shown By mid: the publication whose picture is on the screen (its CSRC).
  * @property {string | null} speaker
+ * @property {string | null} lastSpeaker Who spoke last of the others.
+ * @property {View} view
+ * @property {number} page Of the grid or strip, from 0; there may be fewer by now.
+ * @property {readonly string[]} pinned Participants, for this page alone.
+ * @property {boolean} dataSaver
  * @property {Recording} recording
  * @property {Thread} thread
  * @property {Record<PublicationKind, Capture>} capture
@@ -60,6 +67,11 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  *   | { type: 'link', link: Link }
  *   | { type: 'ended', ending: Ending }
  *   | { type: 'offered', slots: { mid: string, kind: 'audio' | 'video' }[] }
+ *   | { type: 'grown', slots: { mid: string, kind: 'audio' | 'video' }[] }
+ *   | { type: 'view', view: View }
+ *   | { type: 'page', page: number }
+ *   | { type: 'pin', participantId: string }
+ *   | { type: 'dataSaver', on: boolean }
  *   | { type: 'mediaState', media: MeetingState['media'] }
  *   | { type: 'shown', mid: string, publicationId: number | null }
  *   | { type: 'muteAcknowledged', kind: PublicationKind, muted: boolean }
@@ -88,6 +100,11 @@ export const INITIAL = {
   slots: new Map(),
   shown: new Map(),
   speaker: null,
+  lastSpeaker: null,
+  view: 'grid',
+  page: 0,
+  pinned: [],
+  dataSaver: false,
   recording: { state: 'off', recordingId: null },
   thread: EMPTY_THREAD,
   capture: { microphone: 'none', camera: 'none' },
@@ -127,6 +144,20 @@ export function reduce(state, action) {
         slots: new Map(),
         shown: new Map(),
       };
+    case 'grown': {
+      // The same transport: what is in its other slots stays.
+      const slotKinds = new Map(state.slotKinds);
+      for (const { mid, kind } of action.slots) slotKinds.set(mid, kind);
+      return { ...state, slotKinds };
+    }
+    case 'view':
+      return { ...state, view: action.view, page: 0 };
+    case 'page':
+      return { ...state, page: Math.max(0, action.page) };
+    case 'pin':
+      return { ...state, pinned: togglePin(state.pinned, action.participantId) };
+    case 'dataSaver':
+      return { ...state, dataSaver: action.on, page: 0 };
     case 'mediaState':
       return { ...state, media: action.media };
     case 'shown':
@@ -181,7 +212,7 @@ function reduceServer(state, message) {
     case 'slots':
       return reduceSlots(state, message.slots);
     case 'speaker':
-      return { ...state, speaker: message.participantId };
+      return withSpeaker(state, message.participantId);
     case 'muted': {
       const muted = state.self === null ? state : patchParticipant(state, state.self, muteField(message.kind, true));
       const name = state.participants.get(message.by)?.displayName ?? '';
@@ -259,6 +290,13 @@ function setShown(state, mid, publicationId) {
   else shown.set(mid, publicationId);
   return { ...state, shown };
 }
+
+/** @param {MeetingState} state @param {string | null} speaker @returns {MeetingState} */
+const withSpeaker = (state, speaker) => ({
+  ...state,
+  speaker,
+  lastSpeaker: speaker === null || speaker === state.self ? state.lastSpeaker : speaker,
+});
 
 /**
  * After a reconnection everybody stays in their place; newcomers go to the end.

@@ -133,10 +133,29 @@ export const en = {
     mediaGone: 'Sound and picture are interrupted. Coming back…',
     mutedTag: 'Muted',
     reconnectingTag: 'Coming back…',
-    /** @param {number} n */
-    more: (n) => `+${n}`,
-    /** @param {number} n */
-    moreLabel: (n) => plural(n, { one: '# more person. Show everybody', other: '# more people. Show everybody' }),
+    pager: {
+      label: 'Pages',
+      previous: 'Previous page',
+      next: 'Next page',
+      /** @param {number} page @param {number} pages */
+      place: (page, pages) => `${page} / ${pages}`,
+      /** @param {number} page @param {number} pages */
+      said: (page, pages) => `Page ${page} of ${pages}`,
+      /** @param {string} name */
+      speaks: (name) => `${name} is speaking`,
+    },
+    view: {
+      label: 'View',
+      grid: { name: 'Grid', hint: 'A few people at a time' },
+      gallery: { name: 'Gallery', hint: 'As many as fit, up to 49 a page' },
+      speaker: { name: 'Speaker', hint: 'Whoever speaks is large' },
+      saver: { name: 'Data saver', hint: 'Fewer and smaller pictures' },
+    },
+    /** @param {string} name */
+    pin: (name) => `Pin ${name}`,
+    /** @param {string} name */
+    unpin: (name) => `Unpin ${name}`,
+    pinnedTag: 'Pinned by you',
     selfView: 'Your picture. Arrow keys move it to another corner.',
     aloneHeading: 'You are the only one here',
     aloneText: 'Send the link to whoever should come. It opens in any browser.',
@@ -220,6 +239,8 @@ export const en = {
       ['Ctrl + Shift + M', 'Microphone on or off'],
       ['Ctrl + Shift + O', 'Camera on or off'],
       ['Space, held down', 'Talk while muted'],
+      ['Page Up, Page Down', 'Previous or next page of people'],
+      ['Arrow keys on a tile’s pin', 'Move to the next tile'],
       ['?', 'Show this list'],
       ['Esc', 'Close a panel or dialog'],
     ],

@@ -15,6 +15,7 @@ import { createPeople } from './people.js';
 import { createSelfView } from './selfview.js';
 import { createStage } from './stage.js';
 import { watchKeys } from './shortcuts.js';
+import { createViewMenu } from './view-menu.js';
 
 /** @import { Call } from '../app/call.js' */
 /** @import { MeetingState, Panel } from '../state/meeting.js' */
@@ -35,8 +36,10 @@ export function createMeeting(call, { leave }) {
     state: () => store.state,
     video: (mid) => call.receiver.video(mid),
     audible: () => call.receiver.audible(),
-    visible: (tiles, boxes) => call.lookAt(tiles, boxes),
-    showPeople: () => openPanel('people'),
+    visible: (scene) => call.lookAt(scene),
+    slots: call.baseSlots,
+    turn: (page) => store.dispatch({ type: 'page', page }),
+    pin: (participantId) => store.dispatch({ type: 'pin', participantId }),
     copyLink: () => void copy(),
   });
   const controls = createControls({
@@ -50,6 +53,10 @@ export function createMeeting(call, { leave }) {
     retryDevices: (kinds) => call.devices.retry(kinds),
     turnOnSound: () => void call.receiver.turnOnSound(),
   });
+  const viewMenu = createViewMenu({
+    view: (view) => store.dispatch({ type: 'view', view }),
+    saveData: (on) => store.dispatch({ type: 'dataSaver', on }),
+  });
   const subject = h('h1', { class: 'meeting-subject' });
   const recordingText = h('span', {});
   const recording = h('p', { class: 'recording-mark', attrs: { role: 'status' } }, h('span', { class: 'recording-dot', attrs: { 'aria-hidden': 'true' } }), recordingText);
@@ -57,7 +64,7 @@ export function createMeeting(call, { leave }) {
   const element = h(
     'div',
     { class: 'meeting' },
-    h('header', { class: 'meeting-head' }, subject, recording),
+    h('header', { class: 'meeting-head' }, subject, recording, viewMenu.element),
     h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, notices.element),
     controls.element,
     panel,
@@ -117,6 +124,7 @@ export function createMeeting(call, { leave }) {
     controls.update(state);
     notices.update(state);
     selfView.update(state);
+    viewMenu.update(state);
     stage.update();
   };
 
@@ -126,6 +134,7 @@ export function createMeeting(call, { leave }) {
     isMuted: () => isOwnMuted(store.state, 'microphone'),
     help: shortcutsDialog,
     escape: closePanel,
+    turn: stage.turn,
   });
   // Any click or key is the consent that the browser waits for.
   const unblock = () => {

@@ -13,6 +13,7 @@
  * @property {() => boolean} isMuted
  * @property {() => void} help
  * @property {() => void} escape
+ * @property {(by: 1 | -1) => void} turn To another page of people.
  */
 
 /** @type {Record<string, PublicationKind>} */
@@ -24,8 +25,11 @@ const takesText = (target) =>
 /** @param {EventTarget | null} target */
 const takesSpace = (target) => takesText(target) || (target instanceof HTMLElement && target.closest('button, a, summary, dialog') !== null);
 
+/** @param {EventTarget | null} target */
+const scrolls = (target) => takesText(target) || (target instanceof HTMLElement && target.closest('.panel, dialog') !== null);
+
 /** @param {KeyContext} context @returns {() => void} Ends it. */
-export function watchKeys({ toggle, hold, isMuted, help, escape }) {
+export function watchKeys({ toggle, hold, isMuted, help, escape, turn }) {
   let holding = false;
   /** @param {KeyboardEvent} event */
   const down = (event) => {
@@ -38,6 +42,9 @@ export function watchKeys({ toggle, hold, isMuted, help, escape }) {
       if (document.querySelector('dialog[open]') === null) help();
     } else if (event.key === 'Escape' && document.querySelector('dialog[open]') === null) {
       escape();
+    } else if ((event.key === 'PageUp' || event.key === 'PageDown') && !scrolls(event.target)) {
+      event.preventDefault();
+      turn(event.key === 'PageDown' ? 1 : -1);
     } else if (event.code === 'Space' && !takesSpace(event.target)) {
       event.preventDefault();
       if (!event.repeat && isMuted()) {

@@ -1,29 +1,35 @@
 /**
- * The stage: a tile for everybody else, as large as the window allows.
+ * The stage: a tile for everybody else, as large as the window allows, on as many pages as it takes.
  *
  * Why two passes: which tiles exist and in which order is data (`state/layout.js`); here each gets its element and its
  * box. Elements of slots are made once and hidden when empty, because a `<video>` that leaves the page stops.
  *
- *   MeetingState -> tilesOf -> fitToStage -> grid -> boxes (CSS variables);   audible levels -> ring (an attribute)
+ *   MeetingState -> tilesOf -> sceneOf -> boxes (CSS variables);   audible levels -> ring (an attribute)
  */
 
-import { capacityOf, fitToStage, grid, tilesOf } from '../state/layout.js';
+import { tilesOf } from '../state/layout.js';
+import { sceneOf } from '../state/scene.js';
 import { speakingParticipants } from '../state/select.js';
 import { en } from '../text/en.js';
-import { h, icon, setAttr, setHidden, setText } from './dom.js';
-import { createTile, putIn } from './tile.js';
+import { h, icon, setAttr, setHidden } from './dom.js';
+import { PAGER_HEIGHT, createPager } from './pager.js';
+import { createTile } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
 /** @import { Box, Tile } from '../state/layout.js' */
+/** @import { Scene } from '../state/scene.js' */
 /** @import { TileView } from './tile.js' */
 
 const GAP = 12;
 const GAP_NARROW = 8;
 const TILE_MIN = 216;
 const TILE_MIN_NARROW = 150;
-/** Where tiles are less than this many times as wide as the own picture, it would hide one: it gets a place among them. */
+const TILE_MIN_GALLERY = 160;
+/** Tiles less than this many times as wide as the own picture are small. */
 const CROWDED = 2;
 const LEVELS_EVERY_MS = 120;
+/** @type {Record<string, number>} */
+const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'data-live', 'data-camera'];
 
 /**
@@ -31,8 +37,10 @@ const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'd
  * @property {() => MeetingState} state
  * @property {(mid: string) => HTMLVideoElement} video
  * @property {() => Set<number>} audible
- * @property {(tiles: readonly Tile[], boxes: readonly Box[]) => void} visible
- * @property {() => void} showPeople
+ * @property {(scene: Scene) => void} visible
+ * @property {number} slots Pictures that every connection has room for from the start.
+ * @property {(page: number) => void} turn
+ * @property {(participantId: string) => void} pin
  * @property {{ element: HTMLElement, place: (box: Box | null) => void }} self The own picture; null puts it in its corner.
  * @property {() => void} copyLink
  */
@@ -46,9 +54,6 @@ export function createStage(context) {
   const views = new Map();
   /** @type {readonly Tile[]} */
   let shown = [];
-  const moreCount = h('span', { class: 'face more' });
-  const more = h('button', { class: 'tile-more', attrs: { type: 'button' }, on: { click: context.showPeople } }, moreCount);
-  const moreTile = h('li', { class: 'tile' }, more);
   const list = h('ul', { class: 'tiles', attrs: { 'aria-label': en.meeting.stage } });
   const alone = h(
     'div',
@@ -57,13 +62,15 @@ export function createStage(context) {
     h('p', {}, en.meeting.aloneText),
     h('button', { class: 'button on-stage', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.meeting.copyLink),
   );
-  const element = h('div', { class: 'stage' }, list, alone, context.self.element);
+  const pager = createPager({ turn: (by) => turn(by) });
+  const element = h('div', { class: 'stage' }, list, alone, context.self.element, pager.element);
+  let pages = 1;
 
   /** @param {Tile} tile */
   const viewOf = (tile) => {
     let view = views.get(tile.key);
     if (!view) {
-      view = createTile(tile.mid === null ? null : context.video(tile.mid));
+      view = createTile(tile.mid === null ? null : context.video(tile.mid), context.pin);
       views.set(tile.key, view);
       list.append(view.element);
     }
@@ -74,20 +81,27 @@ export function createStage(context) {
     // Of the stage, not of the list: that one is hidden while nobody else is here.
     const { clientWidth: width, clientHeight: height } = element;
     const narrow = width < 600;
-    const gap = narrow ? GAP_NARROW : GAP;
     const state = context.state();
     const all = tilesOf(state);
-    const capacity = capacityOf(width, height, gap, narrow ? TILE_MIN_NARROW : TILE_MIN);
-    /** @param {number} places Taken by the own picture. */
-    const fit = (places) => {
-      const fitted = fitToStage(all, Math.max(1, capacity - places), state.speaker);
-      const count = fitted.tiles.length + (fitted.hidden > 0 ? 1 : 0) + places;
-      return { ...fitted, boxes: grid(count, width, height, gap) };
+    const minWidth = narrow ? TILE_MIN_NARROW : state.view === 'gallery' ? TILE_MIN_GALLERY : TILE_MIN;
+    const space = { width, gap: narrow ? GAP_NARROW : GAP, minWidth, slots: context.slots };
+    /** @param {number} room Of the height. */
+    const lookAt = (room) => {
+      const apart = sceneOf(state, all, { ...space, height: room, own: 0 });
+      // Over small tiles the own picture would hide one: it takes a place among them.
+      const small = apart.boxes[apart.large];
+      const crowds = small !== undefined && (apart.large > 0 || small.width < CROWDED * selfWidth(width));
+      const scene = crowds ? sceneOf(state, all, { ...space, height: room, own: 1 }) : apart;
+      return { scene, own: crowds ? scene.boxes.at(-1) ?? null : null };
     };
-    const apart = fit(0);
-    const crowded = all.length > 0 && (apart.boxes[0]?.width ?? Infinity) < CROWDED * selfWidth(width);
-    const { tiles, hidden, boxes } = crowded ? fit(1) : apart;
-    context.self.place(crowded ? boxes.at(-1) ?? null : null);
+    const whole = lookAt(height);
+    const { scene, own } = whole.scene.pages > 1 ? lookAt(Math.max(1, height - PAGER_HEIGHT)) : whole;
+    const { tiles, boxes } = scene;
+    pages = scene.pages;
+    pager.update(scene.page, pages);
+    context.self.place(own);
+    // A person's tile may get another element, with their slot's picture in it: the keyboard stays with the person.
+    const focused = shown.find(({ key }) => views.get(key)?.pin === document.activeElement)?.participantId;
     const keep = new Set(tiles.map(({ key }) => key));
     for (const [key, view] of views) {
       if (keep.has(key)) continue;
@@ -106,31 +120,53 @@ export function createStage(context) {
       if (!person || !box) return;
       const view = viewOf(tile);
       setHidden(view.element, false);
-      view.update(tile, person);
+      view.update(tile, person, state.pinned.includes(tile.participantId));
       view.place(box);
     });
-    placeMore(hidden, boxes[tiles.length]);
     setHidden(alone, all.length > 0 || !state.everOpen);
     setHidden(list, all.length === 0);
     shown = tiles;
-    context.visible(tiles, boxes);
+    const tile = focused === undefined ? undefined : tiles.find(({ participantId }) => participantId === focused);
+    if (tile) views.get(tile.key)?.pin.focus({ preventScroll: true });
+    rove();
+    context.visible(scene);
   };
 
-  /** @param {number} hidden @param {Box | undefined} box */
-  const placeMore = (hidden, box) => {
-    if (hidden === 0 || !box) {
-      moreTile.remove();
-      return;
-    }
-    setText(moreCount, en.meeting.more(hidden));
-    setAttr(more, 'aria-label', en.meeting.moreLabel(hidden));
-    putIn(box, moreTile);
-    list.append(moreTile);
+  /** @param {1 | -1} by */
+  const turn = (by) => {
+    // There may be fewer pages by now than when this one was opened.
+    const from = Math.min(context.state().page, pages - 1);
+    const to = Math.max(0, Math.min(pages - 1, from + by));
+    if (to !== context.state().page) context.turn(to);
   };
+
+  /** One stop for the Tab key; arrow keys go from tile to tile. @param {number} [by] */
+  const rove = (by = 0) => {
+    const pins = shown.map(({ key }) => views.get(key)?.pin).filter((pin) => pin !== undefined);
+    const from = Math.max(0, pins.findIndex((pin) => pin === document.activeElement));
+    const at = Math.max(0, Math.min(pins.length - 1, from + by));
+    for (const { pin } of views.values()) pin.tabIndex = -1;
+    const chosen = pins[at];
+    if (!chosen) return;
+    chosen.tabIndex = 0;
+    if (by !== 0) chosen.focus();
+  };
+  list.addEventListener('keydown', (event) => {
+    const by = ARROWS[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    rove(by);
+  });
 
   const light = () => {
     const speaking = speakingParticipants(context.state(), context.audible());
-    for (const tile of shown) views.get(tile.key)?.setSpeaking(speaking.has(tile.participantId));
+    for (const tile of shown) {
+      views.get(tile.key)?.setSpeaking(speaking.has(tile.participantId));
+      speaking.delete(tile.participantId);
+    }
+    const { participants, self } = context.state();
+    const elsewhere = [...speaking].find((id) => id !== self);
+    pager.hear((elsewhere && participants.get(elsewhere)?.displayName) ?? '');
   };
 
   const observer = new ResizeObserver(arrange);
@@ -139,6 +175,7 @@ export function createStage(context) {
   return {
     element,
     update: arrange,
+    turn,
     dispose() {
       observer.disconnect();
       clearInterval(levels);

@@ -15,7 +15,8 @@ import { h, icon, setAttr, setHidden, setText } from './dom.js';
 /**
  * @typedef {object} TileView
  * @property {HTMLElement} element
- * @property {(tile: Tile, person: Participant) => void} update
+ * @property {HTMLButtonElement} pin
+ * @property {(tile: Tile, person: Participant, pinned: boolean) => void} update
  * @property {(box: Box) => void} place
  * @property {(speaking: boolean) => void} setSpeaking
  */
@@ -34,24 +35,37 @@ export function putIn(box, { style }) {
   style.setProperty('--h', `${box.height}px`);
 }
 
-/** @param {HTMLVideoElement | null} video @returns {TileView} */
-export function createTile(video) {
+/** @param {HTMLVideoElement | null} video @param {(participantId: string) => void} togglePin @returns {TileView} */
+export function createTile(video, togglePin) {
   const face = h('span', { class: 'face', attrs: { 'aria-hidden': 'true' } });
   const cover = h('div', { class: 'tile-cover' }, face);
   const name = h('span', { class: 'tile-name' });
   const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
   const away = h('span', { class: 'tile-away' }, en.meeting.reconnectingTag);
+  const pinned = h('span', { class: 'tile-pinned' }, icon('pin'), h('span', { class: 'visually-hidden' }, en.meeting.pinnedTag));
+  const pin = h(
+    'button',
+    { class: 'tile-pin', attrs: { type: 'button', tabindex: '-1' }, on: { click: () => togglePin(element.dataset.participantId ?? '') } },
+    icon('pin'),
+  );
   const element = h(
     'li',
     { class: 'tile' },
     video,
     cover,
-    h('div', { class: 'tile-label' }, muted, name, away),
+    h('div', { class: 'tile-label' }, pinned, muted, name, away),
     h('div', { class: 'tile-ring' }),
+    pin,
   );
   return {
     element,
-    update(tile, person) {
+    pin,
+    update(tile, person, isPinned) {
+      const action = isPinned ? en.meeting.unpin(person.displayName) : en.meeting.pin(person.displayName);
+      setAttr(pin, 'aria-label', action);
+      setAttr(pin, 'title', action);
+      setHidden(pinned, !isPinned);
+      element.classList.toggle('is-pinned', isPinned);
       setAttr(element, 'data-participant-id', person.id);
       setAttr(element, 'data-name', person.displayName);
       setAttr(element, 'data-live', String(tile.live));
