@@ -466,6 +466,13 @@ impl Endpoint {
         self.budget.pictures(now, keep_at)
     }
 
+    /// Bits a second that its pictures may really take, where its client said what it takes at most. That is no estimate, which
+    /// may be waited out or nearly fit.
+    #[must_use]
+    pub fn picture_limit(&self) -> Option<u64> {
+        self.layout.max_bitrate.map(|most| self.budget.within(u64::from(most)))
+    }
+
     /// Whether more of its pictures may be begun than are sent.
     #[must_use]
     pub fn may_raise(&self, now: Micros) -> bool {

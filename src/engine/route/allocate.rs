@@ -5,7 +5,7 @@
 //! begun only when it fits with room to spare: a choice that is made back and forth is worse than either.
 //!
 //! ```text
-//! budget (target less voices), candidates by rank -> allocate -> a layer or nothing for each, and why
+//! budget (target less voices), the client's own limit, candidates by rank -> allocate -> a layer or nothing for each, and why
 //! ```
 //!
 //! Pure: no clock, no state. Who may be raised at all (not just after a fall) is said by the caller.
@@ -41,7 +41,7 @@ pub struct Candidate {
 /// Why a receiver gets the layer that it gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Why {
-    /// It is what the tile is made for.
+    /// It is what the tile is made for, or as much as the client wants to be sent.
     #[default]
     Wanted,
     /// The path carries no more.
@@ -115,11 +115,12 @@ impl Candidate {
     }
 }
 
-/// Chooses. `candidates` stand in the order of their rank. `budget`: bits a second for all of them; `None`: nothing is known
-/// against giving everybody everything.
+/// Chooses. `candidates` stand in the order of their rank. `budget`: bits a second that are believed to be there for all of
+/// them; `None`: nothing is known against giving everybody everything. `most`: what they may really take, whatever nearly fits.
 #[must_use]
-pub fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
+pub fn allocate(budget: Option<u64>, most: Option<u64>, candidates: &[Candidate]) -> Allocation {
     let total = budget.unwrap_or(u64::MAX);
+    let mut allowed = most.unwrap_or(u64::MAX);
     let mut left = total;
     let mut allocation = Allocation::default();
     // What more it would take for the next step of anybody.
@@ -132,11 +133,15 @@ pub fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
             allocation.choices.push(Choice { layer: Some(LayerId::LOWEST), why: Why::Source });
             continue;
         };
-        let cost = candidate.cost(lowest).unwrap_or_default();
+        let (cost, rate) = (candidate.cost(lowest).unwrap_or_default(), candidate.rate(lowest).unwrap_or_default());
+        if rate > allowed {
+            allocation.choices.push(Choice { layer: None, why: Why::Wanted });
+            continue;
+        }
         allocation.desired += useful.last().and_then(|layer| candidate.rate(*layer)).unwrap_or_default();
         let layer = (cost <= left && candidate.may_have(lowest)).then_some(lowest);
         match layer {
-            Some(_) => left -= cost,
+            Some(_) => (left, allowed) = (left - cost, allowed - rate),
             None => lack(cost.saturating_sub(left)),
         }
         allocation.choices.push(Choice { layer, why: Why::Network });
@@ -144,17 +149,26 @@ pub fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
     for ((candidate, useful), choice) in candidates.iter().zip(&useful).zip(&mut allocation.choices) {
         let (Some(lowest), Some(&highest)) = (choice.layer, useful.last()) else { continue };
         let mut held = candidate.cost(lowest).unwrap_or_default();
+        let mut rate = candidate.rate(lowest).unwrap_or_default();
+        let mut is_limited = false;
         for &layer in useful.iter().filter(|layer| **layer > lowest) {
             let cost = candidate.cost(layer).unwrap_or_default();
             let more = cost.saturating_sub(held);
+            let more_rate = candidate.rate(layer).unwrap_or_default().saturating_sub(rate);
+            if more_rate > allowed {
+                is_limited = true;
+                break;
+            }
             if more > left || !candidate.may_have(layer) {
                 lack(more.saturating_sub(left));
                 break;
             }
             (left, held) = (left - more, cost.max(held));
+            (allowed, rate) = (allowed - more_rate, rate + more_rate);
             choice.layer = Some(layer);
         }
         choice.why = match choice.layer {
+            Some(_) if is_limited => Why::Wanted,
             Some(layer) if layer < highest => Why::Network,
             Some(layer) if layer < candidate.desired => Why::Source,
             _ => Why::Wanted,
@@ -192,6 +206,27 @@ mod tests {
 
     fn layers_of(allocation: &Allocation) -> Vec<Option<u8>> {
         allocation.choices.iter().map(|choice| choice.layer.map(|layer| layer.0)).collect()
+    }
+
+    fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
+        super::allocate(budget, None, candidates)
+    }
+
+    #[test]
+    fn what_the_client_takes_at_most_is_no_estimate_that_nearly_fits() {
+        let sent = Candidate { current: Some(LOW), ..camera() };
+        let within = |most| super::allocate(Some(2_000_000), Some(most), &[sent; 4]);
+        assert_eq!(layers_of(&within(600_000)), [Some(0); 4]);
+        assert_eq!(
+            layers_of(&within(599_999)),
+            [Some(0), Some(0), Some(0), None],
+            "though it would be kept on a path of so much"
+        );
+        assert_eq!(layers_of(&within(949_999)), [Some(0); 4]);
+        let raised = within(950_000);
+        assert_eq!(layers_of(&raised), [Some(1), Some(0), Some(0), Some(0)]);
+        assert!(raised.choices.iter().all(|choice| choice.why == Why::Wanted), "the network is not to blame");
+        assert_eq!(raised.raise_at, None, "and nothing is waited for");
     }
 
     #[test]

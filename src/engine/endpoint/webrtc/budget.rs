@@ -35,6 +35,9 @@ const DRAINING: Micros = Micros::from_millis(1_000);
 /// would keep it full (measured: four seconds instead of one until it had drained).
 const RESEND_PARTS: u64 = 10;
 
+/// Of a limit that is no estimate: cameras vary from second to second, and trains are padded a little.
+const WITHIN_PERCENT: u64 = 95;
+
 /// State of the choice of layers of one endpoint.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -137,6 +140,11 @@ impl Budget {
     pub(super) fn pictures(&mut self, now: Micros, keep_at: u64) -> Option<u64> {
         let budget = self.pictures?;
         Some(if budget < keep_at && self.waits_out(now, budget, keep_at) { keep_at } else { budget })
+    }
+
+    /// Bits a second for pictures, where pictures and voices may never take more than `most` together.
+    pub(super) const fn within(&self, most: u64) -> u64 {
+        (most * WITHIN_PERCENT / 100).saturating_sub(self.voices_rate)
     }
 
     /// Whether something that is not sent may be begun.
