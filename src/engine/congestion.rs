@@ -112,6 +112,7 @@ const QUEUE_FREE_BITS: f64 = 9_600.0;
 /// ... this.
 const QUEUE_FREE_MAX_US: i64 = 80_000;
 
+/// A longer one is not waited for.
 const ROUND_TRIP_MAX: Micros = Micros::from_millis(400);
 
 /// Before the first round trip is known.
