@@ -173,6 +173,11 @@ struct Camera {
     picture_id: u16,
 }
 
+/// RFC 6464: as good as nothing.
+const SILENCE: u8 = 127;
+/// Frames between two packets of silence.
+const DTX_INTERVAL: u32 = 20;
+
 /// Names of the layers.
 const RIDS: [&str; LAYERS_MAX] = ["q", "h", "f"];
 
@@ -186,6 +191,10 @@ pub struct Browser {
     pub number: u32,
     /// Loudness of its voice in -dBov; 127 is silence. None: sends no audio at all.
     pub level: Option<u8>,
+    /// How much faster its clocks run than the server's, in millionths.
+    pub clock_ppm: i64,
+    /// Whether its voice codec sends a packet every 400 ms in silence, instead of every 20 (DTX).
+    pub dtx: bool,
     /// Whether it sends pictures.
     pub camera_on: bool,
     /// How many simulcast layers of its camera it sends, from the lowest; no more than it has.
@@ -294,6 +303,8 @@ impl Browser {
             path: Path::Udp { local: None, remote },
             number,
             level: Some(127),
+            clock_ppm: 0,
+            dtx: false,
             camera_on: true,
             layers_on: layers,
             slots: slot_lines(number, plan).into_iter().map(SlotRecord::new).collect(),
@@ -419,9 +430,13 @@ impl Browser {
 
     fn speak(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
         while self.microphone.next <= now {
-            self.microphone.next = self.microphone.next + Micros::from_millis(20);
+            self.microphone.next = self.microphone.next + self.takes(20_000);
             self.microphone.timestamp = self.microphone.timestamp.wrapping_add(960);
             let Some(level) = self.level else { continue };
+            if self.dtx && level == SILENCE && !self.microphone.counter.is_multiple_of(DTX_INTERVAL) {
+                self.microphone.counter += 1;
+                continue;
+            }
             let mut payload = vec![0x78]; // CELT, 20 ms, mono (RFC 6716 §3.1).
             payload.extend_from_slice(&self.content(self.microphone.counter));
             self.microphone.counter += 1;
@@ -455,8 +470,9 @@ impl Browser {
 
     fn film_layer(&mut self, layer: usize, out: &mut Vec<Vec<u8>>) {
         let is_on = self.camera_on && layer < self.layers_on;
+        let frame = self.takes(33_333);
         let camera = &mut self.cameras[layer];
-        camera.stream.next = camera.stream.next + Micros(33_333);
+        camera.stream.next = camera.stream.next + frame;
         camera.stream.timestamp = camera.stream.timestamp.wrapping_add(3_000);
         if !is_on {
             // A layer that was off begins with a key frame, as encoders do.
@@ -481,6 +497,11 @@ impl Browser {
             let packet = self.packet(Line::Camera(layer), at + 1 == packets, &payload, None);
             out.push(packet);
         }
+    }
+
+    /// How long so many microseconds of its own clock take.
+    const fn takes(&self, micros: u64) -> Micros {
+        Micros(micros.saturating_add_signed(-(micros.cast_signed() * self.clock_ppm / 1_000_000)))
     }
 
     fn content(&self, counter: u32) -> [u8; 8] {
@@ -576,6 +597,26 @@ impl Browser {
         if !plain.is_empty() {
             out.push(self.seal_rtcp(&plain));
         }
+    }
+
+    /// Anything as a report of its own: authentic, and otherwise whatever the test makes of it.
+    pub fn report(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.seal_rtcp(plain)
+    }
+
+    /// A packet on a stream of its own making: authentic, and otherwise whatever the test makes of it.
+    pub fn utter(&mut self, header: &OutHeader, extensions: &[(u8, &[u8])], payload: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        write_header(&mut plain, header, extensions);
+        let header_len = plain.len();
+        plain.extend_from_slice(payload);
+        self.seal_rtp(&plain, header_len, header.sequence.into(), header.ssrc)
+    }
+
+    /// The same with a header of any octets, of which the first twelve are a valid one.
+    pub fn utter_raw(&mut self, header: &[u8], payload: &[u8], ssrc: u32, sequence: u16) -> Vec<u8> {
+        let plain = [header, payload].concat();
+        self.seal_rtp(&plain, header.len(), sequence.into(), ssrc)
     }
 
     /// So many packets of a layer of its camera are lost for good.

@@ -11,10 +11,11 @@ use wire::vp8::Vp8Descriptor;
 use super::{Endpoint, PublicationRef, Reports, SenderReport, Turn, count_srtp};
 use crate::clock::Micros;
 use crate::egress::redundancy::Room;
-use crate::id::Codec;
+use crate::id::{Codec, MediaKind};
 use crate::ingest::demux::{Place, Role};
 use crate::ingest::stream::{RECOVERED_MAX, Stream};
 use crate::ingest::{Arrived, Media};
+use crate::line::SlotLine;
 
 /// What one packet brought.
 #[derive(Debug)]
@@ -255,7 +256,8 @@ impl Endpoint {
     }
 
     fn key_frame_wish(&self, media: u32, reports: &mut Reports) {
-        let slot = self.slots.iter().position(|slot| slot.line().ssrc == media);
-        reports.pictures_lost.extend(slot);
+        // A voice has no key frames, whatever a receiver says of its slot.
+        let is_picture = |line: &SlotLine| line.ssrc == media && line.kind == MediaKind::Video;
+        reports.pictures_lost.extend(self.slots.iter().position(|slot| is_picture(slot.line())));
     }
 }
