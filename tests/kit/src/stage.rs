@@ -57,6 +57,10 @@ pub struct Stage {
     pub follows_estimate: bool,
     /// Whether those who join later know redundant audio.
     pub offers_redundancy: bool,
+    /// How much later than the browser the server has the keys of those who join: the last flight of a handshake is
+    /// still on its way then, and packets come before it.
+    pub handshake: Micros,
+    keys: VecDeque<(Micros, Command)>,
     /// What the links of those who join later will be like.
     everybody: Option<Profile>,
     forgotten: HashSet<Path>,
@@ -99,6 +103,8 @@ impl Stage {
             ahead: VecDeque::new(),
             taken: Vec::new(),
             everybody: None,
+            handshake: Micros(0),
+            keys: VecDeque::new(),
             follows_estimate: true,
             offers_redundancy: true,
             forgotten: HashSet::new(),
@@ -173,7 +179,12 @@ impl Stage {
         self.command(Command::Add { parts: Box::new(parts), publications, replaces: None });
         // A handshake needs a path, so the first check always comes before the keys.
         self.inject(path, check);
-        self.command(Command::Keys { endpoint: endpoint(number), keys: Box::new(keys) });
+        let keys = Command::Keys { endpoint: endpoint(number), keys: Box::new(keys) };
+        if self.handshake == Micros(0) {
+            self.command(keys);
+        } else {
+            self.keys.push_back((self.now + self.handshake, keys));
+        }
     }
 
     /// A browser offers so many video slots more, on the connection that it has.
@@ -311,6 +322,9 @@ impl Stage {
     fn step(&mut self) {
         self.now = self.now + STEP;
         self.take_steps();
+        while let Some((_, keys)) = self.keys.pop_front_if(|(at, _)| *at <= self.now) {
+            self.command(keys);
+        }
         for browser in self.browsers.values_mut() {
             for datagram in browser.poll(self.now) {
                 self.up.send(self.now, browser.path, &datagram);
