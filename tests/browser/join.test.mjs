@@ -106,10 +106,14 @@ async function joinOnce(n) {
   await until('the own picture', () => page.evaluate(() => [...document.querySelectorAll('video')].some((video) => video.videoWidth > 0)));
   await until('the live connection', () => page.evaluate(() => window.__kit.sockets.some(({ readyState }) => readyState === WebSocket.OPEN)));
   await page.getByRole('button', { name: 'Join', exact: true }).click();
-  const steps = await until('sound and picture', () => page.evaluate(() => {
-    const [frame] = performance.getEntriesByName('plenum:first-frame');
-    return window.__join.heard && frame && { ...window.__join, seen: frame.startTime };
-  }));
+  const steps = await until('sound and picture', async () => {
+    const noted = await page.evaluate(() => {
+      const [frame] = performance.getEntriesByName('plenum:first-frame');
+      return { ...window.__join, ...(frame && { seen: frame.startTime }) };
+    });
+    if (noted.heard && noted.seen) return noted;
+    throw new Error(JSON.stringify(noted));
+  });
   // What was heard and seen first is who it should be.
   await Promise.all([hears(newcomer, SPEAKER), seesMotion(newcomer, 'Speaker', SPEAKER)]);
   await press(newcomer, 'Leave');

@@ -8,6 +8,7 @@ const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
 /** The server under test. */
 export const plenum = process.env.PLENUM_BIN ?? join(target, 'debug/plenum');
 export const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const firefox = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 /** The long forms of the tests (50 slot switches instead of 12, ...). */
 export const full = process.env.PLENUM_FULL === '1';
 /** Seed of every random choice; printed by what uses it. */

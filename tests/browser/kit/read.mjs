@@ -7,15 +7,16 @@
 import { checkBits, readCode, LOOP } from './paint.mjs';
 import { TONES } from './media.mjs';
 
+/** What is to run in every page, as text. */
+export const readers = () => `(() => {
+  ${checkBits.toString()}
+  ${readCode.toString()}
+  (${inPage.toString()})(${JSON.stringify(TONES)}, ${LOOP}, readCode);
+})();`;
+
 /** @param {import('playwright-core').BrowserContext} context */
 export async function installReaders(context) {
-  await context.addInitScript({
-    content: `(() => {
-      ${checkBits.toString()}
-      ${readCode.toString()}
-      (${inPage.toString()})(${JSON.stringify(TONES)}, ${LOOP}, readCode);
-    })();`,
-  });
+  await context.addInitScript({ content: readers() });
 }
 
 /* c8 ignore start: runs in the page */
