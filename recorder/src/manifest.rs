@@ -98,6 +98,8 @@ pub(crate) enum GapCause {
 pub(crate) enum Kind {
     Microphone,
     Camera,
+    Screen,
+    ScreenAudio,
 }
 
 impl From<PublicationKind> for Kind {
@@ -105,6 +107,8 @@ impl From<PublicationKind> for Kind {
         match kind {
             PublicationKind::Microphone => Self::Microphone,
             PublicationKind::Camera => Self::Camera,
+            PublicationKind::Screen => Self::Screen,
+            PublicationKind::ScreenAudio => Self::ScreenAudio,
         }
     }
 }
@@ -114,6 +118,8 @@ impl From<Kind> for PublicationKind {
         match kind {
             Kind::Microphone => Self::Microphone,
             Kind::Camera => Self::Camera,
+            Kind::Screen => Self::Screen,
+            Kind::ScreenAudio => Self::ScreenAudio,
         }
     }
 }

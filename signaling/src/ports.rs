@@ -24,6 +24,21 @@ pub enum PublicationKind {
     Microphone,
     /// Picture of the person.
     Camera,
+    /// What is on the person's screen, or a part of it.
+    Screen,
+    /// What the shared screen sounds like.
+    ScreenAudio,
+}
+
+impl PublicationKind {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Microphone, Self::Camera, Self::Screen, Self::ScreenAudio];
+
+    /// Part of a shared screen: others hear of it only while it is shared.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(self, Self::Screen | Self::ScreenAudio)
+    }
 }
 
 /// The two kinds of a receive slot.
@@ -45,7 +60,7 @@ pub struct EndpointId(pub u64);
 pub struct MediaPublication {
     /// The CSRC of its packets, unique in the meeting.
     pub id: u32,
-    /// Microphone or camera.
+    /// What it is.
     pub kind: PublicationKind,
 }
 
@@ -58,6 +73,8 @@ pub struct MediaConnect {
     pub participant: ParticipantId,
     /// The browser's SDP offer, at most 512 KiB.
     pub offer: String,
+    /// What its send lines carry, by mid. Of a line that is not named the medium tells: a microphone, a camera.
+    pub lines: Vec<(String, PublicationKind)>,
     /// The endpoint that this one takes the place of (a reloaded page, a new peer connection), or goes on with, where the
     /// offer is a further one on the same connection.
     pub replaces: Option<EndpointId>,
@@ -98,6 +115,8 @@ pub enum MediaRefused {
 pub struct Want {
     /// Whose picture.
     pub participant: ParticipantId,
+    /// Of their camera or their screen.
+    pub kind: PublicationKind,
     /// Larger is more wanted.
     pub priority: u8,
     /// The tile in pixels of the client's screen; 0: not known.
@@ -134,7 +153,7 @@ pub trait Media: Send + Sync + 'static {
     /// Ends every endpoint of a participant.
     fn remove(&self, participant: ParticipantId);
     /// Mutes or unmutes in the router: a muted publication reaches nobody, whatever its sender does. Holds for
-    /// publications that come later as well.
+    /// publications that come later as well. Screens and their sound begin muted.
     fn set_muted(&self, participant: ParticipantId, kind: PublicationKind, muted: bool);
     /// What an endpoint would like to see.
     fn layout(&self, endpoint: EndpointId, layout: Layout);
@@ -201,7 +220,7 @@ pub struct RecordedTrack {
     pub participant_id: String,
     /// Their name at the time.
     pub display_name: String,
-    /// Microphone or camera.
+    /// What it is.
     pub kind: PublicationKind,
     /// `audio/webm` or `video/webm`.
     pub content_type: String,

@@ -80,6 +80,10 @@ pub enum PublicationKind {
     Microphone,
     /// Picture of the person.
     Camera,
+    /// What is on the person's screen, or a part of it.
+    Screen,
+    /// What the shared screen sounds like.
+    ScreenAudio,
 }
 
 impl PublicationKind {
@@ -87,8 +91,27 @@ impl PublicationKind {
     #[must_use]
     pub const fn media(self) -> MediaKind {
         match self {
-            Self::Microphone => MediaKind::Audio,
-            Self::Camera => MediaKind::Video,
+            Self::Microphone | Self::ScreenAudio => MediaKind::Audio,
+            Self::Camera | Self::Screen => MediaKind::Video,
+        }
+    }
+
+    /// What a line carries of which the client says nothing.
+    #[must_use]
+    pub const fn usual(media: MediaKind) -> Self {
+        match media {
+            MediaKind::Audio => Self::Microphone,
+            MediaKind::Video => Self::Camera,
+        }
+    }
+
+    /// A screen is on the air only after somebody said so. Its lines are there from the join on, unused: whatever comes on them
+    /// before reaches nobody.
+    #[must_use]
+    pub const fn begins_muted(self) -> bool {
+        match self {
+            Self::Microphone | Self::Camera => false,
+            Self::Screen | Self::ScreenAudio => true,
         }
     }
 }

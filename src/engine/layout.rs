@@ -7,13 +7,15 @@
 //! Command::Layout { endpoint, layout } -> Endpoint::layout -> who (wants, fill, max_tiles), how much (width, height, max_bitrate)
 //! ```
 
-use crate::id::ParticipantId;
+use crate::id::{ParticipantId, PublicationKind};
 
 /// A picture that a receiver would like to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
     /// Whose.
     pub participant: ParticipantId,
+    /// Camera or screen.
+    pub kind: PublicationKind,
     /// Larger is more wanted.
     pub priority: u8,
     /// The tile in the receiver's own pixels; 0: not known.
@@ -23,10 +25,10 @@ pub struct Want {
 }
 
 impl Want {
-    /// A picture of no particular size.
+    /// A camera's picture of no particular size.
     #[must_use]
     pub const fn of(participant: ParticipantId, priority: u8) -> Self {
-        Self { participant, priority, width: 0, height: 0 }
+        Self { participant, kind: PublicationKind::Camera, priority, width: 0, height: 0 }
     }
 }
 

@@ -113,7 +113,7 @@ enum Stale {
 struct Meeting {
     endpoints: Vec<usize>,
     publications: Vec<usize>,
-    /// Microphones that spoke of late.
+    /// Voices, and shared screens, that were heard of late.
     talkers: Vec<usize>,
     taps: Vec<Tap>,
     speaker: ActiveSpeaker,
@@ -124,6 +124,8 @@ struct Meeting {
     /// Publications that are not muted, by kind, in the order of their coming.
     open_voices: Vec<usize>,
     open_pictures: Vec<usize>,
+    open_screens: Vec<usize>,
+    open_screen_sounds: Vec<usize>,
     /// Other shards that have endpoints of this meeting.
     elsewhere: Shards,
 }
@@ -151,7 +153,8 @@ pub struct Shard {
     cameras: HashMap<ParticipantId, SmallVec<[usize; 2]>>,
     /// Whether an endpoint, by key, has a slot that nobody fills.
     free: Vec<bool>,
-    /// Mutes outlive endpoints: a page that reloads comes back as muted as it was.
+    /// Who is muted, and whose screen is on the air: what differs from [`PublicationKind::begins_muted`]. It outlives
+    /// endpoints: a page that reloads comes back as muted as it was.
     mutes: HashSet<(ParticipantId, PublicationKind)>,
     /// Paths that endpoints may have moved to and whose check is under way.
     checks: VecDeque<(Path, usize)>,

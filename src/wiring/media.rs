@@ -56,15 +56,17 @@ impl Media for EngineMedia {
 }
 
 fn want(want: Want) -> engine::layout::Want {
-    let Want { participant: who, priority, width, height } = want;
-    engine::layout::Want { participant: participant(who), priority, width, height }
+    let Want { participant: who, kind, priority, width, height } = want;
+    engine::layout::Want { participant: participant(who), kind: engine_kind(kind), priority, width, height }
 }
 
 fn answer(engine: &Engine, request: &MediaConnect) -> Result<MediaConnected, MediaRefused> {
+    let lines: Vec<_> = request.lines.iter().map(|(mid, kind)| (mid.clone(), engine_kind(*kind))).collect();
     let answer = engine.connect(Connect {
         meeting: media::MeetingId(request.meeting.as_u128()),
         participant: participant(request.participant),
         offer: &request.offer,
+        lines: &lines,
         replaces: request.replaces.map(endpoint),
     });
     answer.map(connected).map_err(refused)
@@ -109,6 +111,8 @@ fn engine_kind(kind: PublicationKind) -> media::PublicationKind {
     match kind {
         PublicationKind::Microphone => media::PublicationKind::Microphone,
         PublicationKind::Camera => media::PublicationKind::Camera,
+        PublicationKind::Screen => media::PublicationKind::Screen,
+        PublicationKind::ScreenAudio => media::PublicationKind::ScreenAudio,
     }
 }
 
@@ -116,6 +120,8 @@ pub(super) fn publication_kind(kind: media::PublicationKind) -> PublicationKind 
     match kind {
         media::PublicationKind::Microphone => PublicationKind::Microphone,
         media::PublicationKind::Camera => PublicationKind::Camera,
+        media::PublicationKind::Screen => PublicationKind::Screen,
+        media::PublicationKind::ScreenAudio => PublicationKind::ScreenAudio,
     }
 }
 

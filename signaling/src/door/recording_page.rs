@@ -32,6 +32,8 @@ pub(super) fn render(subject: &str, row: &RecordingRow, contents: &RecordingCont
             let (element, what) = match track.kind {
                 PublicationKind::Microphone => ("audio", "sound"),
                 PublicationKind::Camera => ("video", "picture"),
+                PublicationKind::Screen => ("video", "screen"),
+                PublicationKind::ScreenAudio => ("audio", "sound of the screen"),
             };
             let seconds = track.duration_ms / 1000;
             // Writing to a String cannot fail.

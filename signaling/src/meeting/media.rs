@@ -13,7 +13,7 @@ use super::member::{Line, Member, Purpose, WaitingOffer, slot_view, views};
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
-use crate::protocol::{LayoutWish, MediaState, SDP_BYTES, ServerMessage, SlotLine, WANTS};
+use crate::protocol::{LayoutWish, MediaState, SDP_BYTES, SEND_LINES, SendLine, ServerMessage, SlotLine, WANTS};
 
 /// Slots of one connection: no offer has more lines.
 const SLOTS: usize = 64;
@@ -23,14 +23,25 @@ const BUSY: &str = "The server is at its capacity, so that running meetings keep
                     offer again in half a minute for sound and picture.";
 
 impl Meeting {
-    pub(super) fn offer(&mut self, participant: ParticipantId, session: SessionId, id: Option<u64>, sdp: String) {
+    pub(super) fn offer(
+        &mut self,
+        participant: ParticipantId,
+        session: SessionId,
+        id: Option<u64>,
+        sdp: String,
+        lines: Vec<SendLine>,
+    ) {
         if sdp.len() > SDP_BYTES {
             self.fail(session, id, "bad_offer", "The offer has more than 512 KiB. Offer fewer lines or codecs.");
             return;
         }
+        if lines.len() > SEND_LINES {
+            self.fail(session, id, "bad_offer", "The offer names more than 16 send lines. Name each kind once.");
+            return;
+        }
         let Some(member) = self.members.get_mut(&participant) else { return };
         if member.offering {
-            let superseded = member.waiting_offer.replace(WaitingOffer { session, id, sdp });
+            let superseded = member.waiting_offer.replace(WaitingOffer { session, id, sdp, lines });
             if let Some(older) = superseded {
                 self.fail(older.session, older.id, "superseded", "A newer offer of the same page took its place.");
             }
@@ -38,7 +49,8 @@ impl Meeting {
         }
         member.offering = true;
         let replaces = member.live_line().map(|line| line.endpoint);
-        self.connect(participant, sdp, replaces, Offered::Live { session, id });
+        let lines = lines.into_iter().map(|line| (line.mid, line.kind)).collect();
+        self.connect(participant, sdp, lines, replaces, Offered::Live { session, id });
     }
 
     pub(super) fn standard_offer(&mut self, ticket: Ticket, who: Identity, resource: SessionId, sdp: String) {
@@ -57,12 +69,19 @@ impl Meeting {
             Some(before) if before != view => self.changed(participant),
             Some(_) => {}
         }
-        self.connect(participant, sdp, None, Offered::Standard { ticket, resource });
+        self.connect(participant, sdp, Vec::new(), None, Offered::Standard { ticket, resource });
     }
 
-    fn connect(&mut self, participant: ParticipantId, offer: String, replaces: Option<EndpointId>, offered: Offered) {
+    fn connect(
+        &mut self,
+        participant: ParticipantId,
+        offer: String,
+        lines: Vec<(String, PublicationKind)>,
+        replaces: Option<EndpointId>,
+        offered: Offered,
+    ) {
         self.effects.push(Effect::Connect {
-            request: MediaConnect { meeting: self.id, participant, offer, replaces },
+            request: MediaConnect { meeting: self.id, participant, offer, lines, replaces },
             offered,
         });
     }
@@ -103,7 +122,9 @@ impl Meeting {
             Ok(connected) => {
                 let slots =
                     connected.slots.iter().map(|(mid, kind)| SlotLine { mid: mid.clone(), kind: *kind }).collect();
-                let publications = views(participant, &connected.publications).collect();
+                let member = self.members.get(&participant);
+                let announced = member.into_iter().flat_map(|member| member.announced(&connected.publications));
+                let publications = views(participant, announced).collect();
                 let answer = ServerMessage::Answer { id, sdp: connected.answer.clone(), slots, publications };
                 // Announced first: no packet can come before the answer is out.
                 if !connected.continues {
@@ -117,8 +138,8 @@ impl Meeting {
         }
         let Some(member) = self.members.get_mut(&participant) else { return };
         member.offering = false;
-        if let Some(WaitingOffer { session, id, sdp }) = member.waiting_offer.take() {
-            self.offer(participant, session, id, sdp);
+        if let Some(WaitingOffer { session, id, sdp, lines }) = member.waiting_offer.take() {
+            self.offer(participant, session, id, sdp, lines);
         }
     }
 
@@ -172,7 +193,7 @@ impl Meeting {
         }
         // An id that the new endpoint kept is not gone.
         gone.retain(|id| connected.publications.iter().all(|publication| publication.id != *id));
-        let added = views(participant, &connected.publications).collect();
+        let added = views(participant, member.announced(&connected.publications)).collect();
         member.lines.push(Line {
             endpoint: connected.endpoint,
             purpose,
@@ -182,9 +203,9 @@ impl Meeting {
         });
         let after = member.view();
         let endpoint = connected.endpoint;
-        let muted = [PublicationKind::Microphone, PublicationKind::Camera].map(|kind| (kind, member.is_muted(kind)));
-        for (kind, muted) in muted {
-            if muted {
+        for (kind, muted) in PublicationKind::ALL.map(|kind| (kind, member.is_muted(kind))) {
+            // Screens begin muted, so there the news is that one is shared.
+            if muted != kind.is_shared() {
                 self.effects.push(Effect::SetMuted { participant, kind, muted });
             }
         }
@@ -202,7 +223,8 @@ impl Meeting {
         let member = self.members.get_mut(&participant)?;
         let place = member.lines.iter().position(|line| line.endpoint == endpoint)?;
         let line = member.lines.swap_remove(place);
-        self.publications_message(vec![], line.publications.iter().map(|publication| publication.id).collect());
+        let gone = member.announced(&line.publications).map(|publication| publication.id).collect();
+        self.publications_message(vec![], gone);
         self.changed(participant);
         Some((participant, line.purpose))
     }
@@ -331,6 +353,7 @@ impl Meeting {
             .take(WANTS)
             .map(|want| Want {
                 participant: want.participant_id,
+                kind: want.kind.into(),
                 priority: want.priority,
                 width: want.width,
                 height: want.height,

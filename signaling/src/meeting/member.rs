@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::commands::Identity;
 use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, MediaPublication, PublicationKind};
-use crate::protocol::{ParticipantKind, ParticipantView, PublicationView, Role, SlotView};
+use crate::protocol::{ParticipantKind, ParticipantView, PublicationView, Role, SendLine, SlotView};
 
 /// What an endpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(super) struct WaitingOffer {
     pub(super) session: SessionId,
     pub(super) id: Option<u64>,
     pub(super) sdp: String,
+    pub(super) lines: Vec<SendLine>,
 }
 
 /// One person in the meeting.
@@ -44,6 +45,9 @@ pub(super) struct Member {
     pub(super) role: Role,
     pub(super) microphone_muted: bool,
     pub(super) camera_muted: bool,
+    pub(super) shares_screen: bool,
+    /// With the sound of what is shared.
+    pub(super) shares_sound: bool,
     pub(super) session: Option<SessionId>,
     /// When they are counted as gone, unless they come back.
     pub(super) leaves_at: Option<Instant>,
@@ -63,6 +67,8 @@ impl Member {
             role: who.role,
             microphone_muted: false,
             camera_muted: false,
+            shares_screen: false,
+            shares_sound: false,
             session: None,
             leaves_at: None,
             lines: Vec::new(),
@@ -83,6 +89,8 @@ impl Member {
         match kind {
             PublicationKind::Microphone => self.microphone_muted,
             PublicationKind::Camera => self.camera_muted,
+            PublicationKind::Screen => !self.shares_screen,
+            PublicationKind::ScreenAudio => !self.shares_sound,
         }
     }
 
@@ -90,6 +98,8 @@ impl Member {
         match kind {
             PublicationKind::Microphone => self.microphone_muted = muted,
             PublicationKind::Camera => self.camera_muted = muted,
+            PublicationKind::Screen => self.shares_screen = !muted,
+            PublicationKind::ScreenAudio => self.shares_sound = !muted,
         }
     }
 
@@ -115,8 +125,16 @@ impl Member {
         }
     }
 
+    /// Those of some publications of theirs that others know of: a screen only while it is shared.
+    pub(super) fn announced<'a>(
+        &'a self,
+        publications: &'a [MediaPublication],
+    ) -> impl Iterator<Item = &'a MediaPublication> {
+        publications.iter().filter(|publication| !(publication.kind.is_shared() && self.is_muted(publication.kind)))
+    }
+
     pub(super) fn publications(&self) -> impl Iterator<Item = PublicationView> + '_ {
-        self.lines.iter().flat_map(|line| views(self.id, &line.publications))
+        self.lines.iter().flat_map(|line| views(self.id, self.announced(&line.publications)))
     }
 
     /// What the page's slots show.
@@ -127,8 +145,11 @@ impl Member {
     }
 }
 
-pub(super) fn views(owner: ParticipantId, publications: &[MediaPublication]) -> impl Iterator<Item = PublicationView> {
-    publications.iter().map(move |publication| PublicationView {
+pub(super) fn views<'a>(
+    owner: ParticipantId,
+    publications: impl Iterator<Item = &'a MediaPublication>,
+) -> impl Iterator<Item = PublicationView> {
+    publications.map(move |publication| PublicationView {
         id: publication.id,
         participant_id: owner,
         kind: publication.kind,

@@ -19,6 +19,7 @@ mod member;
 mod news;
 mod recent;
 mod recording;
+mod sharing;
 mod state;
 mod task;
 

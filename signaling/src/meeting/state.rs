@@ -306,8 +306,11 @@ impl Meeting {
             self.fail(offer.session, offer.id, "not_in_meeting", "The participant left before the offer was answered.");
         }
         self.effects.push(Effect::RemoveMedia(participant));
-        self.append(EventBody::ParticipantLeft { participant_id: participant, display_name: member.display_name });
-        let gone = member.lines.iter().flat_map(|line| &line.publications).map(|publication| publication.id).collect();
+        self.append(EventBody::ParticipantLeft {
+            participant_id: participant,
+            display_name: member.display_name.clone(),
+        });
+        let gone = member.publications().map(|publication| publication.id).collect();
         self.publications_message(vec![], gone);
         self.roster_message(vec![], vec![], vec![participant]);
         if self.speaker == Some(participant) {
@@ -355,7 +358,10 @@ impl Meeting {
         // A message may cross with the session's end; it has no sender any more.
         let Some(participant) = self.sessions.get(&session).copied() else { return };
         match message {
-            ClientMessage::Offer { id, sdp } => self.offer(participant, session, id, sdp),
+            ClientMessage::Offer { id, sdp, lines } => self.offer(participant, session, id, sdp, lines),
+            ClientMessage::Mute { id, kind, muted } if kind.is_shared() => {
+                self.share(session, id, participant, kind, !muted);
+            }
             ClientMessage::Mute { id, kind, muted } => {
                 self.mute(participant, kind, muted);
                 self.ack(session, id);

@@ -288,7 +288,7 @@ fn a_publication_is_announced_before_the_answer_is_out() {
     let mut table = Table::new(Limits::default());
     let ada = person(Role::Organizer);
     let session = table.join(&ada);
-    table.say(session, ClientMessage::Offer { id: Some(1), sdp: "v=0".to_owned() });
+    table.say(session, ClientMessage::Offer { id: Some(1), sdp: "v=0".to_owned(), lines: Vec::new() });
     let effects = table.give(Command::MediaAnswered {
         participant: ada.participant,
         offered: Offered::Live { session, id: Some(1) },
@@ -304,7 +304,7 @@ fn a_second_offer_waits_for_the_first_and_replaces_its_endpoint() {
     let mut table = Table::new(Limits::default());
     let ada = person(Role::Organizer);
     let session = table.join(&ada);
-    let offer = |id| ClientMessage::Offer { id: Some(id), sdp: format!("offer {id}") };
+    let offer = |id| ClientMessage::Offer { id: Some(id), sdp: format!("offer {id}"), lines: Vec::new() };
     table.say(session, offer(1));
     assert!(table.say(session, offer(2)).is_empty(), "it waits");
     assert_eq!(errors(&table.say(session, offer(3))), ["superseded"]);
@@ -335,7 +335,7 @@ fn more_slots_on_the_same_connection_are_nobody_elses_business_and_what_the_othe
     let session = table.join(&ada);
     table.join(&bob);
     let answered = |table: &mut Table, result| {
-        table.say(session, ClientMessage::Offer { id: Some(1), sdp: String::new() });
+        table.say(session, ClientMessage::Offer { id: Some(1), sdp: String::new(), lines: Vec::new() });
         let early = vec![("5".to_owned(), Some((bob.participant, 9)))];
         table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots: early }));
         table.give(Command::MediaAnswered {
@@ -371,7 +371,7 @@ fn an_answer_for_somebody_who_left_is_thrown_away() {
     let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
     table.join(&ada);
     let session = table.join(&bob);
-    table.say(session, ClientMessage::Offer { id: None, sdp: String::new() });
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() });
     table.say(session, ClientMessage::Leave { id: None });
     let effects = table.give(Command::MediaAnswered {
         participant: bob.participant,
@@ -386,7 +386,7 @@ fn a_lost_media_path_takes_its_publications_with_it_and_tells_its_owner() {
     let mut table = Table::new(Limits::default());
     let ada = person(Role::Organizer);
     let session = table.join(&ada);
-    table.say(session, ClientMessage::Offer { id: None, sdp: String::new() });
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() });
     table.give(Command::MediaAnswered {
         participant: ada.participant,
         offered: Offered::Live { session, id: None },
@@ -425,7 +425,7 @@ fn slots_go_to_their_owner_only_and_unknown_mids_are_not_kept() {
     let mut table = Table::new(Limits::default());
     let ada = person(Role::Organizer);
     let session = table.join(&ada);
-    table.say(session, ClientMessage::Offer { id: None, sdp: String::new() });
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() });
     table.give(Command::MediaAnswered {
         participant: ada.participant,
         offered: Offered::Live { session, id: None },
@@ -505,7 +505,7 @@ proptest! {
                         2 => ClientMessage::MuteParticipant { id: None, participant_id },
                         3 => ClientMessage::Record { id: None, action: RecordAction::Start },
                         4 => ClientMessage::Record { id: None, action: RecordAction::Stop },
-                        5 | 6 => ClientMessage::Offer { id: None, sdp: String::new() },
+                        5 | 6 => ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() },
                         7 => ClientMessage::Mute { id: None, kind: PublicationKind::Camera, muted: true },
                         _ => ClientMessage::Layout(Default::default()),
                     };
@@ -544,4 +544,89 @@ proptest! {
         prop_assert_eq!(joined - left, table.meeting.participants());
         prop_assert_eq!(table.meeting.is_over(), table.kinds().last() == Some(&"meetingEnded"));
     }
+}
+
+/// A page whose offer with lines for a screen was answered; its screen is publication `first + 1`, its sound `first + 2`.
+fn page_with_screen(table: &mut Table, who: &Identity, endpoint: u64, first: u32) -> SessionId {
+    let session = table.join(who);
+    table.say(session, ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() });
+    let kinds = [PublicationKind::Camera, PublicationKind::Screen, PublicationKind::ScreenAudio];
+    let publications = kinds.into_iter().zip(first..).map(|(kind, id)| MediaPublication { id, kind }).collect();
+    let effects = table.give(Command::MediaAnswered {
+        participant: who.participant,
+        offered: Offered::Live { session, id: None },
+        result: Ok(MediaConnected { publications, ..connected(endpoint, first) }),
+    });
+    assert_eq!(announcements(&effects), [(vec![first], vec![])], "the screen is not shared yet");
+    session
+}
+
+/// What is announced, as ids that come and ids that go.
+fn announcements(effects: &[Effect]) -> Vec<(Vec<u32>, Vec<u32>)> {
+    let messages = effects.iter().filter_map(|effect| match effect {
+        Effect::Broadcast(ServerMessage::Publications { added, removed }) => {
+            Some((added.iter().map(|one| one.id).collect(), removed.clone()))
+        }
+        _ => None,
+    });
+    messages.collect()
+}
+
+fn share(table: &mut Table, session: SessionId, kind: PublicationKind, on: bool) -> Vec<Effect> {
+    table.say(session, ClientMessage::Mute { id: Some(1), kind, muted: !on })
+}
+
+#[test]
+fn a_screen_is_announced_while_it_is_shared_and_before_the_router_lets_it_through() {
+    let mut table = Table::new(Limits::default());
+    let ada = person(Role::Organizer);
+    let session = page_with_screen(&mut table, &ada, 1, 10);
+    assert_eq!(errors(&share(&mut table, session, PublicationKind::ScreenAudio, true)), ["not_sharing"]);
+    let effects = share(&mut table, session, PublicationKind::Screen, true);
+    assert_eq!(announcements(&effects), [(vec![11], vec![])]);
+    let announced = place(&effects, |e| matches!(e, Effect::Broadcast(ServerMessage::Publications { .. })));
+    let let_through =
+        place(&effects, |e| matches!(e, Effect::SetMuted { kind: PublicationKind::Screen, muted: false, .. }));
+    assert!(announced < let_through);
+    assert_eq!(announcements(&share(&mut table, session, PublicationKind::Screen, true)), [], "it is no news twice");
+    assert_eq!(announcements(&share(&mut table, session, PublicationKind::ScreenAudio, true)), [(vec![12], vec![])]);
+    assert_eq!(table.meeting.publications().len(), 3);
+    let effects = share(&mut table, session, PublicationKind::Screen, false);
+    assert_eq!(announcements(&effects), [(vec![], vec![12]), (vec![], vec![11])], "the sound ends with the screen");
+    assert_eq!(table.meeting.publications().len(), 1);
+}
+
+#[test]
+fn whoever_begins_to_share_takes_over_and_the_other_is_told() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let first = page_with_screen(&mut table, &ada, 1, 10);
+    let second = page_with_screen(&mut table, &bob, 2, 20);
+    share(&mut table, first, PublicationKind::Screen, true);
+    let effects = share(&mut table, second, PublicationKind::Screen, true);
+    place(&effects, |e| {
+        matches!(e, Effect::Send { session, message: ServerMessage::Muted { kind: PublicationKind::Screen, by } }
+            if *session == first && *by == bob.participant)
+    });
+    place(&effects, |e| {
+        matches!(e, Effect::SetMuted { participant, kind: PublicationKind::Screen, muted: true }
+            if *participant == ada.participant)
+    });
+    let screens = |table: &Table| -> Vec<u32> {
+        let all = table.meeting.publications().into_iter();
+        all.filter(|one| one.kind == PublicationKind::Screen).map(|one| one.id).collect()
+    };
+    assert_eq!(screens(&table), [21], "one at a time");
+    // A new peer connection of the page goes on sharing.
+    table.say(second, ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() });
+    let publications = vec![MediaPublication { id: 31, kind: PublicationKind::Screen }];
+    let effects = table.give(Command::MediaAnswered {
+        participant: bob.participant,
+        offered: Offered::Live { session: second, id: None },
+        result: Ok(MediaConnected { publications, ..connected(3, 30) }),
+    });
+    place(&effects, |e| matches!(e, Effect::SetMuted { kind: PublicationKind::Screen, muted: false, .. }));
+    assert_eq!(screens(&table), [31]);
+    table.say(second, ClientMessage::Leave { id: None });
+    assert_eq!(screens(&table), Vec::<u32>::new(), "and with whoever shared it goes");
 }

@@ -39,6 +39,9 @@ pub enum ClientMessage {
         id: Option<u64>,
         /// The session description.
         sdp: String,
+        /// What its send lines carry; of a line that is not named the medium tells: a microphone, a camera.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<SendLine>,
     },
     /// Own mute state.
     Mute {
@@ -126,13 +129,23 @@ impl Default for LayoutWish {
     }
 }
 
+/// What one of an offer's send lines carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendLine {
+    /// The m-line.
+    pub mid: String,
+    /// What comes on it.
+    pub kind: PublicationKind,
+}
+
 /// One wished picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PictureWant {
     /// Whose.
     pub participant_id: ParticipantId,
-    /// Always the camera for now.
+    /// Of what.
     pub kind: WantKind,
     /// Larger is more wanted.
     pub priority: u8,
@@ -150,6 +163,17 @@ pub struct PictureWant {
 pub enum WantKind {
     /// The picture of the person.
     Camera,
+    /// The screen that they share.
+    Screen,
+}
+
+impl From<WantKind> for PublicationKind {
+    fn from(kind: WantKind) -> Self {
+        match kind {
+            WantKind::Camera => Self::Camera,
+            WantKind::Screen => Self::Screen,
+        }
+    }
 }
 
 /// What to do with the recording.

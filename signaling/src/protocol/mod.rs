@@ -13,7 +13,7 @@ mod frame;
 mod server;
 mod welcome;
 
-pub use client::{ClientMessage, LayoutWish, PictureWant, RecordAction, WantKind};
+pub use client::{ClientMessage, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
 pub use event::{Event, EventBody, Sender};
 pub use frame::{Burst, Frame};
 pub use server::{
@@ -32,6 +32,8 @@ pub const SDP_BYTES: usize = 512 * 1024;
 pub const TEXT_CHARACTERS: usize = 4000;
 /// A client's own message id has at most so many bytes.
 pub const CLIENT_ID_BYTES: usize = 128;
+/// An offer names at most so many send lines: each kind once, and some for what is not known yet.
+pub const SEND_LINES: usize = 16;
 /// A layout names at most so many pictures; a page cannot show more.
 pub const WANTS: usize = 64;
 

@@ -89,13 +89,13 @@ test('the socket opens while the token is still on its way', async () => {
 
 test('an early request follows the hello and does not wait for the welcome', async () => {
   connection.start('token');
-  const offered = connection.request((id) => messages.offer(id, 'v=0'), { early: true });
+  const offered = connection.request((id) => messages.offer(id, 'v=0', []), { early: true });
   await settled();
   assert.deepEqual(network.last.sent, [], 'nothing is said before hello');
   open();
   await settled();
   assert.deepEqual(sentTypes(), ['hello', 'offer']);
-  const second = connection.request((id) => messages.offer(id, 'v=0'), { early: true });
+  const second = connection.request((id) => messages.offer(id, 'v=0', []), { early: true });
   assert.deepEqual(sentTypes(), ['hello', 'offer', 'offer'], 'the hello is out: at once');
   welcome();
   assert.equal(sentTypes().length, 3, 'none is sent twice');
@@ -287,7 +287,7 @@ test('what is asked while the welcome is taken goes out once', async () => {
     {
       cursor: () => 0,
       receive: ({ type }) => {
-        if (type === 'welcome') void connection.request((id) => messages.offer(id, 'v=0'));
+        if (type === 'welcome') void connection.request((id) => messages.offer(id, 'v=0', []));
       },
       link: () => {},
       ended: () => {},

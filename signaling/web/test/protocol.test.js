@@ -50,7 +50,12 @@ test('an event of a newer kind is kept for its place in the sequence', () => {
 
 const BUILT = {
   'client.hello': messages.hello('eyJ.eyJ.sig', 41),
-  'client.offer': messages.offer(1, 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n'),
+  'client.offer': messages.offer(1, 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n', [
+    { mid: '0', kind: 'microphone' },
+    { mid: '1', kind: 'camera' },
+    { mid: '2', kind: 'screen' },
+    { mid: '3', kind: 'screenAudio' },
+  ]),
   'client.mute': messages.mute(2, 'microphone', true),
   'client.muteParticipant': messages.muteParticipant(3, 'par_0193a0000000700080000000000000b2'),
   'client.removeParticipant': messages.removeParticipant(4, 'par_0193a0000000700080000000000000b2'),
@@ -58,7 +63,10 @@ const BUILT = {
   'client.record': messages.record(6, 'start'),
   'client.leave': messages.leave(7),
   'client.layout': messages.layout({
-    wants: [{ participantId: 'par_0193a0000000700080000000000000b2', kind: 'camera', priority: 1, width: 640, height: 360 }],
+    wants: [
+      { participantId: 'par_0193a0000000700080000000000000b2', kind: 'screen', priority: 255, width: 1600, height: 912 },
+      { participantId: 'par_0193a0000000700080000000000000b2', kind: 'camera', priority: 1, width: 640, height: 360 },
+    ],
     fill: false,
     maxTiles: 9,
     maxBitrate: 1_500_000,

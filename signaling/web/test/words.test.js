@@ -54,6 +54,7 @@ test('the words that outside tests rely on stay', () => {
     [en.preJoin.name, en.preJoin.join, en.chat.message, en.chat.send, en.people.copyJoinLink, en.people.mute('Bob'), en.people.remove('Bob')],
     ['Your name', 'Join', 'Message', 'Send', 'Copy join link', 'Mute Bob', 'Remove Bob'],
   );
+  assert.deepEqual([en.meeting.share, en.meeting.stopSharing], ['Share screen', 'Stop sharing']);
   const { mute, unmute, cameraOff, cameraOn, chat, people, record, stopRecording, leave, recording } = en.meeting;
   assert.deepEqual(
     [mute, unmute, cameraOff, cameraOn, chat, people, record, stopRecording, leave, recording],

@@ -130,10 +130,6 @@ impl Templates {
     }
 }
 
-/// A picture older than this when its turn comes is not worth sending: the receiver gets the next key frame instead. Longer
-/// than any pacing of a key frame at a sane rate, shorter than the store.
-const LAG_MAX: Micros = Micros::from_millis(1_000);
-
 /// A key frame that is sent later than this after it came is followed by pictures that have come, too: more than pacing and
 /// a turn of the shard explain.
 const LATE: Micros = Micros::from_millis(100);
@@ -450,7 +446,7 @@ impl Slot {
     fn give_up_lag(&mut self, now: Micros, stores: &Slab<Store>, feed: &Feed) -> Option<Next> {
         let store = stores.get(feed.store as usize)?;
         let late = match store.get(feed.cursor) {
-            Some(stored) => now.since(stored.arrived) > LAG_MAX,
+            Some(stored) => now.since(stored.arrived) > store.lag_max(),
             None => feed.cursor < store.tail(),
         };
         if !late {

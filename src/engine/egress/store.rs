@@ -36,21 +36,41 @@ struct Bounds {
     bytes_first: usize,
     bytes_max: usize,
     entries_max: usize,
+    /// A newcomer is shown what is no older than this.
+    replay: Micros,
+    /// A receiver that is further behind than this gives up what it missed.
+    lag: Micros,
 }
 
+/// A newcomer is shown the newest key frame and what followed it, rather than made to wait for the next one, while that is
+/// no older than the interval of key-frame requests: after that a new one can be had (DESIGN 4.4). A picture older than a second when
+/// its turn comes is not worth sending: the receiver gets the next key frame instead. That is longer than any pacing of a key frame at
+/// a sane rate, and shorter than the store.
+///
 /// Browsers give up on a packet after about a second; two cover a slow path. 2 MiB are two seconds at 8 Mbit/s, more than
 /// any camera sends; beyond, the oldest go. 4,096 packets bound what tiny or empty ones can cost.
-const VIDEO: Bounds =
-    Bounds { age: Micros::from_millis(2_000), bytes_first: 16 << 10, bytes_max: 2 << 20, entries_max: 4_096 };
+const VIDEO: Bounds = Bounds {
+    age: Micros::from_millis(2_000),
+    bytes_first: 16 << 10,
+    bytes_max: 2 << 20,
+    entries_max: 4_096,
+    replay: Micros::from_millis(1_000),
+    lag: Micros::from_millis(1_000),
+};
+
+/// A key frame of a screen that is full of text is larger than what a narrow path carries in a second; it is worth waiting for, since
+/// the next one would be no smaller. What is replayed has to be done with before it is given up.
+const SCREEN: Bounds = Bounds {
+    age: Micros::from_millis(10_000),
+    replay: Micros::from_millis(4_000),
+    lag: Micros::from_millis(5_000),
+    ..VIDEO
+};
 
 /// Audio is never sent again and never waits, so half a second is ample for a turn of the shard. 64 KiB are that at
 /// 1 Mbit/s; 256 packets are that at 2.5 ms each, the shortest that Opus has.
 const AUDIO: Bounds =
-    Bounds { age: Micros::from_millis(500), bytes_first: 2 << 10, bytes_max: 64 << 10, entries_max: 256 };
-
-/// A newcomer is shown the newest key frame and what followed it, rather than made to wait for the next one, while that is
-/// no older than the interval of key-frame requests: after that a new one can be had (DESIGN 4.4).
-const REPLAY_AGE_MAX: Micros = Micros::from_millis(1_000);
+    Bounds { age: Micros::from_millis(500), bytes_first: 2 << 10, bytes_max: 64 << 10, entries_max: 256, ..VIDEO };
 
 /// What routing and rewriting need to know of a stored packet.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +120,22 @@ impl Store {
     /// An empty store; it takes memory with the first packet.
     #[must_use]
     pub const fn new(publication: PublicationId, kind: MediaKind) -> Self {
-        let bounds = match kind {
-            MediaKind::Audio => AUDIO,
-            MediaKind::Video => VIDEO,
-        };
+        Self::within(
+            publication,
+            match kind {
+                MediaKind::Audio => AUDIO,
+                MediaKind::Video => VIDEO,
+            },
+        )
+    }
+
+    /// An empty store for a screen.
+    #[must_use]
+    pub const fn of_screen(publication: PublicationId) -> Self {
+        Self::within(publication, SCREEN)
+    }
+
+    const fn within(publication: PublicationId, bounds: Bounds) -> Self {
         Self {
             publication,
             bounds,
@@ -196,12 +228,18 @@ impl Store {
         for stored in self.since(begin) {
             let is_next = next.is_none_or(|next| next == stored.numbers.sequence);
             bytes += stored.body_len();
-            if !is_next || bytes > bytes_max || now.since(stored.arrived) > REPLAY_AGE_MAX {
+            if !is_next || bytes > bytes_max || now.since(stored.arrived) > self.bounds.replay {
                 return None;
             }
             next = Some(stored.numbers.sequence + 1);
         }
         Some(begin)
+    }
+
+    /// A receiver whose next picture is older than this gives it up for a newer key frame.
+    #[must_use]
+    pub const fn lag_max(&self) -> Micros {
+        self.bounds.lag
     }
 
     /// The newest packet, and how many pictures begin at `begin` and later.

@@ -36,6 +36,9 @@ pub struct Candidate {
     pub current: Option<LayerId>,
     /// More may be begun now.
     pub may_raise: bool,
+    /// Never taken away: a screen that comes late can still be read, and one that is not there cannot. The others get what it
+    /// leaves.
+    pub is_kept: bool,
 }
 
 /// Why a receiver gets the layer that it gets.
@@ -134,14 +137,15 @@ pub fn allocate(budget: Option<u64>, most: Option<u64>, candidates: &[Candidate]
             continue;
         };
         let (cost, rate) = (candidate.cost(lowest).unwrap_or_default(), candidate.rate(lowest).unwrap_or_default());
-        if rate > allowed {
+        if rate > allowed && !candidate.is_kept {
             allocation.choices.push(Choice { layer: None, why: Why::Wanted });
             continue;
         }
         allocation.desired += useful.last().and_then(|layer| candidate.rate(*layer)).unwrap_or_default();
-        let layer = (cost <= left && candidate.may_have(lowest)).then_some(lowest);
+        let fits = cost <= left && candidate.may_have(lowest);
+        let layer = (fits || candidate.is_kept).then_some(lowest);
         match layer {
-            Some(_) => (left, allowed) = (left - cost, allowed - rate),
+            Some(_) => (left, allowed) = (left.saturating_sub(cost), allowed.saturating_sub(rate)),
             None => lack(cost.saturating_sub(left)),
         }
         allocation.choices.push(Choice { layer, why: Why::Network });
@@ -174,11 +178,12 @@ pub fn allocate(budget: Option<u64>, most: Option<u64>, candidates: &[Candidate]
             _ => Why::Wanted,
         };
     }
-    allocation.keep_at = candidates
-        .iter()
-        .zip(&allocation.choices)
-        .filter_map(|(candidate, choice)| candidate.kept(choice.layer?))
-        .sum();
+    let sent = candidates.iter().zip(&allocation.choices).filter(|(_, choice)| choice.layer.is_some());
+    // Where only what is kept anyway is sent there is nothing to take away.
+    if sent.clone().any(|(candidate, _)| !candidate.is_kept) {
+        let held: u64 = sent.filter_map(|(candidate, choice)| candidate.kept(choice.layer?)).sum();
+        allocation.keep_at = held.min(total);
+    }
     allocation.raise_at = lacking.map(|lacking| total.saturating_add(lacking));
     allocation
 }
@@ -201,6 +206,7 @@ mod tests {
             desired: HIGH,
             current: None,
             may_raise: true,
+            is_kept: false,
         }
     }
 
@@ -283,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn a_screen_is_never_taken_away_and_cameras_get_what_it_leaves() {
+        let screen = Candidate { rates: [Some(900_000), None, None], desired: LOW, is_kept: true, ..camera() };
+        let allocation = allocate(Some(500_000), &[screen, camera()]);
+        assert_eq!(layers_of(&allocation), [Some(0), None]);
+        assert_eq!(allocation.keep_at, 0, "there is nothing that could be taken away");
+        assert_eq!(layers_of(&allocate(Some(1_300_000), &[screen, camera()])), [Some(0), Some(0)]);
+        assert_eq!(layers_of(&allocate(Some(9_000_000), &[screen, camera()])), [Some(0), Some(2)]);
+        let unmeasured = Candidate { rates: [None; 3], may_raise: false, ..screen };
+        assert_eq!(layers_of(&allocate(Some(0), &[unmeasured, camera()])), [Some(0), None]);
+    }
+
+    #[test]
     fn what_does_not_arrive_is_not_chosen() {
         let stopped = Candidate { rates: [Some(150_000), None, None], current: Some(HIGH), ..camera() };
         let silent = Candidate { rates: [None; 3], ..camera() };
@@ -298,8 +316,9 @@ mod tests {
             desired in 0u8..3,
             current in prop::option::of(0u8..3),
             may_raise in any::<bool>(),
+            is_kept in any::<bool>(),
         ) -> Candidate {
-            Candidate { rates, desired: LayerId(desired), current: current.map(LayerId), may_raise }
+            Candidate { rates, desired: LayerId(desired), current: current.map(LayerId), may_raise, is_kept }
         }
     }
 

@@ -27,6 +27,8 @@ pub struct VoiceCandidate {
     pub loudness: f32,
     /// It is the meeting's active speaker.
     pub active: bool,
+    /// What a shared screen sounds like.
+    pub shared: bool,
 }
 
 /// A picture that may fill a video slot.
@@ -34,6 +36,8 @@ pub struct VoiceCandidate {
 pub struct PictureCandidate {
     /// Which publication.
     pub publication: PublicationId,
+    /// Somebody's screen, and so what the meeting is about.
+    pub screen: bool,
     /// The receiver's own wish; larger is more wanted.
     pub wish: Option<u8>,
     /// Its owner is the meeting's active speaker.
@@ -53,12 +57,17 @@ pub type Assignment = SmallVec<[Option<PublicationId>; 16]>;
 pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> Assignment {
     let in_place = |candidate: &VoiceCandidate| held.contains(&Some(candidate.publication));
     let single = held.len() == 1;
+    // A screen's sound may be heard while the active speaker is silent; another voice becomes the active speaker.
+    let something_else = candidates.iter().any(|candidate| candidate.shared && candidate.speaking);
     let mut ranked: SmallVec<[&VoiceCandidate; 32]> = candidates.iter().collect();
     ranked.sort_by(|one, other| {
         let key = |candidate: &VoiceCandidate| {
-            let active = single && candidate.active;
+            let active = single && candidate.active && (candidate.speaking || !something_else);
+            // What everybody is shown is heard by everybody, however many speak.
+            let shared = !single && candidate.shared && candidate.speaking;
             let place = candidate.place.unwrap_or(usize::MAX);
-            (Reverse(active), place, Reverse(candidate.speaking && in_place(candidate)), Reverse(candidate.speaking))
+            let first = (Reverse(active), Reverse(shared), place);
+            (first, Reverse(candidate.speaking && in_place(candidate)), Reverse(candidate.speaking))
         };
         let by_loudness = other.loudness.total_cmp(&one.loudness);
         key(one).cmp(&key(other)).then(if one.speaking && other.speaking {
@@ -70,7 +79,7 @@ pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> 
     place(held, ranked.iter().map(|candidate| candidate.publication))
 }
 
-/// Fills the video slots that hold `held` now: the receiver's wishes, then the active speaker, then recent speakers, then
+/// Fills the video slots that hold `held` now: a shared screen, the receiver's wishes, then the active speaker, then recent speakers, then
 /// whoever is in place, then the rest in the order given. At most `most` are shown.
 #[must_use]
 pub fn pictures(
@@ -83,6 +92,7 @@ pub fn pictures(
     ranked.sort_by_key(|candidate| {
         let recent = candidate.spoke.is_some_and(|spoke| now.since(spoke) < RECENT);
         (
+            Reverse(candidate.screen),
             Reverse(candidate.wish),
             Reverse(candidate.active),
             Reverse(recent),
@@ -116,11 +126,18 @@ mod tests {
     }
 
     fn voice(n: u32, loudness: f32) -> VoiceCandidate {
-        VoiceCandidate { publication: id(n), place: None, speaking: loudness > 77.0, loudness, active: false }
+        VoiceCandidate {
+            publication: id(n),
+            place: None,
+            speaking: loudness > 77.0,
+            loudness,
+            active: false,
+            shared: false,
+        }
     }
 
     fn picture(n: u32) -> PictureCandidate {
-        PictureCandidate { publication: id(n), wish: None, active: false, spoke: None }
+        PictureCandidate { publication: id(n), screen: false, wish: None, active: false, spoke: None }
     }
 
     const NOW: Micros = Micros::from_millis(100_000);
@@ -173,6 +190,18 @@ mod tests {
         let placed = pictures(NOW, &held, &candidates, 2);
         assert_eq!(placed.as_slice(), [Some(id(3)), Some(id(4))]);
         assert_eq!(pictures(NOW, &held[..1], &candidates, 1).as_slice(), [Some(id(3))]);
+    }
+
+    #[test]
+    fn a_screen_comes_before_wishes_and_the_active_speaker() {
+        let mut screen = picture(9);
+        screen.screen = true;
+        let mut wished = picture(3);
+        wished.wish = Some(255);
+        let held = [Some(id(1)), Some(id(3))];
+        let candidates = [picture(1), picture(2), wished, screen];
+        assert_eq!(pictures(NOW, &held, &candidates, 2).as_slice(), [Some(id(9)), Some(id(3))]);
+        assert_eq!(pictures(NOW, &held, &candidates, 1).as_slice(), [Some(id(9)), None]);
     }
 
     #[test]

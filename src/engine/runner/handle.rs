@@ -87,6 +87,8 @@ pub struct Connect<'a> {
     pub participant: ParticipantId,
     /// Its SDP offer.
     pub offer: &'a str,
+    /// What its send lines carry, by mid. Of a line that is not named the medium tells: a microphone, a camera.
+    pub lines: &'a [(String, PublicationKind)],
     /// The endpoint that it takes the place of; or goes on with, where the offer is a further one on the same connection.
     pub replaces: Option<EndpointId>,
 }
@@ -269,7 +271,8 @@ impl Engine {
             },
         )?;
         let Negotiated { answer, peer_fingerprint, peer_credentials, extensions, sends, slots, agreement } = negotiated;
-        let (lines, publications): (Vec<SendLine>, Vec<NewPublication>) = self.publications(sends).into_iter().unzip();
+        let (lines, publications): (Vec<SendLine>, Vec<NewPublication>) =
+            self.publications(sends, connect.lines)?.into_iter().unzip();
         let connected = Connected {
             endpoint,
             continues: false,
@@ -352,15 +355,23 @@ impl Engine {
         Ok(connected)
     }
 
-    /// The first audio line is the microphone, the first video line the camera; further lines have no use yet.
-    fn publications(&self, sends: Vec<SendLine>) -> Vec<(SendLine, NewPublication)> {
+    /// One publication for each line that the client has named, or whose medium tells what it is; of lines of the same kind the first.
+    fn publications(
+        &self,
+        sends: Vec<SendLine>,
+        named: &[(String, PublicationKind)],
+    ) -> Result<Vec<(SendLine, NewPublication)>, ConnectError> {
         let mut taken = HashSet::new();
         let mut publications = Vec::new();
         for line in sends {
-            let kind = match line.kind {
-                MediaKind::Audio => PublicationKind::Microphone,
-                MediaKind::Video => PublicationKind::Camera,
-            };
+            let name = named.iter().find(|(mid, _)| *mid == line.mid).map(|(_, kind)| *kind);
+            let kind = name.unwrap_or(PublicationKind::usual(line.kind));
+            if kind.media() != line.kind {
+                return Err(ConnectError::BadOffer(format!(
+                    "the line with mid {} is named a {kind:?}, which its medium cannot carry; name each line by what it sends",
+                    line.mid
+                )));
+            }
             let Some(codec) = line.codecs.first().map(|entry| entry.codec) else { continue };
             let layers = line.layers.len().max(1) as u8;
             if taken.insert(kind) {
@@ -368,7 +379,7 @@ impl Engine {
                 publications.push((line, NewPublication { id, kind, codec, layers }));
             }
         }
-        publications
+        Ok(publications)
     }
 
     /// Ends one endpoint and tells its browser. Unknown ids are ignored.
@@ -554,7 +565,11 @@ fn with_port(address: SocketAddr, bound: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use arrayvec::ArrayVec;
+
     use super::*;
+    use crate::id::Codec;
+    use crate::line::NegotiatedCodec;
 
     fn engine() -> Engine {
         let udp = "127.0.0.1:0".parse().unwrap();
@@ -597,7 +612,13 @@ mod tests {
     #[test]
     fn a_bad_offer_is_refused_in_words_and_leaves_nothing_behind() {
         let engine = engine();
-        let connect = Connect { meeting: MeetingId(1), participant: ParticipantId(1), offer: "hello", replaces: None };
+        let connect = Connect {
+            meeting: MeetingId(1),
+            participant: ParticipantId(1),
+            offer: "hello",
+            lines: &[],
+            replaces: None,
+        };
         let refused = engine.connect(connect).unwrap_err();
         assert!(matches!(&refused, ConnectError::BadOffer(text) if text.contains("SDP")), "{refused}");
         assert!(engine.is_alive());
@@ -608,7 +629,13 @@ mod tests {
         const PAGE: &str = include_str!("../endpoint/sdp/testdata/chromium_page.sdp");
         let engine = engine();
         let offer = |offer: &str, replaces| {
-            engine.connect(Connect { meeting: MeetingId(1), participant: ParticipantId(1), offer, replaces })
+            engine.connect(Connect {
+                meeting: MeetingId(1),
+                participant: ParticipantId(1),
+                offer,
+                lines: &[],
+                replaces,
+            })
         };
         let first = offer(PAGE, None).unwrap();
         let again = offer(PAGE, Some(first.endpoint)).unwrap();
@@ -628,5 +655,35 @@ mod tests {
             assert!(Instant::now() < soon, "still kept");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn lines_carry_what_they_are_named_and_otherwise_what_their_medium_says() {
+        let engine = engine();
+        let line = |mid: &str, kind, codec| SendLine {
+            mid: mid.to_owned(),
+            kind,
+            ssrc: None,
+            rtx_ssrc: None,
+            codecs: vec![NegotiatedCodec { codec, payload_type: 96, rtx_payload_type: None, red_payload_type: None }],
+            layers: ArrayVec::new(),
+        };
+        let sends = || {
+            let audio = ["0", "3"].map(|mid| line(mid, MediaKind::Audio, Codec::Opus));
+            let video = ["1", "2"].map(|mid| line(mid, MediaKind::Video, Codec::Vp8));
+            audio.into_iter().chain(video).collect::<Vec<_>>()
+        };
+        let kinds = |named: &[(String, PublicationKind)]| -> Vec<(String, PublicationKind)> {
+            let made = engine.publications(sends(), named).unwrap();
+            made.into_iter().map(|(line, publication)| (line.mid, publication.kind)).collect()
+        };
+        let named = |mid: &str, kind| (mid.to_owned(), kind);
+        let (microphone, camera) = (named("0", PublicationKind::Microphone), named("1", PublicationKind::Camera));
+        assert_eq!(kinds(&[]), [microphone.clone(), camera.clone()], "a client of before; its other lines have no use");
+        let (screen, sound) = (named("2", PublicationKind::Screen), named("3", PublicationKind::ScreenAudio));
+        let all = [microphone, sound.clone(), camera, screen.clone()];
+        assert_eq!(kinds(&[screen, sound]), all);
+        let refused = engine.publications(sends(), &[named("1", PublicationKind::ScreenAudio)]).unwrap_err();
+        assert!(matches!(&refused, ConnectError::BadOffer(text) if text.contains("mid 1")), "{refused}");
     }
 }

@@ -18,7 +18,7 @@ use crate::route::allocate::{Candidate, Choice, Why, allocate};
 struct Place {
     slot: usize,
     publication: PublicationId,
-    rank: (Reverse<u8>, Reverse<bool>, usize),
+    rank: (Reverse<bool>, Reverse<u8>, Reverse<bool>, usize),
     /// Nothing was chosen for it yet.
     is_new: bool,
     candidate: Candidate,
@@ -68,7 +68,9 @@ impl Shard {
         let endpoint = self.endpoints.get(key)?;
         let source = self.by_publication.get(&publication).and_then(|&key| self.publications.get(key))?;
         let wants = endpoint.layout().wants.iter();
-        let want = wants.filter(|want| want.participant == source.participant).max_by_key(|want| want.priority);
+        let want = wants
+            .filter(|want| want.participant == source.participant && want.kind == source.kind)
+            .max_by_key(|want| want.priority);
         let highest = source.layer_ids().next_back().unwrap_or_default();
         let tile = want.filter(|want| want.width > 0 && want.height > 0).map(|want| (want.width, want.height));
         let candidate = Candidate {
@@ -76,9 +78,10 @@ impl Shard {
             desired: tile.map_or(highest, |tile| source.traffic.layer_for(tile, highest)),
             current: slot.layer_of(publication),
             may_raise: may_raise || slot.choice().is_none(),
+            is_kept: source.is_screen(),
         };
         let wish = want.map_or(0, |want| want.priority);
-        let rank = (Reverse(wish), Reverse(speaker == Some(source.participant)), at);
+        let rank = (Reverse(source.is_screen()), Reverse(wish), Reverse(speaker == Some(source.participant)), at);
         Some(Place { slot: at, publication, rank, is_new: slot.choice().is_none(), candidate })
     }
 

@@ -13,6 +13,7 @@ use crate::egress::slot::{Feed, Slot};
 use crate::endpoint::webrtc::Endpoint;
 use crate::event::Event;
 use crate::id::{LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::layout::Want;
 use crate::route::select::{self, PictureCandidate, RECENT, VoiceCandidate};
 
 /// A slot that gets another source.
@@ -43,9 +44,11 @@ impl Shard {
             other.talks = other.voice.spoke().is_some_and(|spoke| now.since(spoke) < RECENT);
             other.talks
         });
-        let voices = meeting.talkers.iter().filter_map(|&key| publications.get(key));
+        let heard = meeting.talkers.iter().filter_map(|&key| publications.get(key));
+        let speaking = heard.clone().filter(|publication| publication.voice.is_speaking(now)).count();
+        // What a film says is no speaker: the picture of who shows it must not take anybody's place.
+        let voices = heard.filter(|publication| publication.kind == PublicationKind::Microphone);
         let voices = voices.map(|publication| (publication.id, &publication.voice));
-        let speaking = voices.clone().filter(|(_, voice)| voice.is_speaking(now)).count();
         let is_reordered = meeting.loudest.update(now, voices.clone());
         let changed = meeting.speaker.update(now, voices);
         let is_stale = changed || is_reordered || speaking != meeting.speaking;
@@ -184,8 +187,9 @@ impl Shard {
     }
 
     /// Whether a publication may be shown to a participant: not its own, and not muted.
-    fn may_show(&self, key: usize, kind: PublicationKind, own: ParticipantId) -> Option<&Publication> {
-        self.publications.get(key).filter(|other| other.kind == kind && other.participant != own && !other.muted)
+    fn may_show(&self, key: usize, media: MediaKind, own: ParticipantId) -> Option<&Publication> {
+        let other = self.publications.get(key)?;
+        (other.kind.media() == media && other.participant != own && !other.muted).then_some(other)
     }
 
     /// Adds those who are in place, then `preferred`, then others until there are enough for the free slots.
@@ -193,22 +197,22 @@ impl Shard {
         &self,
         meeting: &Meeting,
         own: ParticipantId,
-        kind: PublicationKind,
+        media: MediaKind,
         held: &[Option<PublicationId>],
         preferred: impl Iterator<Item = usize>,
     ) -> Keys {
         let in_place = held.iter().flatten().filter_map(|id| self.by_publication.get(id).copied());
         let mut keys = Keys::new();
         for key in in_place.chain(preferred) {
-            if self.may_show(key, kind, own).is_some() && !keys.contains(&key) {
+            if self.may_show(key, media, own).is_some() && !keys.contains(&key) {
                 keys.push(key);
             }
         }
-        let mut others = meeting.open(kind).iter();
+        let mut others = meeting.open(media).iter();
         while keys.len() < held.len()
             && let Some(&key) = others.next()
         {
-            if self.may_show(key, kind, own).is_some() && !keys.contains(&key) {
+            if self.may_show(key, media, own).is_some() && !keys.contains(&key) {
                 keys.push(key);
             }
         }
@@ -223,8 +227,8 @@ impl Shard {
         speaker: Option<ParticipantId>,
     ) -> (Vec<Change>, bool) {
         let (indexes, held) = held(endpoint, MediaKind::Audio);
-        let talkers = meeting.talkers.iter().copied();
-        let keys = self.gather(meeting, endpoint.participant, PublicationKind::Microphone, &held, talkers);
+        let heard = meeting.talkers.iter().chain(&meeting.open_screen_sounds).copied();
+        let keys = self.gather(meeting, endpoint.participant, MediaKind::Audio, &held, heard);
         let candidates: SmallVec<[VoiceCandidate; 32]> = keys
             .iter()
             .filter_map(|&key| self.publications.get(key))
@@ -233,7 +237,8 @@ impl Shard {
                 place: meeting.loudest.place(other.id),
                 speaking: other.voice.is_speaking(now),
                 loudness: other.voice.loudness(now),
-                active: Some(other.participant) == speaker,
+                active: other.kind == PublicationKind::Microphone && Some(other.participant) == speaker,
+                shared: other.kind == PublicationKind::ScreenAudio,
             })
             .collect();
         let placed = select::voices(&held, &candidates);
@@ -253,6 +258,7 @@ impl Shard {
             .talkers
             .iter()
             .filter_map(|&key| self.publications.get(key))
+            .filter(|voice| voice.kind == PublicationKind::Microphone)
             .filter_map(|voice| Some((voice.participant, voice.voice.spoke()?)))
             .collect();
         let layout = endpoint.layout();
@@ -260,16 +266,18 @@ impl Shard {
         let wished = layout.wants.iter().map(|want| want.participant);
         let people = wished.chain(speaker).chain(spoke.iter().map(|(participant, _)| *participant));
         let cameras = people.flat_map(|participant| self.cameras_of(participant));
-        let keys = self.gather(meeting, endpoint.participant, PublicationKind::Camera, &held, cameras);
+        let preferred = meeting.open_screens.iter().copied().chain(cameras);
+        let keys = self.gather(meeting, endpoint.participant, MediaKind::Video, &held, preferred);
         let candidates: SmallVec<[PictureCandidate; 32]> = keys
             .iter()
             .filter_map(|&key| self.publications.get(key))
             .map(|other| PictureCandidate {
                 publication: other.id,
+                screen: other.is_screen(),
                 wish: layout
                     .wants
                     .iter()
-                    .filter(|want| want.participant == other.participant)
+                    .filter(|want| want.participant == other.participant && want.kind == other.kind)
                     .map(|want| want.priority)
                     .max(),
                 active: Some(other.participant) == speaker,
@@ -279,10 +287,11 @@ impl Shard {
             .collect();
         let placed = select::pictures(now, &held, &candidates, most);
         // A wish that cannot be met yet is looked at again when somebody comes.
-        let shown = |who: ParticipantId| {
-            placed.iter().flatten().any(|id| candidates_owner(&keys, &self.publications, *id) == Some(who))
+        let shown = |want: &Want| {
+            let wished = Some((want.participant, want.kind));
+            placed.iter().flatten().any(|id| candidate(&keys, &self.publications, *id) == wished)
         };
-        let unmet = layout.wants.iter().take(most).any(|want| !shown(want.participant));
+        let unmet = layout.wants.iter().take(most).any(|want| !shown(want));
         let free = layout.fill && placed.iter().flatten().count() < most;
         (changed(&indexes, &held, &placed), free || unmet)
     }
@@ -293,11 +302,11 @@ impl Shard {
 }
 
 impl Meeting {
-    /// Keys of the publications of a kind that are not muted, in the order of their coming.
-    fn open(&self, kind: PublicationKind) -> &[usize] {
-        match kind {
-            PublicationKind::Microphone => &self.open_voices,
-            PublicationKind::Camera => &self.open_pictures,
+    /// Keys of the microphones or cameras that are not muted, in the order of their coming.
+    fn open(&self, media: MediaKind) -> &[usize] {
+        match media {
+            MediaKind::Audio => &self.open_voices,
+            MediaKind::Video => &self.open_pictures,
         }
     }
 }
@@ -312,10 +321,14 @@ pub(super) fn note_free(list: &mut Vec<bool>, key: usize, free: bool) {
     }
 }
 
-/// Whose publication a candidate is.
-fn candidates_owner(keys: &Keys, publications: &Slab<Publication>, id: PublicationId) -> Option<ParticipantId> {
+/// Whose publication a candidate is, and of what.
+fn candidate(
+    keys: &Keys,
+    publications: &Slab<Publication>,
+    id: PublicationId,
+) -> Option<(ParticipantId, PublicationKind)> {
     let found = keys.iter().filter_map(|&key| publications.get(key)).find(|other| other.id == id);
-    found.map(|other| other.participant)
+    found.map(|other| (other.participant, other.kind))
 }
 
 /// Indexes of an endpoint's slots of one kind, and who is meant to be in them.

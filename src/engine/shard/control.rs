@@ -75,7 +75,7 @@ impl Shard {
         let key = self.endpoints.vacant_key();
         let mut keys = Vec::with_capacity(new.len());
         for new in new {
-            let muted = self.mutes.contains(&(participant, new.kind));
+            let muted = self.is_muted(participant, new.kind);
             let publication = self.new_publication(now, meeting, participant, *new, Origin::Endpoint(key), muted);
             if let Some(publication) = self.publications.get(publication) {
                 let added = publication.as_added();
@@ -119,7 +119,11 @@ impl Shard {
             codec: new.codec,
             muted,
             layers: layers(new.layers.max(1))
-                .map(|_| Layer::new(self.stores.insert(Store::new(new.id, new.kind.media()))))
+                .map(|_| match new.kind {
+                    PublicationKind::Screen => Store::of_screen(new.id),
+                    kind => Store::new(new.id, kind.media()),
+                })
+                .map(|store| Layer::new(self.stores.insert(store)))
                 .collect(),
             traffic: Layers::default(),
             key_frames: KeyFrameRequests::default(),
@@ -276,11 +280,15 @@ impl Shard {
         self.forget_if_empty(id);
     }
 
+    pub(super) fn is_muted(&self, participant: ParticipantId, kind: PublicationKind) -> bool {
+        self.mutes.contains(&(participant, kind)) != kind.begins_muted()
+    }
+
     fn set_muted(&mut self, now: Micros, participant: ParticipantId, kind: PublicationKind, muted: bool) {
-        if muted {
-            self.mutes.insert((participant, kind));
-        } else {
+        if muted == kind.begins_muted() {
             self.mutes.remove(&(participant, kind));
+        } else {
+            self.mutes.insert((participant, kind));
         }
         let changed: Vec<usize> = self
             .publications
@@ -313,7 +321,7 @@ impl Shard {
             }
         }
         // Slots ask for themselves when they are filled again; a tap cannot.
-        if !muted && publication.is_camera() && publication.tapped {
+        if !muted && publication.is_picture() && publication.tapped {
             let layer = publication.tapped_layer(now);
             publication.key_frames.want(layer);
             self.key_frame_wishes.push(key);
@@ -334,7 +342,9 @@ impl Shard {
                 note_free(&mut self.free, endpoint, true);
             }
         }
-        self.mark_stale(meeting, Stale::Free);
+        // A screen takes its slot from a camera, where none is free.
+        let is_taking = !muted && matches!(kind, PublicationKind::Screen | PublicationKind::ScreenAudio);
+        self.mark_stale(meeting, if is_taking { Stale::All } else { Stale::Free });
     }
 
     fn set_layout(&mut self, now: Micros, endpoint: EndpointId, layout: Layout) {
@@ -371,7 +381,7 @@ impl Shard {
         // Nothing before a key frame can be decoded, so a new tap begins with one of each picture.
         for key in keys {
             let Some(publication) = self.publications.get_mut(key) else { continue };
-            if publication.is_camera() && !publication.muted {
+            if publication.is_picture() && !publication.muted {
                 let layer = publication.tapped_layer(now);
                 publication.key_frames.want(layer);
                 self.key_frame_wishes.push(key);
@@ -431,6 +441,8 @@ impl Meeting {
         match kind {
             PublicationKind::Microphone => &mut self.open_voices,
             PublicationKind::Camera => &mut self.open_pictures,
+            PublicationKind::Screen => &mut self.open_screens,
+            PublicationKind::ScreenAudio => &mut self.open_screen_sounds,
         }
     }
 

@@ -6,7 +6,7 @@ use super::Origin;
 use super::demand::Demand;
 use super::span::Shards;
 use crate::clock::Micros;
-use crate::id::{Codec, LayerId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::id::{Codec, LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::joined::Joined;
 use crate::ingest::keyframe::KeyFrameRequests;
 use crate::ingest::layers::Layers;
@@ -96,8 +96,12 @@ impl Publication {
         TapItem::Added { publication: self.id, participant: self.participant, kind: self.kind, codec: self.codec }
     }
 
-    pub(super) fn is_camera(&self) -> bool {
-        self.kind == PublicationKind::Camera
+    pub(super) fn is_picture(&self) -> bool {
+        self.kind.media() == MediaKind::Video
+    }
+
+    pub(super) fn is_screen(&self) -> bool {
+        self.kind == PublicationKind::Screen
     }
 
     pub(super) fn is_local(&self) -> bool {

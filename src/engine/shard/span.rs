@@ -251,7 +251,7 @@ impl Shard {
             }
             Letter::Announced { meeting, participant, publication, muted } => {
                 if !self.by_publication.contains_key(&publication.id) {
-                    let muted = muted || self.mutes.contains(&(participant, publication.kind));
+                    let muted = muted || self.is_muted(participant, publication.kind);
                     self.new_publication(now, meeting, participant, publication, Origin::Shard(from), muted);
                 }
             }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { goldenDir } from './env.mjs';
 
 /** Fields that the protocol page marks with `?`. */
-const OPTIONAL = new Set(['server.ack.seq', 'server.error.id', 'client.layout.maxTiles', 'client.layout.maxBitrate']);
+const OPTIONAL = new Set(['server.ack.seq', 'server.error.id', 'client.offer.lines', 'client.layout.maxTiles', 'client.layout.maxBitrate']);
 
 const shapes = new Map();
 for (const file of readdirSync(goldenDir)) {

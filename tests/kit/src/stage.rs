@@ -40,6 +40,8 @@ pub struct Stage {
     pub down: Network<Path>,
     /// Every event so far, with its time.
     pub events: Vec<(Micros, Event)>,
+    /// Whose lines carry a screen.
+    sharers: HashSet<u32>,
     /// Datagrams that the server sent to nobody that is here.
     pub strays: u64,
     /// What each train carried that the server sent, and how many datagrams it had.
@@ -95,6 +97,7 @@ impl Stage {
             up: Network::new(seed),
             down: Network::new(seed ^ 0x5555),
             events: Vec::new(),
+            sharers: HashSet::new(),
             strays: 0,
             trains: Vec::new(),
             handed_over: 0,
@@ -121,6 +124,12 @@ impl Stage {
     /// A browser joins the default meeting: endpoint made, keys exchanged.
     pub fn join(&mut self, number: u32, plan: BrowserPlan) {
         self.join_meeting(number, plan, MEETING);
+    }
+
+    /// A browser joins the default meeting; what it publishes are a screen and its sound, not shared yet.
+    pub fn join_sharing(&mut self, number: u32, plan: BrowserPlan) {
+        self.sharers.insert(number);
+        self.join(number, plan);
     }
 
     /// A browser joins a meeting, in the first shard.
@@ -155,7 +164,8 @@ impl Stage {
         let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), layers, self.now);
         let browser = if self.offers_redundancy { browser } else { browser.without_redundancy() };
         let lines = browser.send_lines();
-        let publications = lines.iter().map(|line| new_publication(number, line)).collect();
+        let publications =
+            lines.iter().map(|line| new_publication(number, line, self.sharers.contains(&number))).collect();
         let slots =
             browser.slots.iter().zip(0u16..).map(|(slot, at)| new_slot(at, slot.line.clone(), browser.extensions()));
         let parts = EndpointParts {
@@ -432,7 +442,13 @@ pub fn endpoint(number: u32) -> EndpointId {
 /// Its publication of one kind.
 #[must_use]
 pub fn publication(number: u32, kind: PublicationKind) -> PublicationId {
-    PublicationId(number * 10 + u32::from(kind == PublicationKind::Camera))
+    let of_kind = match kind {
+        PublicationKind::Microphone => 0,
+        PublicationKind::Camera => 1,
+        PublicationKind::Screen => 2,
+        PublicationKind::ScreenAudio => 3,
+    };
+    PublicationId(number * 10 + of_kind)
 }
 
 /// Every number begins near its wrap.
@@ -441,10 +457,12 @@ fn new_slot(at: u16, line: SlotLine, extensions: ExtensionIds) -> Slot {
     Slot::new(at as u8, line, extensions, start, 32_000)
 }
 
-fn new_publication(number: u32, line: &SendLine) -> NewPublication {
-    let (kind, codec) = match line.kind {
-        MediaKind::Audio => (PublicationKind::Microphone, Codec::Opus),
-        MediaKind::Video => (PublicationKind::Camera, Codec::Vp8),
+fn new_publication(number: u32, line: &SendLine, shares: bool) -> NewPublication {
+    let (kind, codec) = match (line.kind, shares) {
+        (MediaKind::Audio, false) => (PublicationKind::Microphone, Codec::Opus),
+        (MediaKind::Video, false) => (PublicationKind::Camera, Codec::Vp8),
+        (MediaKind::Audio, true) => (PublicationKind::ScreenAudio, Codec::Opus),
+        (MediaKind::Video, true) => (PublicationKind::Screen, Codec::Vp8),
     };
     NewPublication { id: publication(number, kind), kind, codec, layers: line.layers.len().max(1) as u8 }
 }

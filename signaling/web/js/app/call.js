@@ -15,14 +15,14 @@ import { Connection, RequestError } from '../protocol/connection.js';
 import * as messages from '../protocol/messages.js';
 import { INITIAL, reduce } from '../state/meeting.js';
 import { picturesIn, slotsFor, wishOf } from '../state/scene.js';
-import { selfOf } from '../state/select.js';
+import { isVisible, selfOf } from '../state/select.js';
 import { Store } from '../state/store.js';
 import { connectionEnv } from './browser.js';
 import { MuteKeeper } from './mutes.js';
 import { newId } from './ids.js';
 import { OwnDevices } from './own-devices.js';
 
-/** @import { PublicationKind, ServerMessage } from '../protocol/messages.js' */
+/** @import { CaptureKind, ServerMessage } from '../protocol/messages.js' */
 /** @import { EndReason } from '../protocol/connection.js' */
 /** @import { TransportState } from '../media/transport.js' */
 /** @import { Action, MeetingState } from '../state/meeting.js' */
@@ -43,7 +43,7 @@ const LAYOUT_QUIET_MS = 250;
  * @typedef {object} CallOptions
  * @property {Place | Promise<Place>} place May still be on its way: everything else starts without it.
  * @property {Wanted} wanted
- * @property {Partial<Record<PublicationKind, MediaStreamTrack>>} tracks What the preview already captured.
+ * @property {Partial<Record<CaptureKind, MediaStreamTrack>>} tracks What the preview already captured.
  * @property {Look} look How the person wanted to see the others before a reload.
  * @property {number} videoSlots
  * @property {HTMLElement} soundRoot
@@ -77,7 +77,7 @@ export class Call {
   constructor({ place, wanted, look, tracks, videoSlots, soundRoot, ahead }) {
     // After a reload the place is known before the server has said a word.
     const self = place instanceof Promise ? null : place.participantId;
-    this.store = new Store(reduce, { ...INITIAL, ...look, wanted, self });
+    this.store = new Store(reduce, { ...INITIAL, ...look, wanted: { ...INITIAL.wanted, ...wanted }, self });
     this.#place = Promise.resolve(place);
     this.#videoSlots = videoSlots;
     this.baseSlots = videoSlots;
@@ -195,7 +195,8 @@ export class Call {
         for (const { mid } of message.slots) this.#slotChanged(mid);
         break;
       case 'roster':
-        this.#coverMutedCameras();
+      case 'publications':
+        this.#coverUnseen();
         this.#mutes.reconcileAll();
         break;
       case 'demand':
@@ -204,8 +205,8 @@ export class Call {
         }
         break;
       case 'muted':
-        this.devices.silence(message.kind);
         this.#mutes.mutedByServer(message.kind);
+        this.devices.silence(message.kind);
         break;
       case 'media':
         if (message.state === 'lost' && this.#growing) this.#lostMeanwhile = true;
@@ -264,7 +265,10 @@ export class Call {
       this.store.dispatch({ type: 'offered', slots: transport.slots.map(({ mid, kind }) => ({ mid, kind })) });
       this.receiver.attach(transport.slots);
       this.devices.publisher.attach(transport);
-      const answer = await this.#connection.request((id) => messages.offer(id, sdp), { early: true, timeoutMs: OFFER_TIMEOUT_MS });
+      const answer = await this.#connection.request((id) => messages.offer(id, sdp, transport.lines), {
+        early: true,
+        timeoutMs: OFFER_TIMEOUT_MS,
+      });
       if (answer.type === 'answer' && !this.#over) {
         await transport.answer(answer.sdp);
         this.#answered = true;
@@ -290,7 +294,7 @@ export class Call {
     const before = new Set(transport.slots.map(({ mid }) => mid));
     try {
       const sdp = await transport.offerMore(videoSlots);
-      const answer = await this.#connection.request((id) => messages.offer(id, sdp), { timeoutMs: OFFER_TIMEOUT_MS });
+      const answer = await this.#connection.request((id) => messages.offer(id, sdp, transport.lines), { timeoutMs: OFFER_TIMEOUT_MS });
       if (answer.type !== 'answer' || this.#over) return;
       await transport.answerMore(answer.sdp);
       this.#videoSlots = videoSlots;
@@ -352,12 +356,12 @@ export class Call {
     }
   }
 
-  /** A camera that comes back starts behind its initials, not with the last picture of before. */
-  #coverMutedCameras() {
-    const { shown, publications, participants } = this.store.state;
-    for (const [mid, publicationId] of shown) {
-      const person = participants.get(publications.get(publicationId)?.participantId ?? '');
-      if (person && !person.cameraMuted) continue;
+  /** A camera or screen that comes back starts behind its initials, not with the last picture of before. */
+  #coverUnseen() {
+    const { state } = this.store;
+    for (const [mid, publicationId] of state.shown) {
+      const publication = state.publications.get(publicationId);
+      if (publication && isVisible(state, publication)) continue;
       this.store.dispatch({ type: 'shown', mid, publicationId: null });
       this.receiver.forget(mid);
     }

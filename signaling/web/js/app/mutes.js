@@ -8,7 +8,7 @@
  */
 
 import * as messages from '../protocol/messages.js';
-import { selfOf } from '../state/select.js';
+import { isMutedAtServer, selfOf } from '../state/select.js';
 
 /** @import { PublicationKind } from '../protocol/messages.js' */
 /** @import { Action, MeetingState } from '../state/meeting.js' */
@@ -17,7 +17,7 @@ import { selfOf } from '../state/select.js';
 /** @typedef {{ readonly isOpen: boolean, request(build: (id: number) => messages.ClientRequest): Promise<unknown> }} MuteConnection */
 
 /** @type {readonly PublicationKind[]} */
-const KINDS = ['microphone', 'camera'];
+const KINDS = ['microphone', 'camera', 'screen', 'screenAudio'];
 
 export class MuteKeeper {
   /** @type {MuteStore} */ #store;
@@ -40,6 +40,7 @@ export class MuteKeeper {
   /** @param {PublicationKind} kind */
   mutedByServer(kind) {
     this.#told[kind] = true;
+    if (kind === 'screen') this.#told.screenAudio = true;
   }
 
   reconcileAll() {
@@ -55,7 +56,7 @@ export class MuteKeeper {
     if (state.wanted[kind] && state.capture[kind] === 'asking') return;
     const muted = !(state.wanted[kind] && state.capture[kind] === 'live');
     // Read once a connection: a later change of the roster may be somebody muting us, which is not ours to undo.
-    this.#told[kind] ??= kind === 'microphone' ? self.microphoneMuted : self.cameraMuted;
+    this.#told[kind] ??= isMutedAtServer(state, self, kind);
     if (muted === this.#told[kind]) return;
     void this.#tell(kind, muted);
   }

@@ -9,16 +9,18 @@
 
 import { byProblem, capture } from '../media/capture.js';
 import { Publisher } from '../media/publisher.js';
+import { OwnScreen } from './own-screen.js';
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind, PublicationKind } from '../protocol/messages.js' */
 /** @import { Action, MeetingState } from '../state/meeting.js' */
 /** @import { Store } from '../state/store.js' */
 
-/** @type {readonly PublicationKind[]} */
+/** @type {readonly CaptureKind[]} */
 const KINDS = ['microphone', 'camera'];
 
 export class OwnDevices {
   /** @type {Publisher} */ publisher;
+  /** @type {OwnScreen} */ screen;
   /** @type {Store<MeetingState, Action>} */ #store;
   /** @type {() => void} */ #changed;
   #over = false;
@@ -28,9 +30,10 @@ export class OwnDevices {
     this.#store = store;
     this.#changed = changed;
     this.publisher = new Publisher((kind) => this.#lost(kind));
+    this.screen = new OwnScreen(store, this.publisher, changed);
   }
 
-  /** Takes what the preview captured and asks for the rest. @param {Partial<Record<PublicationKind, MediaStreamTrack>>} tracks */
+  /** Takes what the preview captured and asks for the rest. @param {Partial<Record<CaptureKind, MediaStreamTrack>>} tracks */
   begin(tracks) {
     const { wanted } = this.#store.state;
     const missing = KINDS.filter((kind) => {
@@ -42,7 +45,7 @@ export class OwnDevices {
     if (missing.length > 0) void this.#acquire(missing);
   }
 
-  /** @param {PublicationKind} kind @param {boolean} wanted */
+  /** @param {CaptureKind} kind @param {boolean} wanted */
   want(kind, wanted) {
     this.#store.dispatch({ type: 'wanted', kind, wanted });
     if (!wanted && kind === 'camera') {
@@ -56,7 +59,7 @@ export class OwnDevices {
     this.#changed();
   }
 
-  /** After a problem was put right. @param {readonly PublicationKind[]} kinds */
+  /** After a problem was put right. @param {readonly CaptureKind[]} kinds */
   retry(kinds) {
     for (const kind of kinds) this.#store.dispatch({ type: 'wanted', kind, wanted: true });
     void this.#acquire(kinds);
@@ -64,22 +67,24 @@ export class OwnDevices {
 
   /** Somebody muted us: nothing more leaves this machine either. @param {PublicationKind} kind */
   silence(kind) {
-    this.publisher.enable(kind, false);
+    if (kind === 'screen') this.screen.stop();
+    else this.publisher.enable(kind, false);
   }
 
   close() {
     this.#over = true;
+    this.screen.close();
     this.publisher.close();
   }
 
-  /** @param {PublicationKind} kind @param {MediaStreamTrack} track */
+  /** @param {CaptureKind} kind @param {MediaStreamTrack} track */
   #take(kind, track) {
     track.enabled = this.#store.state.wanted[kind];
     this.publisher.put(kind, track);
     this.#store.dispatch({ type: 'capture', kind, capture: 'live' });
   }
 
-  /** @param {readonly PublicationKind[]} kinds */
+  /** @param {readonly CaptureKind[]} kinds */
   async #acquire(kinds) {
     for (const kind of kinds) this.#store.dispatch({ type: 'capture', kind, capture: 'asking' });
     const { tracks, problems } = await capture(kinds);
@@ -101,12 +106,16 @@ export class OwnDevices {
 
   /** @param {PublicationKind} kind */
   #lost(kind) {
+    if (kind === 'screen' || kind === 'screenAudio') {
+      this.screen.lost(kind);
+      return;
+    }
     this.#without(kind);
     this.#store.dispatch({ type: 'notice', notice: { code: 'device', kinds: [kind], problem: 'missing' } });
     this.#changed();
   }
 
-  /** @param {PublicationKind} kind */
+  /** @param {CaptureKind} kind */
   #without(kind) {
     this.#store.dispatch({ type: 'capture', kind, capture: 'none' });
     this.#store.dispatch({ type: 'wanted', kind, wanted: false });

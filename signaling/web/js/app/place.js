@@ -4,7 +4,7 @@
  * Why session storage: it belongs to one tab and dies with it. A second tab is a second participant.
  */
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 
 /**
  * @typedef {object} Place
@@ -14,7 +14,7 @@
  * @property {string} name
  * @property {RTCIceServer[]} iceServers
  */
-/** @typedef {Record<PublicationKind, boolean>} Wanted */
+/** @typedef {Record<CaptureKind, boolean>} Wanted */
 /** @typedef {Pick<import('../state/meeting.js').MeetingState, 'view' | 'pinned' | 'dataSaver'>} Look How to see the others. */
 
 const PLACE_KEY = 'plenum.place';

@@ -7,13 +7,13 @@
 
 import { chosenDevices, hasDevices, permissionFor } from './devices.js';
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 /** @import { DeviceProblem } from '../state/meeting.js' */
 
 /**
  * @typedef {object} Captured
- * @property {Partial<Record<PublicationKind, MediaStreamTrack>>} tracks
- * @property {Partial<Record<PublicationKind, DeviceProblem>>} problems
+ * @property {Partial<Record<CaptureKind, MediaStreamTrack>>} tracks
+ * @property {Partial<Record<CaptureKind, DeviceProblem>>} problems
  */
 
 /** @type {Record<string, DeviceProblem>} */
@@ -29,7 +29,7 @@ const PROBLEMS = {
 /** @param {string | undefined} id @returns {MediaTrackConstraints} */
 const device = (id) => (id === undefined ? {} : { deviceId: { ideal: id } });
 
-/** @param {readonly PublicationKind[]} kinds @returns {MediaStreamConstraints} */
+/** @param {readonly CaptureKind[]} kinds @returns {MediaStreamConstraints} */
 function constraints(kinds) {
   const chosen = chosenDevices();
   /** @type {MediaStreamConstraints} */
@@ -48,7 +48,7 @@ function constraints(kinds) {
   return wanted;
 }
 
-/** @param {readonly PublicationKind[]} kinds @returns {Promise<Captured['tracks']>} */
+/** @param {readonly CaptureKind[]} kinds @returns {Promise<Captured['tracks']>} */
 async function ask(kinds) {
   const stream = await navigator.mediaDevices.getUserMedia(constraints(kinds));
   const [microphone] = stream.getAudioTracks();
@@ -60,7 +60,7 @@ async function ask(kinds) {
 const problemOf = (error) => (error instanceof DOMException ? PROBLEMS[error.name] ?? 'failed' : 'failed');
 
 /**
- * @param {readonly PublicationKind[]} kinds
+ * @param {readonly CaptureKind[]} kinds
  * @returns {Promise<Captured>}
  */
 export async function capture(kinds) {
@@ -87,10 +87,10 @@ export async function capture(kinds) {
  * One line to say per problem, not one per device.
  *
  * @param {Captured['problems']} problems
- * @returns {[DeviceProblem, PublicationKind[]][]}
+ * @returns {[DeviceProblem, CaptureKind[]][]}
  */
 export function byProblem(problems) {
-  /** @type {Map<DeviceProblem, PublicationKind[]>} */
+  /** @type {Map<DeviceProblem, CaptureKind[]>} */
   const kinds = new Map();
   for (const kind of /** @type {const} */ (['microphone', 'camera'])) {
     const problem = problems[kind];
@@ -103,7 +103,7 @@ export function byProblem(problems) {
  * After one refusal for both: only what the browser has already allowed is asked for again. A second prompt right
  * after a "no" would be rude.
  *
- * @param {readonly PublicationKind[]} kinds
+ * @param {readonly CaptureKind[]} kinds
  */
 async function notDenied(kinds) {
   const states = await Promise.all(kinds.map(permissionFor));

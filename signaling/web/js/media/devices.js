@@ -4,9 +4,9 @@
  * Why: asking for a device lights the camera, so the page must know what is allowed without asking.
  */
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 
-/** @typedef {PublicationKind | 'speaker'} DeviceKind */
+/** @typedef {CaptureKind | 'speaker'} DeviceKind */
 /** @typedef {{ id: string, label: string }} Device */
 /** @typedef {Record<DeviceKind, Device[]>} DeviceList */
 
@@ -38,7 +38,7 @@ export function watchDevices(changed) {
   return () => navigator.mediaDevices.removeEventListener('devicechange', changed);
 }
 
-/** @param {PublicationKind} kind @returns {Promise<PermissionState | 'unknown'>} */
+/** @param {CaptureKind} kind @returns {Promise<PermissionState | 'unknown'>} */
 export async function permissionFor(kind) {
   try {
     const name = /** @type {PermissionName} */ (/** @type {string} */ (kind));

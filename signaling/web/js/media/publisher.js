@@ -1,5 +1,5 @@
 /**
- * What this participant sends: at most one microphone and one camera, kept over changes of transport.
+ * What this participant sends: at most one microphone, camera and screen, kept over changes of transport.
  *
  * Why apart from the transport: a path that fails takes no device with it. The new path's empty lines get the same
  * tracks, and the camera's light does not even blink.
@@ -10,8 +10,14 @@ import { RIDS } from './layers.js';
 /** @import { PublicationKind } from '../protocol/messages.js' */
 /** @import { Transport } from './transport.js' */
 
+/** @type {readonly PublicationKind[]} */
+const KINDS = ['microphone', 'camera', 'screen', 'screenAudio'];
+/** What matters in a picture: of a person that it moves, of a screen that it can be read. */
+const HINTS = { camera: 'motion', screen: 'detail', microphone: 'speech', screenAudio: 'music' };
+
 export class Publisher {
-  /** @type {Record<PublicationKind, MediaStreamTrack | null>} */ #tracks = { microphone: null, camera: null };
+  /** @type {Record<PublicationKind, MediaStreamTrack | null>} */
+  #tracks = { microphone: null, camera: null, screen: null, screenAudio: null };
   /** @type {Transport | null} */ #transport = null;
   #highest = RIDS.length - 1;
   /** @type {(kind: PublicationKind) => void} */ #lost;
@@ -31,8 +37,7 @@ export class Publisher {
     this.#transport = transport;
     // Nobody has said anything of the new path's publications.
     this.#highest = RIDS.length - 1;
-    this.#send('microphone');
-    this.#send('camera');
+    for (const kind of KINDS) this.#send(kind);
   }
 
   /** @param {PublicationKind} kind @param {MediaStreamTrack} track */
@@ -40,7 +45,7 @@ export class Publisher {
     const before = this.#tracks[kind];
     if (before === track) return;
     this.#tracks[kind] = track;
-    if (kind === 'camera') track.contentHint = 'motion';
+    track.contentHint = HINTS[kind];
     track.onended = () => {
       if (this.#tracks[kind] !== track) return;
       this.take(kind);
@@ -66,8 +71,7 @@ export class Publisher {
 
   close() {
     this.#transport = null;
-    this.take('microphone');
-    this.take('camera');
+    for (const kind of KINDS) this.take(kind);
   }
 
   /** @param {PublicationKind} kind */

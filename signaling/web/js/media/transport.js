@@ -11,11 +11,18 @@
 
 import { layersOf } from './layers.js';
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { PublicationKind, SendLine } from '../protocol/messages.js' */
 
 export const AUDIO_SLOTS = 3;
 export const VIDEO_SLOTS = 9;
 export const VIDEO_SLOTS_ON_PHONES = 4;
+/**
+ * One layer, since text that is scaled down is no text. It may take what a still page needs to be sharp within a second, and a
+ * slow path less: then it moves less often (`maintain-resolution`). Others' cameras wait for it, and so does one's own.
+ *
+ * @type {RTCRtpEncodingParameters}
+ */
+const SCREEN = { maxBitrate: 1_500_000, maxFramerate: 15, priority: 'high' };
 /** What capture asks for; what it really gives is known when a track is put in. */
 const USUAL_HEIGHT = 720;
 /** ICE often recovers by itself; past this the path counts as failed. */
@@ -44,6 +51,7 @@ function codecs(kind) {
 export class Transport {
   /** @type {RTCPeerConnection} */ pc;
   /** @type {Record<PublicationKind, RTCRtpSender>} */ senders;
+  /** @type {Record<PublicationKind, RTCRtpTransceiver>} */ #sending;
   /** @type {RTCRtpTransceiver[]} */ #receiving = [];
   /** @type {Promise<RTCSessionDescriptionInit>} */ #offer;
   /** @type {(state: TransportState) => void} */ #report;
@@ -66,10 +74,13 @@ export class Transport {
     this.pc.onconnectionstatechange = () => this.#stateChanged();
     const microphone = this.pc.addTransceiver('audio', { direction: 'sendonly' });
     const camera = this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layersOf(USUAL_HEIGHT) });
-    this.senders = { microphone: microphone.sender, camera: camera.sender };
+    const screen = this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: [SCREEN] });
+    const screenAudio = this.pc.addTransceiver('audio', { direction: 'sendonly' });
+    this.#sending = { microphone, camera, screen, screenAudio };
+    this.senders = { microphone: microphone.sender, camera: camera.sender, screen: screen.sender, screenAudio: screenAudio.sender };
     for (let n = 0; n < AUDIO_SLOTS; n += 1) this.#receiving.push(this.pc.addTransceiver('audio', { direction: 'recvonly' }));
-    trim('audio', [microphone, ...this.#receiving]);
-    trim('video', [camera]);
+    trim('audio', [microphone, screenAudio, ...this.#receiving]);
+    trim('video', [camera, screen]);
     this.#addVideoSlots(videoSlots);
     this.#offer = this.pc.createOffer();
     // It is awaited in `offer`; a transport closed before that must not leave an unhandled rejection.
@@ -87,6 +98,15 @@ export class Transport {
     if (iceServers.length > 0) this.pc.setConfiguration({ bundlePolicy: 'max-bundle', iceServers });
     await this.pc.setLocalDescription(description);
     return description.sdp ?? '';
+  }
+
+  /** What each send line carries; known once `offer` has resolved. @returns {SendLine[]} */
+  get lines() {
+    const kinds = /** @type {PublicationKind[]} */ (Object.keys(this.#sending));
+    return kinds.flatMap((kind) => {
+      const { mid } = this.#sending[kind];
+      return mid === null ? [] : [{ mid, kind }];
+    });
   }
 
   /** @param {number} total */
@@ -129,7 +149,7 @@ export class Transport {
   async answer(sdp) {
     await this.pc.setRemoteDescription({ type: 'answer', sdp });
     this.#answered = true;
-    await this.#setCamera();
+    await Promise.all([this.#setCamera(), this.#setScreen()]);
   }
 
   /**
@@ -153,6 +173,12 @@ export class Transport {
       if (layer) Object.assign(encoding, layer);
     }
     await this.senders.camera.setParameters(parameters).catch(() => {});
+  }
+
+  async #setScreen() {
+    const parameters = this.senders.screen.getParameters();
+    Object.assign(parameters, { degradationPreference: 'maintain-resolution' });
+    await this.senders.screen.setParameters(parameters).catch(() => {});
   }
 
   close() {

@@ -33,7 +33,7 @@
  * @property {number} number
  * @property {string} participantId
  * @property {string} displayName
- * @property {'microphone' | 'camera'} kind
+ * @property {import('./messages.js').PublicationKind} kind
  * @property {string} contentType
  * @property {number} size
  * @property {number} offsetMs

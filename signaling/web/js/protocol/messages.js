@@ -7,7 +7,9 @@
  *   bytes -> parseServerMessage -> state/        ui/ -> constructors -> connection.js
  */
 
-/** @typedef {'microphone' | 'camera'} PublicationKind */
+/** @typedef {'microphone' | 'camera'} CaptureKind */
+/** @typedef {'screen' | 'screenAudio'} ShareKind Announced only while they are shared. */
+/** @typedef {CaptureKind | ShareKind} PublicationKind */
 /** @typedef {'organizer' | 'presenter'} Role */
 /** @typedef {'off' | 'starting' | 'on' | 'stopping'} RecordingState */
 
@@ -72,10 +74,11 @@
  *   | RecordingMessage | MediaMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
-/** @typedef {{ participantId: string, kind: 'camera', priority: number, width: number, height: number }} Want */
+/** @typedef {{ participantId: string, kind: 'camera' | 'screen', priority: number, width: number, height: number }} Want */
 /** @typedef {{ wants: Want[], fill: boolean, maxTiles?: number, maxBitrate?: number }} LayoutWish */
 /** @typedef {{ type: 'hello', token: string, cursor: number }} Hello */
-/** @typedef {{ type: 'offer', id: number, sdp: string }} Offer */
+/** @typedef {{ mid: string, kind: PublicationKind }} SendLine What a line of the offer carries. */
+/** @typedef {{ type: 'offer', id: number, sdp: string, lines: SendLine[] }} Offer */
 /** @typedef {{ type: 'mute', id: number, kind: PublicationKind, muted: boolean }} Mute */
 /** @typedef {{ type: 'muteParticipant' | 'removeParticipant', id: number, participantId: string }} Moderate */
 /** @typedef {{ type: 'chat', id: number, clientMessageId: string, text: string }} Chat */
@@ -92,8 +95,8 @@ export const CHAT_TEXT_MAX = 4000;
 
 /** @param {string} token @param {number} cursor @returns {Hello} */
 export const hello = (token, cursor) => ({ type: 'hello', token, cursor });
-/** @param {number} id @param {string} sdp @returns {Offer} */
-export const offer = (id, sdp) => ({ type: 'offer', id, sdp });
+/** @param {number} id @param {string} sdp @param {SendLine[]} lines @returns {Offer} */
+export const offer = (id, sdp, lines) => ({ type: 'offer', id, sdp, lines });
 /** @param {number} id @param {PublicationKind} kind @param {boolean} muted @returns {Mute} */
 export const mute = (id, kind, muted) => ({ type: 'mute', id, kind, muted });
 /** @param {number} id @param {string} participantId @returns {Moderate} */
@@ -146,7 +149,7 @@ const participant = shape({
   hasCamera: flag,
   connected: flag,
 });
-const publicationKind = oneOf('microphone', 'camera');
+const publicationKind = oneOf('microphone', 'camera', 'screen', 'screenAudio');
 const publication = shape({ id: count, participantId: text, kind: text });
 const slot = shape({ mid: text, participantId: orNull(text), publicationId: orNull(count) });
 const recording = { state: oneOf('off', 'starting', 'on', 'stopping'), recordingId: orNull(text) };

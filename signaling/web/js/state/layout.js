@@ -7,9 +7,10 @@
  *   MeetingState -> tilesOf -> scene.js (who of them is in sight) -> grid -> ui/stage.js
  */
 
-import { othersOnStage } from './select.js';
+import { isVisible, othersOnStage } from './select.js';
 
 /** @import { MeetingState } from './meeting.js' */
+/** @import { PublicationKind } from '../protocol/messages.js' */
 
 /**
  * @typedef {object} Tile
@@ -17,6 +18,7 @@ import { othersOnStage } from './select.js';
  * @property {string | null} mid The slot whose `<video>` it holds.
  * @property {string} participantId Whom it shows, and so whose name is on it.
  * @property {boolean} live Whether the slot's picture is that person's; otherwise their initials cover it.
+ * @property {'screen'} [kind] It shows their screen and not their camera.
  */
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box */
 
@@ -24,21 +26,27 @@ export const TILE_RATIO = 16 / 9;
 const SIZE_STEP = 16;
 
 /**
- * Whom a slot's tile shows. The name follows the picture: as long as frames of the previous person are on the screen
+ * What a slot shows: whose camera or screen. The name follows the picture: as long as frames of the previous person are on the screen
  * their name stays, whatever the server has assigned meanwhile.
  *
  * @param {MeetingState} state
  * @param {string} mid
- * @returns {{ participantId: string, live: boolean } | null}
+ * @returns {{ participantId: string, kind: PublicationKind, live: boolean } | null}
  */
+export function pictureIn(state, mid) {
+  const slot = state.slots.get(mid);
+  const assigned = slot?.participantId ?? null;
+  if (!slot || assigned === null) return null;
+  const pictured = state.publications.get(state.shown.get(mid) ?? -1);
+  if (pictured && isVisible(state, pictured)) return { participantId: pictured.participantId, kind: pictured.kind, live: true };
+  const { kind } = state.publications.get(slot.publicationId ?? -1) ?? { kind: 'camera' };
+  return state.participants.has(assigned) ? { participantId: assigned, kind, live: false } : null;
+}
+
+/** Whose camera a slot's tile shows. @param {MeetingState} state @param {string} mid */
 export function personInSlot(state, mid) {
-  const assigned = state.slots.get(mid)?.participantId ?? null;
-  if (assigned === null) return null;
-  const shown = state.shown.get(mid);
-  const pictured = shown === undefined ? undefined : state.publications.get(shown)?.participantId;
-  const person = pictured === undefined ? undefined : state.participants.get(pictured);
-  if (person && !person.cameraMuted) return { participantId: person.id, live: true };
-  return state.participants.has(assigned) ? { participantId: assigned, live: false } : null;
+  const picture = pictureIn(state, mid);
+  return picture?.kind === 'camera' ? { participantId: picture.participantId, live: picture.live } : null;
 }
 
 /**
@@ -131,11 +139,11 @@ const LARGE_PRIORITY = 255;
 export function wantsOf(state, visible, boxes = [], scale = 1, large = 0) {
   const slots = [...state.slotKinds.values()].filter((kind) => kind === 'video').length;
   const areAllIn = visible.length <= slots;
-  return visible.map(({ participantId }, index) => ({
+  return visible.map(({ participantId, kind }, index) => ({
     participantId,
-    kind: 'camera',
+    kind: kind ?? 'camera',
     // Where everybody in sight has a slot nobody of equal size comes before the active speaker.
-    priority: index < large ? LARGE_PRIORITY : areAllIn ? 1 : Math.max(1, Math.min(LARGE_PRIORITY - 1, visible.length - index)),
+    priority: index < large || kind === 'screen' ? LARGE_PRIORITY : areAllIn ? 1 : Math.max(1, Math.min(LARGE_PRIORITY - 1, visible.length - index)),
     width: pixels(boxes[index]?.width, scale),
     height: pixels(boxes[index]?.height, scale),
   }));

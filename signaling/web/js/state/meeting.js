@@ -9,7 +9,7 @@
 import { togglePin } from './scene.js';
 import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
 
-/** @import { MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
+/** @import { CaptureKind, MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
 /** @import { View } from './scene.js' */
 /** @import { Link } from '../protocol/connection.js' */
 /** @import { Thread } from './thread.js' */
@@ -19,8 +19,9 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /** @typedef {'none' | 'asking' | 'live'} Capture What the browser gives for one kind of device. */
 /** @typedef {'denied' | 'missing' | 'busy' | 'insecure' | 'failed'} DeviceProblem */
 /**
- * @typedef {{ code: 'mutedBy', name: string }
- *   | { code: 'device', kinds: readonly PublicationKind[], problem: DeviceProblem }
+ * @typedef {{ code: 'mutedBy' | 'shareTaken', name: string }
+ *   | { code: 'shareFailed' }
+ *   | { code: 'device', kinds: readonly CaptureKind[], problem: DeviceProblem }
  *   | { code: 'refused', message: string }
  *   | { code: 'busy' }
  *   | { code: 'linkCopied' }
@@ -30,7 +31,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /**
  * @typedef {object} Announcement Said once to those who do not see the page.
  * @property {number} id
- * @property {{ code: 'joined' | 'left', name: string } | { code: 'message', name: string, text: string }} content
+ * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore', name: string } | { code: 'message', name: string, text: string }} content
  */
 /**
  * @typedef {object} MeetingState
@@ -55,7 +56,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {Recording} recording
  * @property {Thread} thread
  * @property {Record<PublicationKind, Capture>} capture
- * @property {Record<PublicationKind, boolean>} wanted Whether the person wants to be heard, seen.
+ * @property {Record<PublicationKind, boolean>} wanted Whether the person wants to be heard, seen, to share.
  * @property {Panel | null} panel
  * @property {boolean} soundBlocked The browser wants a click before it plays.
  * @property {readonly Notice[]} notices
@@ -107,8 +108,8 @@ export const INITIAL = {
   dataSaver: false,
   recording: { state: 'off', recordingId: null },
   thread: EMPTY_THREAD,
-  capture: { microphone: 'none', camera: 'none' },
-  wanted: { microphone: true, camera: true },
+  capture: { microphone: 'none', camera: 'none', screen: 'none', screenAudio: 'none' },
+  wanted: { microphone: true, camera: true, screen: false, screenAudio: false },
   panel: null,
   soundBlocked: false,
   notices: [],
@@ -203,12 +204,8 @@ function reduceServer(state, message) {
       return reduceEvent(state, message.event);
     case 'roster':
       return reduceRoster(state, message);
-    case 'publications': {
-      const publications = new Map(state.publications);
-      for (const id of message.removed) publications.delete(id);
-      for (const publication of message.added) publications.set(publication.id, publication);
-      return { ...state, publications };
-    }
+    case 'publications':
+      return reducePublications(state, message);
     case 'slots':
       return reduceSlots(state, message.slots);
     case 'speaker':
@@ -216,6 +213,9 @@ function reduceServer(state, message) {
     case 'muted': {
       const muted = state.self === null ? state : patchParticipant(state, state.self, muteField(message.kind, true));
       const name = state.participants.get(message.by)?.displayName ?? '';
+      if (message.kind === 'screen') {
+        return withNotice({ ...state, wanted: { ...state.wanted, screen: false, screenAudio: false } }, { code: 'shareTaken', name });
+      }
       return withNotice(
         { ...muted, wanted: { ...muted.wanted, [message.kind]: false } },
         { code: 'mutedBy', name },
@@ -271,6 +271,28 @@ function reduceRoster(state, message) {
   return { ...next, participants };
 }
 
+/** @param {MeetingState} state @param {import('../protocol/messages.js').PublicationsMessage} message @returns {MeetingState} */
+function reducePublications(state, { added, removed }) {
+  const publications = new Map(state.publications);
+  let next = state;
+  for (const id of removed) {
+    const gone = publications.get(id);
+    publications.delete(id);
+    if (gone) next = announceShare(next, gone, 'sharesNoMore');
+  }
+  for (const publication of added) {
+    if (!publications.has(publication.id)) next = announceShare(next, publication, 'shares');
+    publications.set(publication.id, publication);
+  }
+  return { ...next, publications };
+}
+
+/** @param {MeetingState} state @param {Publication} publication @param {'shares' | 'sharesNoMore'} code */
+function announceShare(state, { kind, participantId }, code) {
+  const person = state.participants.get(participantId);
+  return kind === 'screen' && person && participantId !== state.self ? announce(state, { code, name: person.displayName }) : state;
+}
+
 /** @param {MeetingState} state @param {readonly Slot[]} changed @returns {MeetingState} */
 function reduceSlots(state, changed) {
   const slots = new Map(state.slots);
@@ -317,7 +339,11 @@ function keepOrder(before, roster) {
 }
 
 /** @param {PublicationKind} kind @param {boolean} muted @returns {Partial<Participant>} */
-const muteField = (kind, muted) => (kind === 'microphone' ? { microphoneMuted: muted } : { cameraMuted: muted });
+function muteField(kind, muted) {
+  if (kind === 'microphone') return { microphoneMuted: muted };
+  // Whether a screen is shared is told by its publication.
+  return kind === 'camera' ? { cameraMuted: muted } : {};
+}
 
 /** @param {MeetingState} state @param {string} id @param {Partial<Participant>} patch @returns {MeetingState} */
 function patchParticipant(state, id, patch) {

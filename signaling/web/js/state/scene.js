@@ -45,7 +45,7 @@ const STRIP = 0.18;
 const STRIP_MIN = 150;
 
 /**
- * Whose tiles are large: whoever is pinned, in the order of pinning, otherwise whoever spoke last where the person wants
+ * Whose tiles are large: a shared screen alone, otherwise whoever is pinned, in the order of pinning, otherwise whoever spoke last where the person wants
  * that.
  *
  * @param {MeetingState} state
@@ -53,6 +53,8 @@ const STRIP_MIN = 150;
  * @returns {Tile[]}
  */
 export function largeTiles(state, tiles) {
+  const screen = tiles.find(({ kind }) => kind === 'screen');
+  if (screen) return [screen];
   /** @param {string} id */
   const of = (id) => tiles.find(({ participantId }) => participantId === id);
   const pinned = state.pinned.map(of).filter((tile) => tile !== undefined);
@@ -71,7 +73,7 @@ export function largeTiles(state, tiles) {
  */
 export function sceneOf(state, tiles, room) {
   const large = largeTiles(state, tiles);
-  const others = tiles.filter((tile) => !large.includes(tile));
+  const others = inOrder(state, tiles.filter((tile) => !large.includes(tile)), large);
   const limit = tilesMax(state, room.slots);
   const fit = large.length > 0 ? stripOf(room).capacity : capacityOf(room.width, room.height, room.gap, room.minWidth);
   const size = Math.max(1, Math.min(fit - room.own, limit - large.length));
@@ -81,6 +83,20 @@ export function sceneOf(state, tiles, room) {
   const small = shown.length + room.own;
   const boxes = large.length > 0 ? withStrip(large.length, small, room) : grid(small, room.width, room.height, room.gap);
   return { tiles: [...large, ...shown], boxes, large: large.length, page, pages };
+}
+
+/**
+ * Beside a screen whoever is pinned comes first; otherwise people keep their order.
+ *
+ * @param {MeetingState} state
+ * @param {Tile[]} others
+ * @param {readonly Tile[]} large
+ */
+function inOrder(state, others, large) {
+  if (large[0]?.kind !== 'screen') return others;
+  /** @param {Tile} tile */
+  const isFirst = ({ participantId }) => state.pinned.includes(participantId);
+  return [...others.filter(isFirst), ...others.filter((tile) => !isFirst(tile))];
 }
 
 /**
@@ -155,7 +171,8 @@ export function wishOf(state, { tiles, boxes, large, pages }, scale) {
  */
 export function picturesIn(state, { tiles }) {
   const others = new Map(othersOnStage(state).map((person) => [person.id, person]));
-  return tiles.filter(({ participantId }) => {
+  return tiles.filter(({ participantId, kind }) => {
+    if (kind === 'screen') return true;
     const person = others.get(participantId);
     return person !== undefined && person.hasCamera && !person.cameraMuted;
   }).length;

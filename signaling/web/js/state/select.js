@@ -3,7 +3,7 @@
  */
 
 /** @import { MeetingState } from './meeting.js' */
-/** @import { Participant, PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind, Participant, Publication, PublicationKind } from '../protocol/messages.js' */
 
 /** @param {MeetingState} state @returns {Participant | null} */
 export const selfOf = (state) => (state.self === null ? null : state.participants.get(state.self) ?? null);
@@ -13,13 +13,40 @@ export const selfOf = (state) => (state.self === null ? null : state.participant
  * connection nobody gets anything, and the button follows the person's wish.
  *
  * @param {MeetingState} state
- * @param {PublicationKind} kind
+ * @param {CaptureKind} kind
  */
 export function isOwnMuted(state, kind) {
   const self = selfOf(state);
   if (state.link.phase !== 'open' || self === null) return !state.wanted[kind] || state.capture[kind] === 'none';
   if (state.capture[kind] === 'none') return true;
   return kind === 'microphone' ? self.microphoneMuted : self.cameraMuted;
+}
+
+/**
+ * Whether the server lets nothing of this kind through from us, as far as it has said.
+ *
+ * @param {MeetingState} state
+ * @param {Participant} self
+ * @param {PublicationKind} kind
+ */
+export function isMutedAtServer(state, self, kind) {
+  if (kind === 'microphone') return self.microphoneMuted;
+  if (kind === 'camera') return self.cameraMuted;
+  return ![...state.publications.values()].some((publication) => publication.participantId === self.id && publication.kind === kind);
+}
+
+/** Whether this page shares a screen. @param {MeetingState} state */
+export const isSharing = (state) => state.capture.screen === 'live';
+
+/**
+ * Whether pictures of a publication are for anybody's eyes: not those that were on their way when a camera was switched off.
+ *
+ * @param {MeetingState} state
+ * @param {Publication} publication
+ */
+export function isVisible({ participants }, { participantId, kind }) {
+  const person = participants.get(participantId);
+  return person !== undefined && (kind === 'screen' || !person.cameraMuted);
 }
 
 /** @param {MeetingState} state */
@@ -42,7 +69,7 @@ export function speakingParticipants(state, audible) {
   const speaking = new Set();
   for (const id of audible) {
     const publication = state.publications.get(id);
-    if (publication) speaking.add(publication.participantId);
+    if (publication?.kind === 'microphone') speaking.add(publication.participantId);
   }
   if (state.speaker !== null) {
     const inSlot = [...state.slots].some(

@@ -8,7 +8,7 @@
 import { plural } from './format.js';
 
 /** @import { DeviceProblem } from '../state/meeting.js' */
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind, PublicationKind } from '../protocol/messages.js' */
 
 /** @type {Record<DeviceProblem, (device: string) => string>} */
 const DEVICE_PROBLEMS = {
@@ -36,7 +36,7 @@ export const en = {
   you: 'You',
   /** @param {string} code @param {string} message */
   error: (code, message) => ERRORS[code] ?? (message !== '' ? message : `Something went wrong (${code}). Try again in a moment.`),
-  /** @param {readonly PublicationKind[]} kinds @param {DeviceProblem} problem */
+  /** @param {readonly CaptureKind[]} kinds @param {DeviceProblem} problem */
   deviceProblem: (kinds, problem) => DEVICE_PROBLEMS[problem](kinds.join(problem === 'missing' ? ' or ' : ' and ')),
 
   start: {
@@ -124,6 +124,19 @@ export const en = {
     record: 'Record',
     stopRecording: 'Stop recording',
     leave: 'Leave',
+    share: 'Share screen',
+    stopSharing: 'Stop sharing',
+    stop: 'Stop',
+    youShare: 'You are sharing your screen.',
+    shareFailed: 'Your browser could not share that. Try again, or share another window.',
+    /** @param {string} name */
+    shareTaken: (name) => `${name === '' ? 'Somebody else' : name} is sharing now, so your share has ended.`,
+    /** @param {string} name */
+    sharing: (name) => `${name} is sharing their screen.`,
+    /** @param {string} name */
+    sharesNoMore: (name) => `${name} stopped sharing.`,
+    /** @param {string} name */
+    screenOf: (name) => `Screen of ${name}`,
     turnOnSound: 'Turn on sound',
     soundBlocked: 'Your browser plays sound only after a click.',
     recording: 'This meeting is being recorded.',
@@ -217,6 +230,7 @@ export const en = {
     you: (name) => `${name} (you)`,
     organiser: 'Organiser',
     recorder: 'Recorder',
+    shares: 'Sharing their screen',
     comingBack: 'Coming back…',
     microphoneOn: 'Microphone on',
     microphoneOff: 'Microphone off',
@@ -238,6 +252,7 @@ export const en = {
     list: [
       ['Ctrl + Shift + M', 'Microphone on or off'],
       ['Ctrl + Shift + O', 'Camera on or off'],
+      ['Ctrl + Shift + E', 'Share your screen, or stop'],
       ['Space, held down', 'Talk while muted'],
       ['Page Up, Page Down', 'Previous or next page of people'],
       ['Arrow keys on a tile’s pin', 'Move to the next tile'],
@@ -274,8 +289,8 @@ export const en = {
     empty: 'Nobody sent sound or picture while it ran.',
     playAll: 'Play everything together',
     pauseAll: 'Pause',
-    sound: 'Sound',
-    picture: 'Picture',
+    /** @type {Record<PublicationKind, string>} */
+    kinds: { microphone: 'Sound', camera: 'Picture', screen: 'Screen', screenAudio: 'Sound of the screen' },
     download: 'Download',
     /** @param {string} name @param {string} what */
     downloadLabel: (name, what) => `Download: ${name}, ${what.toLowerCase()}`,

@@ -1,21 +1,23 @@
 /**
- * The bar: microphone, camera, chat, people, recording; leave apart.
+ * The bar: microphone, camera, share, chat, people, recording; leave apart.
  *
  * Why names and not only pictures: the name of each button says what a press will do, and is what tests, screen
  * readers and voice control call it by. Buttons never move; only their name and icon change.
  */
 
-import { isOwnMuted, isRecording } from '../state/select.js';
+import { canShare } from '../media/display.js';
+import { isOwnMuted, isRecording, isSharing } from '../state/select.js';
 import { unreadCount } from '../state/thread.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden, setIcon, setText } from './dom.js';
 
 /** @import { MeetingState, Panel } from '../state/meeting.js' */
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 
 /**
  * @typedef {object} ControlsContext
- * @property {(kind: PublicationKind) => void} toggle
+ * @property {(kind: CaptureKind) => void} toggle
+ * @property {() => void} toggleShare
  * @property {(panel: Panel) => void} togglePanel
  * @property {() => void} toggleRecording
  * @property {() => void} leave
@@ -51,17 +53,20 @@ export function createControls(context) {
   const text = en.meeting;
   const microphone = control({ name: text.mute, icon: 'mic', shortcut: 'Ctrl+Shift+M', click: () => context.toggle('microphone') });
   const camera = control({ name: text.cameraOff, icon: 'camera', shortcut: 'Ctrl+Shift+O', click: () => context.toggle('camera') });
+  const share = control({ name: text.share, icon: 'screen', shortcut: 'Ctrl+Shift+E', click: context.toggleShare });
   const chat = control({ name: text.chat, icon: 'chat', click: () => context.togglePanel('chat') });
   const people = control({ name: text.people, icon: 'people', click: () => context.togglePanel('people') });
   const record = control({ name: text.record, icon: 'record', class: 'control-record', click: context.toggleRecording });
   const leave = control({ name: text.leave, icon: 'leave', class: 'control-leave', click: context.leave });
   setAttr(microphone.button, 'aria-keyshortcuts', 'Control+Shift+M');
   setAttr(camera.button, 'aria-keyshortcuts', 'Control+Shift+O');
+  setAttr(share.button, 'aria-keyshortcuts', 'Control+Shift+E');
+  setHidden(share.button, !canShare());
   for (const { button } of [chat, people]) setAttr(button, 'aria-controls', 'panel');
   const element = h(
     'nav',
     { class: 'bar', attrs: { 'aria-label': text.controls } },
-    h('div', { class: 'bar-group' }, microphone.button, camera.button, chat.button, people.button, record.button),
+    h('div', { class: 'bar-group' }, microphone.button, camera.button, share.button, chat.button, people.button, record.button),
     leave.button,
   );
 
@@ -76,6 +81,10 @@ export function createControls(context) {
       const cameraMuted = isOwnMuted(state, 'camera');
       camera.set(cameraMuted ? text.cameraOn : text.cameraOff, cameraMuted ? 'camera-off' : 'camera');
       camera.button.classList.toggle('is-off', cameraMuted);
+
+      const sharing = isSharing(state);
+      share.set(sharing ? text.stopSharing : text.share, sharing ? 'screen-off' : 'screen');
+      share.button.classList.toggle('is-sharing', sharing);
 
       const unread = unreadCount(state.thread, state.self);
       setHidden(chat.badge, unread === 0);

@@ -4,6 +4,7 @@
  * Data goes one way: the call's store -> update -> each part. What a person does goes to the call.
  */
 
+import { canShare } from '../media/display.js';
 import { isOwnMuted, isRecording } from '../state/select.js';
 import { en } from '../text/en.js';
 import { createChat } from './chat.js';
@@ -27,7 +28,7 @@ export function createMeeting(call, { leave }) {
     const link = store.state.meeting?.joinWebUrl;
     if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
   };
-  /** @param {import('../protocol/messages.js').PublicationKind} kind */
+  /** @param {import('../protocol/messages.js').CaptureKind} kind */
   const toggle = (kind) => call.devices.want(kind, isOwnMuted(store.state, kind));
 
   const selfView = createSelfView({ track: (kind) => call.devices.publisher.track(kind) });
@@ -44,6 +45,7 @@ export function createMeeting(call, { leave }) {
   });
   const controls = createControls({
     toggle,
+    toggleShare: () => call.devices.screen.toggle(),
     togglePanel: (panel) => (store.state.panel === panel ? closePanel() : openPanel(panel)),
     toggleRecording: () => call.record(isRecording(store.state) ? 'stop' : 'start'),
     leave,
@@ -51,6 +53,7 @@ export function createMeeting(call, { leave }) {
   const notices = createNotices({
     dismiss: (id) => store.dispatch({ type: 'dismissed', id }),
     retryDevices: (kinds) => call.devices.retry(kinds),
+    stopSharing: () => call.devices.screen.stop(),
     turnOnSound: () => void call.receiver.turnOnSound(),
   });
   const viewMenu = createViewMenu({
@@ -130,6 +133,7 @@ export function createMeeting(call, { leave }) {
 
   const endKeys = watchKeys({
     toggle,
+    toggleShare: () => canShare() && call.devices.screen.toggle(),
     hold: (talking) => call.devices.want('microphone', talking),
     isMuted: () => isOwnMuted(store.state, 'microphone'),
     help: shortcutsDialog,

@@ -4,11 +4,12 @@
  * Why two places: the banner tells of something that lasts and goes away by itself; notices are read and dismissed.
  */
 
+import { isSharing } from '../state/select.js';
 import { en } from '../text/en.js';
 import { h, icon, keyed, setHidden, setText } from './dom.js';
 
 /** @import { MeetingState, Notice, Announcement } from '../state/meeting.js' */
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 
 /** Problems stay until dismissed; good news goes by itself. */
 const GOOD_NEWS_MS = 5_000;
@@ -16,6 +17,10 @@ const GOOD_NEWS_MS = 5_000;
 /** @param {Notice} notice @returns {string} */
 function wordsOf(notice) {
   switch (notice.code) {
+    case 'shareTaken':
+      return en.meeting.shareTaken(notice.name);
+    case 'shareFailed':
+      return en.meeting.shareFailed;
     case 'mutedBy':
       return en.meeting.mutedBy(notice.name);
     case 'device':
@@ -38,6 +43,10 @@ function spoken(content) {
       return en.meeting.joined(content.name);
     case 'left':
       return en.meeting.left(content.name);
+    case 'shares':
+      return en.meeting.sharing(content.name);
+    case 'sharesNoMore':
+      return en.meeting.sharesNoMore(content.name);
     case 'message':
       return en.meeting.said(content.name, content.text);
   }
@@ -46,10 +55,11 @@ function spoken(content) {
 /**
  * @param {object} context
  * @param {(id: number) => void} context.dismiss
- * @param {(kinds: readonly PublicationKind[]) => void} context.retryDevices
+ * @param {(kinds: readonly CaptureKind[]) => void} context.retryDevices
  * @param {() => void} context.turnOnSound
+ * @param {() => void} context.stopSharing
  */
-export function createNotices({ dismiss, retryDevices, turnOnSound }) {
+export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing }) {
   const bannerText = h('span', {});
   const banner = h('p', { class: 'banner', attrs: { role: 'status' } }, h('span', { class: 'spinner', attrs: { 'aria-hidden': 'true' } }), bannerText);
   const sound = h(
@@ -58,9 +68,16 @@ export function createNotices({ dismiss, retryDevices, turnOnSound }) {
     h('p', {}, en.meeting.soundBlocked),
     h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: turnOnSound } }, icon('sound'), en.meeting.turnOnSound),
   );
+  const sharing = h(
+    'div',
+    { class: 'notice notice-sharing', attrs: { role: 'status' } },
+    icon('screen'),
+    h('p', {}, en.meeting.youShare),
+    h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: stopSharing } }, en.meeting.stop),
+  );
   const list = h('ul', { class: 'notice-list' });
   const live = h('p', { class: 'visually-hidden', attrs: { 'aria-live': 'polite' } });
-  const element = h('div', { class: 'notices' }, banner, sound, h('div', { attrs: { role: 'status' } }, list), live);
+  const element = h('div', { class: 'notices' }, banner, sharing, sound, h('div', { attrs: { role: 'status' } }, list), live);
   /** @type {Map<string, HTMLElement>} */
   const elements = new Map();
   let announced = 0;
@@ -107,6 +124,7 @@ export function createNotices({ dismiss, retryDevices, turnOnSound }) {
       const words = bannerWords(state);
       setText(bannerText, words);
       setHidden(banner, words === '');
+      setHidden(sharing, !isSharing(state));
       setHidden(sound, !state.soundBlocked);
       keyed(list, elements, state.notices, ({ id }) => String(id), create);
       const { announcement } = state;

@@ -3,6 +3,7 @@
  */
 
 import { isOwnMuted } from '../state/select.js';
+import { sharerOf } from '../state/share.js';
 import { en } from '../text/en.js';
 import { panelHead } from './chat.js';
 import { confirmDialog } from './dialog.js';
@@ -101,7 +102,7 @@ function createRow(id, context) {
       const moderates = state.role === 'organizer' && !isSelf && isPerson;
       paintFace(face, person);
       setText(name, isSelf ? en.people.you(person) : person);
-      setText(note, noteOf(participant));
+      setText(note, noteOf(participant, sharerOf(state) === id));
       const micOn = isSelf ? !isOwnMuted(state, 'microphone') : participant.hasMicrophone && !participant.microphoneMuted;
       const cameraOn = isSelf ? !isOwnMuted(state, 'camera') : participant.hasCamera && !participant.cameraMuted;
       setHidden(microphone.element, !isPerson);
@@ -118,10 +119,11 @@ function createRow(id, context) {
   };
 }
 
-/** @param {Participant} participant */
-function noteOf(participant) {
+/** @param {Participant} participant @param {boolean} shares */
+function noteOf(participant, shares) {
   if (participant.kind === 'recorder') return en.people.recorder;
   if (!participant.connected) return en.people.comingBack;
+  if (shares) return en.people.shares;
   return participant.role === 'organizer' ? en.people.organiser : '';
 }
 

@@ -9,10 +9,10 @@ import { field, h, setHidden, setText } from './dom.js';
 import { createPreview } from './preview.js';
 
 /** @import { JoinPreview } from '../protocol/http.js' */
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 /** @import { Wanted } from '../app/place.js' */
 
-/** @typedef {{ name: string, wanted: Wanted, tracks: Partial<Record<PublicationKind, MediaStreamTrack>> }} JoinWish */
+/** @typedef {{ name: string, wanted: Wanted, tracks: Partial<Record<CaptureKind, MediaStreamTrack>> }} JoinWish */
 
 /**
  * @param {object} context

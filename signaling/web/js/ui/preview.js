@@ -11,7 +11,7 @@ import { meter, wakeMeters } from '../media/levels.js';
 import { en } from '../text/en.js';
 import { h, icon, setHidden, setText } from './dom.js';
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 /** @import { DeviceKind, DeviceList } from '../media/devices.js' */
 /** @import { Wanted } from '../app/place.js' */
 
@@ -38,7 +38,7 @@ function deviceMenu(kind, chosen) {
   };
 }
 
-/** @param {PublicationKind} kind @param {boolean} on @param {(on: boolean) => void} changed */
+/** @param {CaptureKind} kind @param {boolean} on @param {(on: boolean) => void} changed */
 function deviceSwitch(kind, on, changed) {
   const input = h('input', { attrs: { type: 'checkbox', role: 'switch', checked: on }, on: { change: () => changed(input.checked) } });
   input.checked = on;
@@ -48,7 +48,7 @@ function deviceSwitch(kind, on, changed) {
 
 /** @param {Wanted} wanted What was chosen last time. */
 export function createPreview(wanted) {
-  /** @type {Partial<Record<PublicationKind, MediaStreamTrack>>} */
+  /** @type {Partial<Record<CaptureKind, MediaStreamTrack>>} */
   let tracks = {};
   const wants = { ...wanted };
   let endMeter = () => {};
@@ -96,7 +96,7 @@ export function createPreview(wanted) {
     setText(offText, microphone || camera || !hasDevices() ? en.preJoin.cameraOff : en.preJoin.previewOff);
   };
 
-  /** @param {readonly PublicationKind[]} kinds */
+  /** @param {readonly CaptureKind[]} kinds */
   const start = async (kinds) => {
     wakeMeters();
     turnOn.disabled = true;
@@ -125,7 +125,7 @@ export function createPreview(wanted) {
     endMeter = microphone ? meter(microphone, (level) => bar.style.setProperty('--level', String(Math.min(1, level * 5)))) : () => {};
   };
 
-  /** @param {Awaited<ReturnType<typeof capture>>['problems']} found @param {readonly PublicationKind[]} asked */
+  /** @param {Awaited<ReturnType<typeof capture>>['problems']} found @param {readonly CaptureKind[]} asked */
   const showProblems = (found, asked) => {
     const lines = byProblem(found).map(([problem, kinds]) => en.deviceProblem(kinds, problem));
     problems.replaceChildren();
@@ -134,7 +134,7 @@ export function createPreview(wanted) {
     problems.append(h('div', { class: 'callout' }, ...lines.map((line) => h('p', {}, line)), h('p', { class: 'hint' }, en.preJoin.listen), again));
   };
 
-  /** @param {PublicationKind} kind @param {boolean} on */
+  /** @param {CaptureKind} kind @param {boolean} on */
   const flip = async (kind, on) => {
     wants[kind] = on;
     if (on) {
@@ -147,7 +147,7 @@ export function createPreview(wanted) {
     paint();
   };
 
-  /** @param {PublicationKind} kind @param {string} id */
+  /** @param {CaptureKind} kind @param {string} id */
   const choose = async (kind, id) => {
     chooseDevice(kind, id);
     if (tracks[kind]) await start([kind]);

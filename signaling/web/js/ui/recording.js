@@ -54,9 +54,9 @@ function stateNote({ complete, state }) {
 }
 
 /** @param {RecordedTrack} track */
-const isPicture = ({ kind }) => kind === 'camera';
+const isPicture = ({ kind }) => kind === 'camera' || kind === 'screen';
 /** @param {RecordedTrack} track */
-const whatOf = (track) => (isPicture(track) ? en.recording.picture : en.recording.sound);
+const whatOf = ({ kind }) => en.recording.kinds[kind];
 
 /** @param {string} id @param {RecordedTrack} track @returns {HTMLMediaElement} */
 function playerFor(id, track) {

@@ -10,7 +10,7 @@ import { paintFace, putIn } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
 /** @import { Box } from '../state/layout.js' */
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 
 /** @type {Record<string, (corner: string) => string>} */
 const MOVES = {
@@ -20,7 +20,7 @@ const MOVES = {
   ArrowDown: (corner) => corner.replace('top', 'bottom'),
 };
 
-/** @param {{ track: (kind: PublicationKind) => MediaStreamTrack | null }} context */
+/** @param {{ track: (kind: CaptureKind) => MediaStreamTrack | null }} context */
 export function createSelfView({ track }) {
   const video = h('video', { attrs: { autoplay: true, playsinline: true, tabindex: '-1', 'data-self-video': '' } });
   video.muted = true;

@@ -4,11 +4,12 @@
  * Why not while writing: a letter typed into the chat must never act. Only the chords with Ctrl and Shift do.
  */
 
-/** @import { PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind } from '../protocol/messages.js' */
 
 /**
  * @typedef {object} KeyContext
- * @property {(kind: PublicationKind) => void} toggle
+ * @property {(kind: CaptureKind) => void} toggle
+ * @property {() => void} toggleShare
  * @property {(talking: boolean) => void} hold Space goes down or up while muted.
  * @property {() => boolean} isMuted
  * @property {() => void} help
@@ -16,7 +17,7 @@
  * @property {(by: 1 | -1) => void} turn To another page of people.
  */
 
-/** @type {Record<string, PublicationKind>} */
+/** @type {Record<string, CaptureKind>} */
 const CHORDS = { KeyM: 'microphone', KeyO: 'camera' };
 
 /** @param {EventTarget | null} target */
@@ -29,14 +30,18 @@ const takesSpace = (target) => takesText(target) || (target instanceof HTMLEleme
 const scrolls = (target) => takesText(target) || (target instanceof HTMLElement && target.closest('.panel, dialog') !== null);
 
 /** @param {KeyContext} context @returns {() => void} Ends it. */
-export function watchKeys({ toggle, hold, isMuted, help, escape, turn }) {
+export function watchKeys({ toggle, toggleShare, hold, isMuted, help, escape, turn }) {
   let holding = false;
   /** @param {KeyboardEvent} event */
   const down = (event) => {
-    const kind = event.ctrlKey && event.shiftKey && !event.altKey ? CHORDS[event.code] : undefined;
+    const isChord = event.ctrlKey && event.shiftKey && !event.altKey;
+    const kind = isChord ? CHORDS[event.code] : undefined;
     if (kind) {
       event.preventDefault();
       if (!event.repeat) toggle(kind);
+    } else if (isChord && event.code === 'KeyE') {
+      event.preventDefault();
+      if (!event.repeat) toggleShare();
     } else if (event.key === '?' && !takesText(event.target)) {
       event.preventDefault();
       if (document.querySelector('dialog[open]') === null) help();

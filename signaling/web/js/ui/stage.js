@@ -1,5 +1,6 @@
 /**
- * The stage: a tile for everybody else, as large as the window allows, on as many pages as it takes.
+ * The stage: a tile for everybody else, as large as the window allows, on as many pages as it takes, or somebody's screen with
+ * people beside it.
  *
  * Why two passes: which tiles exist and in which order is data (`state/layout.js`); here each gets its element and its
  * box. Elements of slots are made once and hidden when empty, because a `<video>` that leaves the page stops.
@@ -10,6 +11,7 @@
 import { tilesOf } from '../state/layout.js';
 import { sceneOf } from '../state/scene.js';
 import { speakingParticipants } from '../state/select.js';
+import { screenTile } from '../state/share.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden } from './dom.js';
 import { PAGER_HEIGHT, createPager } from './pager.js';
@@ -82,7 +84,8 @@ export function createStage(context) {
     const { clientWidth: width, clientHeight: height } = element;
     const narrow = width < 600;
     const state = context.state();
-    const all = tilesOf(state);
+    const screen = screenTile(state);
+    const all = screen ? [screen, ...tilesOf(state)] : tilesOf(state);
     const minWidth = narrow ? TILE_MIN_NARROW : state.view === 'gallery' ? TILE_MIN_GALLERY : TILE_MIN;
     const space = { width, gap: narrow ? GAP_NARROW : GAP, minWidth, slots: context.slots };
     /** @param {number} room Of the height. */
@@ -160,7 +163,7 @@ export function createStage(context) {
 
   const light = () => {
     const speaking = speakingParticipants(context.state(), context.audible());
-    for (const tile of shown) {
+    for (const tile of shown.filter(({ kind }) => kind !== 'screen')) {
       views.get(tile.key)?.setSpeaking(speaking.has(tile.participantId));
       speaking.delete(tile.participantId);
     }

@@ -64,15 +64,20 @@ export function createTile(video, togglePin) {
       const action = isPinned ? en.meeting.unpin(person.displayName) : en.meeting.pin(person.displayName);
       setAttr(pin, 'aria-label', action);
       setAttr(pin, 'title', action);
-      setHidden(pinned, !isPinned);
-      element.classList.toggle('is-pinned', isPinned);
       setAttr(element, 'data-participant-id', person.id);
-      setAttr(element, 'data-name', person.displayName);
+      const isScreen = tile.kind === 'screen';
+      const title = isScreen ? en.meeting.screenOf(person.displayName) : person.displayName;
+      setAttr(element, 'data-name', title);
       setAttr(element, 'data-live', String(tile.live));
-      setAttr(element, 'data-camera', person.cameraMuted ? 'off' : 'on');
-      setText(name, person.displayName);
+      setAttr(element, 'data-camera', person.cameraMuted && !isScreen ? 'off' : 'on');
+      setText(name, title);
       paintFace(face, person.displayName);
-      setHidden(muted, !person.microphoneMuted && person.hasMicrophone);
+      setHidden(muted, isScreen || (!person.microphoneMuted && person.hasMicrophone));
+      element.classList.toggle('is-screen', isScreen);
+      setHidden(pinned, isScreen || !isPinned);
+      element.classList.toggle('is-pinned', isPinned && !isScreen);
+      // A screen is large anyway, and it is people that are pinned.
+      setHidden(pin, isScreen);
       setHidden(away, person.connected);
       element.classList.toggle('is-away', !person.connected);
     },

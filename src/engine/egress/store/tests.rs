@@ -42,6 +42,23 @@ fn push_video(store: &mut Store, now: Micros, body: &[u8], starts_key_frame: boo
 }
 
 #[test]
+fn a_screen_is_waited_for_longer_than_a_camera_and_never_replayed_when_it_would_be_given_up() {
+    let mut camera = Store::new(PublicationId(1), MediaKind::Video);
+    let mut screen = Store::of_screen(PublicationId(2));
+    for store in [&mut camera, &mut screen] {
+        push_video(store, ms(0), b"all of it", true);
+        (1..=3).for_each(|second| {
+            push_video(store, ms(second * 1_000), b"nothing new", false);
+        });
+    }
+    assert_eq!(camera.replay(ms(3_500), 10_000), None);
+    assert_eq!(screen.replay(ms(3_500), 10_000), Some(0));
+    assert_eq!(screen.replay(ms(3_500), 30), None, "no more than a newcomer can take at once");
+    assert_eq!(screen.replay(ms(4_001), 10_000), None);
+    assert!(screen.lag_max() > camera.lag_max() && screen.lag_max() > ms(4_001));
+}
+
+#[test]
 fn a_packet_is_given_back_as_it_came_with_any_prefix() {
     let mut store = Store::new(PublicationId(1), MediaKind::Video);
     let first = push_video(&mut store, ms(1), b"body of one", false);
