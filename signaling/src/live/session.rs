@@ -325,6 +325,7 @@ fn request_id(message: &ClientMessage) -> Option<u64> {
         | ClientMessage::Mute { id, .. }
         | ClientMessage::MuteParticipant { id, .. }
         | ClientMessage::RemoveParticipant { id, .. }
+        | ClientMessage::Spotlight { id, .. }
         | ClientMessage::Chat { id, .. }
         | ClientMessage::Record { id, .. }
         | ClientMessage::Leave { id } => *id,

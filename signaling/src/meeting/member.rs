@@ -48,6 +48,8 @@ pub(super) struct Member {
     pub(super) shares_screen: bool,
     /// With the sound of what is shared.
     pub(super) shares_sound: bool,
+    /// Shown first and large to everybody.
+    pub(super) spotlit: bool,
     pub(super) session: Option<SessionId>,
     /// When they are counted as gone, unless they come back.
     pub(super) leaves_at: Option<Instant>,
@@ -69,6 +71,7 @@ impl Member {
             camera_muted: false,
             shares_screen: false,
             shares_sound: false,
+            spotlit: false,
             session: None,
             leaves_at: None,
             lines: Vec::new(),
@@ -121,6 +124,7 @@ impl Member {
             camera_muted: self.camera_muted,
             has_microphone: self.publishes(PublicationKind::Microphone),
             has_camera: self.publishes(PublicationKind::Camera),
+            spotlit: self.spotlit,
             connected: self.is_connected(),
         }
     }

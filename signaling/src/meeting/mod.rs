@@ -20,6 +20,7 @@ mod news;
 mod recent;
 mod recording;
 mod sharing;
+mod spotlight;
 mod state;
 mod task;
 

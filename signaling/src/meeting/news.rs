@@ -160,6 +160,7 @@ mod tests {
             camera_muted: false,
             has_microphone: false,
             has_camera: false,
+            spotlit: false,
             connected: true,
         }
     }

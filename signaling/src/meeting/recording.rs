@@ -38,6 +38,7 @@ impl ActiveRecording {
             camera_muted: true,
             has_microphone: false,
             has_camera: false,
+            spotlit: false,
             connected: true,
         }
     }

@@ -372,6 +372,7 @@ impl Meeting {
             ClientMessage::RemoveParticipant { id, participant_id } => {
                 self.remove_other(session, id, participant, participant_id);
             }
+            ClientMessage::Spotlight { id, participant_id } => self.spotlight(session, id, participant_id),
             ClientMessage::Chat { id, client_message_id, text } => {
                 self.chat(session, id, participant, client_message_id, text);
             }

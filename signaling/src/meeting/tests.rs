@@ -630,3 +630,35 @@ fn whoever_begins_to_share_takes_over_and_the_other_is_told() {
     table.say(second, ClientMessage::Leave { id: None });
     assert_eq!(screens(&table), Vec::<u32>::new(), "and with whoever shared it goes");
 }
+
+#[test]
+fn the_spotlight_is_on_one_person_for_everybody_until_it_is_ended_or_they_leave() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let (first, second) = (table.join(&ada), table.join(&bob));
+    let lit = |table: &Table| -> Vec<ParticipantId> {
+        table.meeting.roster().into_iter().filter(|one| one.spotlit).map(|one| one.id).collect()
+    };
+    let on = |participant_id| ClientMessage::Spotlight { id: Some(1), participant_id };
+    let told = |effects: &[Effect]| -> usize {
+        effects.iter().filter(|effect| matches!(effect, Effect::Broadcast(ServerMessage::Roster { .. }))).count()
+    };
+    assert_eq!(told(&table.say(first, on(Some(bob.participant)))), 1);
+    assert_eq!(lit(&table), [bob.participant]);
+    assert_eq!(told(&table.say(second, on(Some(bob.participant)))), 0, "it is no news twice");
+    let effects = table.say(second, on(Some(ada.participant)));
+    place(&effects, |e| matches!(e, Effect::Broadcast(ServerMessage::Roster { changed, .. }) if changed.len() == 2));
+    assert_eq!(lit(&table), [ada.participant], "one at a time");
+
+    table.give(Command::SessionLost { session: first });
+    assert_eq!(lit(&table), [ada.participant], "who comes back soon is still in it");
+    let first = table.join(&ada);
+    assert_eq!(lit(&table), [ada.participant]);
+    assert_eq!(errors(&table.say(first, on(Some(ParticipantId::generate())))), ["not_in_meeting"]);
+    table.say(first, on(None));
+    assert_eq!(lit(&table), []);
+    table.say(second, on(Some(ada.participant)));
+    table.say(first, ClientMessage::Leave { id: None });
+    table.join(&ada);
+    assert_eq!(lit(&table), [], "who left and joins anew is not");
+}

@@ -12,6 +12,7 @@ pub(super) const TYPES: &[&str] = &[
     "mute",
     "muteParticipant",
     "removeParticipant",
+    "spotlight",
     "chat",
     "layout",
     "record",
@@ -68,6 +69,14 @@ pub enum ClientMessage {
         id: Option<u64>,
         /// Whom.
         participant_id: ParticipantId,
+    },
+    /// Shows somebody first and large to everybody, in the place of whoever was; or ends that.
+    Spotlight {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whom; null: nobody any more.
+        participant_id: Option<ParticipantId>,
     },
     /// A chat message.
     Chat {

@@ -177,6 +177,9 @@ pub struct ParticipantView {
     pub has_microphone: bool,
     /// Publishes a camera.
     pub has_camera: bool,
+    /// Shown first and large to everybody.
+    #[serde(default)]
+    pub spotlit: bool,
     /// False within the grace time after the connection was lost.
     pub connected: bool,
 }

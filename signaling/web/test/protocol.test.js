@@ -60,6 +60,7 @@ const BUILT = {
   'client.muteParticipant': messages.muteParticipant(3, 'par_0193a0000000700080000000000000b2'),
   'client.removeParticipant': messages.removeParticipant(4, 'par_0193a0000000700080000000000000b2'),
   'client.chat': messages.chat(5, 'c-1', 'Hello, wörld 👋'),
+  'client.spotlight': messages.spotlight(9, 'par_0193a0000000700080000000000000b2'),
   'client.record': messages.record(6, 'start'),
   'client.leave': messages.leave(7),
   'client.layout': messages.layout({

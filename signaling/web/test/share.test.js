@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tilesOf, wantsOf } from '../js/state/layout.js';
-import { picturesIn, sceneOf } from '../js/state/scene.js';
+import { largeTiles, picturesIn, sceneOf } from '../js/state/scene.js';
 import { screenTile, sharerOf } from '../js/state/share.js';
 import { speakingParticipants } from '../js/state/select.js';
 import { after, joined, person, says, slot } from './kit/state.js';
@@ -80,4 +80,17 @@ test('the screen is large and people stand beside it, whoever is pinned first', 
   const pinned = after(state, { type: 'pin', participantId: 'c' });
   assert.deepEqual(sceneOf(pinned, tiles, room).tiles.map(({ participantId }) => participantId), ['b', 'c', 'b']);
   assert.equal(picturesIn(state, scene), 3);
+});
+
+test('who is in the spotlight is large unless a screen is or the person pinned somebody, and stands first beside a screen', () => {
+  const lit = after(joined(), says({ type: 'roster', joined: [], changed: [person('c', { spotlit: true })], left: [] }));
+  assert.deepEqual(lit.announcement.content, { code: 'spotlit', name: 'C' });
+  const large = (state) => largeTiles(state, tilesOf(state)).map(({ participantId }) => participantId);
+  assert.deepEqual(large(lit), ['c']);
+  assert.deepEqual(large(after(lit, { type: 'pin', participantId: 'b' })), ['b']);
+  assert.deepEqual(large(after(lit, says({ type: 'roster', joined: [], changed: [], left: ['b'] }))), [], 'who is alone is large anyway');
+  const shared = after(lit, published([screen(9, 'b')]));
+  const room = { width: 1440, height: 700, gap: 12, minWidth: 216, slots: 9, own: 1 };
+  const { tiles } = sceneOf(shared, [screenTile(shared), ...tilesOf(shared)], room);
+  assert.deepEqual(tiles.map(({ participantId, kind }) => [participantId, kind]), [['b', 'screen'], ['c', undefined], ['b', undefined]]);
 });

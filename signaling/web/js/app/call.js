@@ -131,6 +131,11 @@ export class Call {
     this.#ask((id) => messages.muteParticipant(id, participantId));
   }
 
+  /** @param {string | null} participantId Null: nobody any more. */
+  spotlight(participantId) {
+    this.#ask((id) => messages.spotlight(id, participantId));
+  }
+
   /** @param {string} participantId */
   removeParticipant(participantId) {
     this.#ask((id) => messages.removeParticipant(id, participantId));
@@ -265,10 +270,8 @@ export class Call {
       this.store.dispatch({ type: 'offered', slots: transport.slots.map(({ mid, kind }) => ({ mid, kind })) });
       this.receiver.attach(transport.slots);
       this.devices.publisher.attach(transport);
-      const answer = await this.#connection.request((id) => messages.offer(id, sdp, transport.lines), {
-        early: true,
-        timeoutMs: OFFER_TIMEOUT_MS,
-      });
+      const build = (/** @type {number} */ id) => messages.offer(id, sdp, transport.lines);
+      const answer = await this.#connection.request(build, { early: true, timeoutMs: OFFER_TIMEOUT_MS });
       if (answer.type === 'answer' && !this.#over) {
         await transport.answer(answer.sdp);
         this.#answered = true;

@@ -23,6 +23,7 @@
  * @property {boolean} cameraMuted
  * @property {boolean} hasMicrophone
  * @property {boolean} hasCamera
+ * @property {boolean} spotlit Shown first and large to everybody.
  * @property {boolean} connected False within the grace time after its connection was lost.
  */
 
@@ -81,12 +82,13 @@
 /** @typedef {{ type: 'offer', id: number, sdp: string, lines: SendLine[] }} Offer */
 /** @typedef {{ type: 'mute', id: number, kind: PublicationKind, muted: boolean }} Mute */
 /** @typedef {{ type: 'muteParticipant' | 'removeParticipant', id: number, participantId: string }} Moderate */
+/** @typedef {{ type: 'spotlight', id: number, participantId: string | null }} Spotlight */
 /** @typedef {{ type: 'chat', id: number, clientMessageId: string, text: string }} Chat */
 /** @typedef {{ type: 'layout' } & LayoutWish} Layout */
 /** @typedef {{ type: 'record', id: number, action: 'start' | 'stop' }} Record_ */
 /** @typedef {{ type: 'leave', id: number }} Leave */
 /** @typedef {{ type: 'ping' } | { type: 'pong' }} Beat */
-/** @typedef {Offer | Mute | Moderate | Chat | Record_ | Leave} ClientRequest Messages that get an answer with their id. */
+/** @typedef {Offer | Mute | Moderate | Spotlight | Chat | Record_ | Leave} ClientRequest Messages that get an answer with their id. */
 /** @typedef {Hello | Layout | Beat | ClientRequest} ClientMessage */
 
 export const SUBPROTOCOL = 'plenum.v1';
@@ -103,6 +105,8 @@ export const mute = (id, kind, muted) => ({ type: 'mute', id, kind, muted });
 export const muteParticipant = (id, participantId) => ({ type: 'muteParticipant', id, participantId });
 /** @param {number} id @param {string} participantId @returns {Moderate} */
 export const removeParticipant = (id, participantId) => ({ type: 'removeParticipant', id, participantId });
+/** @param {number} id @param {string | null} participantId @returns {Spotlight} */
+export const spotlight = (id, participantId) => ({ type: 'spotlight', id, participantId });
 /** @param {number} id @param {string} clientMessageId @param {string} text @returns {Chat} */
 export const chat = (id, clientMessageId, text) => ({ type: 'chat', id, clientMessageId, text });
 /** @param {LayoutWish} wish @returns {Layout} */
@@ -147,6 +151,7 @@ const participant = shape({
   cameraMuted: flag,
   hasMicrophone: flag,
   hasCamera: flag,
+  spotlit: flag,
   connected: flag,
 });
 const publicationKind = oneOf('microphone', 'camera', 'screen', 'screenAudio');

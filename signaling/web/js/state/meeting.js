@@ -31,7 +31,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /**
  * @typedef {object} Announcement Said once to those who do not see the page.
  * @property {number} id
- * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore', name: string } | { code: 'message', name: string, text: string }} content
+ * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore' | 'spotlit', name: string } | { code: 'message', name: string, text: string }} content
  */
 /**
  * @typedef {object} MeetingState
@@ -267,7 +267,11 @@ function reduceRoster(state, message) {
     participants.set(participant.id, participant);
     if (isNew) next = announce(next, { code: 'joined', name: participant.displayName });
   }
-  for (const participant of message.changed) participants.set(participant.id, participant);
+  for (const participant of message.changed) {
+    const isNews = participant.spotlit && participants.get(participant.id)?.spotlit === false && participant.id !== state.self;
+    participants.set(participant.id, participant);
+    if (isNews) next = announce(next, { code: 'spotlit', name: participant.displayName });
+  }
   return { ...next, participants };
 }
 

@@ -45,8 +45,8 @@ const STRIP = 0.18;
 const STRIP_MIN = 150;
 
 /**
- * Whose tiles are large: a shared screen alone, otherwise whoever is pinned, in the order of pinning, otherwise whoever spoke last where the person wants
- * that.
+ * Whose tiles are large: a shared screen alone, otherwise whoever is pinned, in the order of pinning, otherwise whoever is in
+ * the spotlight, otherwise whoever spoke last where the person wants that.
  *
  * @param {MeetingState} state
  * @param {readonly Tile[]} tiles
@@ -58,7 +58,10 @@ export function largeTiles(state, tiles) {
   /** @param {string} id */
   const of = (id) => tiles.find(({ participantId }) => participantId === id);
   const pinned = state.pinned.map(of).filter((tile) => tile !== undefined);
-  if (pinned.length > 0 || state.view !== 'speaker') return pinned;
+  if (pinned.length > 0) return pinned;
+  const spotlit = tiles.length > 1 ? tiles.find((tile) => isSpotlit(state, tile)) : undefined;
+  if (spotlit) return [spotlit];
+  if (state.view !== 'speaker') return [];
   const speaker = (state.lastSpeaker === null ? undefined : of(state.lastSpeaker)) ?? tiles[0];
   return speaker === undefined ? [] : [speaker];
 }
@@ -85,8 +88,11 @@ export function sceneOf(state, tiles, room) {
   return { tiles: [...large, ...shown], boxes, large: large.length, page, pages };
 }
 
+/** @param {MeetingState} state @param {Tile} tile */
+const isSpotlit = (state, { participantId }) => state.participants.get(participantId)?.spotlit === true;
+
 /**
- * Beside a screen whoever is pinned comes first; otherwise people keep their order.
+ * Beside a screen whoever is pinned or in the spotlight comes first; otherwise people keep their order.
  *
  * @param {MeetingState} state
  * @param {Tile[]} others
@@ -95,7 +101,7 @@ export function sceneOf(state, tiles, room) {
 function inOrder(state, others, large) {
   if (large[0]?.kind !== 'screen') return others;
   /** @param {Tile} tile */
-  const isFirst = ({ participantId }) => state.pinned.includes(participantId);
+  const isFirst = (tile) => state.pinned.includes(tile.participantId) || isSpotlit(state, tile);
   return [...others.filter(isFirst), ...others.filter((tile) => !isFirst(tile))];
 }
 

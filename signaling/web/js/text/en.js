@@ -136,6 +136,11 @@ export const en = {
     /** @param {string} name */
     sharesNoMore: (name) => `${name} stopped sharing.`,
     /** @param {string} name */
+    spotlit: (name) => `${name} is in the spotlight.`,
+    youAreSpotlit: 'You are in the spotlight: everybody sees you large.',
+    leaveSpotlight: 'Leave it',
+    spotlitTag: 'In the spotlight',
+    /** @param {string} name */
     screenOf: (name) => `Screen of ${name}`,
     turnOnSound: 'Turn on sound',
     soundBlocked: 'Your browser plays sound only after a click.',
@@ -236,6 +241,10 @@ export const en = {
     microphoneOff: 'Microphone off',
     cameraOn: 'Camera on',
     cameraOff: 'Camera off',
+    /** @param {string} name */
+    spotlight: (name) => `Show ${name} large to everybody`,
+    /** @param {string} name */
+    endSpotlight: (name) => `End the spotlight on ${name}`,
     /** @param {string} name */
     mute: (name) => `Mute ${name}`,
     /** @param {string} name */

@@ -53,6 +53,7 @@ export function createMeeting(call, { leave }) {
   const notices = createNotices({
     dismiss: (id) => store.dispatch({ type: 'dismissed', id }),
     retryDevices: (kinds) => call.devices.retry(kinds),
+    leaveSpotlight: () => call.spotlight(null),
     stopSharing: () => call.devices.screen.stop(),
     turnOnSound: () => void call.receiver.turnOnSound(),
   });
@@ -109,6 +110,7 @@ export function createMeeting(call, { leave }) {
     });
   const createPeoplePanel = () =>
     createPeople({
+      spotlight: (id) => call.spotlight(id),
       mute: (id) => call.muteParticipant(id),
       remove: (id) => call.removeParticipant(id),
       copyLink: () => void copy(),

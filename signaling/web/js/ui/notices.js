@@ -4,7 +4,7 @@
  * Why two places: the banner tells of something that lasts and goes away by itself; notices are read and dismissed.
  */
 
-import { isSharing } from '../state/select.js';
+import { isSharing, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
 import { h, icon, keyed, setHidden, setText } from './dom.js';
 
@@ -47,6 +47,8 @@ function spoken(content) {
       return en.meeting.sharing(content.name);
     case 'sharesNoMore':
       return en.meeting.sharesNoMore(content.name);
+    case 'spotlit':
+      return en.meeting.spotlit(content.name);
     case 'message':
       return en.meeting.said(content.name, content.text);
   }
@@ -58,8 +60,9 @@ function spoken(content) {
  * @param {(kinds: readonly CaptureKind[]) => void} context.retryDevices
  * @param {() => void} context.turnOnSound
  * @param {() => void} context.stopSharing
+ * @param {() => void} context.leaveSpotlight
  */
-export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing }) {
+export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing, leaveSpotlight }) {
   const bannerText = h('span', {});
   const banner = h('p', { class: 'banner', attrs: { role: 'status' } }, h('span', { class: 'spinner', attrs: { 'aria-hidden': 'true' } }), bannerText);
   const sound = h(
@@ -75,9 +78,16 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing 
     h('p', {}, en.meeting.youShare),
     h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: stopSharing } }, en.meeting.stop),
   );
+  const spotlit = h(
+    'div',
+    { class: 'notice notice-sharing', attrs: { role: 'status' } },
+    icon('spotlight'),
+    h('p', {}, en.meeting.youAreSpotlit),
+    h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: leaveSpotlight } }, en.meeting.leaveSpotlight),
+  );
   const list = h('ul', { class: 'notice-list' });
   const live = h('p', { class: 'visually-hidden', attrs: { 'aria-live': 'polite' } });
-  const element = h('div', { class: 'notices' }, banner, sharing, sound, h('div', { attrs: { role: 'status' } }, list), live);
+  const element = h('div', { class: 'notices' }, banner, sharing, spotlit, sound, h('div', { attrs: { role: 'status' } }, list), live);
   /** @type {Map<string, HTMLElement>} */
   const elements = new Map();
   let announced = 0;
@@ -125,6 +135,7 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing 
       setText(bannerText, words);
       setHidden(banner, words === '');
       setHidden(sharing, !isSharing(state));
+      setHidden(spotlit, selfOf(state)?.spotlit !== true);
       setHidden(sound, !state.soundBlocked);
       keyed(list, elements, state.notices, ({ id }) => String(id), create);
       const { announcement } = state;

@@ -15,6 +15,7 @@ import { paintFace } from './tile.js';
 
 /**
  * @typedef {object} PeopleContext
+ * @property {(participantId: string | null) => void} spotlight Null: nobody any more.
  * @property {(participantId: string) => void} mute
  * @property {(participantId: string) => void} remove
  * @property {() => void} copyLink
@@ -64,11 +65,17 @@ export function createPeople(context) {
 /** @param {string} id @param {PeopleContext} context @returns {{ row: HTMLElement, paint: PaintRow }} */
 function createRow(id, context) {
   let person = '';
+  let spotlit = false;
   const face = h('span', { class: 'face small', attrs: { 'aria-hidden': 'true' } });
   const name = h('span', { class: 'person-name' });
   const note = h('span', { class: 'person-note' });
   const microphone = deviceMark('mic', 'mic-off', en.people.microphoneOn, en.people.microphoneOff);
   const camera = deviceMark('camera', 'camera-off', en.people.cameraOn, en.people.cameraOff);
+  const spotlight = h(
+    'button',
+    { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.spotlight(spotlit ? null : id) } },
+    icon('spotlight'),
+  );
   const mute = h('button', { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.mute(id) } }, icon('mic-off'));
   const remove = h(
     'button',
@@ -91,7 +98,7 @@ function createRow(id, context) {
     face,
     h('span', { class: 'person-words' }, name, note),
     h('span', { class: 'person-devices' }, microphone.element, camera.element),
-    h('span', { class: 'person-actions' }, mute, remove),
+    h('span', { class: 'person-actions' }, spotlight, mute, remove),
   );
   return {
     row,
@@ -109,6 +116,12 @@ function createRow(id, context) {
       setHidden(camera.element, !isPerson);
       microphone.set(micOn);
       camera.set(cameraOn);
+      ({ spotlit } = participant);
+      const spotlightWords = spotlit ? en.people.endSpotlight(person) : en.people.spotlight(person);
+      setAttr(spotlight, 'aria-label', spotlightWords);
+      setAttr(spotlight, 'title', spotlightWords);
+      spotlight.classList.toggle('is-on', spotlit);
+      setHidden(spotlight, !isPerson);
       setAttr(mute, 'aria-label', en.people.mute(person));
       setAttr(mute, 'title', en.people.mute(person));
       setAttr(remove, 'aria-label', en.people.remove(person));

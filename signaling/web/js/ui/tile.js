@@ -41,6 +41,7 @@ export function createTile(video, togglePin) {
   const cover = h('div', { class: 'tile-cover' }, face);
   const name = h('span', { class: 'tile-name' });
   const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
+  const spotlit = h('span', { class: 'tile-muted' }, icon('spotlight'), h('span', { class: 'visually-hidden' }, en.meeting.spotlitTag));
   const away = h('span', { class: 'tile-away' }, en.meeting.reconnectingTag);
   const pinned = h('span', { class: 'tile-pinned' }, icon('pin'), h('span', { class: 'visually-hidden' }, en.meeting.pinnedTag));
   const pin = h(
@@ -53,7 +54,7 @@ export function createTile(video, togglePin) {
     { class: 'tile' },
     video,
     cover,
-    h('div', { class: 'tile-label' }, pinned, muted, name, away),
+    h('div', { class: 'tile-label' }, pinned, spotlit, muted, name, away),
     h('div', { class: 'tile-ring' }),
     pin,
   );
@@ -78,6 +79,7 @@ export function createTile(video, togglePin) {
       element.classList.toggle('is-pinned', isPinned && !isScreen);
       // A screen is large anyway, and it is people that are pinned.
       setHidden(pin, isScreen);
+      setHidden(spotlit, isScreen || !person.spotlit);
       setHidden(away, person.connected);
       element.classList.toggle('is-away', !person.connected);
     },

@@ -11,6 +11,7 @@ export const person = (id, more = {}) => ({
   cameraMuted: false,
   hasMicrophone: true,
   hasCamera: true,
+  spotlit: false,
   connected: true,
   ...more,
 });
