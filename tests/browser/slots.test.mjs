@@ -12,14 +12,17 @@ import { openBrowser } from './kit/browser.mjs';
 import { full, seed } from './kit/env.mjs';
 import { createMeeting, openOrganiser } from './kit/meeting.mjs';
 import { TONES } from './kit/media.mjs';
+import { LOOP } from './kit/paint.mjs';
 import { startProxy } from './kit/proxy.mjs';
 import { startServer } from './kit/server.mjs';
 import { openStranger } from './kit/stranger.mjs';
 import { report, until } from './kit/wait.mjs';
 
-const SWITCHES = full ? 50 : 12;
+const SWITCHES = full ? 200 : 12;
+/** From the wish to the picture, at the 95th percentile; a quick run on a busy machine gets half as much again. */
+const VISIBLE_MS = full ? 300 : 450;
 const LOSS = 0.03;
-const LIMIT = { timeout: full ? 240_000 : 90_000 };
+const LIMIT = { timeout: full ? 600_000 : 90_000 };
 
 let server;
 let proxy;
@@ -73,6 +76,12 @@ async function show({ participantId, person, camera }) {
     assert.ok(frame.person === person || frame.person === null, `after the switch only person ${person}: ${JSON.stringify(frame)}`);
     assert.equal(frame.csrc, camera, 'the CSRC names the publication whose picture this is');
   }
+  const counters = frames.flatMap(({ counter }) => counter ?? []);
+  for (const [n, counter] of counters.entries()) {
+    const step = n === 0 ? 1 : (counter - counters[n - 1] + LOOP) % LOOP;
+    // Chromium shows the film's first picture twice when it begins anew.
+    assert.ok(step < LOOP / 2, `the film runs on: ${counters}`);
+  }
   return { visible: frames[0].at - asked, unreadable: frames.filter((frame) => frame.person === null).length };
 }
 
@@ -94,11 +103,14 @@ test('video: the right person after every switch, without a freeze', LIMIT, asyn
   const grown = (key) => (figures[key] ?? 0) - (before[key] ?? 0);
   report(t, 'seed', seed, '');
   report(t, `${SWITCHES} switches, visible p50`, visible[visible.length >> 1]);
+  const p95 = visible[Math.ceil(visible.length * 0.95) - 1];
+  report(t, 'visible p95', p95);
   report(t, 'visible worst', visible.at(-1));
   report(t, 'lost by the proxy', `${down.lost} of ${down.lost + down.passed}`, 'packets');
   report(t, 'freezes, frames decoded, dropped, PLI', ['freezeCount', 'framesDecoded', 'framesDropped', 'pliCount'].map(grown).join(', '), '');
   assert.ok(down.lost > 0, 'there was loss');
   assert.equal(grown('freezeCount'), 0, 'no freeze');
+  assert.ok(p95 <= VISIBLE_MS, `visible within ${VISIBLE_MS} ms`);
   assert.ok(unreadable <= 1, `${unreadable} pictures could not be read`);
 });
 

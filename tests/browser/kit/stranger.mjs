@@ -37,8 +37,10 @@ export async function openStranger(page, origin) {
 
 /**
  * @typedef {object} Media
- * @property {'device' | 'tone' | 'none'} [audio] what to send; `tone` is a generated one, see `speak`
- * @property {'device' | 'none'} [video]
+ * @property {'device' | 'tone' | 'painted' | 'none'} [audio] what to send; `tone` is a generated one, see `speak`; `painted`
+ *   ones are those of painted.mjs, which the page must have, and are at `window.stranger.painted`
+ * @property {'device' | 'painted' | 'none'} [video]
+ * @property {number} [person] whose painted ones
  * @property {number} [tone] Hz
  * @property {number} [audioSlots]
  * @property {number} [videoSlots]
@@ -157,12 +159,16 @@ function inPage() {
       }
     }
 
-    async offer({ audio = 'none', video = 'none', tone = 400, audioSlots = 0, videoSlots = 0, mediaPort = 0 }) {
+    async offer({ audio = 'none', video = 'none', tone = 400, person = 0, audioSlots = 0, videoSlots = 0, mediaPort = 0 }) {
       const pc = new RTCPeerConnection();
       this.pc = pc;
       const devices = { audio: audio === 'device', video: video === 'device' && { width: 640, height: 360 } };
       const stream = devices.audio || devices.video ? await navigator.mediaDevices.getUserMedia(devices) : new MediaStream();
       if (audio === 'tone') stream.addTrack(this.#toneTrack(tone));
+      if (audio === 'painted' || video === 'painted') {
+        this.painted = window.__painted(person);
+        for (const track of this.painted.stream.getTracks()) stream.addTrack(track);
+      }
       for (const kind of ['audio', 'video']) {
         const [track] = kind === 'audio' ? stream.getAudioTracks() : stream.getVideoTracks();
         if (track) {
