@@ -41,7 +41,7 @@ export const SAVER_BITRATE = 600_000;
 /** People that may be pinned at once. */
 export const PINS_MAX = 4;
 /** The strip beside large tiles. */
-const STRIP = 0.18;
+const STRIP = 0.12;
 const STRIP_MIN = 150;
 
 /**
