@@ -51,6 +51,8 @@ counters! {
     bytes_padded => "engine_bytes_padded_total";
     /// Retransmissions written to receivers.
     packets_retransmitted => "engine_packets_retransmitted_total";
+    /// Voices that had earlier ones sent along.
+    voices_redundant => "engine_voices_redundant_total";
     /// Lost packets of voices that a later one brought along.
     voices_recovered => "engine_voices_recovered_total";
     /// Packets asked for again from publishers.
@@ -119,6 +121,7 @@ impl Counters {
         let again = packets.iter().filter(|packet| packet.is_retransmission).count() as u64;
         let fresh = packets.len() as u64 - again;
         self.packets_retransmitted += again;
+        self.voices_redundant += packets.iter().filter(|packet| !packet.older.is_empty()).count() as u64;
         self.packets_forwarded += fresh;
         if class == Class::Voice {
             self.voices_forwarded += fresh;

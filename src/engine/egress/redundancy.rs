@@ -146,9 +146,11 @@ const FINE: u32 = 16;
 /// How many earlier payloads help one receiver.
 #[derive(Debug, Default)]
 pub struct Need {
-    /// Datagrams that were told of, and those missing of them; faded.
+    /// Datagrams that were told of, and those lost of them; faded.
     sent: u32,
     lost: u32,
+    /// Of these, those of which it is not known yet whether a queue dropped them.
+    missing: u32,
     faded: Micros,
     depth: u8,
     /// When the depth changed.
@@ -171,19 +173,21 @@ impl Need {
     pub const fn note(&mut self, fate: Fate) {
         match fate {
             Fate::Arrived(_) => self.sent = self.sent.saturating_add(FINE),
+            // It was called missing before, and is not told of anew.
             Fate::Found(_) => self.lost = self.lost.saturating_sub(FINE),
             Fate::Lost => {
                 self.sent = self.sent.saturating_add(FINE);
-                self.lost = self.lost.saturating_add(FINE);
+                self.missing = self.missing.saturating_add(FINE);
             }
         }
     }
 
     /// The new depth, where it is another one than before.
     pub fn decide(&mut self, now: Micros, room: Room) -> Option<u8> {
-        if room.has_queue {
-            // What is lost now, the full queue drops: more packets would make it drop more (measured: twice as much of a voice).
-            self.lost = 0;
+        let missing = std::mem::take(&mut self.missing);
+        if !room.has_queue {
+            // What a full queue drops is no reason: more packets would make it drop more (measured: twice as much of a voice).
+            self.lost = self.lost.saturating_add(missing);
         }
         let mut depth = self.wished().min(self.affordable(room));
         let is_measured = self.depth == 0 || now.since(self.changed) >= MEASURED;

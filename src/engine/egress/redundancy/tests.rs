@@ -173,6 +173,7 @@ fn a_little_loss_is_met_with_one_and_a_lone_packet_with_none() {
 fn what_was_only_late_was_not_lost() {
     let mut need = Need::default();
     (0..4).for_each(|_| need.note(Fate::Lost));
+    need.decide(ms(0), Room { voices: u64::MAX / 100, ..AMPLE });
     (0..4).for_each(|_| need.note(Fate::Found(ArrivalTime(0))));
     assert_eq!(need.decide(ms(1), AMPLE), None);
 }
@@ -187,6 +188,15 @@ fn a_narrow_path_gets_what_it_has_room_for() {
     assert_eq!(depths(Room { target: 180_000, ..AMPLE }), None);
     assert_eq!(depths(Room { target: 310_000, ..AMPLE }), Some(1));
     assert_eq!(depths(Room { target: 420_000, ..AMPLE }), Some(2));
+}
+
+#[test]
+fn a_queue_that_comes_and_goes_neither_begins_nor_ends_it() {
+    let queued = Room { has_queue: true, ..AMPLE };
+    let mut need = Need::default();
+    assert_eq!(feedback(&mut need, 1_000, 200, 10, queued), [], "the queue dropped them");
+    assert_eq!(feedback(&mut need, 3_000, 500, 10, AMPLE).last().map(|(_, depth)| *depth), Some(2));
+    assert_eq!(feedback(&mut need, 8_000, 20, 10, queued), [], "the path has not become better");
 }
 
 #[test]
