@@ -11,7 +11,7 @@ use rtp::codec::opus::OpusPacket;
 use rtp::codec::vp8::Vp8Packet;
 use rtp::packetizer::Depacketizer as _;
 
-use engine::id::Codec;
+use crate::manifest::TrackCodec;
 
 /// A frame larger than this is dropped: no sender of ours makes one, and it bounds what a hostile one can make us hold.
 pub(crate) const MAX_FRAME_BYTES: usize = 4 << 20;
@@ -48,10 +48,10 @@ pub(crate) enum Depacketiser {
 }
 
 impl Depacketiser {
-    pub(crate) fn new(codec: Codec) -> Self {
+    pub(crate) fn new(codec: TrackCodec) -> Self {
         match codec {
-            Codec::Opus => Self::Opus,
-            Codec::Vp8 => Self::Vp8(Vp8Assembler::default()),
+            TrackCodec::Opus => Self::Opus,
+            TrackCodec::Vp8 => Self::Vp8(Vp8Assembler::default()),
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            Self(Depacketiser::new(Codec::Vp8), Vec::new())
+            Self(Depacketiser::new(TrackCodec::Vp8), Vec::new())
         }
         fn push(&mut self, packet: Payload) -> &mut Self {
             self.0.push(packet, &mut self.1);
@@ -282,7 +282,7 @@ mod tests {
             packets in proptest::collection::vec(
                 (0u32..4, any::<bool>(), any::<bool>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..60),
         ) {
-            for codec in [Codec::Opus, Codec::Vp8] {
+            for codec in [TrackCodec::Opus, TrackCodec::Vp8] {
                 let mut depacketiser = Depacketiser::new(codec);
                 let mut out = Vec::new();
                 for (timestamp, marker, loss, data) in &packets {

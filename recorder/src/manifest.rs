@@ -140,11 +140,13 @@ impl TrackCodec {
     }
 }
 
-impl From<Codec> for TrackCodec {
-    fn from(codec: Codec) -> Self {
+impl TrackCodec {
+    /// What a publication of this codec is written as; none for what has no place in WebM.
+    pub(crate) const fn of(codec: Codec) -> Option<Self> {
         match codec {
-            Codec::Opus => Self::Opus,
-            Codec::Vp8 => Self::Vp8,
+            Codec::Opus => Some(Self::Opus),
+            Codec::Vp8 => Some(Self::Vp8),
+            Codec::H264 | Codec::Vp9 | Codec::Av1 => None,
         }
     }
 }

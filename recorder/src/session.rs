@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 use crate::error::Fault;
 use crate::id::{ParticipantName, RecordingId};
 use crate::live::Live;
+use crate::manifest::TrackCodec;
 use crate::spool::{Fact, SYNC_EVERY_US, Spool, check_reserve};
 use crate::track::{Desk, Origin, Track};
 
@@ -79,7 +80,12 @@ impl Session {
         self.lost_items += tapped.lost_before;
         match tapped.item {
             TapItem::Added { publication, participant, kind, codec } => {
-                self.add(Origin { publication, participant, kind, codec })?;
+                if let Some(codec) = TrackCodec::of(codec) {
+                    self.add(Origin { publication, participant, kind, codec })?;
+                } else {
+                    tracing::warn!(?codec, "a publication is not recorded: its codec has no place in WebM");
+                    self.refused_publications += 1;
+                }
             }
             TapItem::Packet { publication, arrival, packet } => {
                 let arrival_us = self.on_clock(arrival);

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::id::{Codec, ParticipantId, PublicationId, PublicationKind};
+use engine::id::{ParticipantId, PublicationId, PublicationKind};
 use rtc_shared::marshal::Unmarshal as _;
 use time::OffsetDateTime;
 
@@ -32,7 +32,7 @@ pub(crate) struct Origin {
     pub(crate) publication: PublicationId,
     pub(crate) participant: ParticipantId,
     pub(crate) kind: PublicationKind,
-    pub(crate) codec: Codec,
+    pub(crate) codec: TrackCodec,
 }
 
 /// Where a track writes to; lent by the session for each call.
@@ -233,11 +233,11 @@ impl Track {
             return Ok(None);
         }
         let media = match (self.origin.codec, frame.dimensions) {
-            (Codec::Opus, _) => Media::Opus,
-            (Codec::Vp8, Some((width, height))) => Media::Vp8 { width, height },
-            (Codec::Vp8, None) => return Ok(None),
+            (TrackCodec::Opus, _) => Media::Opus,
+            (TrackCodec::Vp8, Some((width, height))) => Media::Vp8 { width, height },
+            (TrackCodec::Vp8, None) => return Ok(None),
         };
-        let (kind, codec) = (Kind::from(self.origin.kind), TrackCodec::from(self.origin.codec));
+        let (kind, codec) = (Kind::from(self.origin.kind), self.origin.codec);
         let participant = self.origin.participant;
         desk.spool.note(&Fact::Track {
             number,

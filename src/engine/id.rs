@@ -123,4 +123,30 @@ pub enum Codec {
     Opus,
     /// RFC 7741.
     Vp8,
+    /// RFC 6184.
+    H264,
+    /// RFC 9628.
+    Vp9,
+    /// AV1 RTP payload format.
+    Av1,
+}
+
+impl Codec {
+    /// How many there are.
+    pub const COUNT: usize = 5;
+
+    /// Those of pictures, in the order in which answers name them: what stands first, libwebrtc sends.
+    pub const PICTURES: [Self; 4] = [Self::Vp8, Self::H264, Self::Vp9, Self::Av1];
+
+    /// Name, clock rate and channels as SDP has them.
+    #[must_use]
+    pub const fn encoding(self) -> &'static str {
+        match self {
+            Self::Opus => "opus/48000/2",
+            Self::Vp8 => "VP8/90000",
+            Self::H264 => "H264/90000",
+            Self::Vp9 => "VP9/90000",
+            Self::Av1 => "AV1/90000",
+        }
+    }
 }

@@ -9,6 +9,7 @@
 
 pub mod arrivals;
 pub mod demux;
+pub mod descriptor;
 pub mod joined;
 pub mod keyframe;
 pub mod layers;
@@ -18,9 +19,9 @@ pub mod stream;
 pub mod transit;
 
 use wire::ext::AudioLevel;
-use wire::vp8::Vp8Descriptor;
 
 use crate::id::{LayerId, PublicationId};
+use crate::ingest::descriptor::Descriptor;
 use crate::ingest::numbers::{Incoming, PictureNumbers};
 
 /// A packet of a publication, ready to be routed.
@@ -46,8 +47,24 @@ impl<'a> Arrived<'a> {
     pub fn body(&self) -> &'a [u8] {
         match self.media {
             Media::Audio { .. } | Media::Padding => self.payload,
-            Media::Video { descriptor, .. } => self.payload.get(descriptor.len..).unwrap_or_default(),
+            Media::Video { descriptor, .. } => self.payload.get(descriptor.len()..).unwrap_or_default(),
         }
+    }
+}
+
+impl Arrived<'_> {
+    /// What of it belongs to a layer that is made of the spatial layers of one stream up to there: all of the packet, where its
+    /// picture may now end with it, or nothing but its number.
+    #[must_use]
+    pub fn up_to(&self, layer: LayerId) -> Self {
+        let mut part = Self { layer, ..*self };
+        if let Media::Video { descriptor, .. } = self.media {
+            if descriptor.spatial() > layer.0 {
+                (part.media, part.payload) = (Media::Padding, &[]);
+            }
+            part.marker |= descriptor.ends_picture_at(layer.0);
+        }
+        part
     }
 }
 
@@ -63,11 +80,11 @@ pub enum Media {
     },
     /// No payload at all: a sender that probes its path. Never sent on.
     Padding,
-    /// VP8.
+    /// A part of a picture.
     Video {
         /// As the source wrote it.
-        descriptor: Vp8Descriptor,
-        /// Its picture numbers in the form that slots use.
+        descriptor: Descriptor,
+        /// Its picture numbers in the form that slots use; of no meaning where the codec has none.
         picture: PictureNumbers,
         /// First packet of a key frame.
         starts_key_frame: bool,

@@ -162,6 +162,8 @@ pub struct Shard {
     fresh: Vec<(usize, LayerId)>,
     /// Publications whose layers came or went: who shows them chooses again.
     changed: Vec<usize>,
+    /// Publications whose packets are of another codec than before, for as long as one packet is routed.
+    recoded: Vec<usize>,
     due: Due,
     timers: Timers,
     /// Publications that somebody waits for a key frame of.
@@ -219,6 +221,7 @@ impl Shard {
             checks: VecDeque::new(),
             fresh: Vec::new(),
             changed: Vec::new(),
+            recoded: Vec::new(),
             due: Due::default(),
             timers: Timers::default(),
             key_frame_wishes: Vec::new(),
@@ -357,7 +360,8 @@ impl Shard {
         if !publication.key_frames.is_open() {
             self.key_frame_wishes.push(key);
         }
-        publication.key_frames.want(layer);
+        // One stream has one encoder to ask.
+        publication.key_frames.want(if publication.nested { LayerId::LOWEST } else { layer });
         self.request_key_frame(now, key);
     }
 

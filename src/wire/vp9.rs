@@ -212,17 +212,71 @@ impl Vp9Descriptor {
     /// Writes other numbers into the payload that this was parsed from, in the length that they have there. What the source
     /// does not send is not added.
     pub fn rewrite(&self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
-        let mut at = 1;
-        if self.picture_id.is_some() {
-            if self.picture_id_is_long {
-                crate::bytes::patch(payload, at, &(LONG_PICTURE_ID | picture_id).to_be_bytes());
-            } else {
-                crate::bytes::patch(payload, at, &[picture_id as u8 & 0x7f]);
-            }
-            at += 1 + usize::from(self.picture_id_is_long);
+        self.numbers().patch(payload, picture_id, tl0_pic_idx);
+    }
+
+    /// The first octets of the payload that this was parsed from, up to where the last of the numbers ends.
+    #[must_use]
+    pub fn head(&self, payload: &[u8]) -> Vp9Head {
+        let numbers = self.numbers();
+        let mut octets = [0; Self::NUMBERS_LEN_MAX];
+        for (octet, value) in octets.iter_mut().zip(payload).take(numbers.end()) {
+            *octet = *value;
         }
-        if self.tl0_pic_idx.is_some() {
-            crate::bytes::patch(payload, at + 1, &[tl0_pic_idx]);
+        Vp9Head { octets, numbers }
+    }
+
+    fn numbers(&self) -> Numbers {
+        let picture_id = self.picture_id.map_or(0, |_| 1 + u8::from(self.picture_id_is_long));
+        Numbers { picture_id, has_layer: self.layer.is_some(), has_tl0: self.tl0_pic_idx.is_some() }
+    }
+}
+
+/// Where the numbers are: a picture id of so many octets, the layer, TL0PICIDX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Numbers {
+    picture_id: u8,
+    has_layer: bool,
+    has_tl0: bool,
+}
+
+impl Numbers {
+    const fn end(self) -> usize {
+        1 + self.picture_id as usize + self.has_layer as usize + self.has_tl0 as usize
+    }
+
+    fn patch(self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
+        match self.picture_id {
+            0 => {}
+            1 => crate::bytes::patch(payload, 1, &[picture_id as u8 & 0x7f]),
+            _ => crate::bytes::patch(payload, 1, &(LONG_PICTURE_ID | picture_id).to_be_bytes()),
         }
+        if self.has_tl0 {
+            crate::bytes::patch(payload, 2 + usize::from(self.picture_id), &[tl0_pic_idx]);
+        }
+    }
+}
+
+/// The part of a descriptor that each receiver gets with numbers of its own; what follows is the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vp9Head {
+    octets: [u8; Vp9Descriptor::NUMBERS_LEN_MAX],
+    numbers: Numbers,
+}
+
+impl Vp9Head {
+    /// How many octets of the payload it is.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub const fn len(&self) -> usize {
+        self.numbers.end()
+    }
+
+    /// The same with other numbers, in the length that they have, and how many octets of it count.
+    #[must_use]
+    pub fn rewritten(&self, picture_id: u16, tl0_pic_idx: u8) -> ([u8; Vp9Descriptor::NUMBERS_LEN_MAX], usize) {
+        let mut octets = self.octets;
+        self.numbers.patch(&mut octets, picture_id, tl0_pic_idx);
+        (octets, self.len())
     }
 }

@@ -335,7 +335,8 @@ struct SkipLog {
 }
 
 /// Skips that a late packet may still lie before. Full means: the oldest is settled, and packets from before it are dropped.
-const SKIPS_REMEMBERED: usize = 64;
+/// A slot that shows the lowest of three spatial layers skips some twenty packets of each picture.
+const SKIPS_REMEMBERED: usize = 512;
 
 impl SkipLog {
     fn insert(&mut self, sequence: u64) {

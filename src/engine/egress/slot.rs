@@ -19,7 +19,7 @@ use super::rewrite::{OutgoingVideo, Rewriter, Start};
 use super::sent::{SentLog, Shift};
 use super::store::{Store, Stored};
 use crate::clock::Micros;
-use crate::id::{LayerId, MediaKind, PublicationId};
+use crate::id::{Codec, LayerId, MediaKind, PublicationId};
 use crate::ingest::Media;
 use crate::ingest::numbers::PictureNumbers;
 use crate::line::{ExtensionIds, SlotLine};
@@ -36,11 +36,19 @@ pub struct Feed {
     pub key: u32,
     /// Key of its store.
     pub store: u32,
+    /// Lower layers are parts of the same stream: the slot can go on with one at any picture.
+    pub nested: bool,
     /// The next packet to take.
     pub cursor: u64,
 }
 
 impl Feed {
+    /// A lower spatial layer of the same stream.
+    #[must_use]
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.nested && other.nested && self.publication == other.publication && self.layer < other.layer
+    }
+
     /// Both are of one layer of one publication.
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
@@ -103,18 +111,46 @@ pub struct Slot {
     line: SlotLine,
 }
 
-/// The headers of a slot's two streams, and their payload types.
+/// The headers of a slot's two streams, and the client's numbers for what they may carry.
 #[derive(Debug)]
 struct Templates {
     media: HeaderTemplate,
-    payload_type: u8,
-    retransmission: Option<(HeaderTemplate, u8)>,
+    retransmission: Option<HeaderTemplate>,
+    payload_types: PayloadTypes,
+}
+
+/// By codec: of media, and of retransmissions. A slot may change to a source of another codec at its key frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct PayloadTypes([Option<(u8, Option<u8>)>; Codec::COUNT]);
+
+impl PayloadTypes {
+    fn new(line: &SlotLine) -> Self {
+        let mut types = Self::default();
+        for codec in &line.codecs {
+            if let Some(entry) = types.0.get_mut(codec.codec as usize) {
+                *entry = Some((codec.payload_type, codec.rtx_payload_type));
+            }
+        }
+        types
+    }
+
+    fn media(&self, codec: Codec) -> Option<u8> {
+        self.0.get(codec as usize).copied().flatten().map(|(media, _)| media)
+    }
+
+    fn retransmission(&self, codec: Codec) -> Option<u8> {
+        self.0.get(codec as usize).copied().flatten()?.1
+    }
+
+    /// Of padding, which is none of a codec's.
+    fn any_retransmission(&self) -> Option<u8> {
+        self.0.iter().flatten().find_map(|(_, retransmission)| *retransmission)
+    }
 }
 
 impl Templates {
     fn new(line: &SlotLine, ids: ExtensionIds, send_mid: bool) -> Self {
         let mid = ids.mid.filter(|_| send_mid).map(|id| (id, line.mid.as_str()));
-        let codec = line.codecs.first();
         let shape = HeaderShape {
             ssrc: line.ssrc,
             has_csrc: true,
@@ -122,11 +158,8 @@ impl Templates {
             audio_level: ids.audio_level.filter(|_| line.kind == MediaKind::Audio),
             mid,
         };
-        let rtx = line.rtx_ssrc.zip(codec.and_then(|codec| codec.rtx_payload_type));
-        let retransmission =
-            rtx.map(|(ssrc, payload_type)| (HeaderTemplate::new(&HeaderShape { ssrc, ..shape }), payload_type));
-        let payload_type = codec.map_or(0, |codec| codec.payload_type);
-        Self { media: HeaderTemplate::new(&shape), payload_type, retransmission }
+        let retransmission = line.rtx_ssrc.map(|ssrc| HeaderTemplate::new(&HeaderShape { ssrc, ..shape }));
+        Self { media: HeaderTemplate::new(&shape), retransmission, payload_types: PayloadTypes::new(line) }
     }
 }
 
@@ -222,7 +255,8 @@ impl Slot {
     /// What key frame the slot waits for, and from where on.
     #[must_use]
     pub fn awaited(&self) -> Option<Feed> {
-        self.wanted.filter(|_| self.kind == MediaKind::Video && self.awaits_turn())
+        let waits = self.kind == MediaKind::Video && self.awaits_turn();
+        self.wanted.filter(|wanted| waits && !self.steps_down_to(wanted))
     }
 
     /// The receiver has reported: MIDs need not be sent any more (RFC 8843 §9.2.1).
@@ -333,7 +367,9 @@ impl Slot {
                 self.source = Some(feed);
             }
             let stale = now.since(stored.arrived) > VOICE_LAG_MAX;
-            let (Media::Audio { duration, level }, false) = (stored.media, stale) else {
+            let payload_type = self.templates.payload_types.media(Codec::Opus);
+            let (Media::Audio { duration, level }, Some(payload_type), false) = (stored.media, payload_type, stale)
+            else {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
@@ -349,7 +385,7 @@ impl Slot {
                 sequence: numbers.sequence,
                 index: Rewriter::srtp_index(numbers.sequence),
                 timestamp: numbers.timestamp,
-                ..self.planned(&feed, position, stored, Prefix::new(), overhead)
+                ..self.planned(&feed, position, stored, (payload_type, Prefix::new()), overhead)
             };
             self.past.accompany(&mut planned, stores);
             self.count(usize::from(planned.len).saturating_sub(self.templates.media.len() + overhead));
@@ -359,6 +395,7 @@ impl Slot {
 
     fn advance_video(&mut self, now: Micros, stores: &Slab<Store>, overhead: usize) -> Next {
         loop {
+            self.step_down(stores);
             self.switch_at_key_frame(stores);
             let Some(mut feed) = self.source else { return Next::Nothing };
             if let Some(lost) = self.give_up_lag(now, stores, &feed) {
@@ -368,6 +405,11 @@ impl Slot {
             let Some((position, stored)) = take(stores, &mut feed) else { return Next::Nothing };
             self.source = Some(feed);
             let Media::Video { descriptor, picture: source_picture, starts_key_frame } = stored.media else {
+                self.rewriter.skip(feed.publication, stored.numbers.sequence);
+                continue;
+            };
+            // Who chooses sources knows what this client reads; a source that has just changed its codec is chosen anew.
+            let Some(payload_type) = self.templates.payload_types.media(descriptor.codec()) else {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);
                 continue;
             };
@@ -389,12 +431,12 @@ impl Slot {
                 self.drops_frame = !stored.marker;
                 return Next::Dropped;
             }
-            let prefix = prefix(&descriptor.normalised(picture.picture_id, picture.tl0_pic_idx));
+            let prefix = prefix(&descriptor.write(picture));
             let planned = Planned {
                 sequence: numbers.sequence,
                 index: Rewriter::srtp_index(numbers.sequence),
                 timestamp: numbers.timestamp,
-                ..self.planned(&feed, position, stored, prefix, overhead)
+                ..self.planned(&feed, position, stored, (payload_type, prefix), overhead)
             };
             self.count(planned.prefix.len() + stored.body_len());
             return Next::Packet(planned);
@@ -409,8 +451,30 @@ impl Slot {
         }
     }
 
+    /// Whether it goes on with this at the next picture.
+    fn steps_down_to(&self, wanted: &Feed) -> bool {
+        self.source.is_some_and(|source| wanted.is_below(&source))
+    }
+
+    /// From one spatial layer of a stream to a lower one, which has all that its next picture needs.
+    fn step_down(&mut self, stores: &Slab<Store>) {
+        let wanted = self.wanted.filter(|wanted| self.steps_down_to(wanted));
+        let Some((wanted, source)) = wanted.zip(self.source) else { return };
+        let store = stores.get(source.store as usize);
+        let Some(next) = store.and_then(|store| store.get(source.cursor)) else { return };
+        let before = source.cursor.checked_sub(1).and_then(|before| store?.get(before));
+        let begins = before.is_none_or(|before| before.numbers.timestamp != next.numbers.timestamp);
+        let place = stores.get(wanted.store as usize).and_then(|store| store.place_of(next.numbers.sequence));
+        if let Some(cursor) = place.filter(|_| begins) {
+            // The numbers are the same stream's and go on as they are.
+            self.take_over(Some(Feed { cursor, ..wanted }));
+            self.wanted = self.source;
+        }
+    }
+
     fn switch_at_key_frame(&mut self, stores: &Slab<Store>) {
-        let Some(wanted) = self.wanted.filter(|_| self.awaits_turn()) else { return };
+        let waits = self.awaits_turn();
+        let Some(wanted) = self.wanted.filter(|wanted| waits && !self.steps_down_to(wanted)) else { return };
         let key_frame = stores.get(wanted.store as usize).and_then(Store::newest_key_frame);
         if let Some(cursor) = key_frame.filter(|&at| at >= wanted.cursor) {
             self.rewriter.detach();
@@ -475,8 +539,7 @@ impl Slot {
         overhead: usize,
         again: Again,
     ) -> Option<(Planned, bool)> {
-        let (template, payload_type) = self.templates.retransmission.as_ref()?;
-        let (template_len, payload_type) = (template.len(), *payload_type);
+        let template_len = self.templates.retransmission.as_ref()?.len();
         let original = self.sent.find(wire_sequence)?;
         if again.is_narrow && original.sequence < self.key_frame_sequence {
             return None;
@@ -486,12 +549,12 @@ impl Slot {
         let position = store.find(original.source())?;
         let stored = store.get(position)?;
         let Media::Video { descriptor, picture, .. } = stored.media else { return None };
+        let payload_type = self.templates.payload_types.retransmission(descriptor.codec())?;
         let was_lost = self.sent.may_resend(now, original.sequence, again.pause)?;
         self.rtx_sequence += 1;
         // RFC 4588 §4: the original sequence number, then the original payload.
         let mut prefix = prefix(&wire_sequence.to_be_bytes());
-        let picture = shift.picture(picture);
-        let _ = prefix.try_extend_from_slice(&descriptor.normalised(picture.picture_id, picture.tl0_pic_idx));
+        let _ = prefix.try_extend_from_slice(&descriptor.write(shift.picture(picture)));
         let len = template_len + prefix.len() + stored.body_len() + overhead;
         let planned = Planned {
             slot: self.at,
@@ -522,8 +585,8 @@ impl Slot {
     /// The header of a packet of nothing but padding on the retransmission stream, which receivers count and drop: what
     /// probes are made of. `None` while nobody is meant to be here, or without such a stream.
     pub fn pad(&mut self, now: Micros, overhead: usize) -> Option<Planned> {
-        let (template, payload_type) = self.templates.retransmission.as_ref()?;
-        let (header_len, payload_type) = (template.len(), *payload_type);
+        let header_len = self.templates.retransmission.as_ref()?.len();
+        let payload_type = self.templates.payload_types.any_retransmission()?;
         let publication = self.assigned?;
         self.rtx_sequence += 1;
         Some(Planned {
@@ -558,7 +621,7 @@ impl Slot {
             level: planned.level,
         };
         match &self.templates.retransmission {
-            Some((template, _)) if planned.is_retransmission => template.write(out, &fields),
+            Some(template) if planned.is_retransmission => template.write(out, &fields),
             _ => self.templates.media.write(out, &fields),
         }
     }
@@ -593,13 +656,20 @@ impl Slot {
     }
 
     /// What a planned packet of this slot is before it has numbers.
-    fn planned(&self, feed: &Feed, position: u64, stored: &Stored, prefix: Prefix, overhead: usize) -> Planned {
+    fn planned(
+        &self,
+        feed: &Feed,
+        position: u64,
+        stored: &Stored,
+        (payload_type, prefix): (u8, Prefix),
+        overhead: usize,
+    ) -> Planned {
         let len = self.templates.media.len() + prefix.len() + stored.body_len() + overhead;
         Planned {
             slot: self.at,
             is_retransmission: false,
             marker: stored.marker,
-            payload_type: self.templates.payload_type,
+            payload_type,
             level: None,
             sequence: 0,
             index: 0,

@@ -283,6 +283,13 @@ impl Store {
         Some(plain)
     }
 
+    /// The position of the packet, or what stands for it, that had this number at its source, looked for from the newest on.
+    #[must_use]
+    pub fn place_of(&self, sequence: u64) -> Option<u64> {
+        let at = self.entries.iter().rposition(|stored| stored.numbers.sequence == sequence)?;
+        Some(self.tail + at as u64)
+    }
+
     /// The body of a packet, while it is present.
     #[must_use]
     pub fn body(&self, position: u64) -> Option<&[u8]> {

@@ -42,6 +42,9 @@ pub const MAX_OFFER_LEN: usize = 512 * 1024;
 /// Most media lines in an offer.
 pub const MAX_LINES: usize = 64;
 
+/// Longest format parameters that are repeated. Browsers' have some thirty.
+const FORM_LEN_MAX: usize = 128;
+
 /// Longest mid that we mirror; the header extension has room for 16 bytes.
 const MAX_MID_LEN: usize = 16;
 
@@ -114,7 +117,7 @@ pub enum SdpError {
     },
     /// Every line had to be rejected.
     #[error(
-        "no media line of the offer can be used; offer audio with opus/48000/2 or video with VP8/90000, over UDP/TLS/RTP/SAVPF"
+        "no media line of the offer can be used; offer audio with opus/48000/2 or video with VP8/90000 or H264/90000 (packetization-mode=1, profile-level-id=42e01f), over UDP/TLS/RTP/SAVPF"
     )]
     NothingInCommon,
 }
@@ -183,11 +186,23 @@ enum Outcome<'a> {
 struct Accepted<'a> {
     mid: &'a str,
     kind: MediaKind,
-    codec: NegotiatedCodec,
-    feedback: Feedback,
+    /// In the order of the answer; never empty.
+    codecs: Codecs<'a>,
     extensions: ExtensionIds,
     layers: ArrayVec<Rid, LAYERS_MAX>,
     role: Role,
+}
+
+/// What a line may carry, in the order of the answer.
+type Codecs<'a> = ArrayVec<Agreed<'a>, { Codec::PICTURES.len() }>;
+
+/// A codec that both sides have.
+#[derive(Clone, Copy)]
+struct Agreed<'a> {
+    codec: NegotiatedCodec,
+    feedback: Feedback,
+    /// Format parameters of the offer that the answer repeats: which of its forms was taken.
+    form: Option<&'a str>,
 }
 
 /// What an accepted line is for.
@@ -250,7 +265,7 @@ fn consider<'a>(
 ) -> Result<Outcome<'a>, SdpError> {
     let attributes = &section.attributes;
     let stopped = section.port == "0" && !attributes.bundle_only;
-    let Some((kind, codec)) = common_codec(section).filter(|_| !stopped) else {
+    let Some((kind, mut codecs)) = common_codecs(section).filter(|_| !stopped) else {
         return Ok(Outcome::Rejected);
     };
     let mid = attributes.mid.filter(|mid| is_mid(mid)).ok_or(SdpError::Mid { line })?;
@@ -271,7 +286,8 @@ fn consider<'a>(
         Some(Direction::RecvOnly) => slot.unwrap_or_else(|| {
             let ssrc = new_ssrc();
             // An SSRC without its FID group makes the browser ignore retransmissions, and the reverse helps nobody.
-            Role::Slot { ssrc, rtx_ssrc: codec.rtx_payload_type.map(|_| new_ssrc()) }
+            let rtx = codecs.iter().find_map(|agreed| agreed.codec.rtx_payload_type);
+            Role::Slot { ssrc, rtx_ssrc: rtx.map(|_| new_ssrc()) }
         }),
         Some(Direction::Inactive) => Role::Unused,
         // RFC 8866 §6.7: sendrecv is the default.
@@ -279,16 +295,15 @@ fn consider<'a>(
     };
     let mut extensions = accepted_extensions(attributes.extensions.or(offer.session.extensions), known, kind);
     let sends_pictures = matches!(role, Role::Send) && kind == MediaKind::Video;
-    let layers = if sends_pictures { common_layers(section, &codec, extensions) } else { ArrayVec::new() };
+    let layers = if sends_pictures { common_layers(section, &codecs, extensions) } else { ArrayVec::new() };
     if layers.is_empty() {
         // A single stream needs no name, and we look for none.
         (extensions.rid, extensions.repaired_rid) = (None, None);
     }
-    let mut feedback = attributes.feedback(codec.payload_type);
     if extensions.transport_cc.is_none() {
-        feedback = feedback.without(Feedback::TRANSPORT_CC);
+        codecs.iter_mut().for_each(|agreed| agreed.feedback = agreed.feedback.without(Feedback::TRANSPORT_CC));
     }
-    Ok(Outcome::Accepted(Accepted { mid, kind, codec, feedback, extensions, layers, role }))
+    Ok(Outcome::Accepted(Accepted { mid, kind, codecs, extensions, layers, role }))
 }
 
 /// What the line's answer may name: offered on this line, under the id that holds everywhere.
@@ -307,17 +322,17 @@ fn accepted_extensions(offered: ExtensionIds, known: ExtensionIds, kind: MediaKi
 }
 
 /// The simulcast layers that we take: of each stream of the offer's list, the lowest first, the first alternative that is
-/// declared and can carry our codec. One alone, or layers whose packets could not be told apart, are no simulcast.
-fn common_layers(
-    section: &Section<'_>,
-    codec: &NegotiatedCodec,
-    extensions: ExtensionIds,
-) -> ArrayVec<Rid, LAYERS_MAX> {
-    let told_apart =
-        extensions.rid.is_some() && (codec.rtx_payload_type.is_none() || extensions.repaired_rid.is_some());
+/// declared and can carry our codecs. One alone, or layers whose packets could not be told apart, are no simulcast.
+fn common_layers(section: &Section<'_>, codecs: &[Agreed<'_>], extensions: ExtensionIds) -> ArrayVec<Rid, LAYERS_MAX> {
+    let is_repaired = codecs.iter().any(|agreed| agreed.codec.rtx_payload_type.is_some());
+    let told_apart = extensions.rid.is_some() && (!is_repaired || extensions.repaired_rid.is_some());
     let mut layers = ArrayVec::new();
     for stream in section.attributes.simulcast_streams().filter(|_| told_apart) {
-        let usable = |rid: &Rid| section.attributes.can_send(rid, codec.payload_type) && !layers.contains(rid);
+        // The first codec is what is sent unless we say otherwise.
+        let carries = |rid: &Rid| {
+            codecs.first().is_some_and(|agreed| section.attributes.can_send(rid, agreed.codec.payload_type))
+        };
+        let usable = |rid: &Rid| carries(rid) && !layers.contains(rid);
         if let Some(rid) = stream.alternatives().find(usable)
             && layers.try_push(rid).is_err()
         {
@@ -327,32 +342,83 @@ fn common_layers(
     if layers.len() < 2 { ArrayVec::new() } else { layers }
 }
 
-/// The first codec of a line that we forward, in the client's order.
-fn common_codec(section: &Section<'_>) -> Option<(MediaKind, NegotiatedCodec)> {
+/// What a line can carry of what we forward, in our order: VP8 is in every answer that can have it.
+fn common_codecs<'a>(section: &Section<'a>) -> Option<(MediaKind, Codecs<'a>)> {
     let secure = ["UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"];
     secure.contains(&section.protocol).then_some(())?;
-    let (kind, codec, encodings): (_, _, &[&str]) = match section.media {
-        "audio" => (MediaKind::Audio, Codec::Opus, &["opus/48000/2"]),
-        "video" => (MediaKind::Video, Codec::Vp8, &["VP8/90000"]),
+    let (kind, wanted): (_, &[Codec]) = match section.media {
+        "audio" => (MediaKind::Audio, &[Codec::Opus]),
+        "video" => (MediaKind::Video, &Codec::PICTURES),
         _ => return None,
     };
-    let is = |payload_type: u8, names: &[&str]| {
-        let encoding = section.attributes.encoding(payload_type);
-        encoding.is_some_and(|encoding| names.iter().any(|name| name.eq_ignore_ascii_case(encoding)))
-    };
-    let payload_type = payload_types(section).find(|payload_type| is(*payload_type, encodings))?;
-    let rtx_payload_type = payload_types(section)
-        .find(|rtx| is(*rtx, &["rtx/90000"]) && section.attributes.apt(*rtx) == Some(payload_type))
-        .filter(|_| kind == MediaKind::Video);
-    let red_payload_type = payload_types(section)
-        .find(|red| is(*red, &["red/48000/2"]) && section.attributes.apt(*red) == Some(payload_type))
-        .filter(|_| kind == MediaKind::Audio);
-    Some((kind, NegotiatedCodec { codec, payload_type, rtx_payload_type, red_payload_type }))
+    let codecs: Codecs<'a> = wanted.iter().filter_map(|codec| agree(section, *codec)).collect();
+    (!codecs.is_empty()).then_some((kind, codecs))
 }
 
-/// The payload types of an `m=` line in their order.
+/// A codec of a line, where it is offered: the first payload type of it that we can use.
+fn agree<'a>(section: &Section<'a>, codec: Codec) -> Option<Agreed<'a>> {
+    let attributes = &section.attributes;
+    let named = |encoding: &'static str| {
+        payload_types(section).filter(move |payload_type| {
+            attributes.encoding(*payload_type).is_some_and(|other| other.eq_ignore_ascii_case(encoding))
+        })
+    };
+    let profile = |payload_type: u8| attributes.parameter(payload_type, "profile-level-id");
+    let payload_type = if codec == Codec::H264 {
+        // What one sends, all others have to read.
+        let mut usable = named(codec.encoding())
+            .filter(|payload_type| attributes.parameter(*payload_type, "packetization-mode") == Some("1"))
+            .filter(|payload_type| profile(*payload_type).is_some_and(|profile| h264_rank(profile).is_some()));
+        let first = usable.next()?;
+        let rank = |payload_type: &u8| profile(*payload_type).and_then(h264_rank);
+        usable.fold(first, |best, other| if rank(&other) < rank(&best) { other } else { best })
+    } else {
+        // Of VP9 and AV1 the main profiles, which are meant where none is named (RFC 9628 §6.1, AV1 §7.2.1).
+        let main = |name, payload_type| attributes.parameter(payload_type, name).is_none_or(|profile| profile == "0");
+        named(codec.encoding()).find(|payload_type| match codec {
+            Codec::Vp9 => main("profile-id", *payload_type),
+            Codec::Av1 => main("profile", *payload_type),
+            Codec::Opus | Codec::Vp8 | Codec::H264 => true,
+        })?
+    };
+    let made_of = |other: &u8| attributes.apt(*other) == Some(payload_type);
+    let is_voice = codec == Codec::Opus;
+    Some(Agreed {
+        codec: NegotiatedCodec {
+            codec,
+            payload_type,
+            rtx_payload_type: named("rtx/90000").find(made_of).filter(|_| !is_voice),
+            red_payload_type: named("red/48000/2").find(made_of).filter(|_| is_voice),
+        },
+        feedback: attributes.feedback(payload_type),
+        form: match codec {
+            Codec::H264 => profile(payload_type),
+            Codec::Vp9 | Codec::Av1 => attributes.parameters(payload_type).filter(|form| form.len() <= FORM_LEN_MAX),
+            Codec::Opus | Codec::Vp8 => None,
+        },
+    })
+}
+
+/// Which profile of H.264 we would rather have: constrained baseline, then plain baseline, whose further tools no browser uses.
+/// All else would not be read by everybody (RFC 6184 §8.1, table 5).
+fn h264_rank(profile: &str) -> Option<u8> {
+    let is_hex = profile.len() == 6 && profile.bytes().all(|digit| digit.is_ascii_hexdigit());
+    match profile.get(..4).filter(|_| is_hex)?.to_ascii_lowercase().as_str() {
+        "42e0" => Some(0),
+        "4200" => Some(1),
+        _ => None,
+    }
+}
+
+/// The payload types of an `m=` line in their order, each once: what is done for one may take as long as the offer.
 fn payload_types(section: &Section<'_>) -> impl Iterator<Item = u8> {
-    section.formats.split_ascii_whitespace().filter_map(|format| format.parse().ok())
+    let mut seen = 0_u128;
+    section.formats.split_ascii_whitespace().filter_map(|format| format.parse().ok()).filter(move |format| {
+        let bit = 1_u128.checked_shl(u32::from(*format)).unwrap_or(0);
+        let is_new = bit & !seen != 0;
+        seen |= bit;
+        is_new
+    })
 }
 
 /// A mid that can be mirrored: short and without blanks.
@@ -409,7 +475,7 @@ fn send_lines(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Vec<SendLine> {
             // Which layer an announced SSRC is of, the offer does not say.
             ssrc: attributes.fid.map(|(media, _)| media).or(attributes.ssrc).filter(|_| line.layers.is_empty()),
             rtx_ssrc: attributes.fid.map(|(_, rtx)| rtx).filter(|_| line.layers.is_empty()),
-            codecs: vec![line.codec],
+            codecs: line.codecs.iter().map(|agreed| agreed.codec).collect(),
             layers: line.layers.clone(),
         })
         .collect()
@@ -429,7 +495,7 @@ fn slot_lines(outcomes: &[Outcome<'_>]) -> Vec<SlotLine> {
             kind: line.kind,
             ssrc,
             rtx_ssrc,
-            codecs: vec![line.codec],
+            codecs: line.codecs.iter().map(|agreed| agreed.codec).collect(),
         })
         .collect()
 }

@@ -34,7 +34,7 @@ use crate::egress::pacer::Bucket;
 use crate::egress::redundancy::Need;
 use crate::egress::slot::Slot;
 use crate::egress::store::Store;
-use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
+use crate::id::{Codec, EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 use crate::ingest::arrivals::Arrivals;
 use crate::ingest::demux::Demux;
 use crate::ingest::stream::Stream;
@@ -490,6 +490,13 @@ impl Endpoint {
     /// The layers of its pictures are to be chosen again; once.
     pub fn take_choice_due(&mut self) -> bool {
         self.budget.take_due()
+    }
+
+    /// Whether it can be sent this codec in any of its slots.
+    #[must_use]
+    pub fn reads(&self, codec: Codec) -> bool {
+        // Lines of one kind are offered alike, and chosen for each alike.
+        self.slots.iter().any(|slot| slot.line().codecs.iter().any(|agreed| agreed.codec == codec))
     }
 
     /// Whether a slot is meant for this publication.

@@ -149,6 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::id::PublicationId;
+    use crate::ingest::descriptor::Descriptor;
     use proptest::prelude::*;
     use wire::vp8::Vp8Descriptor;
 
@@ -164,7 +165,7 @@ mod tests {
         };
         let picture =
             PictureNumbers { picture_id: (frame + 500 * own) as u16 & 0x7fff, tl0_pic_idx: (frame + 9 * own) as u8 };
-        let descriptor = Vp8Descriptor::parse(&[0x10]).unwrap();
+        let descriptor = Descriptor::Vp8(Vp8Descriptor::parse(&[0x10]).unwrap());
         let media = Media::Video { descriptor, picture, starts_key_frame };
         Arrived { publication: PublicationId(1), layer, numbers, marker: true, media, payload: &[0x10, 0] }
     }

@@ -85,6 +85,15 @@ impl Layers {
         Change { choices, rates }
     }
 
+    /// Notes a packet of one stream whose spatial layers are nested: layers above have it, too, and arrive only where something of
+    /// their own does.
+    pub fn came_nested(&mut self, now: Micros, spatial: LayerId, payload: usize) -> Change {
+        for layer in self.layers.iter_mut().skip(usize::from(spatial.0) + 1) {
+            layer.octets += payload as u64 + OVERHEAD;
+        }
+        self.came(now, spatial, payload)
+    }
+
     /// Notes what the shard that has the publication's endpoint says: the rate of each layer that is arriving. `true`: layers came or
     /// went.
     pub fn told(&mut self, now: Micros, rates: [Option<u32>; LAYERS_MAX]) -> bool {

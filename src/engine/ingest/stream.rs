@@ -9,7 +9,6 @@ use arrayvec::ArrayVec;
 use wire::red::{REDUNDANT_MAX, RedBlock, RedPayload};
 use wire::rtcp::{ReportBlock, ntp_middle};
 use wire::seq::{TimestampUnwrapper, Unwrapper};
-use wire::vp8::Vp8Descriptor;
 
 use super::loss::Loss;
 use super::transit::TransitFloor;
@@ -141,9 +140,10 @@ impl Stream {
         self.reception.received += 1;
     }
 
-    /// The picture numbers of a VP8 packet, made up where the source has none.
-    pub fn picture(&mut self, descriptor: &Vp8Descriptor, timestamp: u32) -> PictureNumbers {
-        self.pictures.numbers(descriptor, timestamp)
+    /// The picture numbers of a packet of VP8 or VP9 in one form, made up where the source has none. Of its picture id is told
+    /// whether it has 15 bits.
+    pub fn picture(&mut self, id: Option<(u16, bool)>, tl0_pic_idx: Option<u8>, timestamp: u32) -> PictureNumbers {
+        self.pictures.numbers(id, tl0_pic_idx, timestamp)
     }
 
     /// Notes the sender's report, so that it can work out the round trip.
@@ -249,14 +249,14 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn numbers(&mut self, descriptor: &Vp8Descriptor, timestamp: u32) -> PictureNumbers {
-        let picture_id = match descriptor.picture_id {
-            Some(id) if descriptor.picture_id_is_long => id,
-            Some(id) => self.widen(id),
+    fn numbers(&mut self, id: Option<(u16, bool)>, tl0_pic_idx: Option<u8>, timestamp: u32) -> PictureNumbers {
+        let picture_id = match id {
+            Some((id, true)) => id,
+            Some((id, false)) => self.widen(id),
             None => self.count(timestamp),
         };
         // RFC 7741 §4.2 gives layerless streams no TL0PICIDX; one that follows the picture id is continuous too.
-        PictureNumbers { picture_id, tl0_pic_idx: descriptor.tl0_pic_idx.unwrap_or(picture_id as u8) }
+        PictureNumbers { picture_id, tl0_pic_idx: tl0_pic_idx.unwrap_or(picture_id as u8) }
     }
 
     /// A 7-bit picture id, continued to 15 bits by nearness.
@@ -396,16 +396,15 @@ mod tests {
     #[test]
     fn short_picture_ids_are_continued_beyond_seven_bits() {
         let mut pictures = Pictures::default();
-        let short = |id| Vp8Descriptor::parse(&[0x90, 0x80, id, 0]).unwrap();
-        let ids: Vec<u16> = [126, 127, 0, 127, 1].map(|id| pictures.numbers(&short(id), 0).picture_id).into();
+        let ids: Vec<u16> =
+            [126, 127, 0, 127, 1].map(|id| pictures.numbers(Some((id, false)), None, 0).picture_id).into();
         assert_eq!(ids, [126, 127, 128, 127, 129]);
     }
 
     #[test]
     fn frames_without_picture_ids_are_counted_by_their_time() {
         let mut pictures = Pictures::default();
-        let bare = Vp8Descriptor::parse(&[0x10, 0]).unwrap();
-        let ids: Vec<u16> = [100, 100, 200, 100, 300].map(|time| pictures.numbers(&bare, time).picture_id).into();
+        let ids: Vec<u16> = [100, 100, 200, 100, 300].map(|time| pictures.numbers(None, None, time).picture_id).into();
         assert_eq!(ids, [0, 0, 1, 0, 2]);
     }
 

@@ -128,6 +128,7 @@ impl Shard {
         let place = self.endpoints.get_mut(key).and_then(|endpoint| endpoint.slots.get_mut(slot));
         let Some(place) = place else { return };
         let left: SmallVec<[Feed; 4]> = place.feed(feed).collect();
+        let waits = place.awaited().is_some();
         for feed in left {
             self.uncarry(&feed, key as u32, slot as u8);
         }
@@ -140,7 +141,7 @@ impl Shard {
             layer.carriers.push(carrier);
         }
         self.review_subscription(feed.key as usize, feed.layer);
-        if is_video && !self.begin_replay(key, slot, &feed) {
+        if is_video && waits && !self.begin_replay(key, slot, &feed) {
             // Also of an endpoint that has no keys yet: it will have come, and be replayed, when the handshake is done.
             self.want_key_frame(now, feed.key as usize, feed.layer);
         }

@@ -186,17 +186,18 @@ impl Shard {
         }
     }
 
-    /// Whether a publication may be shown to a participant: not its own, and not muted.
-    fn may_show(&self, key: usize, media: MediaKind, own: ParticipantId) -> Option<&Publication> {
+    /// Whether a publication may be shown to an endpoint: not its participant's own, not muted, and of a codec that it reads.
+    fn may_show(&self, key: usize, media: MediaKind, viewer: &Endpoint) -> Option<&Publication> {
         let other = self.publications.get(key)?;
-        (other.kind.media() == media && other.participant != own && !other.muted).then_some(other)
+        let is_anothers = other.kind.media() == media && other.participant != viewer.participant;
+        (is_anothers && !other.muted && viewer.reads(other.codec)).then_some(other)
     }
 
     /// Adds those who are in place, then `preferred`, then others until there are enough for the free slots.
     fn gather(
         &self,
         meeting: &Meeting,
-        own: ParticipantId,
+        viewer: &Endpoint,
         media: MediaKind,
         held: &[Option<PublicationId>],
         preferred: impl Iterator<Item = usize>,
@@ -204,7 +205,7 @@ impl Shard {
         let in_place = held.iter().flatten().filter_map(|id| self.by_publication.get(id).copied());
         let mut keys = Keys::new();
         for key in in_place.chain(preferred) {
-            if self.may_show(key, media, own).is_some() && !keys.contains(&key) {
+            if self.may_show(key, media, viewer).is_some() && !keys.contains(&key) {
                 keys.push(key);
             }
         }
@@ -212,7 +213,7 @@ impl Shard {
         while keys.len() < held.len()
             && let Some(&key) = others.next()
         {
-            if self.may_show(key, media, own).is_some() && !keys.contains(&key) {
+            if self.may_show(key, media, viewer).is_some() && !keys.contains(&key) {
                 keys.push(key);
             }
         }
@@ -228,7 +229,7 @@ impl Shard {
     ) -> (Vec<Change>, bool) {
         let (indexes, held) = held(endpoint, MediaKind::Audio);
         let heard = meeting.talkers.iter().chain(&meeting.open_screen_sounds).copied();
-        let keys = self.gather(meeting, endpoint.participant, MediaKind::Audio, &held, heard);
+        let keys = self.gather(meeting, endpoint, MediaKind::Audio, &held, heard);
         let candidates: SmallVec<[VoiceCandidate; 32]> = keys
             .iter()
             .filter_map(|&key| self.publications.get(key))
@@ -267,7 +268,7 @@ impl Shard {
         let people = wished.chain(speaker).chain(spoke.iter().map(|(participant, _)| *participant));
         let cameras = people.flat_map(|participant| self.cameras_of(participant));
         let preferred = meeting.open_screens.iter().copied().chain(cameras);
-        let keys = self.gather(meeting, endpoint.participant, MediaKind::Video, &held, preferred);
+        let keys = self.gather(meeting, endpoint, MediaKind::Video, &held, preferred);
         let candidates: SmallVec<[PictureCandidate; 32]> = keys
             .iter()
             .filter_map(|&key| self.publications.get(key))

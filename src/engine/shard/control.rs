@@ -125,6 +125,7 @@ impl Shard {
                 })
                 .map(|store| Layer::new(self.stores.insert(store)))
                 .collect(),
+            nested: false,
             traffic: Layers::default(),
             key_frames: KeyFrameRequests::default(),
             demand: Demand::new(now, LayerId(new.layers.max(1) - 1)),
@@ -241,7 +242,8 @@ impl Shard {
         let place = self.publications.get(key)?.layer(layer)?.store;
         let store = self.stores.get(place)?;
         let cursor = store.replay(now, replay_bytes).unwrap_or(store.head());
-        Some(Feed { publication: id, layer, key: key as u32, store: place as u32, cursor })
+        let nested = self.publications.get(key)?.nested;
+        Some(Feed { publication: id, layer, key: key as u32, store: place as u32, nested, cursor })
     }
 
     pub(super) fn forget_if_empty(&mut self, id: MeetingId) {

@@ -5,11 +5,13 @@
 use bytes::Bytes;
 use wire::rtp::{OutHeader, write_header};
 
+use super::demand::Demand;
 use super::span::Letter;
-use super::{Shard, Stale};
+use super::{Layer, Shard, Stale};
 use crate::clock::Micros;
+use crate::egress::store::Store;
 use crate::endpoint::webrtc::{PublicationRef, SenderReport};
-use crate::id::{MediaKind, MeetingId};
+use crate::id::{LAYERS_MAX, LayerId, MediaKind, MeetingId};
 use crate::ingest::layers::Change;
 use crate::ingest::{Arrived, Media};
 use crate::tap::TapItem;
@@ -32,29 +34,47 @@ impl Shard {
             return;
         }
         let is_new = source.traffic.is_new(packet.layer);
-        let change = source.traffic.came(now, packet.layer, packet.payload.len());
-        let mut late_key_frame = false;
+        let change = match packet.media {
+            Media::Video { descriptor, .. } if source.nested => {
+                source.traffic.came_nested(now, LayerId(descriptor.spatial()), packet.payload.len())
+            }
+            _ => source.traffic.came(now, packet.layer, packet.payload.len()),
+        };
+        let (mut late_key_frame, mut spatial_layers) = (false, None);
         match packet.media {
             Media::Audio { level: Some(level), .. } => self.hear(now, publication.key, level.level),
-            Media::Video { starts_key_frame: true, .. } => {
+            Media::Video { starts_key_frame: true, descriptor, .. } => {
                 source.key_frames.settle(packet.layer);
-                let size = wire::vp8::key_frame_size(packet.body());
+                if source.codec != descriptor.codec() {
+                    source.codec = descriptor.codec();
+                    self.recoded.push(publication.key);
+                }
+                let size = descriptor.key_frame_size(packet.body());
                 if size.is_some_and(|size| source.traffic.measured(packet.layer, size)) {
                     self.changed.push(publication.key);
                 }
                 // Its first packet came by retransmission, so the rest of it went by before any slot could map to it.
                 late_key_frame = retransmitted;
+                spatial_layers = descriptor.spatial_layers();
             }
             Media::Audio { .. } | Media::Video { .. } | Media::Padding => {}
         }
+        self.tell_codecs();
+        if let Some((count, sizes)) = spatial_layers {
+            self.note_spatial_layers(now, publication.key, count, sizes);
+        }
         let Some(source) = self.publications.get_mut(publication.key) else { return };
-        let tapped = source.tapped;
-        if let Some(layer) = source.layer_mut(packet.layer)
-            && let Some(store) = self.stores.get_mut(layer.store)
-        {
-            store.push(arrived, packet);
+        let (tapped, nested) = (source.tapped, source.nested);
+        let layers = source.layers.iter_mut().zip(0..).map(|(layer, id)| (LayerId(id), layer));
+        for (id, layer) in layers.filter(|(id, _)| nested || *id == packet.layer) {
+            let Some(store) = self.stores.get_mut(layer.store) else { continue };
+            if nested {
+                store.push(arrived, &packet.up_to(id));
+            } else {
+                store.push(arrived, packet);
+            }
             if !std::mem::replace(&mut layer.fresh, true) {
-                self.fresh.push((publication.key, packet.layer));
+                self.fresh.push((publication.key, id));
             }
         }
         if is_new {
@@ -68,6 +88,62 @@ impl Shard {
         }
         if late_key_frame {
             self.want_key_frame(now, publication.key, packet.layer);
+        }
+    }
+
+    /// A stream says which spatial layers are in it. From the first time on each is a layer of the publication, with what is
+    /// below it in it.
+    fn note_spatial_layers(&mut self, now: Micros, key: usize, count: u8, sizes: [(u16, u16); LAYERS_MAX]) {
+        self.nest(now, key, count);
+        let Some(source) = self.publications.get_mut(key).filter(|source| source.nested) else { return };
+        let told = sizes.into_iter().zip(0..).filter(|(size, _)| *size != (0, 0));
+        let mut is_new = false;
+        for (size, layer) in told {
+            is_new |= source.traffic.measured(LayerId(layer), size);
+        }
+        if is_new {
+            self.changed.push(key);
+        }
+    }
+
+    /// Gives a publication of one stream so many layers, if it has fewer. One with simulcast stays as it was agreed on.
+    pub(super) fn nest(&mut self, now: Micros, key: usize, count: u8) {
+        let Some(source) = self.publications.get_mut(key) else { return };
+        let had = source.layers.len();
+        let grows = usize::from(count) > had && (source.nested || had == 1);
+        if !grows {
+            return;
+        }
+        source.nested = true;
+        for _ in had..usize::from(count) {
+            let store = Store::new(source.id, source.kind.media());
+            source.layers.push(Layer::new(self.stores.insert(store)));
+        }
+        source.demand = Demand::new(now, LayerId(count - 1));
+        let (id, meeting) = (source.id, source.meeting);
+        if source.is_local()
+            && let Some(meeting) = self.meetings.get(&meeting)
+        {
+            let elsewhere = meeting.elsewhere;
+            self.letters.extend(elsewhere.iter().map(|shard| (shard, Letter::Nested(id, count))));
+        }
+        self.changed.push(key);
+    }
+
+    /// Publications that have changed their codec: who reads it is chosen anew, and taps begin anew.
+    fn tell_codecs(&mut self) {
+        while let Some(key) = self.recoded.pop() {
+            let Some(source) = self.publications.get(key) else { continue };
+            let (id, codec, meeting, added) = (source.id, source.codec, source.meeting, source.as_added());
+            if source.tapped {
+                self.tap(meeting, &TapItem::Removed { publication: id });
+                self.tap(meeting, &added);
+            }
+            if let Some(meeting) = self.meetings.get(&meeting) {
+                let elsewhere = meeting.elsewhere;
+                self.letters.extend(elsewhere.iter().map(|shard| (shard, Letter::Codec(id, codec))));
+            }
+            self.mark_stale(meeting, Stale::All);
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Publication {
     pub(super) muted: bool,
     /// Its layers, the lowest first; one where there is no simulcast.
     pub(super) layers: SmallVec<[Layer; 1]>,
+    /// They are spatial layers of one stream: each has what is below it in it, and key frames are of all.
+    pub(super) nested: bool,
     /// Which of them are arriving, and how much each is.
     pub(super) traffic: Layers,
     pub(super) key_frames: KeyFrameRequests,

@@ -13,7 +13,7 @@
 use super::{Origin, Owner, Shard, Stale};
 use crate::clock::Micros;
 use crate::command::NewPublication;
-use crate::id::{LAYERS_MAX, LayerId, MeetingId, ParticipantId, PublicationId};
+use crate::id::{Codec, LAYERS_MAX, LayerId, MeetingId, ParticipantId, PublicationId};
 use crate::ingest::numbers::Incoming;
 use crate::ingest::{Arrived, Media};
 use crate::path::Path;
@@ -140,6 +140,10 @@ pub enum Letter {
     Demand(PublicationId, LayerId),
     /// Its layers that are arriving, in bits a second.
     Layers(PublicationId, [Option<u32>; LAYERS_MAX]),
+    /// It is one stream of so many spatial layers.
+    Nested(PublicationId, u8),
+    /// What its packets carry from now on.
+    Codec(PublicationId, Codec),
     /// How loud voices are, in -dBov.
     Voices(Vec<(PublicationId, u8)>),
 }
@@ -184,7 +188,8 @@ impl Shard {
             layer.relay_cursor = store.head();
             for position in from..layer.relay_cursor {
                 let Some(stored) = store.get(position).copied() else { continue };
-                let Some(body) = store.plain(position, &[]) else { continue };
+                // Of what is not to be sent on, the number is: without it there would seem to be a loss.
+                let body = store.body(position).unwrap_or_default();
                 let packet = Relayed {
                     publication: name,
                     layer: id,
@@ -208,9 +213,9 @@ impl Shard {
     pub fn handle_relayed(&mut self, packet: &Relayed, body: &[u8]) {
         let Some(&key) = self.by_publication.get(&packet.publication) else { return };
         let Some(source) = self.publications.get_mut(key).filter(|source| !source.muted) else { return };
-        if matches!(packet.media, Media::Video { starts_key_frame: true, .. }) {
-            source.key_frames.settle(packet.layer);
-            if let Some(size) = wire::vp8::key_frame_size(body) {
+        if let Media::Video { starts_key_frame: true, descriptor, .. } = packet.media {
+            source.key_frames.settle(if source.nested { LayerId::LOWEST } else { packet.layer });
+            if let Some(size) = descriptor.key_frame_size(body) {
                 source.traffic.measured(packet.layer, size);
             }
         }
@@ -281,6 +286,20 @@ impl Shard {
                     self.changed.push(key);
                 }
             }
+            Letter::Nested(publication, count) => {
+                if let Some(&key) = self.by_publication.get(&publication) {
+                    self.nest(now, key, count);
+                }
+            }
+            Letter::Codec(publication, codec) => {
+                if let Some(&key) = self.by_publication.get(&publication)
+                    && let Some(source) = self.publications.get_mut(key)
+                {
+                    source.codec = codec;
+                    let meeting = source.meeting;
+                    self.mark_stale(meeting, Stale::All);
+                }
+            }
             Letter::Voices(voices) => {
                 for (publication, level) in voices {
                     if let Some(&key) = self.by_publication.get(&publication) {
@@ -334,12 +353,16 @@ impl Shard {
                     id: publication.id,
                     kind: publication.kind,
                     codec: publication.codec,
-                    layers: publication.layers.len() as u8,
+                    layers: if publication.nested { 1 } else { publication.layers.len() as u8 },
                 },
                 muted: publication.muted,
             };
+            let nested = publication.nested.then(|| Letter::Nested(publication.id, publication.layers.len() as u8));
             let new = elsewhere.iter().filter(|shard| !before.contains(*shard));
-            self.letters.extend(new.map(|shard| (shard, letter.clone())));
+            for shard in new {
+                let letters = [Some(letter.clone()), nested.clone()];
+                self.letters.extend(letters.into_iter().flatten().map(|letter| (shard, letter)));
+            }
         }
         self.forget_if_empty(id);
     }
@@ -365,9 +388,8 @@ impl Shard {
 /// The body is handed over without its descriptor, which the value tells.
 fn without_descriptor(media: Media) -> Media {
     match media {
-        Media::Video { mut descriptor, picture, starts_key_frame } => {
-            descriptor.len = 0;
-            Media::Video { descriptor, picture, starts_key_frame }
+        Media::Video { descriptor, picture, starts_key_frame } => {
+            Media::Video { descriptor: descriptor.taken_off(), picture, starts_key_frame }
         }
         Media::Audio { .. } | Media::Padding => media,
     }

@@ -173,3 +173,24 @@ proptest! {
         before.rewrite(&mut [], picture_id, tl0);
     }
 }
+
+#[test]
+fn the_head_is_rewritten_as_the_payload_is() {
+    // With and without long ids, layers and TL0PICIDX.
+    for payload in [
+        &[0x8c, 0x92, 0x34, 7, 7, 7][..],
+        &[0xac, 0x92, 0x34, 0x20, 9, 7],
+        &[0xbc, 0x12, 0x20, 7, 7, 7],
+        &[0xac, 0x12, 0x20, 9, 7, 7],
+        &[0x2c, 0x20, 9, 7, 7, 7],
+        &[0x0c, 7, 7, 7, 7, 7],
+    ] {
+        let descriptor = Vp9Descriptor::parse(payload).unwrap();
+        let mut whole = payload.to_vec();
+        descriptor.rewrite(&mut whole, 0x7abc, 0xee);
+        let head = descriptor.head(payload);
+        let (octets, len) = head.rewritten(0x7abc, 0xee);
+        assert_eq!(len, head.len());
+        assert_eq!([&octets[..len], &payload[len..]].concat(), whole, "{payload:02x?}");
+    }
+}

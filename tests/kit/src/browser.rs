@@ -18,9 +18,9 @@ use wire::red::{RedPayload, block_head, primary_head};
 use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
 use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
 use wire::seq::Unwrapper;
-use wire::vp8::Vp8Descriptor;
 
 use crate::oracle::shown;
+use crate::paint::{self, Part};
 
 /// What a browser does in the meeting.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,9 @@ pub struct Received {
     pub timestamp: u32,
     /// The publication that it says it is of.
     pub csrc: u32,
-    /// Video: picture id and TL0PICIDX.
+    /// What it is.
+    pub codec: Codec,
+    /// VP8: picture id and TL0PICIDX.
     pub picture: Option<(u16, u8)>,
     /// First packet of a key frame.
     pub starts_key_frame: bool,
@@ -116,7 +118,7 @@ impl SlotRecord {
     /// Whether packets of pictures come, but no picture for so long that a decoder asks for help.
     fn needs_key_frame(&self, now: Micros) -> bool {
         let (Some(first), Some(last)) = (self.packets.first(), self.packets.last()) else { return false };
-        if first.picture.is_none() || now.since(last.at) > FIRST_PICTURE_WAIT {
+        if self.line.kind == MediaKind::Audio || now.since(last.at) > FIRST_PICTURE_WAIT {
             return false;
         }
         let (since, wait) = match shown(&self.packets).last() {
@@ -160,8 +162,8 @@ struct Outgoing {
     timestamp: u32,
     next: Micros,
     counter: u32,
-    /// Recent packets for NACK: marker, RTP time and payload by sequence.
-    sent: BTreeMap<u64, (bool, u32, Vec<u8>)>,
+    /// Recent packets for NACK: marker, payload type, RTP time and payload by sequence.
+    sent: BTreeMap<u64, (bool, u8, u32, Vec<u8>)>,
 }
 
 /// A layer of the camera.
@@ -197,6 +199,10 @@ pub struct Browser {
     pub dtx: bool,
     /// Whether it sends pictures.
     pub camera_on: bool,
+    /// As what. A change begins with a key frame, as encoders do.
+    pub camera_codec: Codec,
+    /// VP9: how many spatial layers its one stream has.
+    pub spatial_layers: u8,
     /// How many simulcast layers of its camera it sends, from the lowest; no more than it has.
     pub layers_on: usize,
     /// Receive slots.
@@ -225,6 +231,7 @@ pub struct Browser {
     redundancy: bool,
     /// The last payload of its voice.
     spoken: Option<Vec<u8>>,
+    pictures: Vec<NegotiatedCodec>,
     plan: BrowserPlan,
     credentials: IceCredentials,
     arrivals: Arrivals,
@@ -243,7 +250,9 @@ pub struct Browser {
 const OPUS: u8 = 111;
 const RED: u8 = 63;
 const VP8: u8 = 96;
-const RTX: u8 = 97;
+const H264: u8 = 102;
+const VP9: u8 = 98;
+const AV1: u8 = 45;
 const EXTENSIONS: ExtensionIds = ExtensionIds {
     audio_level: Some(1),
     transport_cc: Some(3),
@@ -306,6 +315,8 @@ impl Browser {
             clock_ppm: 0,
             dtx: false,
             camera_on: true,
+            camera_codec: Codec::Vp8,
+            spatial_layers: 1,
             layers_on: layers,
             slots: slot_lines(number, plan).into_iter().map(SlotRecord::new).collect(),
             key_frame_requests: Vec::new(),
@@ -320,6 +331,7 @@ impl Browser {
             is_beset: false,
             redundancy: true,
             spoken: None,
+            pictures: pictures(&Codec::PICTURES),
             plan,
             credentials,
             arrivals: Arrivals::default(),
@@ -346,6 +358,17 @@ impl Browser {
         self
     }
 
+    /// One that can send and read pictures of these codecs only; to be said before anything else.
+    #[must_use]
+    pub fn with_codecs(mut self, codecs: &[Codec]) -> Self {
+        self.pictures = pictures(codecs);
+        self.camera_codec = codecs[0];
+        for slot in self.slots.iter_mut().filter(|slot| slot.line.kind == MediaKind::Video) {
+            slot.line.codecs.clone_from(&self.pictures);
+        }
+        self
+    }
+
     /// The lines that its offer would have had.
     #[must_use]
     pub fn send_lines(&self) -> Vec<SendLine> {
@@ -363,7 +386,7 @@ impl Browser {
             kind: MediaKind::Video,
             ssrc: None,
             rtx_ssrc: None,
-            codecs: vec![vp8()],
+            codecs: self.pictures.clone(),
             layers: self.rids().filter_map(|rid| Rid::parse(rid.as_bytes())).collect(),
         });
         microphone.into_iter().chain(camera).collect()
@@ -479,23 +502,33 @@ impl Browser {
             camera.key_frame |= self.camera_on;
             return;
         }
-        let key_frame = std::mem::take(&mut camera.key_frame);
+        let payload_type = payload_type(self.camera_codec);
+        let is_recoded = std::mem::replace(&mut camera.stream.payload_type, payload_type) != payload_type;
+        let key_frame = std::mem::take(&mut camera.key_frame) || is_recoded;
         camera.picture_id = (camera.picture_id + 1) & 0x7fff;
         camera.stream.counter += 1;
-        let (id, counter) = (camera.picture_id.to_be_bytes(), camera.stream.counter | (layer as u32) << LAYER_SHIFT);
+        let (picture_id, counter) = (camera.picture_id, camera.stream.counter);
         // Lower layers are smaller: by 3 and 8, as 360 and 180 lines are to 720.
         let above = self.cameras.len() - 1 - layer;
-        let packets = (self.plan.packets_per_frame / [1, 3, 8][above]).max(1) * if key_frame { 4 } else { 1 };
+        let packets = (self.plan.packets_per_frame / [1, 3, 8][above]).max(1);
         let size = if above == 2 { 600 } else { 1_000 };
-        for at in 0..packets {
-            let first = at == 0;
-            // X, S; I; 15-bit picture id; then the frame tag's P bit in the first octet.
-            let mut payload = vec![if first { 0x90 } else { 0x80 }, 0x80, id[0] | 0x80, id[1]];
-            payload.push(u8::from(!key_frame));
-            payload.extend_from_slice(&self.content(counter));
-            payload.resize(size, 0xaa);
-            let packet = self.packet(Line::Camera(layer), at + 1 == packets, &payload, None);
-            out.push(packet);
+        let spatial_layers = if self.camera_codec == Codec::Vp9 { self.spatial_layers } else { 1 };
+        for spatial in 0..spatial_layers {
+            // So are spatial layers.
+            let packets = if spatial_layers > 1 { 1 + u16::from(spatial) } else { packets };
+            let packets = packets * if key_frame { 4 } else { 1 };
+            let counter = counter | (layer as u32 | u32::from(spatial)) << LAYER_SHIFT;
+            for at in 0..packets {
+                let part = Part { key_frame, at, packets, picture_id, spatial: (spatial, spatial_layers) };
+                let mut payload = part.head(self.camera_codec);
+                payload.extend_from_slice(&self.content(counter));
+                if part.is_filled(self.camera_codec) {
+                    payload.resize(size, 0xaa);
+                }
+                let marker = at + 1 == packets && spatial + 1 == spatial_layers;
+                let packet = self.packet(Line::Camera(layer), marker, &payload, None);
+                out.push(packet);
+            }
         }
     }
 
@@ -541,7 +574,7 @@ impl Browser {
         write_header(&mut plain, &header, &extensions);
         let header_len = plain.len();
         plain.extend_from_slice(payload);
-        stream.sent.insert(stream.sequence, (marker, stream.timestamp, payload.to_vec()));
+        stream.sent.insert(stream.sequence, (marker, stream.payload_type, stream.timestamp, payload.to_vec()));
         if stream.sent.len() > 500 {
             stream.sent.pop_first();
         }
@@ -690,15 +723,20 @@ impl Browser {
             receive_voice(slot, now, &header, csrc, payload, size);
             return;
         }
-        let descriptor = Vp8Descriptor::parse(payload).expect("a VP8 descriptor");
-        let body = &payload[descriptor.len + 1..];
+        let codec = slot.line.codecs.iter().find(|codec| {
+            let agreed = if retransmitted { codec.rtx_payload_type } else { Some(codec.payload_type) };
+            agreed == Some(header.payload_type)
+        });
+        let codec = codec.expect("a payload type of the answer, media's or that of its retransmissions").codec;
+        let (picture, starts_key_frame, body) = paint::read(codec, payload);
         let received = Received {
             at: now,
             sequence: slot.sequences.unwrap(sequence),
             timestamp: header.timestamp,
             csrc,
-            picture: descriptor.picture_id.zip(descriptor.tl0_pic_idx).or_else(|| panic!("they are always there")),
-            starts_key_frame: descriptor.starts_key_frame(payload),
+            codec,
+            picture,
+            starts_key_frame,
             ends_frame: header.marker,
             content: (number(&body[..4]), number(&body[4..8]) & !(u32::MAX << LAYER_SHIFT)),
             layer: number(&body[4..8]) >> LAYER_SHIFT,
@@ -753,14 +791,15 @@ impl Browser {
 
     fn resend(&mut self, layer: usize, wire_sequence: u16) -> Option<Vec<u8>> {
         let stream = &self.cameras[layer].stream;
-        let (&sequence, (marker, timestamp, original)) =
+        let (&sequence, (marker, payload_type, timestamp, original)) =
             stream.sent.iter().find(|(sequence, _)| **sequence as u16 == wire_sequence)?;
-        let (marker, timestamp) = (*marker, *timestamp);
+        // The kit's numbers for retransmissions follow those of media.
+        let (marker, payload_type, timestamp) = (*marker, *payload_type + 1, *timestamp);
         let payload = [&(sequence as u16).to_be_bytes()[..], original].concat();
         self.rtx_sequence += 1;
         let (index, ssrc) = (self.rtx_sequence, stream.ssrc + 1);
         let header =
-            OutHeader { marker, payload_type: RTX, sequence: self.rtx_sequence as u16, timestamp, ssrc, csrc: None };
+            OutHeader { marker, payload_type, sequence: self.rtx_sequence as u16, timestamp, ssrc, csrc: None };
         let mut extensions: Vec<(u8, &[u8])> = vec![(4, b"1")];
         extensions.extend(self.rids().nth(layer).map(|rid| (11, rid.as_bytes())));
         let mut plain = Vec::new();
@@ -785,6 +824,7 @@ fn receive_voice(slot: &mut SlotRecord, now: Micros, header: &RtpHeader, csrc: u
         sequence,
         timestamp: header.timestamp.wrapping_sub(offset.into()),
         csrc,
+        codec: Codec::Opus,
         picture: None,
         starts_key_frame: false,
         ends_frame: false,
@@ -817,8 +857,27 @@ fn opus(redundancy: bool) -> NegotiatedCodec {
     NegotiatedCodec { codec: Codec::Opus, payload_type: OPUS, rtx_payload_type: None, red_payload_type }
 }
 
-fn vp8() -> NegotiatedCodec {
-    NegotiatedCodec { codec: Codec::Vp8, payload_type: VP8, rtx_payload_type: Some(RTX), red_payload_type: None }
+fn pictures(codecs: &[Codec]) -> Vec<NegotiatedCodec> {
+    let agreed = |codec: &Codec| {
+        let payload_type = payload_type(*codec);
+        NegotiatedCodec {
+            codec: *codec,
+            payload_type,
+            rtx_payload_type: Some(payload_type + 1),
+            red_payload_type: None,
+        }
+    };
+    codecs.iter().map(agreed).collect()
+}
+
+fn payload_type(codec: Codec) -> u8 {
+    match codec {
+        Codec::Opus => OPUS,
+        Codec::Vp8 => VP8,
+        Codec::H264 => H264,
+        Codec::Vp9 => VP9,
+        Codec::Av1 => AV1,
+    }
 }
 
 fn slot_lines(number: u32, plan: BrowserPlan) -> Vec<SlotLine> {
@@ -840,6 +899,6 @@ fn video_lines(number: u32, range: Range<usize>) -> impl Iterator<Item = SlotLin
         kind: MediaKind::Video,
         ssrc: base + 100 + at as u32,
         rtx_ssrc: Some(base + 200 + at as u32),
-        codecs: vec![vp8()],
+        codecs: pictures(&Codec::PICTURES),
     })
 }

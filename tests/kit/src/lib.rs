@@ -23,6 +23,7 @@ pub mod browser;
 pub mod link;
 pub mod network;
 pub mod oracle;
+mod paint;
 pub mod plan;
 pub mod stage;
 

@@ -63,6 +63,8 @@ pub struct Stage {
     /// still on its way then, and packets come before it.
     pub handshake: Micros,
     keys: VecDeque<(Micros, Command)>,
+    /// Which pictures those who join later send and read; the first is what they send.
+    pub pictures: &'static [Codec],
     /// What the links of those who join later will be like.
     everybody: Option<Profile>,
     forgotten: HashSet<Path>,
@@ -110,6 +112,7 @@ impl Stage {
             keys: VecDeque::new(),
             follows_estimate: true,
             offers_redundancy: true,
+            pictures: &Codec::PICTURES,
             forgotten: HashSet::new(),
             now: Micros::from_millis(1_000),
         }
@@ -163,6 +166,7 @@ impl Stage {
         let participant = participant(number);
         let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), layers, self.now);
         let browser = if self.offers_redundancy { browser } else { browser.without_redundancy() };
+        let browser = browser.with_codecs(self.pictures);
         let lines = browser.send_lines();
         let publications =
             lines.iter().map(|line| new_publication(number, line, self.sharers.contains(&number))).collect();
@@ -460,9 +464,9 @@ fn new_slot(at: u16, line: SlotLine, extensions: ExtensionIds) -> Slot {
 fn new_publication(number: u32, line: &SendLine, shares: bool) -> NewPublication {
     let (kind, codec) = match (line.kind, shares) {
         (MediaKind::Audio, false) => (PublicationKind::Microphone, Codec::Opus),
-        (MediaKind::Video, false) => (PublicationKind::Camera, Codec::Vp8),
+        (MediaKind::Video, false) => (PublicationKind::Camera, line.codecs[0].codec),
         (MediaKind::Audio, true) => (PublicationKind::ScreenAudio, Codec::Opus),
-        (MediaKind::Video, true) => (PublicationKind::Screen, Codec::Vp8),
+        (MediaKind::Video, true) => (PublicationKind::Screen, line.codecs[0].codec),
     };
     NewPublication { id: publication(number, kind), kind, codec, layers: line.layers.len().max(1) as u8 }
 }

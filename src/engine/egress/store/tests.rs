@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::ingest::descriptor::Descriptor;
 use proptest::prelude::*;
 use wire::vp8::Vp8Descriptor;
 
@@ -31,7 +32,7 @@ const AUDIO_PACKET: Media = Media::Audio { duration: 960, level: None };
 /// A payload of a one-octet descriptor and a body.
 fn video(body: &[u8], starts_key_frame: bool) -> (Media, Vec<u8>) {
     let payload = [&[0x10], body].concat();
-    let descriptor = Vp8Descriptor::parse(&payload).unwrap();
+    let descriptor = Descriptor::Vp8(Vp8Descriptor::parse(&payload).unwrap());
     let picture = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
     (Media::Video { descriptor, picture, starts_key_frame }, payload)
 }

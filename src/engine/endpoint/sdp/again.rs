@@ -34,7 +34,7 @@ pub struct Agreement {
 struct AgreedLine {
     mid: String,
     kind: MediaKind,
-    codec: NegotiatedCodec,
+    codecs: Vec<NegotiatedCodec>,
     extensions: ExtensionIds,
     layers: ArrayVec<Rid, LAYERS_MAX>,
     role: Role,
@@ -42,8 +42,9 @@ struct AgreedLine {
 
 impl AgreedLine {
     fn of(line: &Accepted<'_>) -> Self {
-        let &Accepted { mid, kind, codec, extensions, ref layers, role, .. } = line;
-        Self { mid: mid.to_owned(), kind, codec, extensions, layers: layers.clone(), role }
+        let &Accepted { mid, kind, ref codecs, extensions, ref layers, role } = line;
+        let codecs = codecs.iter().map(|agreed| agreed.codec).collect();
+        Self { mid: mid.to_owned(), kind, codecs, extensions, layers: layers.clone(), role }
     }
 }
 

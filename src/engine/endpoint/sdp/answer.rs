@@ -6,10 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use wire::ext::{AUDIO_LEVEL_URI, MID_URI, REPAIRED_RID_URI, RID_URI, Rid, TRANSPORT_CC_URI};
 
 use super::parse::{Feedback, Offer, Section};
-use super::{Accepted, Outcome, Role};
+use super::{Accepted, Agreed, Outcome, Role};
 use crate::endpoint::ice::IceCredentials;
 use crate::id::Codec;
-use crate::line::NegotiatedCodec;
 
 /// What libwebrtc senders begin with, in kbit/s. Their own 300 makes the quality scaler shrink a 640x360 picture in the first
 /// second, and it took up to 18 s to come back (measured in Chromium 156); others ignore the parameter.
@@ -90,9 +89,10 @@ impl Answer {
     fn transport(&mut self, section: &Section<'_>, line: &Accepted<'_>, us: &Us<'_>) {
         // The default candidate, or the placeholder of an agent that has none (RFC 8839 §4.2.1, RFC 8840 §4.1.1).
         let default = us.candidates.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 9)));
-        let NegotiatedCodec { payload_type, rtx_payload_type, red_payload_type, .. } = line.codec;
         // Who sends takes the first: libwebrtc sends redundant audio only where that stands before what it is made of.
-        let formats = [red_payload_type, Some(payload_type), rtx_payload_type].into_iter().flatten();
+        let formats = line.codecs.iter().flat_map(|Agreed { codec, .. }| {
+            [codec.red_payload_type, Some(codec.payload_type), codec.rtx_payload_type].into_iter().flatten()
+        });
         let formats = formats.map(|format| format.to_string()).collect::<Vec<_>>().join(" ");
         self.line(format_args!("m={} {} {} {formats}", section.media, default.port(), section.protocol));
         let family = if default.ip().to_canonical().is_ipv4() { "IP4" } else { "IP6" };
@@ -129,7 +129,7 @@ impl Answer {
             Role::Slot { .. } => self.line(format_args!("a=sendonly")),
             Role::Unused => self.line(format_args!("a=inactive")),
         }
-        self.codec(line);
+        line.codecs.iter().for_each(|agreed| self.codec(line, agreed));
         if let Role::Slot { ssrc, rtx_ssrc } = line.role {
             self.slot(ssrc, rtx_ssrc);
         }
@@ -150,31 +150,35 @@ impl Answer {
         }
     }
 
-    fn codec(&mut self, line: &Accepted<'_>) {
-        let payload_type = line.codec.payload_type;
-        let encoding = match line.codec.codec {
-            Codec::Opus => "opus/48000/2",
-            Codec::Vp8 => "VP8/90000",
-        };
-        self.line(format_args!("a=rtpmap:{payload_type} {encoding}"));
+    fn codec(&mut self, line: &Accepted<'_>, agreed: &Agreed<'_>) {
+        let codec = &agreed.codec;
+        let payload_type = codec.payload_type;
+        self.line(format_args!("a=rtpmap:{payload_type} {}", codec.codec.encoding()));
         for (kind, name) in Feedback::KINDS {
-            // Audio is not retransmitted: concealment and in-band FEC are there in time, a resent packet is not.
-            let speaks = line.codec.codec != Codec::Opus || kind == Feedback::TRANSPORT_CC;
-            if speaks && line.feedback.contains(kind) {
+            // Audio is not retransmitted: concealment and redundancy are there in time, a resent packet is not.
+            let speaks = codec.codec != Codec::Opus || kind == Feedback::TRANSPORT_CC;
+            if speaks && agreed.feedback.contains(kind) {
                 self.line(format_args!("a=rtcp-fb:{payload_type} {name}"));
             }
         }
-        if line.codec.codec == Codec::Opus {
-            self.line(format_args!("a=fmtp:{payload_type} minptime=10;useinbandfec=1"));
+        let sends = matches!(line.role, Role::Send);
+        match (codec.codec, agreed.form) {
+            (Codec::Opus, _) => self.line(format_args!("a=fmtp:{payload_type} minptime=10;useinbandfec=1")),
+            (Codec::H264, Some(profile)) => self.line(format_args!(
+                "a=fmtp:{payload_type} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}{}",
+                if sends { format!(";x-google-start-bitrate={START_KBPS}") } else { String::new() },
+            )),
+            (Codec::Vp8, _) if sends => {
+                self.line(format_args!("a=fmtp:{payload_type} x-google-start-bitrate={START_KBPS}"));
+            }
+            (Codec::Vp9 | Codec::Av1, Some(form)) => self.line(format_args!("a=fmtp:{payload_type} {form}")),
+            _ => {}
         }
-        if line.codec.codec == Codec::Vp8 && matches!(line.role, Role::Send) {
-            self.line(format_args!("a=fmtp:{payload_type} x-google-start-bitrate={START_KBPS}"));
-        }
-        if let Some(red) = line.codec.red_payload_type {
+        if let Some(red) = codec.red_payload_type {
             self.line(format_args!("a=rtpmap:{red} red/48000/2"));
             self.line(format_args!("a=fmtp:{red} {payload_type}/{payload_type}"));
         }
-        if let Some(rtx) = line.codec.rtx_payload_type {
+        if let Some(rtx) = codec.rtx_payload_type {
             self.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
             self.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
         }

@@ -107,7 +107,7 @@ pub(super) struct Attributes<'a> {
     /// The send list of `a=simulcast`.
     simulcast: Option<&'a str>,
     rtpmap: Vec<Option<&'a str>>,
-    apt: Vec<Option<u8>>,
+    fmtp: Vec<Option<&'a str>>,
     feedback: Vec<Feedback>,
 }
 
@@ -155,7 +155,7 @@ impl<'a> Attributes<'a> {
             rids: Vec::new(),
             simulcast: None,
             rtpmap: vec![None; PAYLOAD_TYPES],
-            apt: vec![None; PAYLOAD_TYPES],
+            fmtp: vec![None; PAYLOAD_TYPES],
             feedback: vec![Feedback::default(); PAYLOAD_TYPES + 1],
         }
     }
@@ -167,7 +167,20 @@ impl<'a> Attributes<'a> {
 
     /// The payload type that a retransmission payload type repairs, or that redundant audio is made of.
     pub(super) fn apt(&self, payload_type: u8) -> Option<u8> {
-        self.apt.get(usize::from(payload_type)).copied().flatten()
+        let parameters = self.parameters(payload_type)?;
+        self.parameter(payload_type, "apt").map_or_else(|| parse_redundant(parameters), |apt| apt.parse().ok())
+    }
+
+    /// A format parameter by its name (RFC 8866 §6.15).
+    pub(super) fn parameter(&self, payload_type: u8, name: &str) -> Option<&'a str> {
+        let parameters = self.parameters(payload_type)?.split(';');
+        let mut named = parameters.filter_map(|parameter| parameter.trim().split_once('='));
+        named.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All format parameters.
+    pub(super) fn parameters(&self, payload_type: u8) -> Option<&'a str> {
+        self.fmtp.get(usize::from(payload_type)).copied().flatten()
     }
 
     pub(super) fn feedback(&self, payload_type: u8) -> Feedback {
@@ -229,15 +242,11 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Of format parameters only those matter to us that name another format: `apt` (RFC 4588 §8.1), and of redundant
-    /// audio the list of formats (RFC 2198 §5), where they are all the same.
-    fn read_fmtp(&mut self, value: &str) {
-        let Some((payload_type, parameters)) = value.split_once(' ') else { return };
-        let apt = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("apt="));
-        if let Some(apt) = apt.map_or_else(|| parse_redundant(parameters), |apt| apt.parse().ok())
-            && let Some(entry @ None) = parse_payload_type(payload_type).and_then(|at| self.apt.get_mut(at))
+    fn read_fmtp(&mut self, value: &'a str) {
+        if let Some((payload_type, parameters)) = value.split_once(' ')
+            && let Some(entry @ None) = parse_payload_type(payload_type).and_then(|at| self.fmtp.get_mut(at))
         {
-            *entry = Some(apt);
+            *entry = Some(parameters.trim());
         }
     }
 

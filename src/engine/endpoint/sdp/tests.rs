@@ -250,10 +250,57 @@ fn a_dependency_descriptor_is_noted_but_not_agreed_on_with_vp8() {
 
 #[test]
 fn a_line_without_a_codec_of_ours_is_rejected_and_the_rest_goes_on() {
-    let negotiated = golden("chromium_h264_only", H264_ONLY);
+    let negotiated = answer_to(&H264_ONLY.replace("H264/90000", "H265/90000")).unwrap();
     assert!(negotiated.answer.contains("\r\na=group:BUNDLE 0\r\n"));
     assert!(section(&negotiated.answer, "1")[0].starts_with("video 0 UDP/TLS/RTP/SAVPF "));
     assert_eq!(negotiated.slots.len(), 1);
+}
+
+#[test]
+fn of_h264_the_constrained_baseline_is_taken_behind_vp8_where_both_are_offered() {
+    let negotiated = golden("chromium_h264_only", H264_ONLY);
+    let h264 =
+        NegotiatedCodec { codec: Codec::H264, payload_type: 108, rtx_payload_type: None, red_payload_type: None };
+    assert_eq!(negotiated.slots[1].codecs, [h264], "of eight: packetization mode 1, 42e01f");
+    let lines = section(&negotiated.answer, "1");
+    assert!(lines.contains(&"a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"));
+
+    let negotiated = answer_to(UNTRIMMED).unwrap();
+    for codecs in [&negotiated.sends[1].codecs, &negotiated.slots.last().unwrap().codecs] {
+        let names: Vec<Codec> = codecs.iter().map(|codec| codec.codec).collect();
+        assert_eq!(names, Codec::PICTURES, "libwebrtc sends what stands first");
+        assert!(codecs.iter().all(|codec| codec.rtx_payload_type.is_some()));
+    }
+    let others = ["64001f", "4d001f", "42e0", "42e01fff", "42e0zz", "42é0"];
+    for other in others {
+        let offer = H264_ONLY.replace("42e01f", other).replace("42001f", other);
+        let negotiated = answer_to(&offer).unwrap();
+        assert!(!negotiated.answer.contains("H264"), "{other}");
+    }
+    let plain = H264_ONLY.replace("42e01f", "64001f");
+    assert_eq!(answer_to(&plain).unwrap().slots[1].codecs[0].payload_type, 102, "plain baseline, if there is no other");
+}
+
+#[test]
+fn of_vp9_and_av1_the_main_profile_is_taken_in_the_form_that_was_offered() {
+    let offer = |vp9: &str, av1: &str| {
+        let lines = format!(
+            "a=rtpmap:98 VP9/90000\r\na=fmtp:98 {vp9}\r\na=rtpmap:45 AV1/90000\r\na=fmtp:45 {av1}\r\n\
+             a=rtpmap:46 rtx/90000\r\na=fmtp:46 apt=45\r\na=rtpmap:96 VP8/90000"
+        );
+        PAGE.replace("SAVPF 96 97", "SAVPF 96 97 98 45 46").replace("a=rtpmap:96 VP8/90000", &lines)
+    };
+    let negotiated = answer_to(&offer("profile-id=0", "level-idx=5;profile=0;tier=0")).unwrap();
+    let codecs: Vec<_> = negotiated.sends[1].codecs.iter().map(|codec| (codec.codec, codec.rtx_payload_type)).collect();
+    assert_eq!(codecs, [(Codec::Vp8, Some(97)), (Codec::Vp9, None), (Codec::Av1, Some(46))]);
+    let lines = section(&negotiated.answer, "1");
+    assert!(lines.contains(&"a=fmtp:98 profile-id=0") && lines.contains(&"a=fmtp:45 level-idx=5;profile=0;tier=0"));
+    assert!(lines[0].ends_with("SAVPF 96 97 98 45 46"), "VP8 first: {}", lines[0]);
+    let long = format!("profile=0;x={}", "y".repeat(200));
+    for (vp9, av1) in [("profile-id=2", "profile=1"), ("profile-id=1", "profile=2")] {
+        assert_eq!(answer_to(&offer(vp9, av1)).unwrap().sends[1].codecs, vp8(96, 97), "{vp9}");
+    }
+    assert!(!answer_to(&offer("profile-id=0", &long)).unwrap().answer.contains("yyy"), "no more than browsers say");
 }
 
 #[test]
@@ -262,7 +309,8 @@ fn other_stacks_are_answered_too() {
     assert_eq!(negotiated.sends.iter().map(|send| send.mid.as_str()).collect::<Vec<_>>(), ["video0", "audio1"]);
     assert_eq!(negotiated.sends[1].codecs, opus(98, None), "OPUS in capitals, on a bundle-only line");
     let negotiated = golden("obs_whip", OBS);
-    assert_eq!(negotiated.sends.len(), 1, "its video is H.264");
+    let codecs: Vec<Codec> = negotiated.sends.iter().flat_map(|send| &send.codecs).map(|codec| codec.codec).collect();
+    assert_eq!(codecs, [Codec::Opus, Codec::H264]);
 }
 
 #[test]
@@ -350,6 +398,12 @@ fn a_hostile_offer_of_full_length_is_read_in_linear_time() {
     let formats = " 96".repeat(160_000);
     let offer = format!("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF{formats}\r\n");
     assert_eq!(answer_to(&offer), Err(SdpError::NothingInCommon));
+    let formats = " 97 97 97".repeat(30_000);
+    let parameters = "a;".repeat(100_000);
+    let offer = format!(
+        "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96{formats}\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 {parameters}\r\n"
+    );
+    assert!(answer_to(&offer).is_err(), "each payload type is looked at once");
     let lines = "a=rtpmap:96 H264/90000\r\n".repeat(20_000);
     let offer = format!("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n{lines}");
     assert_eq!(answer_to(&offer), Err(SdpError::NothingInCommon));

@@ -1,18 +1,23 @@
 //! What comes from the peer: its streams, placed and ready to be routed, and its reports.
 
 use arrayvec::ArrayVec;
+use wire::av1::Av1Aggregation;
 use wire::ext::{AudioLevel, transport_seq};
+use wire::h264::H264Payload;
 use wire::opus::packet_duration;
 use wire::red::RedPayload;
 use wire::rtcp::{RtcpPacket, parse_compound};
 use wire::rtp::RtpHeader;
 use wire::vp8::Vp8Descriptor;
+use wire::vp9::Vp9Descriptor;
 
 use super::{Endpoint, PublicationRef, Reports, SenderReport, Turn, count_srtp};
 use crate::clock::Micros;
 use crate::egress::redundancy::Room;
 use crate::id::{Codec, MediaKind};
 use crate::ingest::demux::{Place, Role};
+use crate::ingest::descriptor::{Descriptor, Vp9Part};
+use crate::ingest::numbers::PictureNumbers;
 use crate::ingest::stream::{RECOVERED_MAX, Stream};
 use crate::ingest::{Arrived, Media};
 use crate::line::SlotLine;
@@ -154,9 +159,37 @@ impl Endpoint {
                     turn.counters.refused_malformed += 1;
                     return None;
                 };
-                let picture = stream.picture(&descriptor, header.timestamp);
+                let id = descriptor.picture_id.map(|id| (id, descriptor.picture_id_is_long));
+                let picture = stream.picture(id, descriptor.tl0_pic_idx, header.timestamp);
                 let starts_key_frame = descriptor.starts_key_frame(payload);
-                Media::Video { descriptor, picture, starts_key_frame }
+                Media::Video { descriptor: Descriptor::Vp8(descriptor), picture, starts_key_frame }
+            }
+            Codec::Vp9 => {
+                let Ok(view) = Vp9Descriptor::parse(payload) else {
+                    turn.counters.refused_malformed += 1;
+                    return None;
+                };
+                let id = view.picture_id.map(|id| (id, view.picture_id_is_long));
+                let picture = stream.picture(id, view.tl0_pic_idx, header.timestamp);
+                let descriptor = Descriptor::Vp9(Vp9Part::new(&view, payload));
+                Media::Video { descriptor, picture, starts_key_frame: view.starts_key_frame() }
+            }
+            Codec::Av1 => {
+                let Ok(view) = Av1Aggregation::parse(payload) else {
+                    turn.counters.refused_malformed += 1;
+                    return None;
+                };
+                let starts_key_frame = view.starts_key_frame();
+                Media::Video { descriptor: Descriptor::Av1, picture: PictureNumbers::default(), starts_key_frame }
+            }
+            Codec::H264 => {
+                let Ok(view) = H264Payload::parse(payload) else {
+                    turn.counters.refused_malformed += 1;
+                    return None;
+                };
+                // Who comes anew can do nothing with an IDR picture whose parameter sets went by before.
+                let starts_key_frame = view.has_sps;
+                Media::Video { descriptor: Descriptor::H264, picture: PictureNumbers::default(), starts_key_frame }
             }
         };
         let publication = incoming.publication.id;

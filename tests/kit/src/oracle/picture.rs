@@ -74,6 +74,7 @@ pub(super) mod tests {
             sequence,
             timestamp: 0,
             csrc: 11,
+            codec: engine::id::Codec::Vp8,
             picture: None,
             starts_key_frame: false,
             ends_frame: true,
