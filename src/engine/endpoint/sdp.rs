@@ -177,6 +177,7 @@ impl Direction {
 }
 
 /// What becomes of a media line.
+#[expect(clippy::large_enum_variant, reason = "a few dozen of them for as long as one offer is answered")]
 enum Outcome<'a> {
     Rejected,
     Accepted(Accepted<'a>),
