@@ -11,6 +11,7 @@
 //!            \____ tap ______^
 //! ```
 
+mod health;
 mod mailbox;
 mod media;
 mod recordings;

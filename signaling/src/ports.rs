@@ -8,6 +8,8 @@
 //! meeting state machine <- MediaEvent / RecordingEvent <-  engine, recorder     (bounded channel, made in wiring)
 //! ```
 
+mod health;
+
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -15,6 +17,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::id::{MeetingId, ParticipantId, RecordingId};
+
+pub use health::{DownlinkHealth, HealthLimit, HealthReason, MediaHealth, SlotHealth, UplinkHealth};
 
 /// What a participant offers to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -189,6 +193,13 @@ pub enum MediaEvent {
     Connected {
         /// Which endpoint.
         endpoint: EndpointId,
+    },
+    /// What an endpoint's network is like; every two seconds while it is connected.
+    Health {
+        /// Whose.
+        endpoint: EndpointId,
+        /// All that is known.
+        health: Box<MediaHealth>,
     },
     /// The endpoint is gone for good: its path was silent too long, its handshake failed, or it was closed by the peer.
     Lost {

@@ -289,6 +289,12 @@ impl Controller {
         }
     }
 
+    /// The rate at which the path was found full of late, in bits a second: while less is sent, the target goes ahead of it.
+    #[must_use]
+    pub fn full_at(&self) -> Option<u64> {
+        self.full.rate().map(|rate| rate as u64)
+    }
+
     /// Takes in what became of one datagram.
     pub fn note(&mut self, outcome: &Outcome) {
         let sent = outcome.sent.0.cast_signed();

@@ -73,6 +73,22 @@ counters! {
     panics => "engine_endpoint_panics_total";
     /// Key frames asked for from publishers.
     key_frames_requested => "engine_key_frame_requests_sent_total";
+    /// Looks at paths down, one every two seconds for each endpoint, that found nothing to limit them.
+    downlinks_free => "engine_downlinks_seen_total", "limit" = "nothing";
+    /// ... that found a queue.
+    downlinks_queued => "engine_downlinks_seen_total", "limit" = "queue";
+    /// ... that found loss.
+    downlinks_lossy => "engine_downlinks_seen_total", "limit" = "loss";
+    /// ... of which nothing is heard.
+    downlinks_silent => "engine_downlinks_seen_total", "limit" = "silence";
+    /// ... that the client or the operator limits.
+    downlinks_by_choice => "engine_downlinks_seen_total", "limit" = "choice";
+    /// Pictures in these looks that were as large as their tile needs.
+    pictures_wanted => "engine_pictures_seen_total", "reason" = "wanted";
+    /// ... as large as their publisher sends.
+    pictures_source => "engine_pictures_seen_total", "reason" = "source";
+    /// ... smaller, or paused, because the path carries no more.
+    pictures_network => "engine_pictures_seen_total", "reason" = "network";
     /// Datagrams from a path that no endpoint owns.
     refused_unknown_path => "engine_datagrams_refused_total", "reason" = "unknown_path";
     /// Datagrams that are no protocol of ours.

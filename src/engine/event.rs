@@ -1,5 +1,6 @@
 //! News from the engine for those who run the meeting.
 
+use crate::health::Health;
 use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 
 /// What happened.
@@ -33,6 +34,13 @@ pub enum Event {
     Connected {
         /// Whose.
         endpoint: EndpointId,
+    },
+    /// What an endpoint's network is like; every two seconds while it is connected.
+    Health {
+        /// Whose.
+        endpoint: EndpointId,
+        /// All that is known.
+        health: Box<Health>,
     },
     /// The endpoint is gone and has been taken away: silent for 30 s, handshake failed, or closed by its peer.
     Lost {

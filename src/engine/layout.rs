@@ -45,6 +45,15 @@ pub struct Layout {
     pub max_bitrate: Option<u32>,
 }
 
+impl Layout {
+    /// What it would like to see of a participant's camera or screen.
+    #[must_use]
+    pub fn want(&self, participant: ParticipantId, kind: PublicationKind) -> Option<&Want> {
+        let wants = self.wants.iter().filter(|want| (want.participant, want.kind) == (participant, kind));
+        wants.max_by_key(|want| want.priority)
+    }
+}
+
 impl Default for Layout {
     /// Of a receiver that has said nothing: whoever there is, in all its slots.
     fn default() -> Self {

@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod counters;
 pub mod event;
+pub mod health;
 pub mod id;
 pub mod layout;
 pub mod line;

@@ -20,6 +20,7 @@ mod demand;
 mod due;
 mod fanout;
 mod flush;
+mod health;
 mod publication;
 pub mod span;
 
@@ -176,6 +177,9 @@ pub struct Shard {
     scratch: Vec<u8>,
     reports: Reports,
     events: VecDeque<Event>,
+    /// Endpoints whose network is to be told of, and when the last of them had its turn.
+    health: VecDeque<usize>,
+    health_at: Micros,
     dtls: VecDeque<DtlsOutput>,
     letters: VecDeque<(ShardIndex, Letter)>,
     to_relay: Vec<(usize, LayerId)>,
@@ -232,6 +236,8 @@ impl Shard {
             scratch: Vec::with_capacity(2_048),
             reports: Reports::default(),
             events: VecDeque::new(),
+            health: VecDeque::new(),
+            health_at: Micros::default(),
             dtls: VecDeque::new(),
             letters: VecDeque::new(),
             to_relay: Vec::new(),
@@ -248,7 +254,7 @@ impl Shard {
 
     /// The next piece of news.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.events.pop_front().or_else(|| self.next_health())
     }
 
     /// The next handshake record.
@@ -291,11 +297,13 @@ impl Shard {
 
     fn endpoint_timeout(&mut self, now: Micros, key: usize, wall_ntp: u64) {
         let mut wishes = std::mem::take(&mut self.reports.feedback);
-        let (mut gone, mut chooses) = (false, false);
+        let (mut gone, mut chooses, mut tells) = (false, false, false);
         let sabotaged = self.sabotaged;
         if let Some((endpoint, mut turn)) = self.turn(now, key) {
             assert!(sabotaged != Some(endpoint.id), "sabotaged on purpose");
+            let told = endpoint.is_health_due();
             let next = endpoint.handle_timeout(&mut turn, wall_ntp, &mut wishes);
+            tells = !told && endpoint.is_health_due();
             chooses = endpoint.take_choice_due();
             let visits = endpoint.is_to_be_visited();
             gone = endpoint.is_gone(now);
@@ -316,6 +324,9 @@ impl Shard {
         if chooses {
             self.allocate(now, key);
             self.review_demands(now, key);
+        }
+        if tells {
+            self.note_health(now, key);
         }
     }
 

@@ -6,7 +6,7 @@
 //! bounded by what exists: one entry a slot, meeting, camera and endpoint, all of which signalling itself asked for.
 //!
 //! ```text
-//! engine thread --post--> {paths, slots, speakers, demands} --take--> forward --await--> signalling's bounded channel
+//! engine thread --post--> {paths, slots, speakers, demands, health} --take--> forward --await--> signalling's bounded channel
 //! ```
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::Event;
 use signaling::id::{MeetingId, ParticipantId};
-use signaling::ports::{EndpointId, MediaEvent};
+use signaling::ports::{EndpointId, MediaEvent, MediaHealth};
 use tokio::sync::{Notify, mpsc};
 
 /// What a slot shows: participant and publication.
@@ -33,6 +33,7 @@ struct Unread {
     slots: BTreeMap<u64, BTreeMap<String, Shown>>,
     demands: BTreeMap<(u64, u32), u8>,
     speakers: BTreeMap<MeetingId, Option<ParticipantId>>,
+    health: BTreeMap<u64, Box<MediaHealth>>,
 }
 
 /// Between the engine's threads and signalling's task.
@@ -86,10 +87,14 @@ impl Unread {
             Event::Connected { endpoint } => {
                 self.paths.insert(endpoint.0, Path::Connected);
             }
+            Event::Health { endpoint, health } => {
+                self.health.insert(endpoint.0, Box::new(super::health::health(*health)));
+            }
             // The last word about an endpoint: what its slots showed matters to nobody any more.
             Event::Lost { endpoint } => {
                 self.slots.remove(&endpoint.0);
                 self.demands.retain(|(other, _), _| *other != endpoint.0);
+                self.health.remove(&endpoint.0);
                 self.paths.insert(endpoint.0, Path::Lost);
             }
         }
@@ -111,7 +116,11 @@ impl Unread {
             publication,
             highest,
         });
-        paths.chain(slots).chain(speakers).chain(demands).collect()
+        let health = self
+            .health
+            .into_iter()
+            .map(|(endpoint, health)| MediaEvent::Health { endpoint: EndpointId(endpoint), health });
+        paths.chain(slots).chain(speakers).chain(demands).chain(health).collect()
     }
 }
 
@@ -149,8 +158,35 @@ mod tests {
     }
 
     #[test]
+    fn of_an_endpoints_network_only_the_newest_look_is_kept() {
+        let mailbox = Mailbox::default();
+        let look = |target| engine::health::Health {
+            down: Some(engine::health::Downlink {
+                target,
+                arriving: None,
+                loss_permille: Some(12),
+                round_trip: Some(engine::clock::Micros::from_millis(84)),
+                queue: engine::clock::Micros::default(),
+                limit: engine::health::Limit::Queue,
+            }),
+            slots: vec![],
+            up: vec![],
+        };
+        for target in 0..1_000 {
+            mailbox.post(Event::Health { endpoint: media::EndpointId(1), health: Box::new(look(target)) });
+        }
+        let taken = mailbox.take();
+        let [MediaEvent::Health { endpoint: EndpointId(1), health }] = taken.as_slice() else {
+            unreachable!("{taken:?}")
+        };
+        let down = health.down.unwrap();
+        assert_eq!((down.target, down.loss_permille, down.round_trip), (999, Some(12), Some(84)));
+    }
+
+    #[test]
     fn a_lost_endpoint_is_the_last_word_about_it() {
         let mailbox = Mailbox::default();
+        mailbox.post(Event::Health { endpoint: media::EndpointId(1), health: Box::default() });
         mailbox.post(Event::Connected { endpoint: media::EndpointId(1) });
         mailbox.post(slot(1, "3", 5));
         mailbox.post(Event::Lost { endpoint: media::EndpointId(1) });

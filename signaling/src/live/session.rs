@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::auth::SigningKeys;
 use crate::id::{MeetingId, ParticipantId, SessionId};
 use crate::meeting::{
-    Command, Directory, Identity, Mail, MeetingHandle, OpenMeetingError, Outgoing, Past, WelcomeOrder, join,
-    session_channel,
+    Command, Directory, Identity, Mail, MeetingHandle, OpenMeetingError, Outgoing, Past, SessionEnd, WelcomeOrder,
+    join, session_channel,
 };
 use crate::protocol::{
     Burst, ClientMessage, CloseCode, Frame, ParseError, RemovedReason, ServerMessage, WelcomeFrame, parse,
@@ -135,12 +135,13 @@ pub async fn open(context: &LiveContext, first: &[u8], base_url: &str) -> Result
     for _ in 0..HELLO_TRIES {
         let meeting = context.directory.open(claims.meeting).await?;
         let session = SessionId::generate();
-        let (handle, queue, close) = session_channel(session, base_url.to_owned());
+        let (handle, end) = session_channel(session, base_url.to_owned());
         if meeting.send(Mail::Join { handle, who: who.clone(), cursor }).await.is_err() {
             continue;
         }
-        let mut outbound =
-            Outbound { store: context.store.clone(), queue, close: Some(close), ahead: None, last: None };
+        let SessionEnd { queue, close, newest } = end;
+        let store = context.store.clone();
+        let mut outbound = Outbound { store, queue, close: Some(close), newest, ahead: None, last: None };
         // Nothing at all means that the run ended while we knocked: the next try begins a new one.
         let first = match tokio::time::timeout(context.timings.hello, outbound.queue.recv()).await {
             Ok(Some(first)) => first,
@@ -234,6 +235,7 @@ pub struct Outbound {
     store: Store,
     queue: mpsc::Receiver<Outgoing>,
     close: Option<oneshot::Receiver<CloseCode>>,
+    newest: watch::Receiver<Option<Frame>>,
     ahead: Option<Outgoing>,
     /// A close whose last words were just given.
     last: Option<CloseCode>,
@@ -299,8 +301,15 @@ impl Outbound {
                 }
             }
             outgoing = self.queue.recv() => outgoing.unwrap_or(Outgoing::Close(CloseCode::GoingAway)),
+            // Last, so that it never overtakes the welcome.
+            Some(frame) = newest(&mut self.newest) => Outgoing::Burst(frame.into()),
         }
     }
+}
+
+async fn newest(frames: &mut watch::Receiver<Option<Frame>>) -> Option<Frame> {
+    frames.changed().await.ok()?;
+    frames.borrow_and_update().clone()
 }
 
 async fn welcome(store: &Store, order: &WelcomeOrder) -> Result<WelcomeFrame, StoreError> {
@@ -331,6 +340,7 @@ fn request_id(message: &ClientMessage) -> Option<u64> {
         | ClientMessage::Leave { id } => *id,
         ClientMessage::Hello { .. }
         | ClientMessage::Layout { .. }
+        | ClientMessage::Uplink { .. }
         | ClientMessage::Ping {}
         | ClientMessage::Pong {} => None,
     }

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::news::News;
 use crate::id::{ParticipantId, SessionId, ThreadId};
@@ -87,17 +87,27 @@ pub struct SessionHandle {
     pub base_url: String,
     outgoing: mpsc::Sender<Outgoing>,
     close: oneshot::Sender<CloseOrder>,
+    newest: watch::Sender<Option<Frame>>,
+}
+
+/// The session's end.
+#[derive(Debug)]
+pub struct SessionEnd {
+    /// What it is told, in order.
+    pub queue: mpsc::Receiver<Outgoing>,
+    /// An end that does not wait.
+    pub close: oneshot::Receiver<CloseOrder>,
+    /// Of what is out of date when the next comes only the newest: a client that reads slowly skips the others.
+    pub newest: watch::Receiver<Option<Frame>>,
 }
 
 /// Makes both ends of a session.
 #[must_use]
-pub fn session_channel(
-    session: SessionId,
-    base_url: String,
-) -> (SessionHandle, mpsc::Receiver<Outgoing>, oneshot::Receiver<CloseOrder>) {
+pub fn session_channel(session: SessionId, base_url: String) -> (SessionHandle, SessionEnd) {
     let (outgoing, queue) = mpsc::channel(OUTGOING);
-    let (close, closed) = oneshot::channel();
-    (SessionHandle { session, base_url, outgoing, close }, queue, closed)
+    let (order, close) = oneshot::channel();
+    let (newer, newest) = watch::channel(None);
+    (SessionHandle { session, base_url, outgoing, close: order, newest: newer }, SessionEnd { queue, close, newest })
 }
 
 /// A session that is let in with the next turn.
@@ -191,6 +201,13 @@ impl Audience {
         };
         if !kept_up {
             self.cut(session);
+        }
+    }
+
+    /// Tells one session in the place of what was told so before, if that was not taken yet. Whoever is not in hears nothing.
+    pub(super) fn tell_newest(&self, session: SessionId, frame: Frame) {
+        if let Some(seat) = self.seats.get(&session).filter(|seat| seat.welcomed) {
+            seat.handle.newest.send_replace(Some(frame));
         }
     }
 
@@ -289,7 +306,7 @@ mod tests {
 
     fn arrive(audience: &mut Audience) -> (SessionId, Queue, oneshot::Receiver<CloseOrder>) {
         let session = SessionId::generate();
-        let (handle, queue, close) = session_channel(session, String::new());
+        let (handle, SessionEnd { queue, close, .. }) = session_channel(session, String::new());
         audience.seat(handle);
         audience.welcome(session, Arrival { participant: ParticipantId::generate(), cursor: 0 });
         (session, queue, close)
@@ -403,10 +420,27 @@ mod tests {
     }
 
     #[test]
+    fn of_what_is_told_in_the_place_of_the_last_a_slow_reader_finds_only_the_newest() {
+        let mut audience = Audience::default();
+        let session = SessionId::generate();
+        let (handle, mut end) = session_channel(session, String::new());
+        audience.seat(handle);
+        audience.tell_newest(session, ack(1));
+        assert!(!end.newest.has_changed().unwrap(), "nothing before the welcome");
+        audience.welcome(session, Arrival { participant: ParticipantId::generate(), cursor: 0 });
+        turn(&mut audience);
+        (2..10_000).for_each(|id| audience.tell_newest(session, ack(id)));
+        assert_eq!(heard(&mut end.queue), ["welcome"]);
+        let newest = end.newest.borrow_and_update().clone();
+        assert_eq!(newest.unwrap().json(), ack(9_999).json());
+        assert!(end.close.try_recv().is_err(), "and is not cut");
+    }
+
+    #[test]
     fn who_is_sent_away_hears_why_before_the_close() {
         let mut audience = Audience::default();
         let session = SessionId::generate();
-        let (handle, mut queue, _close) = session_channel(session, String::new());
+        let (handle, SessionEnd { mut queue, .. }) = session_channel(session, String::new());
         audience.seat(handle);
         audience.tell(session, ack(1));
         audience.close(session, CloseCode::Full);

@@ -166,6 +166,13 @@ pub enum Effect {
         /// What.
         message: ServerMessage,
     },
+    /// One message to one session, in the place of an earlier one that it has not taken yet.
+    SendNewest {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        message: ServerMessage,
+    },
     /// One message to all sessions.
     Broadcast(ServerMessage),
     /// Let a session in: the whole state, and everything that follows.

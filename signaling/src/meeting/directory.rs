@@ -228,6 +228,8 @@ impl Directory {
             MediaEvent::Slots { endpoint, .. }
             | MediaEvent::Demand { endpoint, .. }
             | MediaEvent::Connected { endpoint } => self.shared.routes.find(*endpoint, &event),
+            // Of an endpoint that is not known yet the next one will do.
+            MediaEvent::Health { endpoint, .. } => self.shared.routes.known(*endpoint),
             MediaEvent::Lost { endpoint } => {
                 let meeting = self.shared.routes.find(*endpoint, &event);
                 self.shared.routes.forget(*endpoint);
@@ -386,6 +388,10 @@ impl Routes {
         }
         early.push_back((now, endpoint, event.clone()));
         None
+    }
+
+    fn known(&self, endpoint: EndpointId) -> Option<MeetingId> {
+        self.known.get(&endpoint).map(|meeting| *meeting)
     }
 
     fn forget(&self, endpoint: EndpointId) {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::commands::{DoorReply, Effect, Identity, Offered, Ticket};
 use super::member::{Line, Member, Purpose, WaitingOffer, slot_view, views};
+use super::network::Trend;
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
@@ -200,6 +201,7 @@ impl Meeting {
             publications: connected.publications,
             slots: connected.slots.into_iter().map(|(mid, _)| (mid, None)).collect(),
             demands: BTreeMap::new(),
+            network: Trend::default(),
         });
         let after = member.view();
         let endpoint = connected.endpoint;
@@ -266,6 +268,7 @@ impl Meeting {
                     self.send(session, ServerMessage::Media { state: MediaState::Connected });
                 }
             }
+            MediaEvent::Health { endpoint, health } => self.network_told(endpoint, health),
             MediaEvent::Lost { endpoint } => {
                 let session = self.session_of(endpoint);
                 let Some((participant, purpose)) = self.drop_line(endpoint) else { return };

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::commands::Identity;
+use super::network::Trend;
 use crate::id::{ParticipantId, SessionId};
 use crate::ports::{EndpointId, MediaPublication, PublicationKind};
-use crate::protocol::{ParticipantKind, ParticipantView, PublicationView, Role, SendLine, SlotView};
+use crate::protocol::{HeldBack, ParticipantKind, ParticipantView, PublicationView, Role, SendLine, SlotView};
 
 /// What an endpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) struct Line {
     pub(super) slots: BTreeMap<String, Option<(ParticipantId, u32)>>,
     /// The highest layer of each publication that anybody wants, where the engine has said so.
     pub(super) demands: BTreeMap<u32, u8>,
+    /// How good the way of what it sends is.
+    pub(super) network: Trend,
 }
 
 /// An offer that waits until the one before it is answered.
@@ -59,6 +62,8 @@ pub(super) struct Member {
     pub(super) waiting_offer: Option<WaitingOffer>,
     /// WHIP or WHEP offers that the engine is working on.
     pub(super) standard_offers: u32,
+    /// What the page's browser says of its own camera.
+    pub(super) held_back: HeldBack,
 }
 
 impl Member {
@@ -78,6 +83,7 @@ impl Member {
             offering: false,
             waiting_offer: None,
             standard_offers: 0,
+            held_back: HeldBack::None,
         }
     }
 
@@ -126,6 +132,7 @@ impl Member {
             has_camera: self.publishes(PublicationKind::Camera),
             spotlit: self.spotlit,
             connected: self.is_connected(),
+            network: self.lines.iter().filter_map(|line| line.network.grade()).max(),
         }
     }
 

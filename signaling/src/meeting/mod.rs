@@ -16,6 +16,7 @@ mod commands;
 mod directory;
 mod media;
 mod member;
+mod network;
 mod news;
 mod recent;
 mod recording;
@@ -24,7 +25,7 @@ mod spotlight;
 mod state;
 mod task;
 
-pub use audience::{CloseOrder, Outgoing, Past, SessionHandle, WelcomeOrder, session_channel};
+pub use audience::{CloseOrder, Outgoing, Past, SessionEnd, SessionHandle, WelcomeOrder, session_channel};
 pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
 pub(crate) use recent::join;

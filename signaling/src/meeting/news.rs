@@ -162,6 +162,7 @@ mod tests {
             has_camera: false,
             spotlit: false,
             connected: true,
+            network: None,
         }
     }
 

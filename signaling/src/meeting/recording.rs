@@ -40,6 +40,7 @@ impl ActiveRecording {
             has_camera: false,
             spotlit: false,
             connected: true,
+            network: None,
         }
     }
 

@@ -376,6 +376,7 @@ impl Meeting {
             ClientMessage::Chat { id, client_message_id, text } => {
                 self.chat(session, id, participant, client_message_id, text);
             }
+            ClientMessage::Uplink { held_back } => self.held_back(participant, held_back),
             ClientMessage::Layout(layout) => self.layout(participant, &layout),
             ClientMessage::Record { id, action } => self.record(session, id, participant, action),
             ClientMessage::Leave { id } => {

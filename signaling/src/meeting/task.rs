@@ -351,6 +351,7 @@ impl Task {
                 self.audience.tell_with_turn(session, Frame::encode(&message));
             }
             Effect::Send { session, message } => self.audience.tell(session, Frame::encode(&message)),
+            Effect::SendNewest { session, message } => self.audience.tell_newest(session, Frame::encode(&message)),
             Effect::Broadcast(message) => self.audience.news.note(message),
             Effect::Welcome { session, participant, cursor } => {
                 self.audience.welcome(session, Arrival { participant, cursor });

@@ -9,8 +9,12 @@ use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ti
 use super::state::{Limits, Meeting};
 use crate::clock::Timestamp;
 use crate::id::{EventId, MeetingId, ParticipantId, SessionId};
-use crate::ports::{EndpointId, MediaConnected, MediaEvent, MediaPublication, PublicationKind, SlotKind};
-use crate::protocol::{ClientMessage, CloseCode, Event, EventBody, RecordAction, RecordingState, Role, ServerMessage};
+use crate::ports::{
+    EndpointId, MediaConnected, MediaEvent, MediaHealth, MediaPublication, PublicationKind, SlotKind, UplinkHealth,
+};
+use crate::protocol::{
+    ClientMessage, CloseCode, Event, EventBody, NetworkGrade, RecordAction, RecordingState, Role, ServerMessage,
+};
 
 /// A meeting with a clock, and a thread that takes every append.
 struct Table {
@@ -661,4 +665,52 @@ fn the_spotlight_is_on_one_person_for_everybody_until_it_is_ended_or_they_leave(
     table.say(first, ClientMessage::Leave { id: None });
     table.join(&ada);
     assert_eq!(lit(&table), [], "who left and joins anew is not");
+}
+
+#[test]
+fn what_the_network_is_like_is_told_to_its_own_page_alone() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let (session, _) = (table.join(&ada), table.join(&bob));
+    let offered = Offered::Live { session, id: None };
+    table.say(session, ClientMessage::Offer { id: None, sdp: "v=0".to_owned(), lines: Vec::new() });
+    table.give(Command::MediaAnswered { participant: ada.participant, offered, result: Ok(connected(1, 7)) });
+    let look = |endpoint| MediaEvent::Health { endpoint: EndpointId(endpoint), health: Box::default() };
+    let effects = table.give(Command::Media(look(1)));
+    let [Effect::SendNewest { session: to, message: ServerMessage::Health(_) }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*to, session);
+    assert!(table.give(Command::Media(look(2))).is_empty(), "nobody's");
+}
+
+#[test]
+fn a_network_that_stays_poor_is_shown_to_everybody_once_and_so_is_its_recovery() {
+    let mut table = Table::new(Limits::default());
+    let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
+    let (session, _) = (table.join(&ada), table.join(&bob));
+    let offered = Offered::Live { session, id: None };
+    table.say(session, ClientMessage::Offer { id: None, sdp: "v=0".to_owned(), lines: Vec::new() });
+    table.give(Command::MediaAnswered { participant: ada.participant, offered, result: Ok(connected(1, 7)) });
+    let mut look = |missing| {
+        let up = UplinkHealth {
+            publication_id: 7,
+            kind: PublicationKind::Camera,
+            bitrates: vec![Some(150_000)],
+            packets: 100,
+            loss_permille: Some(missing),
+            missing_permille: Some(missing),
+            jitter: 3,
+        };
+        let health = Box::new(MediaHealth { up: vec![up], ..MediaHealth::default() });
+        let effects = table.give(Command::Media(MediaEvent::Health { endpoint: EndpointId(1), health }));
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Broadcast(ServerMessage::Roster { changed, .. }) => Some(changed[0].network),
+            _ => None,
+        });
+        told.map(|grade| grade.unwrap())
+    };
+    let seen = [0, 0, 200, 0, 200, 200, 200, 200, 0, 0, 0, 0, 0, 0].map(&mut look);
+    let changes: Vec<_> = seen.iter().enumerate().filter_map(|(at, grade)| grade.map(|grade| (at, grade))).collect();
+    assert_eq!(changes, [(1, NetworkGrade::Good), (5, NetworkGrade::Poor), (12, NetworkGrade::Good)]);
 }

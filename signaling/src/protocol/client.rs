@@ -15,6 +15,7 @@ pub(super) const TYPES: &[&str] = &[
     "spotlight",
     "chat",
     "layout",
+    "uplink",
     "record",
     "leave",
     "ping",
@@ -90,6 +91,11 @@ pub enum ClientMessage {
     },
     /// Which pictures this client would like, and the most that it can take.
     Layout(LayoutWish),
+    /// What its browser says of the camera that it sends; only when it changes.
+    Uplink {
+        /// What keeps the picture from being better.
+        held_back: HeldBack,
+    },
     /// Starts or stops the recording.
     Record {
         /// Request id.
@@ -183,6 +189,19 @@ impl From<WantKind> for PublicationKind {
             WantKind::Screen => Self::Screen,
         }
     }
+}
+
+/// What keeps a client's own picture from being better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HeldBack {
+    /// Nothing, or nothing is sent.
+    #[default]
+    None,
+    /// Its network.
+    Network,
+    /// Its processor.
+    Device,
 }
 
 /// What to do with the recording.

@@ -13,12 +13,12 @@ mod frame;
 mod server;
 mod welcome;
 
-pub use client::{ClientMessage, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
+pub use client::{ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
 pub use event::{Event, EventBody, Sender};
 pub use frame::{Burst, Frame};
 pub use server::{
-    MediaState, MeetingView, ParticipantKind, ParticipantView, PublicationView, RecordingState, RecordingView,
-    RemovedReason, Role, ServerMessage, SlotLine, SlotView, Welcome,
+    MediaState, MeetingView, NetworkGrade, ParticipantKind, ParticipantView, PublicationView, RecordingState,
+    RecordingView, RemovedReason, Role, ServerMessage, SlotLine, SlotView, Welcome,
 };
 pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead};
 

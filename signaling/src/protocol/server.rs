@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId};
-use crate::ports::{PublicationKind, SlotKind};
+use crate::ports::{MediaHealth, PublicationKind, SlotKind};
 
 /// One message of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub enum ServerMessage {
         /// The view.
         state: MediaState,
     },
+    /// How the network treats this client; every two seconds while its media is connected.
+    Health(Box<MediaHealth>),
     /// The answer to an offer.
     Answer {
         /// The offer's id.
@@ -182,6 +184,21 @@ pub struct ParticipantView {
     pub spotlit: bool,
     /// False within the grace time after the connection was lost.
     pub connected: bool,
+    /// How good the way of what they send is; null: not known.
+    #[serde(default)]
+    pub network: Option<NetworkGrade>,
+}
+
+/// How good somebody's network is. Later ones are worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NetworkGrade {
+    /// Everything arrives.
+    Good,
+    /// Something is lost or held back.
+    Weak,
+    /// Hard to follow.
+    Poor,
 }
 
 /// Person or recorder.

@@ -22,3 +22,7 @@ test('what nobody wants is not sent, but the lowest always', () => {
   assert.deepEqual(shape(layersOf(720, 0)), [['q', 4], ['h', false], ['f', false]]);
   assert.deepEqual(shape(layersOf(720, -1)), [['q', 4], ['h', false], ['f', false]]);
 });
+
+test('where the network carries no picture not even the lowest is sent', () => {
+  assert.deepEqual(shape(layersOf(720, null)), [['q', false], ['h', false], ['f', false]]);
+});

@@ -103,3 +103,15 @@ test('a new connection that knows nothing of a mute is told again', () => {
   assert.equal(requests[0].message.muted, true);
   assert.equal(store.state.wanted.microphone, false);
 });
+
+test('sound alone mutes the camera, whatever is wished, and gives it back', async () => {
+  const { store, mutes, requests } = keeper(after(joined(), ...live('microphone', 'camera')));
+  for (const choice of ['on', 'auto']) {
+    store.dispatch({ type: 'audioOnly', choice });
+    mutes.reconcileAll();
+    requests.at(-1).resolve();
+    await settled();
+  }
+  assert.deepEqual(requests.map(({ message }) => [message.kind, message.muted]), [['camera', true], ['camera', false]]);
+  assert.equal(store.state.wanted.camera, true);
+});

@@ -72,6 +72,7 @@ const BUILT = {
     maxTiles: 9,
     maxBitrate: 1_500_000,
   }),
+  'client.uplink': messages.uplink('network'),
   'client.ping': messages.ping(),
   'client.pong': messages.pong(),
 };

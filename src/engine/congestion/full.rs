@@ -23,6 +23,11 @@ impl Full {
         }
     }
 
+    /// The mean.
+    pub(super) const fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
     pub(super) fn is_near(&self, rate: f64) -> bool {
         self.rate.is_some_and(|mean| (rate - mean).abs() <= 3.0 * self.deviation * mean)
     }

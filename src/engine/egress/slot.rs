@@ -104,6 +104,8 @@ pub struct Slot {
     clock_base: u32,
     /// Who is meant to be here, also while nothing of theirs is sent.
     assigned: Option<PublicationId>,
+    /// Who was the last to be meant to be here: padding goes by that name.
+    last: Option<PublicationId>,
     choice: Option<Choice>,
     /// When the present source's newest key frame was sent, and the number of its first packet.
     key_frame_sent: Micros,
@@ -191,6 +193,7 @@ impl Slot {
             sent: SentLog::default(),
             rtx_sequence: u64::from(rtx_start),
             assigned: None,
+            last: None,
             choice: None,
             wanted: None,
             source: None,
@@ -276,6 +279,9 @@ impl Slot {
 
     /// Says who is meant to be here; [`Slot::feed`] makes it so.
     pub const fn assign(&mut self, publication: Option<PublicationId>) {
+        if publication.is_some() {
+            self.last = publication;
+        }
         self.assigned = publication;
         self.choice = None;
     }
@@ -583,11 +589,12 @@ impl Slot {
     }
 
     /// The header of a packet of nothing but padding on the retransmission stream, which receivers count and drop: what
-    /// probes are made of. `None` while nobody is meant to be here, or without such a stream.
+    /// probes are made of. `None` before anybody was meant to be here, or without such a stream. Afterwards also where nobody
+    /// is: whoever wants no picture any more must learn when the path carries one again.
     pub fn pad(&mut self, now: Micros, overhead: usize) -> Option<Planned> {
         let header_len = self.templates.retransmission.as_ref()?.len();
         let payload_type = self.templates.payload_types.any_retransmission()?;
-        let publication = self.assigned?;
+        let publication = self.last?;
         self.rtx_sequence += 1;
         Some(Planned {
             slot: self.at,

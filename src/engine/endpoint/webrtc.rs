@@ -14,12 +14,14 @@
 //! RFC 8445 (lite), RFC 5764, RFC 3711, RFC 4588.
 
 mod budget;
+mod health;
 mod receive;
 mod round_trip;
 mod send;
 
 use arrayvec::ArrayVec;
 use budget::Budget;
+use health::Beat;
 use round_trip::RoundTrip;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -45,6 +47,7 @@ use crate::path::Path;
 use crate::route::allocate::Allocation;
 use crate::route::feedback::Feedback;
 
+pub use health::LineTally;
 pub use receive::Received;
 pub use send::{Flush, bits};
 
@@ -136,6 +139,7 @@ pub struct Endpoint {
     sends_mids: Option<Micros>,
     report_due: Micros,
     round_trip: RoundTrip,
+    beat: Beat,
     /// Packets that NACKs named in this turn: slot and wire number.
     resends: ArrayVec<(u8, u16), RESENDS_MAX>,
     // The rest.
@@ -289,6 +293,7 @@ impl Endpoint {
             report_due: now + Micros(u64::from(parts.report_ssrc) % REPORT_INTERVAL.0),
             sends_mids: Some(now),
             round_trip: RoundTrip::default(),
+            beat: Beat::default(),
         }
     }
 

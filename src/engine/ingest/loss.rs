@@ -86,6 +86,12 @@ impl Loss {
         !self.missing.is_empty()
     }
 
+    /// How many are missing that may still come.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.missing.len()
+    }
+
     /// Whether there is anything to ask for or to give up.
     #[must_use]
     pub fn needs_attention(&self) -> bool {

@@ -13,6 +13,7 @@ use wire::seq::{TimestampUnwrapper, Unwrapper};
 use super::loss::Loss;
 use super::transit::TransitFloor;
 use crate::clock::Micros;
+use crate::health::permille;
 use crate::ingest::numbers::{Incoming, PictureNumbers};
 
 /// Packets that are recovered from one: 80 ms of a voice. What is further back would come too late to be heard.
@@ -34,6 +35,39 @@ pub struct Stream {
     /// What is missing; asked for when the publisher negotiated retransmission.
     pub loss: Loss,
     reception: Reception,
+    /// Totals at the last [`Stream::tally`].
+    tallied: Tally,
+}
+
+/// What became of packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// So many were sent, as their numbers tell.
+    pub expected: u64,
+    /// Of them did not come at first ...
+    pub lost: u64,
+    /// ... nor later.
+    pub missing: u64,
+}
+
+impl Tally {
+    /// Lost and missing, in thousandths of what was sent.
+    #[must_use]
+    pub fn permille(&self) -> (Option<u16>, Option<u16>) {
+        (permille(self.lost, self.expected), permille(self.missing, self.expected))
+    }
+}
+
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            expected: self.expected + other.expected,
+            lost: self.lost + other.lost,
+            missing: self.missing + other.missing,
+        }
+    }
 }
 
 /// What the next report block is made of.
@@ -41,6 +75,10 @@ pub struct Stream {
 struct Reception {
     first: Option<u64>,
     received: u64,
+    /// Of these, by retransmission.
+    repaired: u64,
+    /// Not of these: made good from the packets after them.
+    recovered: u64,
     expected_before: u64,
     received_before: u64,
     jitter: u32,
@@ -62,6 +100,7 @@ impl Stream {
             pictures: Pictures::default(),
             loss: Loss::default(),
             reception: Reception::default(),
+            tallied: Tally::default(),
         }
     }
 
@@ -80,6 +119,7 @@ impl Stream {
         self.loss.arrived(now, sequence);
         self.reception.first.get_or_insert(sequence);
         self.reception.received += 1;
+        self.reception.repaired += u64::from(retransmitted);
         let source_time = self.timestamps.unwrap(timestamp);
         if retransmitted {
             // It is late by its own detour; it would spoil jitter and tells nothing new of the floor.
@@ -130,6 +170,7 @@ impl Stream {
             self.timestamps.unwrap(source_time as u32);
             let target = self.transit.peek(now, self.hz, source_time);
             let numbers = Incoming { sequence, timestamp: source_time as u32, target };
+            self.reception.recovered += 1;
             recovered.push((numbers, block.body));
         }
         recovered
@@ -138,6 +179,7 @@ impl Stream {
     /// The original of a packet that was recovered before it came.
     pub const fn note_late(&mut self) {
         self.reception.received += 1;
+        self.reception.recovered = self.reception.recovered.saturating_sub(1);
     }
 
     /// The picture numbers of a packet of VP8 or VP9 in one form, made up where the source has none. Of its picture id is told
@@ -149,6 +191,35 @@ impl Stream {
     /// Notes the sender's report, so that it can work out the round trip.
     pub fn sender_report(&mut self, now: Micros, ntp: u64) {
         self.reception.sender_report = Some((ntp_middle(ntp), now));
+    }
+
+    /// What became of its packets since the last look. What may still come by retransmission, or was made
+    /// good by redundancy, counts as lost, but not as missing.
+    pub fn tally(&mut self, is_repaired: bool) -> Tally {
+        let (Some(highest), Some(first)) = (self.sequences.highest(), self.reception.first) else {
+            return Tally::default();
+        };
+        let Reception { received, repaired, recovered, .. } = self.reception;
+        let expected = highest.saturating_sub(first) + 1;
+        let pending = if is_repaired { self.loss.pending() as u64 } else { 0 };
+        let totals = Tally {
+            expected,
+            lost: (expected + repaired).saturating_sub(received),
+            missing: expected.saturating_sub(received + recovered + pending),
+        };
+        let before = std::mem::replace(&mut self.tallied, totals);
+        // What comes very late was counted before, and is not counted again.
+        Tally {
+            expected: totals.expected.saturating_sub(before.expected),
+            lost: totals.lost.saturating_sub(before.lost),
+            missing: totals.missing.saturating_sub(before.missing),
+        }
+    }
+
+    /// How unevenly its packets come (RFC 3550 §6.4.1).
+    #[must_use]
+    pub fn jitter(&self) -> Micros {
+        Micros(u64::from(self.reception.jitter >> 4) * 1_000_000 / u64::from(self.hz.max(1)))
     }
 
     /// The report block for the sender; none before the first packet.
@@ -391,6 +462,22 @@ mod tests {
         stream.note_late();
         let block = stream.report_block(ms(1_000)).unwrap();
         assert_eq!((block.highest, block.lost), (14, 1), "the publisher is told of its path as it is");
+        assert_eq!(stream.tally(false), Tally { expected: 5, lost: 1, missing: 0 }, "and nobody misses anything");
+    }
+
+    #[test]
+    fn a_tally_counts_what_was_lost_and_what_stayed_missing_each_once() {
+        let mut stream = Stream::new(1, 90_000);
+        for sequence in [10, 11, 14, 15] {
+            stream.accept(ms(1), sequence, 0, false);
+        }
+        assert_eq!(stream.tally(true), Tally { expected: 6, lost: 2, missing: 0 }, "they may still come");
+        stream.accept(ms(60), 12, 0, true);
+        assert_eq!(stream.tally(true), Tally::default());
+        stream.loss.due(ms(1_100), ms(70), |_| true);
+        assert_eq!(stream.tally(true), Tally { missing: 1, ..Tally::default() }, "given up");
+        stream.accept(ms(1_200), 17, 0, false);
+        assert_eq!(stream.tally(false), Tally { expected: 2, lost: 1, missing: 1 }, "nobody is asked");
     }
 
     #[test]

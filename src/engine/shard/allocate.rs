@@ -9,8 +9,10 @@ use std::cmp::Reverse;
 use smallvec::SmallVec;
 
 use super::Shard;
+use super::publication::Publication;
 use crate::clock::Micros;
 use crate::egress::slot::{Feed, Slot};
+use crate::endpoint::webrtc::Endpoint;
 use crate::id::{LayerId, MediaKind, ParticipantId, PublicationId};
 use crate::route::allocate::{Candidate, Choice, Why, allocate};
 
@@ -67,15 +69,10 @@ impl Shard {
         let publication = slot.assigned()?;
         let endpoint = self.endpoints.get(key)?;
         let source = self.by_publication.get(&publication).and_then(|&key| self.publications.get(key))?;
-        let wants = endpoint.layout().wants.iter();
-        let want = wants
-            .filter(|want| want.participant == source.participant && want.kind == source.kind)
-            .max_by_key(|want| want.priority);
-        let highest = source.layer_ids().next_back().unwrap_or_default();
-        let tile = want.filter(|want| want.width > 0 && want.height > 0).map(|want| (want.width, want.height));
+        let want = endpoint.layout().want(source.participant, source.kind);
         let candidate = Candidate {
             rates: source.traffic.rates(now),
-            desired: tile.map_or(highest, |tile| source.traffic.layer_for(tile, highest)),
+            desired: Self::wanted_layer(endpoint, source),
             current: slot.layer_of(publication),
             may_raise: may_raise || slot.choice().is_none(),
             is_kept: source.is_screen(),
@@ -83,6 +80,14 @@ impl Shard {
         let wish = want.map_or(0, |want| want.priority);
         let rank = (Reverse(source.is_screen()), Reverse(wish), Reverse(speaker == Some(source.participant)), at);
         Some(Place { slot: at, publication, rank, is_new: slot.choice().is_none(), candidate })
+    }
+
+    /// The layer that an endpoint's tile of a publication is made for.
+    pub(super) fn wanted_layer(endpoint: &Endpoint, source: &Publication) -> LayerId {
+        let want = endpoint.layout().want(source.participant, source.kind);
+        let highest = source.layer_ids().next_back().unwrap_or_default();
+        let tile = want.filter(|want| want.width > 0 && want.height > 0).map(|want| (want.width, want.height));
+        tile.map_or(highest, |tile| source.traffic.layer_for(tile, highest))
     }
 
     /// Carries a choice out.

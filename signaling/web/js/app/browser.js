@@ -39,3 +39,21 @@ export const connectionEnv = (ahead) => ({
   now: () => performance.now(),
   random: () => Math.random(),
 });
+
+/** Tells when another network may be there: the machine came online, or the page is looked at again. @param {() => void} changed @returns {() => void} Ends it. */
+export function watchNetwork(changed) {
+  const seen = () => {
+    if (document.visibilityState === 'visible') changed();
+  };
+  window.addEventListener('online', changed);
+  document.addEventListener('visibilitychange', seen);
+  return () => {
+    window.removeEventListener('online', changed);
+    document.removeEventListener('visibilitychange', seen);
+  };
+}
+
+/** @param {string} name */
+export function markOnce(name) {
+  if (performance.getEntriesByName(name, 'mark').length === 0) performance.mark(name);
+}

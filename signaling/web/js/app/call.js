@@ -17,10 +17,12 @@ import { INITIAL, reduce } from '../state/meeting.js';
 import { picturesIn, slotsFor, wishOf } from '../state/scene.js';
 import { isVisible, selfOf } from '../state/select.js';
 import { Store } from '../state/store.js';
-import { connectionEnv } from './browser.js';
+import { connectionEnv, markOnce, watchNetwork } from './browser.js';
+import { watchHealth } from './health.js';
 import { MuteKeeper } from './mutes.js';
 import { newId } from './ids.js';
 import { OwnDevices } from './own-devices.js';
+import { Wishes } from './wishes.js';
 
 /** @import { CaptureKind, ServerMessage } from '../protocol/messages.js' */
 /** @import { EndReason } from '../protocol/connection.js' */
@@ -37,7 +39,6 @@ const CHAT_TIMEOUT_MS = 15_000;
 const LEAVE_TIMEOUT_MS = 1_500;
 /** A slot's new picture comes within a few frames; past this the old one is covered with the new one's initials. */
 const STALE_PICTURE_MS = 1_500;
-const LAYOUT_QUIET_MS = 250;
 
 /**
  * @typedef {object} CallOptions
@@ -57,6 +58,7 @@ export class Call {
   /** @type {Transport | null} */ transport = null;
   /** @type {Connection} */ #connection;
   /** @type {MuteKeeper} */ #mutes;
+  /** @type {Wishes} */ #wishes;
   /** @type {Promise<Place>} */ #place;
   /** Pictures that every connection has room for from the start. */
   baseSlots;
@@ -69,8 +71,6 @@ export class Call {
   #answered = false;
   #offering = false;
   #over = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #layoutTimer;
-  #sentWish = '';
   /** @type {(() => void)[]} */ #endings = [];
 
   /** @param {CallOptions} options */
@@ -98,6 +98,7 @@ export class Call {
       ended: (reason) => this.#ended(reason),
     });
     this.#mutes = new MuteKeeper(this.store, this.#connection);
+    this.#wishes = new Wishes(() => this.store.state, this.#connection);
     this.devices = new OwnDevices(this.store, () => this.#mutes.reconcileAll());
     this.transport = this.#newTransport();
     this.#connection.start(this.#place.then(({ token }) => token));
@@ -107,7 +108,13 @@ export class Call {
     this.devices.begin(tracks);
     // A new page always has to offer: the offer follows the hello at once and does not wait for the welcome.
     void this.#offer();
-    this.#watchNetwork();
+    this.#endings.push(
+      watchNetwork(() => this.#connection.networkChanged()),
+      watchHealth(() => this.transport?.pc ?? null, (own) => {
+        this.store.dispatch({ type: 'measured', own });
+        this.#wishes.heldBack(own.heldBack ?? 'none');
+      }),
+    );
   }
 
   /** @param {string} text @param {string} [clientMessageId] Given when a failed message is tried again. */
@@ -147,16 +154,23 @@ export class Call {
    * @param {Scene} scene
    */
   lookAt(scene) {
-    const wish = wishOf(this.store.state, scene, globalThis.devicePixelRatio);
-    clearTimeout(this.#layoutTimer);
-    this.#layoutTimer = setTimeout(() => {
-      const text = JSON.stringify(wish);
-      if (text === this.#sentWish || !this.#connection.isOpen) return;
-      this.#sentWish = text;
-      this.#connection.send(messages.layout(wish));
-    }, LAYOUT_QUIET_MS);
+    this.#wishes.look(wishOf(this.store.state, scene, globalThis.devicePixelRatio));
     const more = slotsFor(picturesIn(this.store.state, scene), this.#videoSlots);
     if (more !== null) void this.#grow(more);
+  }
+
+  /** Sound alone, pictures in spite of the network, or as the network allows. @param {import('../state/audio-only.js').AudioOnly['choice']} choice */
+  chooseAudioOnly(choice) {
+    this.store.dispatch({ type: 'audioOnly', choice });
+    this.#applyAudioOnly();
+  }
+
+  /** Stops and begins pictures both ways, as the state says; said again it does nothing. */
+  #applyAudioOnly() {
+    const { active, trial } = this.store.state.audioOnly;
+    this.devices.publisher.allow(!active ? 'all' : trial ? 'lowest' : 'nothing');
+    this.#mutes.reconcile('camera');
+    this.#wishes.tell();
   }
 
   async leave() {
@@ -171,7 +185,7 @@ export class Call {
   dispose() {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#layoutTimer);
+    this.#wishes.close();
     for (const end of this.#endings) end();
     this.#connection.close();
     this.devices.close();
@@ -209,6 +223,9 @@ export class Call {
           this.devices.publisher.demand(message.highestLayer);
         }
         break;
+      case 'health':
+        if (this.store.state.audioOnly !== before.audioOnly) this.#applyAudioOnly();
+        break;
       case 'muted':
         this.#mutes.mutedByServer(message.kind);
         this.devices.silence(message.kind);
@@ -226,7 +243,7 @@ export class Call {
   #welcomed(before) {
     const { state } = this.store;
     this.#mutes.reset();
-    this.#sentWish = '';
+    this.#wishes.reset();
     const self = selfOf(state);
     const unmutedBefore = before.everOpen && selfOf(before)?.microphoneMuted === false;
     if (self?.hasMicrophone && self.microphoneMuted && unmutedBefore && state.wanted.microphone) {
@@ -377,22 +394,4 @@ export class Call {
       this.store.dispatch({ type: 'notice', notice: { code: 'refused', message } });
     });
   }
-
-  #watchNetwork() {
-    const changed = () => this.#connection.networkChanged();
-    const seen = () => {
-      if (document.visibilityState === 'visible') changed();
-    };
-    window.addEventListener('online', changed);
-    document.addEventListener('visibilitychange', seen);
-    this.#endings.push(() => {
-      window.removeEventListener('online', changed);
-      document.removeEventListener('visibilitychange', seen);
-    });
-  }
-}
-
-/** @param {string} name */
-function markOnce(name) {
-  if (performance.getEntriesByName(name, 'mark').length === 0) performance.mark(name);
 }

@@ -51,6 +51,8 @@ function snapshot(state) {
     pending: [...state.thread.pending],
     capture: { ...state.capture },
     wanted: { ...state.wanted },
+    health: { told: state.health.told, own: state.health.own && { ...state.health.own, pictures: Object.fromEntries(state.health.own.pictures) }, grade: state.health.down.grade },
+    audioOnly: { ...state.audioOnly },
     panel: state.panel,
     notices: [...state.notices],
   };

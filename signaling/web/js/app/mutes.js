@@ -54,7 +54,8 @@ export class MuteKeeper {
     if (!this.#connection.isOpen || self === null || this.#underWay.has(kind)) return;
     // The browser is asking the person, or the device is starting: wait for the outcome.
     if (state.wanted[kind] && state.capture[kind] === 'asking') return;
-    const muted = !(state.wanted[kind] && state.capture[kind] === 'live');
+    const isStopped = kind === 'camera' && state.audioOnly.active;
+    const muted = isStopped || !(state.wanted[kind] && state.capture[kind] === 'live');
     // Read once a connection: a later change of the roster may be somebody muting us, which is not ours to undo.
     this.#told[kind] ??= isMutedAtServer(state, self, kind);
     if (muted === this.#told[kind]) return;

@@ -21,7 +21,8 @@ const RATES = [
 
 /**
  * @param {number} height Of the capture, in lines.
- * @param {number} highest The highest layer that anybody wants; the lowest is always sent, so that a newcomer sees it at once.
+ * @param {number | null} highest The highest layer that anybody wants; the lowest is always sent, so that a newcomer sees it at once.
+ *   Null: none is sent, because the network carries no picture.
  * @returns {{ rid: string, active: boolean, scaleResolutionDownBy: number, maxBitrate: number }[]}
  */
 export function layersOf(height, highest = RIDS.length - 1) {
@@ -32,7 +33,7 @@ export function layersOf(height, highest = RIDS.length - 1) {
     const rate = RATES.findLast((entry) => lines >= entry.lines) ?? RATES[0];
     return {
       rid,
-      active: layer < count && layer <= Math.max(0, highest),
+      active: highest !== null && layer < count && layer <= Math.max(0, highest),
       scaleResolutionDownBy,
       maxBitrate: rate?.bitsPerSecond ?? 0,
     };

@@ -20,6 +20,7 @@ export class Publisher {
   #tracks = { microphone: null, camera: null, screen: null, screenAudio: null };
   /** @type {Transport | null} */ #transport = null;
   #highest = RIDS.length - 1;
+  /** The highest layer that the network allows. @type {number | null} */ #allowed = RIDS.length - 1;
   /** @type {(kind: PublicationKind) => void} */ #lost;
 
   /** @param {(kind: PublicationKind) => void} lost A device went away by itself (unplugged, or taken back). */
@@ -88,9 +89,19 @@ export class Publisher {
     this.#setLayers();
   }
 
+  /** How much of the camera is sent while sound goes first: nothing, the lowest layer, or what is wanted. @param {'nothing' | 'lowest' | 'all'} much */
+  allow(much) {
+    const allowed = much === 'all' ? RIDS.length - 1 : much === 'lowest' ? 0 : null;
+    if (allowed === this.#allowed) return;
+    this.#allowed = allowed;
+    this.#setLayers();
+  }
+
   #setLayers() {
     const height = this.#tracks.camera?.getSettings().height;
-    if (height !== undefined) this.#transport?.setLayers(height, this.#highest);
+    if (height !== undefined) {
+      this.#transport?.setLayers(height, this.#allowed === null ? null : Math.min(this.#highest, this.#allowed));
+    }
   }
 }
 

@@ -156,7 +156,7 @@ export class Transport {
    * Sends those layers of the camera that its capture has lines for and somebody wants.
    *
    * @param {number} height
-   * @param {number} highest
+   * @param {number | null} highest
    */
   async setLayers(height, highest) {
     this.#layers = layersOf(height, highest);

@@ -12,6 +12,8 @@
 /** @typedef {CaptureKind | ShareKind} PublicationKind */
 /** @typedef {'organizer' | 'presenter'} Role */
 /** @typedef {'off' | 'starting' | 'on' | 'stopping'} RecordingState */
+/** @typedef {'good' | 'weak' | 'poor'} NetworkGrade */
+/** @typedef {'none' | 'network' | 'device'} HeldBack */
 
 /**
  * @typedef {object} Participant
@@ -25,6 +27,7 @@
  * @property {boolean} hasCamera
  * @property {boolean} spotlit Shown first and large to everybody.
  * @property {boolean} connected False within the grace time after its connection was lost.
+ * @property {NetworkGrade | null} [network] How well arrives what they send; null: not known.
  */
 
 /** @typedef {{ id: number, participantId: string, kind: PublicationKind }} Publication `id` is the CSRC on its packets. */
@@ -65,6 +68,11 @@
 /** @typedef {{ type: 'muted', kind: PublicationKind, by: string }} MutedMessage */
 /** @typedef {{ type: 'recording' } & Recording} RecordingMessage */
 /** @typedef {{ type: 'media', state: 'connected' | 'lost' }} MediaMessage */
+/** @typedef {'nothing' | 'queue' | 'loss' | 'silence' | 'client' | 'operator'} HealthLimit */
+/** @typedef {{ target: number, arriving: number | null, lossPermille: number | null, roundTrip: number | null, queue: number, limit: HealthLimit }} Downlink Bits a second, milliseconds. */
+/** @typedef {{ mid: string, publicationId: number, layer: number | null, wanted: number, bitrate: number | null, reason: 'wanted' | 'network' | 'source' }} SlotHealth */
+/** @typedef {{ publicationId: number, kind: PublicationKind, bitrates: (number | null)[], packets: number, lossPermille: number | null, missingPermille: number | null, jitter: number }} UplinkHealth */
+/** @typedef {{ type: 'health', down: Downlink | null, slots: SlotHealth[], up: UplinkHealth[] }} HealthMessage */
 /** @typedef {{ type: 'answer', id: number, sdp: string, slots: { mid: string, kind: 'audio' | 'video' }[], publications: Publication[] }} AnswerMessage */
 /** @typedef {{ type: 'ack', id: number, seq?: number }} AckMessage */
 /** @typedef {{ type: 'error', id?: number, code: string, message: string }} ErrorMessage */
@@ -72,7 +80,7 @@
 /** @typedef {{ type: 'resync' } | { type: 'ping' } | { type: 'pong' }} BareMessage */
 /**
  * @typedef {Welcome | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | DemandMessage | MutedMessage
- *   | RecordingMessage | MediaMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
+ *   | RecordingMessage | MediaMessage | HealthMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
 /** @typedef {{ participantId: string, kind: 'camera' | 'screen', priority: number, width: number, height: number }} Want */
@@ -85,11 +93,12 @@
 /** @typedef {{ type: 'spotlight', id: number, participantId: string | null }} Spotlight */
 /** @typedef {{ type: 'chat', id: number, clientMessageId: string, text: string }} Chat */
 /** @typedef {{ type: 'layout' } & LayoutWish} Layout */
+/** @typedef {{ type: 'uplink', heldBack: HeldBack }} Uplink */
 /** @typedef {{ type: 'record', id: number, action: 'start' | 'stop' }} Record_ */
 /** @typedef {{ type: 'leave', id: number }} Leave */
 /** @typedef {{ type: 'ping' } | { type: 'pong' }} Beat */
 /** @typedef {Offer | Mute | Moderate | Spotlight | Chat | Record_ | Leave} ClientRequest Messages that get an answer with their id. */
-/** @typedef {Hello | Layout | Beat | ClientRequest} ClientMessage */
+/** @typedef {Hello | Layout | Uplink | Beat | ClientRequest} ClientMessage */
 
 export const SUBPROTOCOL = 'plenum.v1';
 /** Characters of a chat message that the server takes. */
@@ -111,6 +120,8 @@ export const spotlight = (id, participantId) => ({ type: 'spotlight', id, partic
 export const chat = (id, clientMessageId, text) => ({ type: 'chat', id, clientMessageId, text });
 /** @param {LayoutWish} wish @returns {Layout} */
 export const layout = (wish) => ({ type: 'layout', ...wish });
+/** @param {HeldBack} heldBack @returns {Uplink} */
+export const uplink = (heldBack) => ({ type: 'uplink', heldBack });
 /** @param {number} id @param {'start' | 'stop'} action @returns {Record_} */
 export const record = (id, action) => ({ type: 'record', id, action });
 /** @param {number} id @returns {Leave} */
@@ -153,6 +164,7 @@ const participant = shape({
   hasCamera: flag,
   spotlit: flag,
   connected: flag,
+  network: optional(oneOf('good', 'weak', 'poor')),
 });
 const publicationKind = oneOf('microphone', 'camera', 'screen', 'screenAudio');
 const publication = shape({ id: count, participantId: text, kind: text });
@@ -201,6 +213,39 @@ const SHAPES = {
   muted: shape({ kind: publicationKind, by: text }),
   recording: shape(recording),
   media: shape({ state: oneOf('connected', 'lost') }),
+  health: shape({
+    down: orNull(
+      shape({
+        target: count,
+        arriving: orNull(count),
+        lossPermille: orNull(count),
+        roundTrip: orNull(count),
+        queue: count,
+        limit: oneOf('nothing', 'queue', 'loss', 'silence', 'client', 'operator'),
+      }),
+    ),
+    slots: listOf(
+      shape({
+        mid: text,
+        publicationId: count,
+        layer: orNull(count),
+        wanted: count,
+        bitrate: orNull(count),
+        reason: oneOf('wanted', 'network', 'source'),
+      }),
+    ),
+    up: listOf(
+      shape({
+        publicationId: count,
+        kind: publicationKind,
+        bitrates: listOf(orNull(count)),
+        packets: count,
+        lossPermille: orNull(count),
+        missingPermille: orNull(count),
+        jitter: count,
+      }),
+    ),
+  }),
   answer: shape({
     id: count,
     sdp: text,

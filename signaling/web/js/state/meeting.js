@@ -6,6 +6,8 @@
  *   connection.js -> {type: 'server'} -> reduce -> ui/*        media/*, ui/* -> other actions -> reduce
  */
 
+import { WITH_PICTURES, chooseAudioOnly, stepAudioOnly } from './audio-only.js';
+import { NO_HEALTH, lookOf, reduceHealth } from './health.js';
 import { togglePin } from './scene.js';
 import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
 
@@ -13,9 +15,12 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /** @import { View } from './scene.js' */
 /** @import { Link } from '../protocol/connection.js' */
 /** @import { Thread } from './thread.js' */
+/** @import { HealthState } from './health.js' */
+/** @import { AudioOnly } from './audio-only.js' */
+/** @import { Measured } from '../media/measure.js' */
 
 /** @typedef {'left' | 'removed' | 'meetingEnded' | 'replaced' | 'refused'} Ending */
-/** @typedef {'chat' | 'people'} Panel */
+/** @typedef {'chat' | 'people' | 'health'} Panel */
 /** @typedef {'none' | 'asking' | 'live'} Capture What the browser gives for one kind of device. */
 /** @typedef {'denied' | 'missing' | 'busy' | 'insecure' | 'failed'} DeviceProblem */
 /**
@@ -57,6 +62,8 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {Thread} thread
  * @property {Record<PublicationKind, Capture>} capture
  * @property {Record<PublicationKind, boolean>} wanted Whether the person wants to be heard, seen, to share.
+ * @property {HealthState} health
+ * @property {AudioOnly} audioOnly
  * @property {Panel | null} panel
  * @property {boolean} soundBlocked The browser wants a click before it plays.
  * @property {readonly Notice[]} notices
@@ -78,6 +85,8 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  *   | { type: 'muteAcknowledged', kind: PublicationKind, muted: boolean }
  *   | { type: 'wanted', kind: PublicationKind, wanted: boolean }
  *   | { type: 'capture', kind: PublicationKind, capture: Capture }
+ *   | { type: 'measured', own: Measured | null }
+ *   | { type: 'audioOnly', choice: AudioOnly['choice'] }
  *   | { type: 'soundBlocked', blocked: boolean }
  *   | { type: 'panel', panel: Panel | null }
  *   | { type: 'chatQueued', clientMessageId: string, text: string }
@@ -110,6 +119,8 @@ export const INITIAL = {
   thread: EMPTY_THREAD,
   capture: { microphone: 'none', camera: 'none', screen: 'none', screenAudio: 'none' },
   wanted: { microphone: true, camera: true, screen: false, screenAudio: false },
+  health: NO_HEALTH,
+  audioOnly: WITH_PICTURES,
   panel: null,
   soundBlocked: false,
   notices: [],
@@ -144,6 +155,7 @@ export function reduce(state, action) {
         slotKinds: new Map(action.slots.map(({ mid, kind }) => [mid, kind])),
         slots: new Map(),
         shown: new Map(),
+        health: NO_HEALTH,
       };
     case 'grown': {
       // The same transport: what is in its other slots stays.
@@ -159,6 +171,10 @@ export function reduce(state, action) {
       return { ...state, pinned: togglePin(state.pinned, action.participantId) };
     case 'dataSaver':
       return { ...state, dataSaver: action.on, page: 0 };
+    case 'measured':
+      return { ...state, health: reduceHealth(state.health, { own: action.own }) };
+    case 'audioOnly':
+      return { ...state, audioOnly: chooseAudioOnly(state.audioOnly, action.choice) };
     case 'mediaState':
       return { ...state, media: action.media };
     case 'shown':
@@ -227,6 +243,10 @@ function reduceServer(state, message) {
       const publications = new Map(state.publications);
       for (const publication of message.publications) publications.set(publication.id, publication);
       return { ...state, publications };
+    }
+    case 'health': {
+      const next = { ...state, health: reduceHealth(state.health, { told: message }) };
+      return { ...next, audioOnly: stepAudioOnly(state.audioOnly, lookOf(next)) };
     }
     case 'demand':
     case 'media':

@@ -5,6 +5,7 @@
  * the same shape.
  */
 
+import { health } from './en-health.js';
 import { plural } from './format.js';
 
 /** @import { DeviceProblem } from '../state/meeting.js' */
@@ -254,6 +255,8 @@ export const en = {
     removeText: 'They are out at once and cannot come back with the place that they hold now.',
     removeConfirm: 'Remove',
   },
+
+  health,
 
   shortcuts: {
     heading: 'Keyboard shortcuts',

@@ -11,6 +11,7 @@ import { createChat } from './chat.js';
 import { createControls } from './controls.js';
 import { copyLink, shortcutsDialog } from './dialog.js';
 import { h, setHidden, setText } from './dom.js';
+import { createHealth, createHealthButton } from './health.js';
 import { createNotices } from './notices.js';
 import { createPeople } from './people.js';
 import { createSelfView } from './selfview.js';
@@ -29,7 +30,13 @@ export function createMeeting(call, { leave }) {
     if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
   };
   /** @param {import('../protocol/messages.js').CaptureKind} kind */
-  const toggle = (kind) => call.devices.want(kind, isOwnMuted(store.state, kind));
+  const toggle = (kind) => {
+    const wanted = isOwnMuted(store.state, kind);
+    // Whoever turns the camera on while there is sound alone wants pictures.
+    if (kind === 'camera' && wanted && store.state.audioOnly.active) showVideo();
+    call.devices.want(kind, wanted);
+  };
+  const showVideo = () => call.chooseAudioOnly(store.state.audioOnly.choice === 'on' ? 'auto' : 'off');
 
   const selfView = createSelfView({ track: (kind) => call.devices.publisher.track(kind) });
   const stage = createStage({
@@ -56,7 +63,9 @@ export function createMeeting(call, { leave }) {
     leaveSpotlight: () => call.spotlight(null),
     stopSharing: () => call.devices.screen.stop(),
     turnOnSound: () => void call.receiver.turnOnSound(),
+    showVideo,
   });
+  const health = createHealthButton(() => (store.state.panel === 'health' ? closePanel() : openPanel('health')));
   const viewMenu = createViewMenu({
     view: (view) => store.dispatch({ type: 'view', view }),
     saveData: (on) => store.dispatch({ type: 'dataSaver', on }),
@@ -68,7 +77,7 @@ export function createMeeting(call, { leave }) {
   const element = h(
     'div',
     { class: 'meeting' },
-    h('header', { class: 'meeting-head' }, subject, recording, viewMenu.element),
+    h('header', { class: 'meeting-head' }, subject, recording, viewMenu.element, health.button),
     h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, notices.element),
     controls.element,
     panel,
@@ -88,19 +97,34 @@ export function createMeeting(call, { leave }) {
   const closePanel = () => {
     const closed = store.state.panel;
     store.dispatch({ type: 'panel', panel: null });
-    if (closed && panel.contains(document.activeElement)) controls.focusPanelButton(closed);
+    if (!closed || !panel.contains(document.activeElement)) return;
+    if (closed === 'health') health.button.focus();
+    else controls.focusPanelButton(closed);
   };
 
   /** @param {MeetingState} state */
   const updatePanel = (state) => {
     if (state.panel !== shownPanel) {
       shownPanel = state.panel;
-      content = shownPanel === 'chat' ? createChatPanel() : shownPanel === 'people' ? createPeoplePanel() : null;
+      content = createPanel(shownPanel);
       panel.replaceChildren(...(content ? [content.element] : []));
       setHidden(panel, content === null);
       element.classList.toggle('has-panel', content !== null);
     }
     content?.update(state);
+  };
+  /** @param {Panel | null} which */
+  const createPanel = (which) => {
+    switch (which) {
+      case 'chat':
+        return createChatPanel();
+      case 'people':
+        return createPeoplePanel();
+      case 'health':
+        return createHealth({ close: closePanel, chooseAudioOnly: (choice) => call.chooseAudioOnly(choice) });
+      case null:
+        return null;
+    }
   };
   const createChatPanel = () =>
     createChat({
@@ -127,6 +151,7 @@ export function createMeeting(call, { leave }) {
     recording.classList.toggle('is-on', isOn);
     updatePanel(state);
     controls.update(state);
+    health.update(state);
     notices.update(state);
     selfView.update(state);
     viewMenu.update(state);

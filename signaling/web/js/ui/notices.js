@@ -59,10 +59,11 @@ function spoken(content) {
  * @param {(id: number) => void} context.dismiss
  * @param {(kinds: readonly CaptureKind[]) => void} context.retryDevices
  * @param {() => void} context.turnOnSound
+ * @param {() => void} context.showVideo
  * @param {() => void} context.stopSharing
  * @param {() => void} context.leaveSpotlight
  */
-export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing, leaveSpotlight }) {
+export function createNotices({ dismiss, retryDevices, turnOnSound, showVideo, stopSharing, leaveSpotlight }) {
   const bannerText = h('span', {});
   const banner = h('p', { class: 'banner', attrs: { role: 'status' } }, h('span', { class: 'spinner', attrs: { 'aria-hidden': 'true' } }), bannerText);
   const sound = h(
@@ -85,9 +86,17 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing,
     h('p', {}, en.meeting.youAreSpotlit),
     h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: leaveSpotlight } }, en.meeting.leaveSpotlight),
   );
+  const audioOnlyText = h('p', { attrs: { role: 'status' } });
+  const showVideoText = h('span', {});
+  const audioOnly = h(
+    'div',
+    { class: 'notice', data: { code: 'audioOnly' } },
+    audioOnlyText,
+    h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: showVideo } }, icon('camera'), showVideoText),
+  );
   const list = h('ul', { class: 'notice-list' });
   const live = h('p', { class: 'visually-hidden', attrs: { 'aria-live': 'polite' } });
-  const element = h('div', { class: 'notices' }, banner, sharing, spotlit, sound, h('div', { attrs: { role: 'status' } }, list), live);
+  const element = h('div', { class: 'notices' }, banner, sharing, spotlit, sound, audioOnly, h('div', { attrs: { role: 'status' } }, list), live);
   /** @type {Map<string, HTMLElement>} */
   const elements = new Map();
   let announced = 0;
@@ -137,6 +146,10 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, stopSharing,
       setHidden(sharing, !isSharing(state));
       setHidden(spotlit, selfOf(state)?.spotlit !== true);
       setHidden(sound, !state.soundBlocked);
+      const { why } = state.audioOnly;
+      setHidden(audioOnly, why === null);
+      setText(audioOnlyText, why === null ? '' : en.health.audioOnly[why]);
+      setText(showVideoText, why === 'person' ? en.health.showVideo : en.health.showVideoAnyway);
       keyed(list, elements, state.notices, ({ id }) => String(id), create);
       const { announcement } = state;
       if (announcement && announcement.id !== announced) {

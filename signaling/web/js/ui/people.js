@@ -7,6 +7,7 @@ import { sharerOf } from '../state/share.js';
 import { en } from '../text/en.js';
 import { panelHead } from './chat.js';
 import { confirmDialog } from './dialog.js';
+import { createBars } from './bars.js';
 import { h, icon, keyed, setAttr, setHidden, setIcon, setText } from './dom.js';
 import { paintFace } from './tile.js';
 
@@ -71,6 +72,7 @@ function createRow(id, context) {
   const note = h('span', { class: 'person-note' });
   const microphone = deviceMark('mic', 'mic-off', en.people.microphoneOn, en.people.microphoneOff);
   const camera = deviceMark('camera', 'camera-off', en.people.cameraOn, en.people.cameraOff);
+  const network = createBars(en.health.mark);
   const spotlight = h(
     'button',
     { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.spotlight(spotlit ? null : id) } },
@@ -97,7 +99,7 @@ function createRow(id, context) {
     { class: 'person', data: { personId: id } },
     face,
     h('span', { class: 'person-words' }, name, note),
-    h('span', { class: 'person-devices' }, microphone.element, camera.element),
+    h('span', { class: 'person-devices' }, network.element, microphone.element, camera.element),
     h('span', { class: 'person-actions' }, spotlight, mute, remove),
   );
   return {
@@ -114,6 +116,7 @@ function createRow(id, context) {
       const cameraOn = isSelf ? !isOwnMuted(state, 'camera') : participant.hasCamera && !participant.cameraMuted;
       setHidden(microphone.element, !isPerson);
       setHidden(camera.element, !isPerson);
+      network.set(isPerson && participant.connected ? participant.network ?? null : null);
       microphone.set(micOn);
       camera.set(cameraOn);
       ({ spotlit } = participant);

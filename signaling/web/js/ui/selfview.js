@@ -3,10 +3,12 @@
  */
 
 import { SPEECH_LEVEL, meter } from '../media/levels.js';
+import { worse } from '../state/health.js';
 import { isOwnMuted, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
+import { createBars } from './bars.js';
 import { h, icon, setAttr, setHidden } from './dom.js';
-import { paintFace, putIn } from './tile.js';
+import { markOf, paintFace, putIn } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
 /** @import { Box } from '../state/layout.js' */
@@ -27,6 +29,7 @@ export function createSelfView({ track }) {
   const face = h('span', { class: 'face', attrs: { 'aria-hidden': 'true' } });
   const cover = h('div', { class: 'tile-cover' }, face);
   const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
+  const network = createBars(en.health.ownMark);
   const element = h(
     'div',
     {
@@ -44,7 +47,7 @@ export function createSelfView({ track }) {
     },
     video,
     cover,
-    h('div', { class: 'tile-label' }, muted, h('span', { class: 'tile-name' }, en.you)),
+    h('div', { class: 'tile-label' }, muted, h('span', { class: 'tile-name' }, en.you), network.element),
     h('div', { class: 'tile-ring' }),
   );
   /** @type {MediaStreamTrack | null} */
@@ -79,6 +82,8 @@ export function createSelfView({ track }) {
       }
       setHidden(cover, camera !== null && !isOwnMuted(state, 'camera'));
       setHidden(muted, !isOwnMuted(state, 'microphone'));
+      // What comes and what goes: the worse of both is what the person feels.
+      network.set(markOf(worse(state.health.down.grade, selfOf(state)?.network)));
       if (microphone !== track('microphone')) {
         microphone = track('microphone');
         endMeter();

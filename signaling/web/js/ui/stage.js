@@ -8,6 +8,7 @@
  *   MeetingState -> tilesOf -> sceneOf -> boxes (CSS variables);   audible levels -> ring (an attribute)
  */
 
+import { isPaused } from '../state/health.js';
 import { tilesOf } from '../state/layout.js';
 import { sceneOf } from '../state/scene.js';
 import { speakingParticipants } from '../state/select.js';
@@ -123,7 +124,7 @@ export function createStage(context) {
       if (!person || !box) return;
       const view = viewOf(tile);
       setHidden(view.element, false);
-      view.update(tile, person, state.pinned.includes(tile.participantId));
+      view.update(tile, person, { pinned: state.pinned.includes(tile.participantId), paused: isPaused(state, person, tile.kind ?? 'camera') });
       view.place(box);
     });
     setHidden(alone, all.length > 0 || !state.everOpen);

@@ -7,16 +7,17 @@
 
 import { hueOf, initials } from '../state/names.js';
 import { en } from '../text/en.js';
+import { createBars } from './bars.js';
 import { h, icon, setAttr, setHidden, setText } from './dom.js';
 
-/** @import { Participant } from '../protocol/messages.js' */
+/** @import { NetworkGrade, Participant } from '../protocol/messages.js' */
 /** @import { Box, Tile } from '../state/layout.js' */
 
 /**
  * @typedef {object} TileView
  * @property {HTMLElement} element
  * @property {HTMLButtonElement} pin
- * @property {(tile: Tile, person: Participant, pinned: boolean) => void} update
+ * @property {(tile: Tile, person: Participant, marks: { pinned: boolean, paused: boolean }) => void} update `paused`: our network carries no picture of theirs.
  * @property {(box: Box) => void} place
  * @property {(speaking: boolean) => void} setSpeaking
  */
@@ -26,6 +27,9 @@ export function paintFace(face, name) {
   setText(face, initials(name));
   setAttr(face, 'data-hue', String(hueOf(name)));
 }
+
+/** Stages are calm: a mark stands there only where something is wrong. @param {NetworkGrade | null | undefined} grade */
+export const markOf = (grade) => (grade === 'weak' || grade === 'poor' ? grade : null);
 
 /** Boxes are CSS variables: moving a tile costs no layout of what is in it. @param {Box} box @param {HTMLElement} element */
 export function putIn(box, { style }) {
@@ -42,7 +46,9 @@ export function createTile(video, togglePin) {
   const name = h('span', { class: 'tile-name' });
   const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
   const spotlit = h('span', { class: 'tile-muted' }, icon('spotlight'), h('span', { class: 'visually-hidden' }, en.meeting.spotlitTag));
+  const network = createBars(en.health.mark);
   const away = h('span', { class: 'tile-away' }, en.meeting.reconnectingTag);
+  const paused = h('span', { class: 'tile-away' }, en.health.pausedTag);
   const pinned = h('span', { class: 'tile-pinned' }, icon('pin'), h('span', { class: 'visually-hidden' }, en.meeting.pinnedTag));
   const pin = h(
     'button',
@@ -54,14 +60,14 @@ export function createTile(video, togglePin) {
     { class: 'tile' },
     video,
     cover,
-    h('div', { class: 'tile-label' }, pinned, spotlit, muted, name, away),
+    h('div', { class: 'tile-label' }, pinned, spotlit, muted, name, network.element, paused, away),
     h('div', { class: 'tile-ring' }),
     pin,
   );
   return {
     element,
     pin,
-    update(tile, person, isPinned) {
+    update(tile, person, { pinned: isPinned, paused: isPaused }) {
       const action = isPinned ? en.meeting.unpin(person.displayName) : en.meeting.pin(person.displayName);
       setAttr(pin, 'aria-label', action);
       setAttr(pin, 'title', action);
@@ -80,6 +86,8 @@ export function createTile(video, togglePin) {
       // A screen is large anyway, and it is people that are pinned.
       setHidden(pin, isScreen);
       setHidden(spotlit, isScreen || !person.spotlit);
+      network.set(person.connected && !isScreen ? markOf(person.network) : null);
+      setHidden(paused, !isPaused || !person.connected);
       setHidden(away, person.connected);
       element.classList.toggle('is-away', !person.connected);
     },

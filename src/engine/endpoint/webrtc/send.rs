@@ -286,6 +286,7 @@ impl Endpoint {
                 self.report_due = turn.now + REPORT_INTERVAL;
                 self.send_reports(turn, wall_ntp);
                 self.budget.second(turn.now);
+                self.beat.second();
                 self.congestion.poll(turn.now, self.departures.unanswered_since());
                 self.follow_congestion(turn.now);
             }
