@@ -40,6 +40,8 @@ pub struct Feed {
     pub nested: bool,
     /// The next packet to take.
     pub cursor: u64,
+    /// What was there before the slot came to it: replayed as it is, however old.
+    pub past: u64,
 }
 
 impl Feed {
@@ -332,7 +334,7 @@ impl Slot {
         let Some(source) = here.filter(|_| now.since(self.key_frame_sent) >= COMPLAINT_AFTER) else { return false };
         let begin = stores.get(source.store as usize).and_then(|store| store.replay(now, bytes_max));
         let Some(begin) = begin.filter(|begin| *begin < source.cursor) else { return false };
-        self.source = Some(Feed { cursor: begin, ..source });
+        self.source = Some(Feed { cursor: begin, past: source.cursor, ..source });
         self.rewriter.detach();
         true
     }
@@ -516,7 +518,7 @@ impl Slot {
     fn give_up_lag(&mut self, now: Micros, stores: &Slab<Store>, feed: &Feed) -> Option<Next> {
         let store = stores.get(feed.store as usize)?;
         let late = match store.get(feed.cursor) {
-            Some(stored) => now.since(stored.arrived) > store.lag_max(),
+            Some(stored) => now.since(stored.arrived) > store.lag_max() && feed.cursor >= feed.past,
             None => feed.cursor < store.tail(),
         };
         if !late {

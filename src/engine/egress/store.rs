@@ -36,8 +36,10 @@ struct Bounds {
     bytes_first: usize,
     bytes_max: usize,
     entries_max: usize,
-    /// A newcomer is shown what is no older than this.
+    /// A newcomer is shown what is no older than this, ...
     replay: Micros,
+    /// ... and so many octets of it, however slow they are.
+    replay_bytes: usize,
     /// A receiver that is further behind than this gives up what it missed.
     lag: Micros,
 }
@@ -55,14 +57,17 @@ const VIDEO: Bounds = Bounds {
     bytes_max: 2 << 20,
     entries_max: 4_096,
     replay: Micros::from_millis(1_000),
+    replay_bytes: 0,
     lag: Micros::from_millis(1_000),
 };
 
 /// A key frame of a screen that is full of text is larger than what a narrow path carries in a second; it is worth waiting for, since
-/// the next one would be no smaller. What is replayed has to be done with before it is given up.
+/// the next one would be no smaller. While the screen stands still next to nothing follows it, however old it is, and a publisher
+/// whose browser sends no picture for a page that does not change could give no other.
 const SCREEN: Bounds = Bounds {
-    age: Micros::from_millis(10_000),
-    replay: Micros::from_millis(4_000),
+    age: Micros::from_millis(600_000),
+    replay: Micros::from_millis(600_000),
+    replay_bytes: 512 << 10,
     lag: Micros::from_millis(5_000),
     ..VIDEO
 };
@@ -219,10 +224,11 @@ impl Store {
     }
 
     /// Where a newcomer may begin instead of waiting for a key frame: the newest one, if it is young, all of it and all that
-    /// followed is here, and together they are at most `bytes_max`.
+    /// followed is here, and together they are at most `bytes_max`; a screen's may be more.
     #[must_use]
     pub fn replay(&self, now: Micros, bytes_max: usize) -> Option<u64> {
         let begin = self.newest_key_frame()?;
+        let bytes_max = bytes_max.max(self.bounds.replay_bytes);
         let mut bytes = 0;
         let mut next = None;
         for stored in self.since(begin) {

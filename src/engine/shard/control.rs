@@ -243,7 +243,8 @@ impl Shard {
         let store = self.stores.get(place)?;
         let cursor = store.replay(now, replay_bytes).unwrap_or(store.head());
         let nested = self.publications.get(key)?.nested;
-        Some(Feed { publication: id, layer, key: key as u32, store: place as u32, nested, cursor })
+        let past = store.head();
+        Some(Feed { publication: id, layer, key: key as u32, store: place as u32, nested, cursor, past })
     }
 
     pub(super) fn forget_if_empty(&mut self, id: MeetingId) {

@@ -74,6 +74,24 @@ fn a_screen_reaches_nobody_until_it_is_shared_and_then_takes_a_camera_s_slot() {
 }
 
 #[test]
+fn who_comes_late_sees_a_screen_that_has_long_stood_still_though_its_browser_sends_nothing() {
+    let mut stage = Stage::new(85);
+    stage.join_sharing(SHARER, BrowserPlan { packets_per_frame: 40, ..SENDS });
+    shared(&mut stage, PublicationKind::Screen, true);
+    stage.run_ms(200);
+    // A page that does not change is no picture.
+    stage.browser_mut(SHARER).camera_on = false;
+    stage.run_ms(20_000);
+    stage.join(WATCHER, watcher(1, 1));
+    let took = stage.run_until("the whole key frame", 1_000, |stage| {
+        let packets = stage.browser(WATCHER).slots.iter().flat_map(|slot| &slot.packets);
+        let mut packets = packets.skip_while(|packet| !packet.starts_key_frame);
+        packets.any(|packet| packet.ends_frame)
+    });
+    assert!(took < 700, "{took} ms");
+}
+
+#[test]
 fn who_fills_nothing_gets_the_screen_only_when_it_is_wished_for() {
     let mut stage = Stage::new(82);
     stage.join(1, SENDS);
