@@ -188,8 +188,8 @@ test('who comes late sees a page that has long stood still soon, and whole', { t
   await reads(cleo, 3, { timeout: 10_000 });
   // Without leaving she would stand on the stage for the time that a lost connection has.
   await press(cleo, 'Leave');
-  // The aim is a second, which is not proved: 1.6 and 2.5 s were measured on two cores with ten other busy programs on them.
-  assert.ok(seen - connected < 5_000);
+  // The bar is a second; 0.46 s were measured on two cores that were nearly idle, which a test run cannot count on.
+  assert.ok(seen - connected < 2_500, `${seen - connected} ms`);
   await cleo.close();
 });
 
