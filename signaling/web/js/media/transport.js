@@ -28,6 +28,13 @@ const USUAL_HEIGHT = 720;
 /** ICE often recovers by itself; past this the path counts as failed. */
 const DISCONNECTED_MAX_MS = 8_000;
 
+/** @type {Record<string, RegExp>} Of codecs with many forms: constrained baseline, and the main profiles. */
+const FORMS = {
+  'video/h264': /packetization-mode=1.*profile-level-id=42e0/i,
+  'video/vp9': /profile-id=0/,
+  'video/av1': /profile=0/,
+};
+
 /** @typedef {{ mid: string, kind: 'audio' | 'video', receiver: RTCRtpReceiver }} ReceiveSlot */
 /** @typedef {'connecting' | 'connected' | 'interrupted' | 'failed'} TransportState */
 
@@ -37,15 +44,17 @@ export const negotiations = { wanted: 0 };
 /**
  * The codecs that every participant can be sent: fewer lines in the offer, and a join that is some 40 ms faster.
  * `red` is the same sound with what was said just before in each packet, for networks that lose some; the server's
- * answer puts it first.
+ * answer puts it first. VP8 is what pages send; the others are read for encoders outside of browsers, each in the one
+ * form that the server forwards.
  *
  * @param {'audio' | 'video'} kind
  */
 function codecs(kind) {
-  const wanted = kind === 'audio' ? ['audio/opus', 'audio/red'] : ['video/vp8', 'video/rtx'];
-  return (RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []).filter(({ mimeType }) =>
-    wanted.includes(mimeType.toLowerCase()),
-  );
+  const wanted = kind === 'audio' ? ['audio/opus', 'audio/red'] : ['video/vp8', 'video/h264', 'video/vp9', 'video/av1', 'video/rtx'];
+  return (RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []).filter(({ mimeType, sdpFmtpLine = '' }) => {
+    const name = mimeType.toLowerCase();
+    return wanted.includes(name) && (FORMS[name]?.test(sdpFmtpLine) ?? true);
+  });
 }
 
 export class Transport {
