@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openBrowser } from './kit/browser.mjs';
+import { full } from './kit/env.mjs';
 import { createMeeting, hears, join, openOrganiser, routeMedia, seesPicture } from './kit/meeting.mjs';
 import { counted } from './kit/metrics.mjs';
 import { PROFILES, startProxy } from './kit/proxy.mjs';
@@ -14,11 +15,9 @@ import { report } from './kit/wait.mjs';
 
 const SETTLE_MS = 4_000;
 const LISTEN_MS = 20_000;
-/**
- * The bar on profile D is 2 %, which holds on virtual time (1.6 %). In Chromium, with everything on two cores, 4.6 to 5.7 % were measured, and
- * 17 % without: what is lost while the machine's own jitter looks like a queue does not count as loss yet (decision 0010).
- */
-const CONCEALED_MAX = 0.12;
+/** The bars on profile D; a quick run leaves room for a busy machine. 0.8 and 1.1 % were measured, and 0.5 s. */
+const CONCEALED_MAX = full ? 0.02 : 0.06;
+const STILL_MAX_MS = full ? 1_000 : 2_500;
 
 let server;
 let proxy;
@@ -44,7 +43,7 @@ const forget = ({ context }) => context.addInitScript(() => {
   }
 });
 
-/** Two people meet on a network that is clear; both through the proxy. */
+/** Two people meet on a network that is as long as it will be, and loses nothing yet; both through the proxy. */
 async function meet(prepare) {
   const people = await Promise.all([openOrganiser(server, { person: 0 }), openBrowser({ person: 1 })]);
   const [ada, bob] = people;
@@ -53,7 +52,9 @@ async function meet(prepare) {
     await routeMedia(one, proxy.udpPort);
     await prepare?.(one);
   }
-  proxy.impair({});
+  // A path that becomes longer in mid-call would be taken for one with a queue at first.
+  const { delayMs } = PROFILES.D.down;
+  proxy.impair({ up: { delayMs }, down: { delayMs } });
   await join(ada, joinWebUrl, 'Ada');
   await join(bob, joinWebUrl, 'Bob');
   await Promise.all([seesPicture(ada, 'Bob', 1), seesPicture(bob, 'Ada', 0), hears(ada, 1), hears(bob, 0)]);
@@ -121,9 +122,10 @@ test('with a tenth lost each way, next to nothing has to be made up', { timeout:
   report(t, 'packets recovered on their way up', recovered, '');
   report(t, 'packets with earlier ones on their way down', await counted(server, 'engine_voices_redundant_total'), '');
   assert.ok(recovered > 50, 'the uplink was real, and its losses were made good');
-  for (const { concealed, lost, received } of quality) {
+  for (const { concealed, lost, received, stillest } of quality) {
     assert.ok(lost > 50 && received > 500, `the downlink was real: ${lost} lost of ${lost + received}`);
     assert.ok(concealed < CONCEALED_MAX, `${percent(concealed)} % made up`);
+    assert.ok(stillest <= STILL_MAX_MS, `a picture stood still for ${stillest} ms`);
   }
   await Promise.all(people.map((one) => one.close()));
 });
