@@ -94,17 +94,24 @@ impl Candidate {
         Some(rate * percent / 100)
     }
 
-    /// What has to fit for a layer.
+    /// What a layer takes of the budget.
     fn cost(&self, layer: LayerId) -> Option<u64> {
-        if self.current.is_some_and(|current| current >= layer) {
-            return self.kept(layer);
-        }
-        self.rate(layer).map(|rate| rate * BEGIN_PERCENT / 100)
+        let percent = if self.holds(layer) { KEEP_PERCENT } else { BEGIN_PERCENT };
+        self.rate(layer).map(|rate| rate * percent / 100)
+    }
+
+    /// What has to fit for it to be had at all: something that is held may take all that is left, and a little more.
+    fn least(&self, layer: LayerId) -> Option<u64> {
+        if self.holds(layer) { self.kept(layer) } else { self.cost(layer) }
+    }
+
+    fn holds(&self, layer: LayerId) -> bool {
+        self.current.is_some_and(|current| current >= layer)
     }
 
     /// Whether it may have a layer as far as time goes.
     fn may_have(&self, layer: LayerId) -> bool {
-        self.may_raise || self.current.is_some_and(|current| current >= layer)
+        self.may_raise || self.holds(layer)
     }
 
     /// The arriving layers that are of use, the lowest first: up to the desired one, or the lowest above it.
@@ -142,7 +149,7 @@ pub fn allocate(budget: Option<u64>, most: Option<u64>, candidates: &[Candidate]
             continue;
         }
         allocation.desired += useful.last().and_then(|layer| candidate.rate(*layer)).unwrap_or_default();
-        let fits = cost <= left && candidate.may_have(lowest);
+        let fits = candidate.least(lowest).unwrap_or_default() <= left && candidate.may_have(lowest);
         let layer = (fits || candidate.is_kept).then_some(lowest);
         match layer {
             Some(_) => (left, allowed) = (left.saturating_sub(cost), allowed.saturating_sub(rate)),
@@ -320,6 +327,15 @@ mod tests {
         ) -> Candidate {
             Candidate { rates, desired: LayerId(desired), current: current.map(LayerId), may_raise, is_kept }
         }
+    }
+
+    #[test]
+    fn a_screen_in_layers_of_which_the_lower_takes_more_does_not_go_back_and_forth() {
+        let rates = [Some(94_324), Some(52_404), None];
+        let mut screen = Candidate { rates, desired: MIDDLE, is_kept: true, ..camera() };
+        let first = layers_of(&allocate(Some(0), &[screen]));
+        screen.current = Some(MIDDLE);
+        assert_eq!((first, layers_of(&allocate(Some(0), &[screen]))), (vec![Some(1)], vec![Some(1)]));
     }
 
     proptest! {
