@@ -9,7 +9,8 @@ import { until } from './wait.mjs';
 export async function openOrganiser(server, options = {}) {
   const organiser = await openBrowser(options);
   await organiser.page.goto(await server.link());
-  await organiser.page.getByRole('button', { name: 'New meeting' }).waitFor();
+  // A browser that starts on a busy machine takes its time.
+  await organiser.page.getByRole('button', { name: 'New meeting' }).waitFor({ timeout: 45_000 });
   return organiser;
 }
 
