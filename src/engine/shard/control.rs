@@ -127,7 +127,10 @@ impl Shard {
                 .collect(),
             nested: false,
             traffic: Layers::default(),
-            key_frames: KeyFrameRequests::default(),
+            key_frames: match new.kind {
+                PublicationKind::Screen => KeyFrameRequests::of_screen(),
+                _ => KeyFrameRequests::default(),
+            },
             demand: Demand::new(now, LayerId(new.layers.max(1) - 1)),
             voice: Voice::default(),
             talks: false,
