@@ -358,3 +358,20 @@ fn on_profile_b_the_wanted_person_is_in_the_slot_in_time_and_nobody_else() {
     let strict = misplaced(&slot.packets, camera, &wishes, ms(10));
     assert!(!strict.is_empty(), "and the oracle can tell");
 }
+
+#[test]
+fn a_lost_packet_is_asked_for_once_a_round_trip_however_long_that_is() {
+    let mut stage = Stage::new(73);
+    let way = Impairment { delay: ms(75), ..Impairment::default() };
+    (stage.up.impairment, stage.down.impairment) = (Impairment { loss: 0.03, ..way }, way);
+    for number in 1..=2 {
+        stage.join(number, MEMBER);
+        stage.browser_mut(number).tells_round_trip = true;
+    }
+    stage.run_ms(6_000);
+    let (asked, lost) = (stage.shards[0].counters.nacks_sent, stage.up.lost);
+    stage.run_ms(10_000);
+    let (asked, lost) = (stage.shards[0].counters.nacks_sent - asked, stage.up.lost - lost);
+    println!("{asked} asked for, {lost} datagrams lost, voices and reports among them");
+    assert!(asked > 20 && asked <= lost as u64 * 3 / 2, "{asked} of {lost}");
+}

@@ -15,7 +15,7 @@ use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
 use wire::ext::{Rid, transport_seq};
 use wire::red::{RedPayload, block_head, primary_head};
-use wire::rtcp::{RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
+use wire::rtcp::{ReportBlock, RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
 use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
 use wire::seq::Unwrapper;
 
@@ -227,6 +227,8 @@ pub struct Browser {
     pub asks_for_pictures: bool,
     /// Somebody has the server send it what is meant for others: it drops that, as real ones do.
     pub is_beset: bool,
+    /// It reports on our sender reports, by which we know the way there and back.
+    pub tells_round_trip: bool,
     /// Sends each packet of its voice once more with the next one, and reads what comes like that.
     redundancy: bool,
     /// The last payload of its voice.
@@ -329,6 +331,7 @@ impl Browser {
             asks_for_pictures: false,
             replays: 0,
             is_beset: false,
+            tells_round_trip: false,
             redundancy: true,
             spoken: None,
             pictures: pictures(&Codec::PICTURES),
@@ -437,7 +440,7 @@ impl Browser {
         if now.since(self.reported) >= Micros::from_millis(1_000) {
             self.reported = now;
             let mut plain = Vec::new();
-            write_receiver_report(&mut plain, self.cameras[0].stream.ssrc, &[]);
+            write_receiver_report(&mut plain, self.cameras[0].stream.ssrc, &self.report_blocks(now));
             out.push(self.seal_rtcp(&plain));
         }
         out
@@ -581,6 +584,22 @@ impl Browser {
         // Sequences begin just below 2^16: the receiver's roll-over counter begins at 0 there.
         let (index, ssrc) = (stream.sequence, stream.ssrc);
         self.seal_rtp(&plain, header_len, index, ssrc)
+    }
+
+    /// What a browser says of the sender reports that it got, by which the sender knows the way there and back.
+    fn report_blocks(&self, now: Micros) -> Vec<ReportBlock> {
+        let slots = self.slots.iter().filter(|_| self.tells_round_trip);
+        let newest = slots.filter_map(|slot| Some((slot.line.ssrc, *slot.reports.last()?)));
+        let blocks = newest.map(|(ssrc, (at, ntp, _))| ReportBlock {
+            ssrc,
+            fraction_lost: 0,
+            lost: 0,
+            highest: 0,
+            jitter: 0,
+            last_sr: (ntp >> 16) as u32,
+            delay_since_last_sr: (now.since(at).0 * 65_536 / 1_000_000) as u32,
+        });
+        blocks.collect()
     }
 
     fn seal_rtp(&mut self, plain: &[u8], header_len: usize, index: u64, ssrc: u32) -> Vec<u8> {
