@@ -373,5 +373,5 @@ fn a_lost_packet_is_asked_for_once_a_round_trip_however_long_that_is() {
     stage.run_ms(10_000);
     let (asked, lost) = (stage.shards[0].counters.nacks_sent - asked, stage.up.lost - lost);
     println!("{asked} asked for, {lost} datagrams lost, voices and reports among them");
-    assert!(asked > 20 && asked <= lost as u64 * 3 / 2, "{asked} of {lost}");
+    assert!(asked > 20 && asked <= lost * 3 / 2, "{asked} of {lost}");
 }
