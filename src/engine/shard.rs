@@ -61,6 +61,8 @@ pub enum DtlsOutput {
         /// As received.
         datagram: Vec<u8>,
     },
+    /// It was heard from a new path: what waited for one can be sent.
+    Reachable(EndpointId),
     /// The endpoint is gone, and its session with it.
     Ended(EndpointId),
 }

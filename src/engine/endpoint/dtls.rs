@@ -1,4 +1,8 @@
-//! The DTLS 1.2 handshake of one endpoint, always as the server (RFC 6347, RFC 5764), up to the SRTP keys.
+//! The DTLS 1.2 handshake of one endpoint (RFC 6347, RFC 5764), up to the SRTP keys.
+//!
+//! Usually the peer begins. A client that asks for it ([`Setup::Active`]) is begun with by us, as soon as a check of its has
+//! come: it is connected two round trips sooner, since our ClientHello travels with the answer to the check, and browsers
+//! send no HelloVerifyRequest.
 //!
 //! `rtc-dtls` runs the cryptography and the state machine. What stands around it here is what it leaves open:
 //!
@@ -10,9 +14,11 @@
 //! ```
 //!
 //! - The SRTP profile is ours to choose: the crate would follow the client's order, and browsers list the dearest first.
-//!   The ClientHello is therefore read before the server is configured.
+//!   The ClientHello is therefore read before the server is configured. Where we begin, browsers choose by that same order,
+//!   so that only the one that we want is offered.
 //! - Repetition is ours: the crate's timer neither backs off nor survives a partly received flight. The last flight is
-//!   kept and sent again when the client repeats itself or when time passes (100 ms, doubling).
+//!   kept and sent again when the client repeats itself or when time passes (100 ms, doubling). Where we began, the crate
+//!   writes it anew: only a Finished with a fresh number tells a browser that its own was lost.
 //! - The peer's certificate must have the fingerprint that its SDP announced, and must have signed this handshake, or
 //!   there are no keys. Extended master secrets (RFC 7627) are required: the crate does not compare the client's Finished
 //!   hash, but with them a changed handshake has other keys, under which Finished does not decrypt.
@@ -42,6 +48,8 @@ mod reassembly;
 mod record;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_active;
 
 use hello::Offered;
 use reassembly::{CLIENT_HELLO, Fragments, HELLO_VERIFY_REQUEST, Message, Pushed, Reassembler};
@@ -81,6 +89,15 @@ const MESSAGES_MAX: usize = 8;
 /// Datagrams that wait for [`DtlsSession::poll_transmit`]; a flight is up to four. Full means: further ones are dropped
 /// and come again with the next repetition.
 const TRANSMIT_CAPACITY: usize = 32;
+
+/// When the crate would repeat a flight: before we do, so that it is ready to whenever we ask it.
+const REWRITE_AFTER: Duration = Duration::from_millis(1);
+
+/// How often the crate writes a flight anew; it gives up at eight. Then its last writing is sent again.
+const REWRITTEN_MAX: u32 = 6;
+
+/// What we offer where we begin. Every browser has it; who has not can begin itself.
+const OFFERED_PROFILE: Profile = Profile::Aead128Gcm;
 
 /// RFC 5764 §4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
@@ -139,10 +156,19 @@ pub enum DtlsEvent {
     Closed,
 }
 
+/// Who begins the handshake, as our side of the SDP says it (RFC 5763 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// The peer: we are the server.
+    Passive,
+    /// We: the peer is the server.
+    Active,
+}
+
 /// How far the session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Waits for a ClientHello to choose the profile by.
+    /// Waits for a ClientHello to choose the profile by, or for a path to send ours on.
     Hello,
     Handshaking(Profile),
     Established,
@@ -156,6 +182,8 @@ struct Repetition {
     interval: Duration,
     /// Of the flight, first or again.
     last_sent: Option<Instant>,
+    /// How often the crate wrote the flight anew.
+    rewritten: u32,
     /// After the handshake: at the client's request, and without.
     asked: u32,
     unasked: u32,
@@ -163,6 +191,7 @@ struct Repetition {
 
 /// The DTLS session of one endpoint.
 pub struct DtlsSession {
+    setup: Setup,
     certificate: Certificate,
     peer_fingerprint: Fingerprint,
     remote: SocketAddr,
@@ -185,7 +214,7 @@ pub struct DtlsSession {
 }
 
 impl DtlsSession {
-    /// A session that waits for the peer's ClientHello. The address is only a name to the crate: datagrams are the
+    /// A session that waits for the peer's ClientHello, or for [`Self::begin`]. The address is only a name to the crate: datagrams are the
     /// caller's to route, and may come from another path later.
     ///
     /// # Errors
@@ -194,12 +223,14 @@ impl DtlsSession {
         certificate: &Certificate,
         peer_fingerprint: Fingerprint,
         remote: SocketAddr,
+        setup: Setup,
         now: Instant,
     ) -> Result<Self, DtlsError> {
         let wrong_certificate = Arc::new(AtomicBool::new(false));
         // Fails here rather than at the ClientHello if it fails at all.
         server_config(certificate, &peer_fingerprint, Profile::Aead128Gcm, &wrong_certificate)?;
         Ok(Self {
+            setup,
             certificate: certificate.clone(),
             peer_fingerprint,
             remote,
@@ -212,7 +243,14 @@ impl DtlsSession {
             inbound: Numbering::default(),
             outbound: Numbering::default(),
             flight: Vec::new(),
-            repetition: Repetition { at: None, interval: FIRST_REPETITION, last_sent: None, asked: 0, unasked: 0 },
+            repetition: Repetition {
+                at: None,
+                interval: FIRST_REPETITION,
+                last_sent: None,
+                rewritten: 0,
+                asked: 0,
+                unasked: 0,
+            },
             deadline: now + HANDSHAKE_LIMIT,
             now,
             transmits: VecDeque::new(),
@@ -220,9 +258,33 @@ impl DtlsSession {
         })
     }
 
+    /// The peer can be reached: begins the handshake where that is ours to do. Once; later calls change nothing.
+    pub fn begin(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.phase != Phase::Hello || self.setup != Setup::Active {
+            return;
+        }
+        let begun = client_config(&self.certificate, &self.peer_fingerprint, self.remote, &self.wrong_certificate)
+            .and_then(|config| {
+                let connected = self.endpoint.connect(self.now, self.remote, Arc::new(config), None);
+                connected.map_err(|_| DtlsError::Configuration)
+            });
+        match begun {
+            Ok(()) => {
+                self.phase = Phase::Handshaking(OFFERED_PROFILE);
+                self.keep_flight();
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
     /// Takes a datagram that the demultiplexer held for DTLS (RFC 7983). What is no DTLS is dropped.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
         self.now = self.now.max(now);
+        if self.phase == Phase::Hello && self.setup == Setup::Active {
+            drop_record("early");
+            return;
+        }
         for record in Records(datagram) {
             match self.phase {
                 Phase::Ended => return,
@@ -418,6 +480,11 @@ impl DtlsSession {
             EndpointEvent::HandshakeComplete => match self.export() {
                 Ok(keys) => {
                     self.phase = Phase::Established;
+                    if self.setup == Setup::Active {
+                        // The last flight was the peer's.
+                        self.repetition.at = None;
+                        self.flight.clear();
+                    }
                     self.events.push_back(DtlsEvent::Keys(keys));
                 }
                 Err(error) => self.fail(error),
@@ -442,7 +509,7 @@ impl DtlsSession {
         let material = state
             .export_keying_material(EXPORTER_LABEL, &[], profile.material_len())
             .map_err(|_| DtlsError::Handshake)?;
-        SrtpKeys::from_exporter(profile, material.as_ref(), false).ok_or(DtlsError::Handshake)
+        SrtpKeys::from_exporter(profile, material.as_ref(), self.setup == Setup::Active).ok_or(DtlsError::Handshake)
     }
 
     /// Takes what the crate wrote as our new flight, and sends it.
@@ -456,6 +523,7 @@ impl DtlsSession {
         let waits_for_client = !flight.first().is_some_and(|datagram| is_hello_verify_request(datagram));
         self.repetition.interval = FIRST_REPETITION;
         self.repetition.at = waits_for_client.then(|| self.now + FIRST_REPETITION);
+        self.repetition.rewritten = 0;
         self.flight = flight;
         self.send_flight();
     }
@@ -481,14 +549,36 @@ impl DtlsSession {
     }
 
     /// Sends our last flight again, unless it was sent just now. Unprotected records get fresh numbers, or the peer's
-    /// replay check might drop them; protected ones are verbatim, which helps exactly the peer that never got them.
+    /// replay check might drop them. Where we are the server, protected ones are verbatim, which helps exactly the peer that
+    /// never got them. Where we began, our Finished is also how a peer whose own was lost learns of that, and it must look
+    /// new: the crate writes it anew.
     fn repeat_flight(&mut self) -> bool {
         let just_sent = self.repetition.last_sent.is_some_and(|last| self.now < last + REPETITION_SPACING);
         if just_sent || self.flight.is_empty() {
             return false;
         }
+        if self.setup == Setup::Active {
+            self.rewrite_flight();
+        }
         self.send_flight();
         true
+    }
+
+    /// Has the crate write our flight anew, with fresh record numbers. It writes nothing once a part of the peer's flight
+    /// has come; a flight that has nothing protected is then repeated as well by what was kept.
+    fn rewrite_flight(&mut self) {
+        if !self.is_handshaking() || self.repetition.rewritten == REWRITTEN_MAX {
+            return;
+        }
+        if self.endpoint.handle_timeout(self.remote, self.now).is_err() {
+            return;
+        }
+        let rewritten: Vec<BytesMut> =
+            std::iter::from_fn(|| self.endpoint.poll_transmit()).map(|transmit| transmit.message).collect();
+        if !rewritten.is_empty() {
+            self.repetition.rewritten += 1;
+            self.flight = rewritten;
+        }
     }
 
     /// Sends what the crate has to say besides flights.
@@ -549,6 +639,30 @@ fn server_config(
     profile: Profile,
     wrong_certificate: &Arc<AtomicBool>,
 ) -> Result<HandshakeConfig, DtlsError> {
+    config(certificate, peer_fingerprint, profile, wrong_certificate)
+        .with_client_auth(ClientAuthType::RequireAnyClientCert)
+        .build(false, None)
+        .map_err(|_| DtlsError::Configuration)
+}
+
+fn client_config(
+    certificate: &Certificate,
+    peer_fingerprint: &Fingerprint,
+    remote: SocketAddr,
+    wrong_certificate: &Arc<AtomicBool>,
+) -> Result<HandshakeConfig, DtlsError> {
+    config(certificate, peer_fingerprint, OFFERED_PROFILE, wrong_certificate)
+        .with_flight_interval(REWRITE_AFTER)
+        .build(true, Some(remote))
+        .map_err(|_| DtlsError::Configuration)
+}
+
+fn config(
+    certificate: &Certificate,
+    peer_fingerprint: &Fingerprint,
+    profile: Profile,
+    wrong_certificate: &Arc<AtomicBool>,
+) -> ConfigBuilder {
     let (fingerprint, wrong) = (peer_fingerprint.clone(), Arc::clone(wrong_certificate));
     let verify = move |chain: &[Vec<u8>], _: &[_]| {
         if chain.first().is_some_and(|certificate| fingerprint.matches(certificate)) {
@@ -567,10 +681,7 @@ fn server_config(
             CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_256_Cbc_Sha,
         ])
         .with_srtp_protection_profiles(vec![protection_profile(profile)])
-        .with_client_auth(ClientAuthType::RequireAnyClientCert)
         .with_extended_master_secret(ExtendedMasterSecretType::Require)
         .with_insecure_skip_verify(true)
         .with_verify_peer_certificate(Some(Arc::new(verify)))
-        .build(false, None)
-        .map_err(|_| DtlsError::Configuration)
 }

@@ -23,6 +23,7 @@ use arrayvec::ArrayVec;
 use wire::ext::Rid;
 
 use crate::endpoint::certificate::Fingerprint;
+use crate::endpoint::dtls::Setup;
 use crate::endpoint::ice::IceCredentials;
 use crate::id::{Codec, LAYERS_MAX, MediaKind};
 use crate::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
@@ -91,9 +92,9 @@ pub enum SdpError {
     /// No usable fingerprint.
     #[error("the offer has no a=fingerprint of sha-256, sha-384 or sha-512; DTLS-SRTP needs one (RFC 8122)")]
     NoFingerprint,
-    /// The client does not want to be the DTLS client.
+    /// Nobody would begin the DTLS handshake.
     #[error(
-        "the offer has no a=setup:actpass or a=setup:active; the server is always the passive side of DTLS, so offer actpass (RFC 5763)"
+        "the offer has no a=setup of actpass, active or passive; one side has to begin, so offer actpass (RFC 5763)"
     )]
     Setup,
     /// No ICE.
@@ -141,6 +142,8 @@ pub struct AnswerParams<'a> {
 pub struct Negotiated {
     /// The answer's text.
     pub answer: String,
+    /// Who begins the DTLS handshake: we, where the client says that it will not.
+    pub setup: Setup,
     /// Whose certificate the DTLS handshake must show.
     pub peer_fingerprint: Fingerprint,
     /// How to sign a check of ours for it; none where the offer has no password.
@@ -234,16 +237,18 @@ fn answer_offer(offer: &str, params: AnswerParams<'_>, before: &Agreement) -> Re
     }
     check_mids(&offer)?;
     before.check(&outcomes)?;
-    let peer_fingerprint = check_transport(&offer, &outcomes)?;
+    let (wanted, peer_fingerprint) = check_transport(&offer, &outcomes)?;
+    let setup = before.setup.unwrap_or(wanted);
     let peer_credentials = peer_credentials(&offer, &outcomes);
     let version = before.version + 1;
-    let us = answer::Us { ice, fingerprint, candidates, session_id, version };
+    let us = answer::Us { ice, fingerprint, setup, candidates, session_id, version };
     let known = before.slots();
     Ok(Negotiated {
         answer: answer::write(&offer, &outcomes, &us),
+        setup,
         sends: send_lines(&offer, &outcomes),
         slots: slot_lines(&outcomes).into_iter().filter(|slot| !known.contains(&slot.ssrc)).collect(),
-        agreement: Agreement::new(version, peer_credentials.as_ref(), &peer_fingerprint, extensions, &outcomes),
+        agreement: Agreement::new(version, peer_credentials.as_ref(), &peer_fingerprint, setup, extensions, &outcomes),
         peer_fingerprint,
         peer_credentials,
         extensions,
@@ -440,18 +445,21 @@ fn check_mids(offer: &Offer<'_>) -> Result<(), SdpError> {
 }
 
 /// The transport is described by the first accepted line of the bundle or by the session (RFC 9143 §7.3).
-fn check_transport(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Result<Fingerprint, SdpError> {
+fn check_transport(offer: &Offer<'_>, outcomes: &[Outcome<'_>]) -> Result<(Setup, Fingerprint), SdpError> {
     let first = offer.sections.iter().zip(outcomes).find(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)));
     let (section, _) = first.ok_or(SdpError::NothingInCommon)?;
     let (here, session) = (&section.attributes, &offer.session);
     if here.ice_ufrag.or(session.ice_ufrag).is_none() {
         return Err(SdpError::NoIce);
     }
-    if !matches!(here.setup.or(session.setup), Some("actpass" | "active")) {
-        return Err(SdpError::Setup);
-    }
+    let setup = match here.setup.or(session.setup) {
+        Some("actpass" | "active") => Setup::Passive,
+        Some("passive") => Setup::Active,
+        _ => return Err(SdpError::Setup),
+    };
     let fingerprints = if here.fingerprints.is_empty() { &session.fingerprints } else { &here.fingerprints };
-    fingerprints.iter().find_map(|value| Fingerprint::parse(value)).ok_or(SdpError::NoFingerprint)
+    let fingerprint = fingerprints.iter().find_map(|value| Fingerprint::parse(value));
+    Ok((setup, fingerprint.ok_or(SdpError::NoFingerprint)?))
 }
 
 /// The client's ICE credentials, from where its transport is described. RFC 8839 §5.4 has the bounds.

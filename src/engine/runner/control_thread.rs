@@ -14,7 +14,7 @@ use super::standing::Standings;
 use super::{Mailbox, ShardGone};
 use crate::command::Command;
 use crate::endpoint::certificate::{Certificate, Fingerprint};
-use crate::endpoint::dtls::{DtlsEvent, DtlsSession};
+use crate::endpoint::dtls::{DtlsEvent, DtlsSession, Setup};
 use crate::id::EndpointId;
 
 /// Work for the thread.
@@ -25,6 +25,8 @@ pub(super) enum Handshake {
         endpoint: EndpointId,
         /// What its offer says its certificate is.
         fingerprint: Fingerprint,
+        /// Who begins.
+        setup: Setup,
     },
     /// A record from the peer.
     Record {
@@ -33,6 +35,8 @@ pub(super) enum Handshake {
         /// As received.
         datagram: Vec<u8>,
     },
+    /// There is a path to the peer.
+    Reachable(EndpointId),
     /// Say goodbye to the peer, then take the endpoint away.
     Close(EndpointId),
     /// The endpoint is gone.
@@ -91,8 +95,8 @@ impl ControlThread {
 
     fn take(&self, sessions: &mut HashMap<EndpointId, DtlsSession>, now: Instant, work: Handshake) {
         match work {
-            Handshake::Expect { endpoint, fingerprint } => {
-                match DtlsSession::new(&self.certificate, fingerprint, PEER, now) {
+            Handshake::Expect { endpoint, fingerprint, setup } => {
+                match DtlsSession::new(&self.certificate, fingerprint, PEER, setup, now) {
                     Ok(session) => {
                         sessions.insert(endpoint, session);
                     }
@@ -105,6 +109,12 @@ impl ControlThread {
             Handshake::Record { endpoint, datagram } => {
                 if let Some(session) = sessions.get_mut(&endpoint) {
                     session.handle_datagram(now, &datagram);
+                    self.drain(sessions, endpoint);
+                }
+            }
+            Handshake::Reachable(endpoint) => {
+                if let Some(session) = sessions.get_mut(&endpoint) {
+                    session.begin(now);
                     self.drain(sessions, endpoint);
                 }
             }

@@ -270,7 +270,8 @@ impl Engine {
                 new_ssrc: &mut || ssrcs.next(),
             },
         )?;
-        let Negotiated { answer, peer_fingerprint, peer_credentials, extensions, sends, slots, agreement } = negotiated;
+        let Negotiated { answer, setup, peer_fingerprint, peer_credentials, extensions, sends, slots, agreement } =
+            negotiated;
         let (lines, publications): (Vec<SendLine>, Vec<NewPublication>) =
             self.publications(sends, connect.lines)?.into_iter().unzip();
         let connected = Connected {
@@ -304,7 +305,8 @@ impl Engine {
         };
         // The handshake must be expected before the first record can come.
         let control = running.control_of(endpoint).ok_or(ShardGone)?;
-        control.send(Handshake::Expect { endpoint, fingerprint: peer_fingerprint }).map_err(|_| ShardGone)?;
+        let expect = Handshake::Expect { endpoint, fingerprint: peer_fingerprint, setup };
+        control.send(expect).map_err(|_| ShardGone)?;
         // An endpoint that is replaced may live in another shard.
         let elsewhere = connect.replaces.filter(|old| Placement::shard_of(*old) != shard);
         if let Some(old) = elsewhere {

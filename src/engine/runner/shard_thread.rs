@@ -262,6 +262,7 @@ impl ShardThread {
         while let Some(output) = shard.poll_dtls() {
             let (endpoint, handshake) = match output {
                 DtlsOutput::Record { endpoint, datagram } => (endpoint, Handshake::Record { endpoint, datagram }),
+                DtlsOutput::Reachable(endpoint) => (endpoint, Handshake::Reachable(endpoint)),
                 DtlsOutput::Ended(endpoint) => (endpoint, Handshake::Ended(endpoint)),
             };
             let thread = Placement::serial_of(endpoint) % self.control.len().max(1);

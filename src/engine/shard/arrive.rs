@@ -95,8 +95,12 @@ impl Shard {
     /// An endpoint has proven that it is at `path`. A path that belonged to another one (a reloaded page on the same port, or
     /// somebody who checks with addresses of others) is whose check came last.
     fn note_path(&mut self, key: usize, path: Path, news: PathNews) {
-        if let PathNews::Learned { forgotten: Some(forgotten) } = news {
-            self.forget_path(key, forgotten);
+        if let PathNews::Learned { forgotten } = news {
+            if let Some(forgotten) = forgotten {
+                self.forget_path(key, forgotten);
+            }
+            let endpoint = self.endpoints.get(key).map(|endpoint| endpoint.id);
+            self.dtls.extend(endpoint.map(DtlsOutput::Reachable));
         }
         let owner = Owner::Endpoint(key);
         if self.by_path.insert(path, owner) != Some(owner) {

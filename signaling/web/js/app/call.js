@@ -265,7 +265,7 @@ export class Call {
     /** @type {Transport} */
     const transport = new Transport(this.#videoSlots, (state) => {
       if (transport === this.transport) this.#transportChanged(state);
-    });
+    }, this.transport);
     return transport;
   }
 

@@ -68,13 +68,24 @@ export class Transport {
   #layers = layersOf(USUAL_HEIGHT);
   #answered = false;
   #growing = false;
+  /** Its path stood. */
+  #stood = false;
+  /**
+   * Whether it is we who begin the handshake. Usually the server does: its first message comes with the answer to our check,
+   * so that we are connected two round trips sooner. Where nothing came of that, the next transport begins itself.
+   *
+   * @type {boolean}
+   */
+  #begins;
 
   /**
    * @param {number} videoSlots
    * @param {(state: TransportState) => void} report
+   * @param {Transport | null} [previous] The one whose place it takes.
    */
-  constructor(videoSlots, report) {
+  constructor(videoSlots, report, previous = null) {
     this.#report = report;
+    this.#begins = previous !== null && !previous.#stood && !previous.#begins;
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.pc.onnegotiationneeded = () => {
       // The first one is the offer that is being made anyway.
@@ -106,7 +117,8 @@ export class Transport {
     const description = await this.#offer;
     if (iceServers.length > 0) this.pc.setConfiguration({ bundlePolicy: 'max-bundle', iceServers });
     await this.pc.setLocalDescription(description);
-    return description.sdp ?? '';
+    const sdp = description.sdp ?? '';
+    return this.#begins ? sdp : sdp.replaceAll('a=setup:actpass', 'a=setup:passive');
   }
 
   /** What each send line carries; known once `offer` has resolved. @returns {SendLine[]} */
@@ -200,6 +212,7 @@ export class Transport {
     clearTimeout(this.#patience);
     switch (this.pc.connectionState) {
       case 'connected':
+        this.#stood = true;
         this.#report('connected');
         break;
       case 'disconnected':

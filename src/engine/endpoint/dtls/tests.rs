@@ -76,7 +76,7 @@ impl Setup<'_> {
         client.connect(now, server_address(), Arc::new(config), None).unwrap();
         Pair {
             client,
-            server: DtlsSession::new(&ours, announced, address(5_000), now).unwrap(),
+            server: DtlsSession::new(&ours, announced, address(5_000), super::Setup::Passive, now).unwrap(),
             now,
             began: now,
             client_complete: false,

@@ -14,6 +14,7 @@ use wire::ext::Rid;
 
 use super::{Accepted, AnswerParams, Negotiated, Outcome, Role, SdpError, answer_offer, parse};
 use crate::endpoint::certificate::Fingerprint;
+use crate::endpoint::dtls::Setup;
 use crate::endpoint::ice::IceCredentials;
 use crate::id::{LAYERS_MAX, MediaKind};
 use crate::line::{ExtensionIds, NegotiatedCodec};
@@ -24,6 +25,9 @@ pub struct Agreement {
     /// Answers that were given.
     pub(super) version: u32,
     peer: Option<(IceCredentials, Fingerprint)>,
+    /// Who began the handshake. Browsers offer `actpass` again, and an answer that turned the roles would be an error to them
+    /// (RFC 8842 §5.5).
+    pub(super) setup: Option<Setup>,
     pub(super) extensions: ExtensionIds,
     /// By media line; none where it was rejected.
     lines: Vec<Option<AgreedLine>>,
@@ -53,6 +57,7 @@ impl Agreement {
         version: u32,
         peer_credentials: Option<&IceCredentials>,
         peer_fingerprint: &Fingerprint,
+        setup: Setup,
         extensions: ExtensionIds,
         outcomes: &[Outcome<'_>],
     ) -> Self {
@@ -61,7 +66,7 @@ impl Agreement {
             Outcome::Rejected => None,
         });
         let peer = peer_credentials.map(|credentials| (credentials.clone(), peer_fingerprint.clone()));
-        Self { version, peer, extensions, lines: lines.collect() }
+        Self { version, peer, setup: Some(setup), extensions, lines: lines.collect() }
     }
 
     /// What the line at an index is sent on, where it is a slot.

@@ -7,6 +7,7 @@ use wire::ext::{AUDIO_LEVEL_URI, MID_URI, REPAIRED_RID_URI, RID_URI, Rid, TRANSP
 
 use super::parse::{Feedback, Offer, Section};
 use super::{Accepted, Agreed, Outcome, Role};
+use crate::endpoint::dtls::Setup;
 use crate::endpoint::ice::IceCredentials;
 use crate::id::Codec;
 
@@ -18,6 +19,7 @@ const START_KBPS: u32 = 800;
 pub(super) struct Us<'a> {
     pub(super) ice: &'a IceCredentials,
     pub(super) fingerprint: &'a str,
+    pub(super) setup: Setup,
     pub(super) candidates: &'a [SocketAddr],
     pub(super) session_id: u64,
     /// Counts answers on the connection (RFC 3264 §8).
@@ -101,7 +103,11 @@ impl Answer {
         self.line(format_args!("a=ice-ufrag:{}", us.ice.ufrag));
         self.line(format_args!("a=ice-pwd:{}", us.ice.pwd));
         self.line(format_args!("a=fingerprint:{}", us.fingerprint));
-        self.line(format_args!("a=setup:passive"));
+        let setup = match us.setup {
+            Setup::Passive => "passive",
+            Setup::Active => "active",
+        };
+        self.line(format_args!("a=setup:{setup}"));
         self.line(format_args!("a=rtcp-mux"));
         if section.attributes.rtcp_rsize {
             self.line(format_args!("a=rtcp-rsize"));

@@ -378,7 +378,7 @@ fn offers_that_cannot_work_are_refused_with_the_reason() {
         (drop_lines("a=fingerprint"), SdpError::NoFingerprint),
         (PAGE.replace("fingerprint:sha-256", "fingerprint:sha-1"), SdpError::NoFingerprint),
         (drop_lines("a=setup"), SdpError::Setup),
-        (PAGE.replace("a=setup:actpass", "a=setup:passive"), SdpError::Setup),
+        (PAGE.replace("a=setup:actpass", "a=setup:holdconn"), SdpError::Setup),
         (drop_lines("a=ice-ufrag"), SdpError::NoIce),
         (PAGE.replace("opus/48000/2", "opus/8000").replace("VP8", "VP7"), SdpError::NothingInCommon),
         (String::new(), SdpError::NothingInCommon),
@@ -523,4 +523,22 @@ fn a_further_offer_that_wants_something_of_before_otherwise_is_refused() {
     let last = sends.rfind("a=recvonly").unwrap();
     let sends = format!("{}a=sendonly{}", &sends[..last], &sends[last + 10..]);
     assert_eq!(refused(&sends), changed(10), "capture is put into the lines that there are");
+}
+
+#[test]
+fn we_begin_the_handshake_with_who_will_not() {
+    for (offered, setup, answered) in [
+        ("actpass", Setup::Passive, "a=setup:passive"),
+        ("active", Setup::Passive, "a=setup:passive"),
+        ("passive", Setup::Active, "a=setup:active"),
+    ] {
+        let offer = PAGE.replace("a=setup:actpass", &format!("a=setup:{offered}"));
+        let negotiated = answer_to(&offer).unwrap();
+        assert_eq!(negotiated.setup, setup);
+        let lines: Vec<&str> = negotiated.answer.lines().filter(|line| line.starts_with("a=setup")).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| *line == answered), "{lines:?}");
+        // Browsers offer actpass again.
+        let again = answer_after(&grown(PAGE, 1), Some(&negotiated)).unwrap();
+        assert!(again.answer.contains(answered) && again.answer.matches("a=setup").count() == lines.len() + 1);
+    }
 }
