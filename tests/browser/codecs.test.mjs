@@ -8,16 +8,19 @@ import { openBrowser } from './kit/browser.mjs';
 import { createMeeting, join, openOrganiser, ticketFor } from './kit/meeting.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
+import { openWhip } from './kit/whip.mjs';
 
 let server;
 let ada;
 let bob;
 let encoder;
+const browsers = [];
 let meeting;
 
 before(async () => {
   server = await startServer();
-  [ada, bob, encoder] = await Promise.all([openOrganiser(server, { person: 0 }), openBrowser({ person: 1 }), openBrowser({ person: 2 })]);
+  browsers.push(...await Promise.all([openOrganiser(server, { person: 0 }), openBrowser({ person: 1 }), openBrowser({ person: 2 })]));
+  [ada, bob] = browsers;
   meeting = await createMeeting(ada, 'Codecs');
   await bob.context.addInitScript(() => {
     const original = RTCRtpReceiver.getCapabilities.bind(RTCRtpReceiver);
@@ -28,37 +31,20 @@ before(async () => {
   });
   await join(ada, meeting.joinWebUrl, 'Ada');
   await join(bob, meeting.joinWebUrl, 'Bob');
-  await encoder.page.goto(`${server.url}/healthz`);
+  encoder = await openWhip(browsers[2].page, server.url);
 }, { timeout: 60_000 });
 
 after(async () => {
-  await Promise.all([ada, bob, encoder].map((one) => one?.close()));
+  await Promise.all(browsers.map((one) => one.close()));
   await server?.stop();
 }, { timeout: 30_000 });
 
-/** Publishes a camera by WHIP; `only` is the one codec that is offered, `mode` its spatial layers. `window.pc` stays in the page. */
-const publish = async (name, only, mode) => {
-  const { whipUrl, token } = await ticketFor(server, meeting.joinWebUrl, name);
-  return encoder.page.evaluate(async ([url, bearer, codec, scalabilityMode]) => {
-    const pc = new RTCPeerConnection();
-    window.pc?.close();
-    window.pc = pc;
-    const stream = await navigator.mediaDevices.getUserMedia({ video: scalabilityMode ? { width: 1280, height: 720 } : { width: 640, height: 360 } });
-    const sendEncodings = scalabilityMode ? [{ scalabilityMode, maxBitrate: 2_000_000 }] : undefined;
-    const transceiver = pc.addTransceiver(stream.getVideoTracks()[0], { direction: 'sendonly', streams: [stream], sendEncodings });
-    const { codecs } = RTCRtpSender.getCapabilities('video');
-    if (codec) transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => [codec, 'video/rtx'].includes(mimeType)));
-    await pc.setLocalDescription();
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/sdp' },
-      body: pc.localDescription.sdp,
-    });
-    const answer = await response.text();
-    if (response.status === 201) await pc.setRemoteDescription({ type: 'answer', sdp: answer });
-    return { status: response.status, answer };
-  }, [whipUrl, token, only, mode]);
-};
+/** Publishes a camera by WHIP, and ends the one before; `codec` is the only one that is offered, `scalabilityMode` its spatial layers. */
+const publish = async (name, codec, scalabilityMode) => encoder.publish(await ticketFor(server, meeting.joinWebUrl, name), {
+  codec,
+  media: { video: scalabilityMode ? { width: 1280, height: 720 } : { width: 640, height: 360 } },
+  encodings: scalabilityMode && [{ scalabilityMode, maxBitrate: 2_000_000 }],
+});
 
 /** Sends another of the codecs that were agreed on. */
 const change = (mimeType) => encoder.page.evaluate(async (wanted) => {

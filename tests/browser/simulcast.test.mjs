@@ -7,51 +7,30 @@ import { openBrowser } from './kit/browser.mjs';
 import { createMeeting, openOrganiser, ticketFor } from './kit/meeting.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
+import { openWhip } from './kit/whip.mjs';
+
+const LAYERS = {
+  media: { video: { width: 1280, height: 720 } },
+  encodings: ['q', 'h', 'f'].map((rid, at) => ({ rid, scaleResolutionDownBy: 4 / 2 ** at })),
+};
 
 let server;
-let organiser;
+const browsers = [];
 let encoder;
 let player;
 let meeting;
 
 before(async () => {
   server = await startServer();
-  [organiser, encoder, player] = await Promise.all([openOrganiser(server, { person: 0 }), openBrowser(), openBrowser()]);
-  meeting = await createMeeting(organiser, 'Layers');
-  for (const { page } of [encoder, player]) await page.goto(`${server.url}/healthz`);
+  browsers.push(...await Promise.all([openOrganiser(server, { person: 0 }), openBrowser(), openBrowser()]));
+  meeting = await createMeeting(browsers[0], 'Layers');
+  [encoder, player] = await Promise.all(browsers.slice(1).map(({ page }) => openWhip(page, server.url)));
 }, { timeout: 60_000 });
 
 after(async () => {
-  await Promise.all([organiser, encoder, player].map((one) => one?.close()));
+  await Promise.all(browsers.map((one) => one.close()));
   await server?.stop();
 }, { timeout: 30_000 });
-
-/** Publishes three layers, or plays; `window.pc` stays in the page. */
-const exchange = ({ page }, endpoint, token, publish) => page.evaluate(async ([url, bearer, sends]) => {
-  const pc = new RTCPeerConnection();
-  window.pc = pc;
-  if (sends) {
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
-    const sendEncodings = ['q', 'h', 'f'].map((rid, at) => ({ rid, scaleResolutionDownBy: 4 / 2 ** at }));
-    pc.addTransceiver(stream.getVideoTracks()[0], { direction: 'sendonly', streams: [stream], sendEncodings });
-  } else {
-    const { receiver } = pc.addTransceiver('video', { direction: 'recvonly' });
-    const element = document.createElement('video');
-    element.muted = true;
-    element.srcObject = new MediaStream([receiver.track]);
-    document.body.append(element);
-    element.play().catch(() => {});
-  }
-  await pc.setLocalDescription();
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/sdp' },
-    body: pc.localDescription.sdp,
-  });
-  const answer = await response.text();
-  if (response.status === 201) await pc.setRemoteDescription({ type: 'answer', sdp: answer });
-  return { status: response.status, answer };
-}, [endpoint, token, publish]);
 
 const send = (layers) => encoder.page.evaluate(async (count) => {
   const [sender] = window.pc.getSenders();
@@ -74,12 +53,10 @@ async function sees(width) {
 }
 
 test('the highest layer that is sent is seen, through every change', { timeout: 90_000 }, async (t) => {
-  const camera = await ticketFor(server, meeting.joinWebUrl, 'Camera');
-  const published = await exchange(encoder, camera.whipUrl, camera.token, true);
+  const published = await encoder.publish(await ticketFor(server, meeting.joinWebUrl, 'Camera'), LAYERS);
   assert.equal(published.status, 201, published.answer);
   assert.match(published.answer, /\r\na=simulcast:recv q;h;f\r\n/);
-  const spectator = await ticketFor(server, meeting.joinWebUrl, 'Player');
-  assert.equal((await exchange(player, spectator.whepUrl, spectator.token, false)).status, 201);
+  assert.equal((await player.play(await ticketFor(server, meeting.joinWebUrl, 'Player'), ['video'])).status, 201);
   await sees(1280);
   for (const [layers, width] of [[1, 320], [3, 1280], [2, 640], [3, 1280]]) {
     await send(layers);

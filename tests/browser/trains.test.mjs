@@ -18,6 +18,7 @@ import { createMeeting, openOrganiser, ticketFor } from './kit/meeting.mjs';
 import { trainsSoFar } from './kit/metrics.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
+import { openWhip } from './kit/whip.mjs';
 
 const RECEIVERS = 3;
 const CAMERA_BPS_MAX = 2_500_000;
@@ -31,42 +32,30 @@ const STRETCH_MS = 10_000;
 const TRAIN_MIN = 0.25;
 
 let server;
-let organiser;
+const browsers = [];
 let camera;
 let audience;
 
 before(async () => {
   server = await startServer();
-  [organiser, camera, audience] = await Promise.all([openOrganiser(server), openBrowser(), openBrowser()]);
-  const { joinWebUrl } = await createMeeting(organiser, 'Trains');
-  for (const { page } of [camera, audience]) await page.goto(`${server.url}/healthz`);
-  const { whipUrl, token } = await ticketFor(server, joinWebUrl, 'Camera');
-  await publish(whipUrl, token);
+  browsers.push(...await Promise.all([openOrganiser(server), openBrowser(), openBrowser()]));
+  const { joinWebUrl } = await createMeeting(browsers[0], 'Trains');
+  [camera, audience] = await Promise.all(browsers.slice(1).map(({ page }) => openWhip(page, server.url)));
+  await makeNoise();
+  await publish(await ticketFor(server, joinWebUrl, 'Camera'));
   for (let n = 0; n < RECEIVERS; n += 1) {
-    const ticket = await ticketFor(server, joinWebUrl, `Receiver ${n}`);
-    await watch(ticket.whepUrl, ticket.token);
+    const { status, answer } = await audience.play(await ticketFor(server, joinWebUrl, `Receiver ${n}`), ['video']);
+    assert.equal(status, 201, answer);
   }
 }, { timeout: 60_000 });
 
 after(async () => {
-  await Promise.all([organiser, camera, audience].map((one) => one?.close()));
+  await Promise.all(browsers.map((one) => one.close()));
   await server?.stop();
 }, { timeout: 30_000 });
 
-/** In the page: offers by WHIP or WHEP and takes the answer. */
-async function exchange(pc, url, token) {
-  await pc.setLocalDescription();
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/sdp' },
-    body: pc.localDescription.sdp,
-  });
-  if (response.status !== 201) throw new Error(`${url}: ${response.status} ${await response.text()}`);
-  await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-}
-
-/** Noise that jumps with every picture, and one encoding without layers. */
-const publish = (url, token) => camera.page.evaluate(`(${async (endpoint, bearer, maxBitrate, offer) => {
+/** Noise that jumps with every picture, as `window.noise`. */
+const makeNoise = () => camera.page.evaluate(() => {
   const [width, height, margin, fps] = [1280, 720, 128, 25];
   const noise = new OffscreenCanvas(width + margin, height + margin);
   const grain = new ImageData(noise.width, noise.height);
@@ -81,20 +70,18 @@ const publish = (url, token) => camera.page.evaluate(`(${async (endpoint, bearer
   Object.assign(canvas, { width, height });
   const pen = canvas.getContext('2d');
   setInterval(() => pen.drawImage(noise, -next(margin), -next(margin)), 1000 / fps);
-  const stream = canvas.captureStream(fps);
-  const pc = new RTCPeerConnection();
-  const [track] = stream.getVideoTracks();
-  const { sender } = pc.addTransceiver(track, { direction: 'sendonly', sendEncodings: [{ maxBitrate }] });
-  await offer(pc, endpoint, bearer);
-  await sender.setParameters(Object.assign(sender.getParameters(), { degradationPreference: 'maintain-resolution' }));
-  window.pc = pc;
-}})(${JSON.stringify(url)}, ${JSON.stringify(token)}, ${CAMERA_BPS_MAX}, ${exchange})`);
+  window.noise = canvas.captureStream(fps);
+});
 
-const watch = (url, token) => audience.page.evaluate(`(${async (endpoint, bearer, offer) => {
-  const pc = new RTCPeerConnection();
-  pc.addTransceiver('video', { direction: 'recvonly' });
-  await offer(pc, endpoint, bearer);
-}})(${JSON.stringify(url)}, ${JSON.stringify(token)}, ${exchange})`);
+/** One encoding without layers, that keeps its size. */
+async function publish(ticket) {
+  const { status, answer } = await camera.publish(ticket, { stream: 'noise', encodings: [{ maxBitrate: CAMERA_BPS_MAX }] });
+  assert.equal(status, 201, answer);
+  await camera.page.evaluate(() => {
+    const [sender] = window.pc.getSenders();
+    return sender.setParameters(Object.assign(sender.getParameters(), { degradationPreference: 'maintain-resolution' }));
+  });
+}
 
 /** The publisher's own figures. */
 const outbound = () => camera.page.evaluate(async () => {

@@ -7,66 +7,34 @@ import { openBrowser } from './kit/browser.mjs';
 import { createMeeting, hears, join, openOrganiser, seesMotion, ticketFor } from './kit/meeting.mjs';
 import { startServer } from './kit/server.mjs';
 import { until } from './kit/wait.mjs';
+import { openWhip } from './kit/whip.mjs';
 
 let server;
 let ada;
 let encoder;
 let player;
+const browsers = [];
 let meeting;
 
 before(async () => {
   server = await startServer();
-  [ada, encoder, player] = await Promise.all([openOrganiser(server, { person: 0 }), openBrowser({ person: 4 }), openBrowser({})]);
+  browsers.push(...await Promise.all([openOrganiser(server, { person: 0 }), openBrowser({ person: 4 }), openBrowser({})]));
+  [ada] = browsers;
   meeting = await createMeeting(ada, 'Standards');
   await join(ada, meeting.joinWebUrl, 'Ada');
-  for (const { page } of [encoder, player]) await page.goto(`${server.url}/healthz`);
+  [encoder, player] = await Promise.all(browsers.slice(1).map(({ page }) => openWhip(page, server.url)));
 }, { timeout: 60_000 });
 
 after(async () => {
-  await Promise.all([ada, encoder, player].map((one) => one?.close()));
+  await Promise.all(browsers.map((one) => one.close()));
   await server?.stop();
 }, { timeout: 30_000 });
-
-/** Offers, posts, takes the answer; `window.pc` and `window.resource` stay in the page. */
-const exchange = ({ page }, endpoint, token, publish) => page.evaluate(async ([url, bearer, sends]) => {
-  const pc = new RTCPeerConnection();
-  window.pc = pc;
-  if (sends) {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360 } });
-    for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
-  } else {
-    for (const kind of ['audio', 'video']) {
-      const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
-      const element = document.createElement(kind);
-      element.muted = true;
-      element.srcObject = new MediaStream([receiver.track]);
-      document.body.append(element);
-      element.play().catch(() => {});
-    }
-  }
-  await pc.setLocalDescription();
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/sdp' },
-    body: pc.localDescription.sdp,
-  });
-  const answer = await response.text();
-  const location = response.headers.get('location');
-  if (response.status === 201) await pc.setRemoteDescription({ type: 'answer', sdp: answer });
-  window.resource = location && new URL(location, url).href;
-  return { status: response.status, type: response.headers.get('content-type'), location, answer };
-}, [endpoint, token, publish]);
-
-const end = ({ page }, token) => page.evaluate(async (bearer) => {
-  const response = await fetch(window.resource, { method: 'DELETE', headers: { authorization: `Bearer ${bearer}` } });
-  return response.status;
-}, token);
 
 let camera;
 
 test('WHIP publishes: 201 with answer and Location, and the meeting sees and hears it', { timeout: 60_000 }, async () => {
   camera = await ticketFor(server, meeting.joinWebUrl, 'Camera');
-  const { status, type, location, answer } = await exchange(encoder, camera.whipUrl, camera.token, true);
+  const { status, type, location, answer } = await encoder.publish(camera);
   assert.equal(status, 201, answer);
   assert.match(type, /^application\/sdp/);
   assert.ok(location);
@@ -77,7 +45,7 @@ let spectator;
 
 test('WHEP plays: one audio and one video line show and sound the meeting', { timeout: 60_000 }, async () => {
   spectator = await ticketFor(server, meeting.joinWebUrl, 'Player');
-  const { status, type, location, answer } = await exchange(player, spectator.whepUrl, spectator.token, false);
+  const { status, type, location, answer } = await player.play(spectator);
   assert.equal(status, 201, answer);
   assert.match(type, /^application\/sdp/);
   assert.ok(location);
@@ -104,11 +72,11 @@ test('both doors refuse a wrong token, a wrong body and a wrong type with a reas
 });
 
 test('DELETE ends: the publication is gone from the meeting, the player falls silent', { timeout: 60_000 }, async () => {
-  assert.equal(await end(encoder, 'nonsense'), 401, 'not by a stranger');
-  assert.ok([200, 204].includes(await end(encoder, camera.token)));
+  assert.equal(await encoder.end('nonsense'), 401, 'not by a stranger');
+  assert.ok([200, 204].includes(await encoder.end(camera.token)));
   await until('the tile to lose its picture', () => ada.page.evaluate(() =>
     window.__kit.tiles().every(({ name, picture }) => name !== 'Camera' || !picture)));
   await until('silence', async () => !(await ada.page.evaluate(() => window.__kit.heard())).includes(4));
-  assert.ok([200, 204].includes(await end(player, spectator.token)));
-  assert.equal(await end(player, spectator.token), 404, 'once ended, it is no more');
+  assert.ok([200, 204].includes(await player.end(spectator.token)));
+  assert.equal(await player.end(spectator.token), 404, 'once ended, it is no more');
 });
