@@ -55,10 +55,11 @@ const RECORDS_MAX: usize = 4_096;
 const ANSWER_MAX: Micros = Micros::from_millis(2_000);
 
 /// Send records of one receiver.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Departures {
-    /// A power of two, or empty before the first datagram.
-    records: Box<[Departure]>,
+    /// A power of two of them. The room for all that there can ever be is taken at once, so that none is when a packet leaves; what
+    /// is not used is never touched, and costs neither memory nor cache.
+    records: Vec<Departure>,
     /// Number of the next datagram; its low 16 bits go on the wire.
     next: u64,
     /// Behind the newest datagram that a feedback spoke of: what is older and was not spoken of was in a feedback that got
@@ -120,12 +121,18 @@ pub struct Acknowledged {
     pub round_trip: Option<Micros>,
 }
 
+impl Default for Departures {
+    fn default() -> Self {
+        let mut records = Vec::with_capacity(RECORDS_MAX);
+        records.resize(RECORDS_FIRST, NONE);
+        Self { records, next: 0, answered: 0, unanswered_since: None }
+    }
+}
+
 impl Departures {
     /// Notes a datagram of `bytes` octets, of the probe `cluster` (0: of none), and returns its number.
     pub fn depart(&mut self, now: Micros, bytes: usize, cluster: u8) -> u16 {
-        if self.records.is_empty() {
-            self.records = vec![NONE; RECORDS_FIRST].into_boxed_slice();
-        } else if self.would_lose_unanswered(now) {
+        if self.would_lose_unanswered(now) {
             self.grow();
         }
         let number = self.next;
@@ -220,13 +227,14 @@ impl Departures {
 
     fn grow(&mut self) {
         let len = self.records.len();
-        let mut grown = Self { records: vec![NONE; 2 * len].into_boxed_slice(), ..*self };
+        self.records.resize(2 * len, NONE);
+        // Each stays where it is or goes as far ahead as the ring has grown.
         for number in self.next.saturating_sub(len as u64)..self.next {
-            if let (Some(place), Some(record)) = (grown.record_mut(number), self.record_mut(number)) {
-                *place = *record;
+            let place = (number & (2 * len as u64 - 1)) as usize;
+            if place >= len {
+                self.records.swap(place - len, place);
             }
         }
-        *self = grown;
     }
 
     fn record_mut(&mut self, number: u64) -> Option<&mut Departure> {

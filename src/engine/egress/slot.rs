@@ -280,9 +280,12 @@ impl Slot {
     }
 
     /// Says who is meant to be here; [`Slot::feed`] makes it so.
-    pub const fn assign(&mut self, publication: Option<PublicationId>) {
+    pub fn assign(&mut self, publication: Option<PublicationId>) {
         if publication.is_some() {
             self.last = publication;
+            if self.kind == MediaKind::Video {
+                self.sent.prepare();
+            }
         }
         self.assigned = publication;
         self.choice = None;

@@ -88,7 +88,8 @@ fn forwarding_after_warm_up_allocates_nothing() {
         stage.join(number, WATCHER);
     }
     let loss = Impairment { loss: 0.02, delay: Micros::from_millis(10), ..Impairment::default() };
-    (stage.up.impairment, stage.down.impairment) = (loss, loss);
+    // What receivers miss they ask for first when it is being counted.
+    (stage.up.impairment, stage.down.impairment) = (loss, Impairment { loss: 0.0, ..loss });
     let start = stage.now();
     let (mut warming, mut measured, mut sent) = (0, 0, 0);
     let mut before = 0;
@@ -97,8 +98,13 @@ fn forwarding_after_warm_up_allocates_nothing() {
         // By then every stream has lost something once, which costs its list of missing packets.
         if ms < 15_000 {
             step(&mut stage, now, &mut warming);
+            if ms == 14_000 {
+                // One whose slots have seen nothing happen yet.
+                stage.join(22, WATCHER);
+            }
             before = with_redundancy(&stage);
         } else {
+            stage.down.impairment = loss;
             sent += step(&mut stage, now, &mut measured);
         }
     }

@@ -227,8 +227,6 @@ pub struct Browser {
     pub asks_for_pictures: bool,
     /// Somebody has the server send it what is meant for others: it drops that, as real ones do.
     pub is_beset: bool,
-    /// It reports on our sender reports, by which we know the way there and back.
-    pub tells_round_trip: bool,
     /// Sends each packet of its voice once more with the next one, and reads what comes like that.
     redundancy: bool,
     /// The last payload of its voice.
@@ -331,7 +329,6 @@ impl Browser {
             asks_for_pictures: false,
             replays: 0,
             is_beset: false,
-            tells_round_trip: false,
             redundancy: true,
             spoken: None,
             pictures: pictures(&Codec::PICTURES),
@@ -588,8 +585,7 @@ impl Browser {
 
     /// What a browser says of the sender reports that it got, by which the sender knows the way there and back.
     fn report_blocks(&self, now: Micros) -> Vec<ReportBlock> {
-        let slots = self.slots.iter().filter(|_| self.tells_round_trip);
-        let newest = slots.filter_map(|slot| Some((slot.line.ssrc, *slot.reports.last()?)));
+        let newest = self.slots.iter().filter_map(|slot| Some((slot.line.ssrc, *slot.reports.last()?)));
         let blocks = newest.map(|(ssrc, (at, ntp, _))| ReportBlock {
             ssrc,
             fraction_lost: 0,

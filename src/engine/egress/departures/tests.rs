@@ -89,6 +89,7 @@ fn records_grow_with_what_is_unanswered_and_no_further() {
         fast.depart(Micros(n * 100), 100, 0);
     }
     assert_eq!(fast.records.len(), RECORDS_MAX);
+    assert_eq!(fast.records.capacity(), RECORDS_MAX, "which it had from the beginning");
     // Answered at once: the first ring suffices.
     let mut answered = Departures::default();
     for n in 0..10_000u64 {
@@ -96,6 +97,20 @@ fn records_grow_with_what_is_unanswered_and_no_further() {
         acknowledge(&mut answered, ms(n + 1), number, &[true]);
     }
     assert_eq!(answered.records.len(), RECORDS_FIRST);
+}
+
+#[test]
+fn what_left_before_the_ring_grew_is_acknowledged_after_it() {
+    let mut departures = Departures::default();
+    // The ring grows where it has gone round once and a half.
+    (0..96).for_each(|n| _ = departures.depart(ms(n), 100, 0));
+    acknowledge(&mut departures, ms(96), 0, &[true; 96]);
+    for n in 0..1_000u64 {
+        departures.depart(ms(100 + n), 100 + n as usize, 0);
+    }
+    assert!(departures.records.len() > RECORDS_FIRST);
+    let news = acknowledge(&mut departures, ms(1_150), 96, &[true; 1_000]);
+    assert_eq!((news.packets, news.bytes), (1_000, (0..1_000).map(|n| 100 + n).sum()));
 }
 
 #[test]
