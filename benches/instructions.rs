@@ -237,7 +237,7 @@ fn rewrite() -> Round {
     let start = Start { sequence: 1, clock_base: 0, picture_id: 1, tl0_pic_idx: 1 };
     let mut rewriter = Rewriter::new(start);
     let source = PublicationId(5);
-    let picture = PictureNumbers { picture_id: 40, tl0_pic_idx: 4 };
+    let picture = PictureNumbers { picture_id: 40, tl0_pic_idx: 4, ..PictureNumbers::default() };
     let mut incoming = Incoming { sequence: 70_000, timestamp: 1_000, target: 5_000 };
     rewriter.video(source, Some(source), &incoming, picture, true).expect("a key frame takes the slot");
     Box::new(move || {

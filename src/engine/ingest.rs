@@ -9,6 +9,7 @@
 
 pub mod arrivals;
 pub mod demux;
+pub mod dependencies;
 pub mod descriptor;
 pub mod joined;
 pub mod keyframe;
@@ -37,7 +38,7 @@ pub struct Arrived<'a> {
     pub marker: bool,
     /// What the payload is.
     pub media: Media,
-    /// The payload as the source wrote it. Empty: padding only.
+    /// The payload as the source wrote it (AV1: its dependency descriptor behind it). Empty: padding only.
     pub payload: &'a [u8],
 }
 
@@ -53,6 +54,16 @@ impl<'a> Arrived<'a> {
 }
 
 impl Arrived<'_> {
+    /// The payload without what was put behind it.
+    #[must_use]
+    pub fn sent_payload(&self) -> &[u8] {
+        let behind = match self.media {
+            Media::Video { descriptor, .. } => descriptor.behind(),
+            Media::Audio { .. } | Media::Padding => 0,
+        };
+        self.payload.get(..self.payload.len().saturating_sub(behind)).unwrap_or_default()
+    }
+
     /// What of it belongs to a layer that is made of the spatial layers of one stream up to there: all of the packet, where its
     /// picture may now end with it, or nothing but its number.
     #[must_use]

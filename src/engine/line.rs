@@ -52,6 +52,8 @@ pub struct SlotLine {
     pub rtx_ssrc: Option<u32>,
     /// Agreed codecs, best first; never empty.
     pub codecs: Vec<NegotiatedCodec>,
+    /// Id of the dependency descriptor, where it is told: how a receiver of AV1 puts spatial layers together.
+    pub dependency_descriptor: Option<u8>,
 }
 
 /// A codec and the client's numbers for it.
@@ -80,6 +82,6 @@ pub struct ExtensionIds {
     pub rid: Option<u8>,
     /// The layer that a retransmission repairs (RFC 8852).
     pub repaired_rid: Option<u8>,
-    /// Which frames depend on which (AV1 RTP payload format, appendix A). Noted only: no codec that we forward needs it yet.
+    /// Which frames depend on which (AV1 RTP payload format, appendix A): how AV1 tells spatial layers.
     pub dependency_descriptor: Option<u8>,
 }

@@ -9,6 +9,8 @@ use crate::bytes::{array_at, patch, u8_at, u16_at, u32_at, without_padding};
 use crate::ext::{Extensions, ONE_BYTE_PROFILE, TWO_BYTE_PROFILE};
 
 const FIXED_LEN: usize = 12;
+const EXTENSION_HEAD_LEN: usize = 4;
+const PADDING: u8 = 0x20;
 const VERSION: u8 = 2;
 
 /// A parsed RTP header. Offsets count from the start of the packet it was parsed from.
@@ -74,7 +76,7 @@ impl RtpHeader {
             timestamp: u32_at(packet, 4)?,
             ssrc: u32_at(packet, 8)?,
             csrc_count,
-            has_padding: first & 0x20 != 0,
+            has_padding: first & PADDING != 0,
             extension,
             payload_offset: offset,
         })
@@ -85,6 +87,12 @@ impl RtpHeader {
     pub fn payload<'a>(&self, packet: &'a [u8]) -> Result<&'a [u8], Malformed> {
         let rest = packet.get(self.payload_offset..).ok_or(Malformed::Truncated)?;
         if self.has_padding { without_padding(rest) } else { Ok(rest) }
+    }
+
+    /// Where the payload begins.
+    #[must_use]
+    pub const fn payload_offset(&self) -> usize {
+        self.payload_offset
     }
 
     /// The contributing sources, in the order of the packet.
@@ -150,6 +158,22 @@ pub fn write_header(out: &mut Vec<u8>, header: &OutHeader, extensions: &[(u8, &[
     if has_extensions {
         write_extension_block(out, extensions);
     }
+}
+
+/// Says in a header that was written that RTP padding follows the payload.
+pub fn set_padding(header: &mut [u8]) {
+    if let Some(first) = header.first_mut() {
+        *first |= PADDING;
+    }
+}
+
+/// Octets of such a header with one contributing source, by ids and lengths of its elements.
+#[must_use]
+pub fn header_len(elements: &[(u8, usize)]) -> usize {
+    let one_byte = elements.iter().all(|(id, len)| (1..=14).contains(id) && (1..=16).contains(len));
+    let block: usize = elements.iter().map(|(_, len)| len + if one_byte { 1 } else { 2 }).sum();
+    let head = if elements.is_empty() { 0 } else { EXTENSION_HEAD_LEN };
+    FIXED_LEN + 4 + head + block.next_multiple_of(4)
 }
 
 fn write_extension_block(out: &mut Vec<u8>, extensions: &[(u8, &[u8])]) {

@@ -127,12 +127,14 @@ const becomes = (one, name, what, fits) => until(`${name} ${what}`, async () => 
   return width;
 });
 
-test('of one stream in spatial layers a page gets those that its tile is made for', { timeout: 90_000 }, async (t) => {
-  const published = await publish('Layers', 'video/VP9', 'L3T3_KEY');
+for (const codec of ['video/VP9', 'video/AV1']) test(`of one ${codec} stream in spatial layers a page gets those that its tile is made for`, { timeout: 90_000 }, async (t) => {
+  const name = `Layers of ${codec.slice(6)}`;
+  const published = await publish(name, codec, 'L3T3_KEY');
   assert.equal(published.status, 201, published.answer);
+  assert.equal(/dependency-descriptor/.test(published.answer), codec === 'video/AV1', 'VP9 tells its layers by itself');
   await ada.page.setViewportSize({ width: 1600, height: 1000 });
-  await until('the layers at Ada', async () => (await tileOf(ada, 'Layers'))?.picture?.person === 2);
-  const wide = await becomes(ada, 'Layers', 'to be wide', (width) => width >= 640);
+  await until('the layers at Ada', async () => (await tileOf(ada, name))?.picture?.person === 2);
+  const wide = await becomes(ada, name, 'to be wide', (width) => width >= 640);
   const asked = () => encoder.page.evaluate(async () => [...(await window.pc.getStats()).values()].find(({ type }) => type === 'outbound-rtp').pliCount);
   await until('the start to be over', async () => {
     const before = await asked();
@@ -142,12 +144,12 @@ test('of one stream in spatial layers a page gets those that its tile is made fo
   const before = await asked();
   await ada.page.setViewportSize({ width: 400, height: 700 });
   let started = performance.now();
-  const narrow = await becomes(ada, 'Layers', 'to be narrower', (width) => width < wide);
+  const narrow = await becomes(ada, name, 'to be narrower', (width) => width < wide);
   report(t, `from ${wide} pixels to ${narrow} after`, performance.now() - started);
   assert.equal(await asked(), before, 'a step down costs no key frame');
-  assert.equal((await tileOf(ada, 'Layers')).picture.person, 2);
+  assert.equal((await tileOf(ada, name)).picture.person, 2);
   await ada.page.setViewportSize({ width: 1600, height: 1000 });
   started = performance.now();
-  const again = await becomes(ada, 'Layers', 'to be wide again', (width) => width >= wide);
+  const again = await becomes(ada, name, 'to be wide again', (width) => width >= wide);
   report(t, `back to ${again} pixels after`, performance.now() - started);
 });

@@ -46,6 +46,10 @@ pub struct Planned {
     pub prefix: Prefix,
     /// Earlier packets of the same store whose bodies go along; voices only.
     pub older: Olders,
+    /// Octets at the end of the body that go into the header: a dependency descriptor.
+    pub behind: u8,
+    /// What it says the frame's number is.
+    pub frame_number: u16,
     /// Octets of the sealed packet without padding.
     pub len: u16,
     /// When the packet came to us.

@@ -72,7 +72,7 @@ impl Mapping {
 }
 
 /// What a picture's numbers go up by where a new source begins.
-const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
+const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1, frame_number: 1 };
 
 /// What a slot missed that takes over a source late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +142,14 @@ impl Rewriter {
     /// Numbers from `start` on.
     #[must_use]
     pub fn new(start: Start) -> Self {
+        let first = PictureNumbers { picture_id: start.picture_id, tl0_pic_idx: start.tl0_pic_idx, frame_number: 0 };
         let last = Last {
             // One roll-over ahead, so that "one before the first" exists and the first packet's SRTP roll-over
             // counter is handled by `wire_index`.
             sequence: WRAP + u64::from(start.sequence) - 1,
             timestamp: 0,
             duration: 0,
-            picture: PictureNumbers { picture_id: start.picture_id, tl0_pic_idx: start.tl0_pic_idx }.less(NEXT_PICTURE),
+            picture: first.less(NEXT_PICTURE),
         };
         Self { base: start.clock_base, fresh: true, last, mapping: None }
     }

@@ -198,12 +198,12 @@ mod tests {
 
     const PAUSE: Micros = Micros::from_millis(10);
 
-    const PICTURE: PictureNumbers = PictureNumbers { picture_id: 7, tl0_pic_idx: 9 };
+    const PICTURE: PictureNumbers = PictureNumbers { picture_id: 7, tl0_pic_idx: 9, frame_number: 0 };
 
     /// A packet of `publication` with this source number, sent under `sequence`.
     fn shift(publication: u32, source: u64, sequence: u64) -> Shift {
         let incoming = Incoming { sequence: source, timestamp: 3_000, target: 0 };
-        let sent = PictureNumbers { picture_id: 5, tl0_pic_idx: 250 };
+        let sent = PictureNumbers { picture_id: 5, tl0_pic_idx: 250, ..PictureNumbers::default() };
         Shift::between(PublicationId(publication), publication, (&incoming, PICTURE), (sequence, 1_000, sent))
     }
 
@@ -247,9 +247,12 @@ mod tests {
         let shift = shift(1, 10, 100);
         assert_eq!(shift.timestamp(3_000), 1_000);
         assert_eq!(shift.timestamp(3_090), 1_090);
-        assert_eq!(shift.picture(PICTURE), PictureNumbers { picture_id: 5, tl0_pic_idx: 250 });
-        let later = PictureNumbers { picture_id: 10, tl0_pic_idx: 15 };
-        assert_eq!(shift.picture(later), PictureNumbers { picture_id: 8, tl0_pic_idx: 0 });
+        assert_eq!(
+            shift.picture(PICTURE),
+            PictureNumbers { picture_id: 5, tl0_pic_idx: 250, ..PictureNumbers::default() }
+        );
+        let later = PictureNumbers { picture_id: 10, tl0_pic_idx: 15, ..PictureNumbers::default() };
+        assert_eq!(shift.picture(later), PictureNumbers { picture_id: 8, tl0_pic_idx: 0, ..PictureNumbers::default() });
     }
 
     #[test]

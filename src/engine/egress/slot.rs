@@ -10,7 +10,10 @@
 //!
 //! RFC 3550 §5.1 and §6.4.1, RFC 4588 §4, RFC 6464.
 
+use arrayvec::ArrayVec;
 use slab::Slab;
+use wire::av1::DependencyDescriptor;
+use wire::rtp::{OutHeader, header_len, set_padding, write_header};
 use wire::template::{HeaderFields, HeaderShape, HeaderTemplate};
 
 use super::planned::{Planned, Prefix};
@@ -121,6 +124,33 @@ struct Templates {
     media: HeaderTemplate,
     retransmission: Option<HeaderTemplate>,
     payload_types: PayloadTypes,
+    /// Of AV1 whose dependencies are told to the client.
+    dependencies: Option<DependencyHeader>,
+}
+
+/// What headers with a dependency descriptor are made of: its length differs from packet to packet, which a template has no place for.
+#[derive(Clone, Debug)]
+struct DependencyHeader {
+    id: u8,
+    transport_cc: Option<u8>,
+    mid: Option<(u8, Box<str>)>,
+}
+
+impl DependencyHeader {
+    fn len(&self, element: usize) -> usize {
+        let transport_cc = self.transport_cc.map(|id| (id, 2));
+        let mid = self.mid.as_ref().map(|(id, text)| (*id, text.len()));
+        let elements: ArrayVec<_, 3> = [transport_cc, mid, Some((self.id, element))].into_iter().flatten().collect();
+        header_len(&elements)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, header: &OutHeader, transport_sequence: u16, element: &[u8]) {
+        let transport_sequence = transport_sequence.to_be_bytes();
+        let transport_cc = self.transport_cc.map(|id| (id, &transport_sequence[..]));
+        let mid = self.mid.as_ref().map(|(id, text)| (*id, text.as_bytes()));
+        let elements: ArrayVec<_, 3> = [transport_cc, mid, Some((self.id, element))].into_iter().flatten().collect();
+        write_header(out, header, &elements);
+    }
 }
 
 /// By codec: of media, and of retransmissions. A slot may change to a source of another codec at its key frame.
@@ -163,7 +193,27 @@ impl Templates {
             mid,
         };
         let retransmission = line.rtx_ssrc.map(|ssrc| HeaderTemplate::new(&HeaderShape { ssrc, ..shape }));
-        Self { media: HeaderTemplate::new(&shape), retransmission, payload_types: PayloadTypes::new(line) }
+        let dependencies = line.dependency_descriptor.map(|id| DependencyHeader {
+            id,
+            transport_cc: ids.transport_cc,
+            mid: mid.map(|(id, text)| (id, text.into())),
+        });
+        Self {
+            media: HeaderTemplate::new(&shape),
+            retransmission,
+            payload_types: PayloadTypes::new(line),
+            dependencies,
+        }
+    }
+
+    /// Octets of the header of a packet whose body has so many at its end that belong there.
+    fn len(&self, is_retransmission: bool, behind: usize) -> Option<usize> {
+        if behind > 0
+            && let Some(dependencies) = &self.dependencies
+        {
+            return Some(dependencies.len(behind));
+        }
+        if is_retransmission { self.retransmission.as_ref().map(HeaderTemplate::len) } else { Some(self.media.len()) }
     }
 }
 
@@ -443,13 +493,16 @@ impl Slot {
                 return Next::Dropped;
             }
             let prefix = prefix(&descriptor.write(picture));
+            let behind = descriptor.behind();
             let planned = Planned {
                 sequence: numbers.sequence,
                 index: Rewriter::srtp_index(numbers.sequence),
                 timestamp: numbers.timestamp,
+                behind: behind as u8,
+                frame_number: picture.frame_number,
                 ..self.planned(&feed, position, stored, (payload_type, prefix), overhead)
             };
-            self.count(planned.prefix.len() + stored.body_len());
+            self.count(planned.prefix.len() + stored.body_len() - behind);
             return Next::Packet(planned);
         }
     }
@@ -550,7 +603,6 @@ impl Slot {
         overhead: usize,
         again: Again,
     ) -> Option<(Planned, bool)> {
-        let template_len = self.templates.retransmission.as_ref()?.len();
         let original = self.sent.find(wire_sequence)?;
         if again.is_narrow && original.sequence < self.key_frame_sequence {
             return None;
@@ -560,13 +612,16 @@ impl Slot {
         let position = store.find(original.source())?;
         let stored = store.get(position)?;
         let Media::Video { descriptor, picture, .. } = stored.media else { return None };
+        let behind = descriptor.behind();
+        let header_len = self.templates.len(true, behind)?;
         let payload_type = self.templates.payload_types.retransmission(descriptor.codec())?;
         let was_lost = self.sent.may_resend(now, original.sequence, again.pause)?;
         self.rtx_sequence += 1;
         // RFC 4588 §4: the original sequence number, then the original payload.
         let mut prefix = prefix(&wire_sequence.to_be_bytes());
-        let _ = prefix.try_extend_from_slice(&descriptor.write(shift.picture(picture)));
-        let len = template_len + prefix.len() + stored.body_len() + overhead;
+        let picture = shift.picture(picture);
+        let _ = prefix.try_extend_from_slice(&descriptor.write(picture));
+        let len = header_len + prefix.len() + stored.body_len() - behind + overhead;
         let planned = Planned {
             slot: self.at,
             is_retransmission: true,
@@ -581,6 +636,8 @@ impl Slot {
             position,
             prefix,
             older: Olders::new(),
+            behind: behind as u8,
+            frame_number: picture.frame_number,
             len: len as u16,
             arrived: now,
         };
@@ -615,13 +672,28 @@ impl Slot {
             position: 0,
             prefix: Prefix::new(),
             older: Olders::new(),
+            behind: 0,
+            frame_number: 0,
             len: (header_len + overhead) as u16,
             arrived: now,
         })
     }
 
-    /// Appends the header of a planned packet.
-    pub fn write_header(&self, planned: &Planned, transport_sequence: u16, padding: bool, out: &mut Vec<u8>) {
+    /// Appends the header of a planned packet. `element`: the end of what [`Slot::plain`] gave, where it belongs here.
+    pub fn write_header(
+        &self,
+        planned: &Planned,
+        transport_sequence: u16,
+        padding: bool,
+        element: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        if !element.is_empty()
+            && let Some(dependencies) = &self.templates.dependencies
+        {
+            self.write_dependencies(dependencies, planned, transport_sequence, padding, element, out);
+            return;
+        }
         let fields = HeaderFields {
             marker: planned.marker,
             padding,
@@ -635,6 +707,32 @@ impl Slot {
         match &self.templates.retransmission {
             Some(template) if planned.is_retransmission => template.write(out, &fields),
             _ => self.templates.media.write(out, &fields),
+        }
+    }
+
+    fn write_dependencies(
+        &self,
+        dependencies: &DependencyHeader,
+        planned: &Planned,
+        transport_sequence: u16,
+        padding: bool,
+        element: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let header = OutHeader {
+            marker: planned.marker,
+            payload_type: planned.payload_type,
+            sequence: planned.sequence as u16,
+            timestamp: planned.timestamp,
+            ssrc: self.ssrc_of(planned),
+            csrc: Some(planned.csrc),
+        };
+        let mut element: ArrayVec<u8, { u8::MAX as usize }> = element.iter().copied().take(u8::MAX.into()).collect();
+        DependencyDescriptor::rewrite_frame_number(&mut element, planned.frame_number);
+        let start = out.len();
+        dependencies.write(out, &header, transport_sequence, &element);
+        if padding && let Some(header) = out.get_mut(start..) {
+            set_padding(header);
         }
     }
 
@@ -676,7 +774,12 @@ impl Slot {
         (payload_type, prefix): (u8, Prefix),
         overhead: usize,
     ) -> Planned {
-        let len = self.templates.media.len() + prefix.len() + stored.body_len() + overhead;
+        let behind = match stored.media {
+            Media::Video { descriptor, .. } => descriptor.behind(),
+            Media::Audio { .. } | Media::Padding => 0,
+        };
+        let header_len = self.templates.len(false, behind).unwrap_or_default();
+        let len = header_len + prefix.len() + stored.body_len() - behind + overhead;
         Planned {
             slot: self.at,
             is_retransmission: false,
@@ -691,6 +794,8 @@ impl Slot {
             position,
             prefix,
             older: Olders::new(),
+            behind: 0,
+            frame_number: 0,
             len: len as u16,
             arrived: stored.arrived,
         }

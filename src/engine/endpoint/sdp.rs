@@ -306,6 +306,12 @@ fn consider<'a>(
         // A single stream needs no name, and we look for none.
         (extensions.rid, extensions.repaired_rid) = (None, None);
     }
+    let may = |codec: Codec| codecs.iter().any(|agreed| agreed.codec.codec == codec);
+    // Chromium 156 writes VP8 without picture ids and temporal layers where this is agreed on: all that a slot continues would
+    // be gone. Who only receives may have both: it is told with AV1 alone.
+    if !may(Codec::Av1) || (sends_pictures && may(Codec::Vp8)) {
+        extensions.dependency_descriptor = None;
+    }
     if extensions.transport_cc.is_none() {
         codecs.iter_mut().for_each(|agreed| agreed.feedback = agreed.feedback.without(Feedback::TRANSPORT_CC));
     }
@@ -321,9 +327,7 @@ fn accepted_extensions(offered: ExtensionIds, known: ExtensionIds, kind: MediaKi
         mid: agreed(offered.mid, known.mid),
         rid: agreed(offered.rid, known.rid).filter(|_| kind == MediaKind::Video),
         repaired_rid: agreed(offered.repaired_rid, known.repaired_rid).filter(|_| kind == MediaKind::Video),
-        // Chromium 156 writes VP8 without picture ids and temporal layers where this is agreed on: all that a slot
-        // continues would be gone. It is for codecs whose payload does not tell as much.
-        dependency_descriptor: None,
+        dependency_descriptor: agreed(offered.dependency_descriptor, known.dependency_descriptor),
     }
 }
 
@@ -505,6 +509,7 @@ fn slot_lines(outcomes: &[Outcome<'_>]) -> Vec<SlotLine> {
             ssrc,
             rtx_ssrc,
             codecs: line.codecs.iter().map(|agreed| agreed.codec).collect(),
+            dependency_descriptor: line.extensions.dependency_descriptor,
         })
         .collect()
 }

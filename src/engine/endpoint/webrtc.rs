@@ -504,6 +504,12 @@ impl Endpoint {
         self.slots.iter().any(|slot| slot.line().codecs.iter().any(|agreed| agreed.codec == codec))
     }
 
+    /// Whether it is told which frames of AV1 depend on which.
+    #[must_use]
+    pub fn is_told_dependencies(&self) -> bool {
+        self.slots.iter().any(|slot| slot.line().dependency_descriptor.is_some())
+    }
+
     /// Whether a slot is meant for this publication.
     #[must_use]
     pub fn shows(&self, publication: PublicationId) -> bool {

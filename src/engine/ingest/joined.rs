@@ -67,7 +67,7 @@ struct Last {
 }
 
 /// One frame further.
-const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
+const NEXT_PICTURE: PictureNumbers = PictureNumbers { picture_id: 1, tl0_pic_idx: 1, frame_number: 1 };
 
 impl Joined {
     /// Takes a packet, while `wanted` is the layer that is to be seen. `None`: of a layer that is not.
@@ -163,8 +163,11 @@ mod tests {
             timestamp: (frame * 3_000).wrapping_sub(own * 77_777),
             target: frame * 3_000,
         };
-        let picture =
-            PictureNumbers { picture_id: (frame + 500 * own) as u16 & 0x7fff, tl0_pic_idx: (frame + 9 * own) as u8 };
+        let picture = PictureNumbers {
+            picture_id: (frame + 500 * own) as u16 & 0x7fff,
+            tl0_pic_idx: (frame + 9 * own) as u8,
+            ..PictureNumbers::default()
+        };
         let descriptor = Descriptor::Vp8(Vp8Descriptor::parse(&[0x10]).unwrap());
         let media = Media::Video { descriptor, picture, starts_key_frame };
         Arrived { publication: PublicationId(1), layer, numbers, marker: true, media, payload: &[0x10, 0] }

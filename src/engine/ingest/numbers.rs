@@ -15,13 +15,15 @@ pub struct Incoming {
     pub target: u32,
 }
 
-/// VP8 numbers of a packet, in the form that every slot uses: 15-bit picture id and TL0PICIDX.
+/// Numbers of a packet's picture, in the form that every slot uses: VP8's and VP9's picture id and TL0PICIDX, AV1's frame number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PictureNumbers {
     /// 15 bits.
     pub picture_id: u16,
     /// 8 bits.
     pub tl0_pic_idx: u8,
+    /// Of the dependency descriptor, 16 bits.
+    pub frame_number: u16,
 }
 
 /// Picture ids have 15 bits.
@@ -34,6 +36,7 @@ impl PictureNumbers {
         Self {
             picture_id: self.picture_id.wrapping_add(offset.picture_id) & PICTURE_ID_MASK,
             tl0_pic_idx: self.tl0_pic_idx.wrapping_add(offset.tl0_pic_idx),
+            frame_number: self.frame_number.wrapping_add(offset.frame_number),
         }
     }
 
@@ -43,6 +46,7 @@ impl PictureNumbers {
         Self {
             picture_id: self.picture_id.wrapping_sub(origin.picture_id) & PICTURE_ID_MASK,
             tl0_pic_idx: self.tl0_pic_idx.wrapping_sub(origin.tl0_pic_idx),
+            frame_number: self.frame_number.wrapping_sub(origin.frame_number),
         }
     }
 }

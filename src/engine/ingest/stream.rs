@@ -10,6 +10,8 @@ use wire::red::{REDUNDANT_MAX, RedBlock, RedPayload};
 use wire::rtcp::{ReportBlock, ntp_middle};
 use wire::seq::{TimestampUnwrapper, Unwrapper};
 
+use super::dependencies::Dependencies;
+use super::descriptor::Spatial;
 use super::loss::Loss;
 use super::transit::TransitFloor;
 use crate::clock::Micros;
@@ -32,6 +34,7 @@ pub struct Stream {
     window: Window,
     transit: TransitFloor,
     pictures: Pictures,
+    dependencies: Dependencies,
     /// What is missing; asked for when the publisher negotiated retransmission.
     pub loss: Loss,
     reception: Reception,
@@ -98,6 +101,7 @@ impl Stream {
             window: Window::default(),
             transit: TransitFloor::default(),
             pictures: Pictures::default(),
+            dependencies: Dependencies::default(),
             loss: Loss::default(),
             reception: Reception::default(),
             tallied: Tally::default(),
@@ -186,6 +190,11 @@ impl Stream {
     /// whether it has 15 bits.
     pub fn picture(&mut self, id: Option<(u16, bool)>, tl0_pic_idx: Option<u8>, timestamp: u32) -> PictureNumbers {
         self.pictures.numbers(id, tl0_pic_idx, timestamp)
+    }
+
+    /// Where a packet of AV1 is among the stream's spatial layers, and the number of its frame, by its dependency descriptor.
+    pub fn dependencies(&mut self, sequence: u64, element: &[u8]) -> Option<(Spatial, u16)> {
+        self.dependencies.read(sequence, element)
     }
 
     /// Notes the sender's report, so that it can work out the round trip.
@@ -327,7 +336,7 @@ impl Pictures {
             None => self.count(timestamp),
         };
         // RFC 7741 §4.2 gives layerless streams no TL0PICIDX; one that follows the picture id is continuous too.
-        PictureNumbers { picture_id, tl0_pic_idx: tl0_pic_idx.unwrap_or(picture_id as u8) }
+        PictureNumbers { picture_id, tl0_pic_idx: tl0_pic_idx.unwrap_or(picture_id as u8), frame_number: 0 }
     }
 
     /// A 7-bit picture id, continued to 15 bits by nearness.

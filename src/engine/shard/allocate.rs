@@ -13,7 +13,7 @@ use super::publication::Publication;
 use crate::clock::Micros;
 use crate::egress::slot::{Feed, Slot};
 use crate::endpoint::webrtc::Endpoint;
-use crate::id::{LayerId, MediaKind, ParticipantId, PublicationId};
+use crate::id::{Codec, LayerId, MediaKind, ParticipantId, PublicationId};
 use crate::route::allocate::{Candidate, Choice, Why, allocate};
 
 /// A video slot that somebody is assigned to.
@@ -86,6 +86,9 @@ impl Shard {
     pub(super) fn wanted_layer(endpoint: &Endpoint, source: &Publication) -> LayerId {
         let want = endpoint.layout().want(source.participant, source.kind);
         let highest = source.layer_ids().next_back().unwrap_or_default();
+        // Without its dependencies a decoder takes each layer of AV1 for a picture of its own.
+        let is_told = source.codec != Codec::Av1 || endpoint.is_told_dependencies();
+        let highest = if source.nested && !is_told { LayerId::LOWEST } else { highest };
         let tile = want.filter(|want| want.width > 0 && want.height > 0).map(|want| (want.width, want.height));
         tile.map_or(highest, |tile| source.traffic.layer_for(tile, highest))
     }

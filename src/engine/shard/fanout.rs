@@ -209,7 +209,7 @@ impl Shard {
         };
         let mut bytes = Vec::with_capacity(FIXED_HEADER + packet.payload.len());
         write_header(&mut bytes, &header, &[]);
-        bytes.extend_from_slice(packet.payload);
+        bytes.extend_from_slice(packet.sent_payload());
         let item = TapItem::Packet {
             publication: publication.id,
             arrival: self.epoch.instant(arrived),

@@ -212,97 +212,156 @@ fn assert_whole_pictures(packets: &[Received]) {
         assert!(layers.is_sorted() && layers[0] == 0, "{layers:?}");
         assert!(layers.windows(2).all(|pair| pair[1] <= pair[0] + 1), "none is left out: {layers:?}");
     }
+    assert_frames_are_told(&packets);
 }
 
-fn spatial_stage(seed: u64) -> Stage {
+/// Of AV1 each packet says which frame it is of: each layer's picture is one, and those that are left out are missed.
+fn assert_frames_are_told(packets: &[&Received]) {
+    let of_av1: Vec<&Received> = packets.iter().copied().filter(|packet| packet.codec == Codec::Av1).collect();
+    for pair in of_av1.windows(2) {
+        let frames = [0, 1].map(|at| pair[at].frame_number.unwrap());
+        let gone_on = frames[1].wrapping_sub(frames[0]);
+        let is_same_frame = (pair[0].timestamp, pair[0].layer) == (pair[1].timestamp, pair[1].layer);
+        assert!((gone_on == 0) == is_same_frame && gone_on <= 3, "{pair:?}");
+    }
+}
+
+/// They tell their spatial layers in different ways, and all else is the same.
+const SPATIAL: [Codec; 2] = [Codec::Vp9, Codec::Av1];
+
+fn spatial_stage(seed: u64, codec: Codec) -> Stage {
     let mut stage = Stage::new(seed);
     stage.join(1, CAMERA);
-    stage.browser_mut(1).camera_codec = Codec::Vp9;
+    stage.browser_mut(1).camera_codec = codec;
     stage.browser_mut(1).spatial_layers = 3;
     stage
 }
 
 #[test]
 fn each_receiver_gets_the_spatial_layers_of_one_stream_that_its_tile_is_made_for() {
-    let mut stage = spatial_stage(96);
-    let tiles = [(2, (320, 180), 0), (3, (640, 360), 1), (4, (1_280, 720), 2)];
-    for (number, ..) in tiles {
-        stage.join(number, WATCHER);
-    }
-    stage.run_ms(1_000);
-    for (number, tile, _) in tiles {
-        want_at(&mut stage, number, 1, tile);
-    }
-    stage.run_ms(3_000);
-    for (number, tile, layer) in tiles {
-        assert_eq!(spatial_now(&stage, number), layer, "{tile:?}");
-        assert_whole_pictures(pictures(&stage, number));
+    for codec in SPATIAL {
+        let mut stage = spatial_stage(96, codec);
+        let tiles = [(2, (320, 180), 0), (3, (640, 360), 1), (4, (1_280, 720), 2)];
+        for (number, ..) in tiles {
+            stage.join(number, WATCHER);
+        }
+        stage.run_ms(1_000);
+        for (number, tile, _) in tiles {
+            want_at(&mut stage, number, 1, tile);
+        }
+        stage.run_ms(3_000);
+        for (number, tile, layer) in tiles {
+            assert_eq!(spatial_now(&stage, number), layer, "{tile:?}");
+            assert_whole_pictures(pictures(&stage, number));
+        }
     }
 }
 
 #[test]
 fn a_slot_steps_down_at_the_next_picture_and_up_at_a_key_frame() {
-    let mut stage = spatial_stage(97);
-    stage.join(2, WATCHER);
-    stage.run_ms(2_000);
-    assert_eq!(spatial_now(&stage, 2), 2);
-    let asked = |stage: &Stage| stage.browser(1).key_frame_requests.len();
-    for tile in [(320, 180), (1_280, 720), (640, 360), (320, 180), (1_280, 720)] {
-        let layer = u32::from(tile.0 / 640);
-        let (before, now) = (asked(&stage), stage.now());
-        let falls = layer < spatial_now(&stage, 2);
-        want_at(&mut stage, 2, 1, tile);
-        stage.run_ms(600);
-        let late = pictures(&stage, 2).iter().rfind(|packet| packet.layer > layer && packet.at > now);
-        println!("to {layer}: the last of a higher layer after {:?}", late.map(|late| late.at.since(now)));
-        assert!(late.is_none_or(|late| late.at.since(now) < ms(80)), "{late:?}");
-        if falls {
-            assert_eq!(asked(&stage), before, "nobody else pays for that with a key frame");
+    for codec in SPATIAL {
+        let mut stage = spatial_stage(97, codec);
+        stage.join(2, WATCHER);
+        stage.run_ms(2_000);
+        assert_eq!(spatial_now(&stage, 2), 2);
+        let asked = |stage: &Stage| stage.browser(1).key_frame_requests.len();
+        for tile in [(320, 180), (1_280, 720), (640, 360), (320, 180), (1_280, 720)] {
+            let layer = u32::from(tile.0 / 640);
+            let (before, now) = (asked(&stage), stage.now());
+            let falls = layer < spatial_now(&stage, 2);
+            want_at(&mut stage, 2, 1, tile);
+            stage.run_ms(600);
+            let late = pictures(&stage, 2).iter().rfind(|packet| packet.layer > layer && packet.at > now);
+            println!(
+                "{codec:?} to {layer}: the last of a higher layer after {:?}",
+                late.map(|late| late.at.since(now))
+            );
+            assert!(late.is_none_or(|late| late.at.since(now) < ms(80)), "{late:?}");
+            if falls {
+                assert_eq!(asked(&stage), before, "nobody else pays for that with a key frame");
+            }
+            stage.run_ms(2_500);
+            assert_eq!(spatial_now(&stage, 2), layer);
         }
-        stage.run_ms(2_500);
-        assert_eq!(spatial_now(&stage, 2), layer);
+        let packets = pictures(&stage, 2);
+        assert_whole_pictures(packets);
+        let still = freezes(&shown(packets), Span::new(packets[0].at, stage.now()), ms(100));
+        assert!(still.is_empty(), "{still:?}");
     }
-    let packets = pictures(&stage, 2);
-    assert_whole_pictures(packets);
-    let still = freezes(&shown(packets), Span::new(packets[0].at, stage.now()), ms(100));
-    assert!(still.is_empty(), "{still:?}");
 }
 
 #[test]
 fn spatial_layers_are_told_apart_across_shards_and_repaired() {
-    let mut stage = Stage::with_shards(98, 2);
-    stage.join_shard(1, CAMERA, MEETING, 0);
-    stage.browser_mut(1).camera_codec = Codec::Vp9;
-    stage.browser_mut(1).spatial_layers = 3;
-    for number in [2, 3] {
-        stage.join_shard(number, WATCHER, MEETING, 1);
-        stage.browser_mut(number).asks_for_pictures = true;
-    }
-    stage.run_ms(1_000);
-    want_at(&mut stage, 2, 1, (320, 180));
-    stage.down.impairment = Impairment { loss: 0.02, delay: ms(10), ..Impairment::default() };
-    stage.run_ms(4_000);
-    stage.down.impairment.loss = 0.0;
-    stage.run_ms(500);
-    assert_eq!((spatial_now(&stage, 2), spatial_now(&stage, 3)), (0, 2));
-    for number in [2, 3] {
-        let packets = pictures(&stage, number);
-        assert!(packets.iter().any(|packet| packet.retransmitted));
-        assert_whole_pictures(packets);
+    for codec in SPATIAL {
+        let mut stage = Stage::with_shards(98, 2);
+        stage.join_shard(1, CAMERA, MEETING, 0);
+        stage.browser_mut(1).camera_codec = codec;
+        stage.browser_mut(1).spatial_layers = 3;
+        for number in [2, 3] {
+            stage.join_shard(number, WATCHER, MEETING, 1);
+            stage.browser_mut(number).asks_for_pictures = true;
+        }
+        stage.run_ms(1_000);
+        want_at(&mut stage, 2, 1, (320, 180));
+        stage.down.impairment = Impairment { loss: 0.02, delay: ms(10), ..Impairment::default() };
+        stage.run_ms(4_000);
+        stage.down.impairment.loss = 0.0;
+        stage.run_ms(500);
+        assert_eq!((spatial_now(&stage, 2), spatial_now(&stage, 3)), (0, 2));
+        for number in [2, 3] {
+            let packets = pictures(&stage, number);
+            assert!(packets.iter().any(|packet| packet.retransmitted));
+            assert_whole_pictures(packets);
+        }
     }
 }
 
 #[test]
 fn a_narrow_path_gets_lower_spatial_layers_and_no_frozen_picture() {
-    let mut stage = spatial_stage(99);
+    for codec in SPATIAL {
+        let mut stage = spatial_stage(99, codec);
+        stage.join(2, WATCHER);
+        stage.browser_mut(2).asks_for_pictures = true;
+        stage.run_ms(5_000);
+        assert_eq!(spatial_now(&stage, 2), 2, "1.3 Mbit/s");
+        let (path, begin) = (stage.browser(2).path, stage.now());
+        stage.down.impair(path, Impairment { delay: ms(10), ..Impairment::default() }.narrowed(500_000, 250));
+        stage.run_ms(10_000);
+        assert!(spatial_now(&stage, 2) < 2);
+        let still = freezes(&shown(pictures(&stage, 2)), Span::new(begin, stage.now()), ms(1_000));
+        assert!(still.is_empty(), "{still:?}");
+    }
+}
+
+#[test]
+fn slots_go_on_counting_frames_of_av1_from_one_source_to_another() {
+    let mut stage = spatial_stage(100, Codec::Av1);
+    stage.join(4, CAMERA);
+    stage.browser_mut(4).camera_codec = Codec::Av1;
+    stage.browser_mut(4).spatial_layers = 2;
+    stage.join(5, CAMERA);
     stage.join(2, WATCHER);
-    stage.browser_mut(2).asks_for_pictures = true;
-    stage.run_ms(5_000);
-    assert_eq!(spatial_now(&stage, 2), 2, "1.3 Mbit/s");
-    let (path, begin) = (stage.browser(2).path, stage.now());
-    stage.down.impair(path, Impairment { delay: ms(10), ..Impairment::default() }.narrowed(500_000, 250));
-    stage.run_ms(10_000);
-    assert!(spatial_now(&stage, 2) < 2);
-    let still = freezes(&shown(pictures(&stage, 2)), Span::new(begin, stage.now()), ms(1_000));
-    assert!(still.is_empty(), "{still:?}");
+    for person in [1, 4, 5, 1, 4, 1, 5, 4] {
+        want(&mut stage, 2, person);
+        stage.run_ms(1_300);
+    }
+    let packets = pictures(&stage, 2);
+    assert_whole_pictures(packets);
+    let sources: std::collections::BTreeSet<u32> = packets.iter().map(|packet| packet.csrc).collect();
+    assert_eq!(sources.len(), 3, "one of them of another codec");
+}
+
+#[test]
+fn who_is_not_told_the_dependencies_of_av1_gets_its_lowest_layer_as_a_stream_of_its_own() {
+    let mut stage = spatial_stage(101, Codec::Av1);
+    stage.tells_dependencies = false;
+    stage.join(2, WATCHER);
+    stage.tells_dependencies = true;
+    stage.join(3, WATCHER);
+    stage.run_ms(2_000);
+    assert_eq!((spatial_now(&stage, 2), spatial_now(&stage, 3)), (0, 2));
+    stage.run_ms(1_000);
+    let since = |packet: &&Received| packet.at >= ms(2_000);
+    assert!(pictures(&stage, 2).iter().filter(since).all(|packet| packet.frame_number.is_none() && packet.layer == 0));
+    assert!(pictures(&stage, 3).iter().filter(since).all(|packet| packet.frame_number.is_some()));
 }

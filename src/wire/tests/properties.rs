@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use wire::ext::{AudioLevel, transport_seq};
 use wire::rtcp::{MAX_COMPOUND_PACKETS, ReportBlock, RtcpPacket, parse_compound};
 use wire::rtcp::{write_nack, write_receiver_report, write_sender_report};
-use wire::rtp::{OutHeader, RtpHeader, is_rtcp, write_header};
+use wire::rtp::{OutHeader, RtpHeader, header_len, is_rtcp, write_header};
 use wire::twcc::MAX_PACKET_COUNT;
 use wire::vp8::{Vp8Descriptor, key_frame_size};
 
@@ -119,6 +119,10 @@ proptest! {
         let mut packet = Vec::new();
         write_header(&mut packet, &OutHeader { marker, payload_type, sequence, timestamp, ssrc, csrc }, &borrowed);
         prop_assert_eq!(packet.len() % 4, 0);
+        if csrc.is_some() {
+            let lens: Vec<(u8, usize)> = extensions.iter().map(|(id, value)| (*id, value.len())).collect();
+            prop_assert_eq!(packet.len(), header_len(&lens), "what was foretold");
+        }
         packet.extend_from_slice(&payload);
         let header = RtpHeader::parse(&packet).unwrap();
         prop_assert_eq!(

@@ -13,6 +13,7 @@ use engine::id::{Codec, LAYERS_MAX, MediaKind, ParticipantId};
 use engine::ingest::arrivals::Arrivals;
 use engine::line::{ExtensionIds, NegotiatedCodec, SendLine, SlotLine};
 use engine::path::Path;
+use wire::av1::DependencyDescriptor;
 use wire::ext::{Rid, transport_seq};
 use wire::red::{RedPayload, block_head, primary_head};
 use wire::rtcp::{ReportBlock, RtcpPacket, parse_compound, write_nack, write_pli, write_receiver_report};
@@ -58,6 +59,8 @@ pub struct Received {
     pub codec: Codec,
     /// VP8: picture id and TL0PICIDX.
     pub picture: Option<(u16, u8)>,
+    /// AV1 in spatial layers: what its dependency descriptor says is the number of its frame.
+    pub frame_number: Option<u16>,
     /// First packet of a key frame.
     pub starts_key_frame: bool,
     /// Last packet of a frame.
@@ -259,7 +262,7 @@ const EXTENSIONS: ExtensionIds = ExtensionIds {
     mid: Some(4),
     rid: Some(10),
     repaired_rid: Some(11),
-    dependency_descriptor: None,
+    dependency_descriptor: Some(12),
 };
 
 /// A payload's counter has the layer above it.
@@ -355,6 +358,13 @@ impl Browser {
         for codec in self.slots.iter_mut().flat_map(|slot| &mut slot.line.codecs) {
             codec.red_payload_type = None;
         }
+        self
+    }
+
+    /// One that is not told which frames of AV1 depend on which; to be said before anything else.
+    #[must_use]
+    pub fn without_dependencies(mut self) -> Self {
+        self.slots.iter_mut().for_each(|slot| slot.line.dependency_descriptor = None);
         self
     }
 
@@ -464,7 +474,7 @@ impl Browser {
             payload.extend_from_slice(&self.content(self.microphone.counter));
             self.microphone.counter += 1;
             let payload = if self.redundancy { self.with_the_last(payload) } else { payload };
-            let packet = self.packet(Line::Microphone, false, &payload, Some(level));
+            let packet = self.packet(Line::Microphone, false, &payload, Some(level), None);
             out.push(packet);
         }
     }
@@ -512,21 +522,23 @@ impl Browser {
         let above = self.cameras.len() - 1 - layer;
         let packets = (self.plan.packets_per_frame / [1, 3, 8][above]).max(1);
         let size = if above == 2 { 600 } else { 1_000 };
-        let spatial_layers = if self.camera_codec == Codec::Vp9 { self.spatial_layers } else { 1 };
+        let has_layers = matches!(self.camera_codec, Codec::Vp9 | Codec::Av1);
+        let spatial_layers = if has_layers { self.spatial_layers } else { 1 };
         for spatial in 0..spatial_layers {
             // So are spatial layers.
             let packets = if spatial_layers > 1 { 1 + u16::from(spatial) } else { packets };
             let packets = packets * if key_frame { 4 } else { 1 };
-            let counter = counter | (layer as u32 | u32::from(spatial)) << LAYER_SHIFT;
+            let painted = counter | (layer as u32 | u32::from(spatial)) << LAYER_SHIFT;
             for at in 0..packets {
-                let part = Part { key_frame, at, packets, picture_id, spatial: (spatial, spatial_layers) };
+                let part = Part { key_frame, at, packets, picture_id, counter, spatial: (spatial, spatial_layers) };
                 let mut payload = part.head(self.camera_codec);
-                payload.extend_from_slice(&self.content(counter));
+                payload.extend_from_slice(&self.content(painted));
                 if part.is_filled(self.camera_codec) {
                     payload.resize(size, 0xaa);
                 }
                 let marker = at + 1 == packets && spatial + 1 == spatial_layers;
-                let packet = self.packet(Line::Camera(layer), marker, &payload, None);
+                let dependencies = part.dependencies(self.camera_codec);
+                let packet = self.packet(Line::Camera(layer), marker, &payload, None, dependencies.as_deref());
                 out.push(packet);
             }
         }
@@ -544,7 +556,14 @@ impl Browser {
         bytes
     }
 
-    fn packet(&mut self, line: Line, marker: bool, payload: &[u8], level: Option<u8>) -> Vec<u8> {
+    fn packet(
+        &mut self,
+        line: Line,
+        marker: bool,
+        payload: &[u8],
+        level: Option<u8>,
+        dependencies: Option<&[u8]>,
+    ) -> Vec<u8> {
         self.transport_sequence = self.transport_sequence.wrapping_add(1);
         let transport = self.transport_sequence.to_be_bytes();
         let level = level.map(|level| [level]);
@@ -557,6 +576,7 @@ impl Browser {
             }
             (Line::Microphone, None) => {}
         }
+        extensions.extend(dependencies.map(|element| (12, element)));
         let stream = match line {
             Line::Microphone => &mut self.microphone,
             Line::Camera(layer) => &mut self.cameras[layer].stream,
@@ -713,9 +733,12 @@ impl Browser {
         }
         let len = opened.expect("the server's packets authenticate, each once");
         let packet = &packet[..len];
+        let mut dependencies = None;
         for (id, value) in header.extensions(packet) {
             if Some(id) == EXTENSIONS.transport_cc {
                 self.arrivals.arrived(now, transport_seq(value).expect("a transport-wide number"));
+            } else if Some(id) == EXTENSIONS.dependency_descriptor {
+                dependencies = Some(DependencyDescriptor::parse(value).expect("a dependency descriptor"));
             }
         }
         let payload = header.payload(packet).expect("well-formed padding");
@@ -751,6 +774,7 @@ impl Browser {
             csrc,
             codec,
             picture,
+            frame_number: dependencies.map(|descriptor| descriptor.frame_number),
             starts_key_frame,
             ends_frame: header.marker,
             content: (number(&body[..4]), number(&body[4..8]) & !(u32::MAX << LAYER_SHIFT)),
@@ -841,6 +865,7 @@ fn receive_voice(slot: &mut SlotRecord, now: Micros, header: &RtpHeader, csrc: u
         csrc,
         codec: Codec::Opus,
         picture: None,
+        frame_number: None,
         starts_key_frame: false,
         ends_frame: false,
         content: (number(&body[1..5]), number(&body[5..9])),
@@ -903,6 +928,7 @@ fn slot_lines(number: u32, plan: BrowserPlan) -> Vec<SlotLine> {
         ssrc: base + at,
         rtx_ssrc: None,
         codecs: vec![opus(true)],
+        dependency_descriptor: None,
     });
     audio.chain(video_lines(number, 0..plan.video_slots)).collect()
 }
@@ -915,5 +941,6 @@ fn video_lines(number: u32, range: Range<usize>) -> impl Iterator<Item = SlotLin
         ssrc: base + 100 + at as u32,
         rtx_ssrc: Some(base + 200 + at as u32),
         codecs: pictures(&Codec::PICTURES),
+        dependency_descriptor: EXTENSIONS.dependency_descriptor,
     })
 }

@@ -18,7 +18,9 @@ pub(crate) struct Part {
     pub(crate) at: u16,
     pub(crate) packets: u16,
     pub(crate) picture_id: u16,
-    /// VP9: its spatial layer, and how many there are.
+    /// Counts pictures, too, beyond the range of their ids.
+    pub(crate) counter: u32,
+    /// VP9 and AV1: its spatial layer, and how many there are.
     pub(crate) spatial: (u8, u8),
 }
 
@@ -29,6 +31,43 @@ impl Part {
 
     fn ends(self) -> bool {
         self.at + 1 == self.packets
+    }
+
+    /// First packet of a key frame.
+    fn brings_structure(self) -> bool {
+        self.key_frame && self.starts() && self.spatial.0 == 0
+    }
+
+    /// The dependency descriptor of a stream of AV1 in spatial layers: template and decode target N are of layer N. No sizes, since
+    /// with them it would not fit the one-byte form of header extensions.
+    pub(crate) fn dependencies(self, codec: Codec) -> Option<Vec<u8>> {
+        let (spatial, count) = self.spatial;
+        if codec != Codec::Av1 || count < 2 {
+            return None;
+        }
+        let mut bits = Bits::default();
+        bits.push(1, u32::from(self.starts()));
+        bits.push(1, u32::from(self.ends()));
+        bits.push(6, u32::from(spatial));
+        // Soon round the end of its 16 bits.
+        bits.push(16, 65_500 + self.counter * u32::from(count) + u32::from(spatial));
+        if self.brings_structure() {
+            bits.push(5, 0b1_0000);
+            // Offset of template ids; decode targets less one; the next template is of the next layer, or there is none.
+            bits.push(6, 0);
+            bits.push(5, u32::from(count) - 1);
+            (1..count).for_each(|_| bits.push(2, 2));
+            bits.push(2, 3);
+            // A target requires its layer and those below.
+            for layer in 0..count {
+                (0..count).for_each(|target| bits.push(2, if layer <= target { 3 } else { 0 }));
+            }
+            // No references told, no chains (of which there could be one more than targets), no sizes.
+            bits.push(u32::from(count), 0);
+            bits.push((u32::from(count) + 1).ilog2(), 0);
+            bits.push(1, 0);
+        }
+        Some(bits.octets)
     }
 
     /// What precedes the content.
@@ -44,7 +83,7 @@ impl Part {
             // W: one OBU, which goes on (Y) and continues (Z); N: a sequence begins.
             Codec::Av1 => {
                 let parts = bit(0x80, !self.starts()) | bit(0x40, !self.ends());
-                vec![0x10 | parts | bit(0x08, self.key_frame && self.starts())]
+                vec![0x10 | parts | bit(0x08, self.brings_structure())]
             }
         }
     }
@@ -63,7 +102,7 @@ impl Part {
         let [high, low] = self.picture_id.to_be_bytes();
         let (spatial, count) = self.spatial;
         let has_layers = count > 1;
-        let structure = has_layers && self.key_frame && self.starts() && spatial == 0;
+        let structure = has_layers && self.brings_structure();
         // I; P; L; B; E; V.
         let flags = 0x80
             | bit(0x40, !self.key_frame)
@@ -90,6 +129,26 @@ impl Part {
     /// Whether anything may follow the content: of parameter sets nothing.
     pub(crate) fn is_filled(self, codec: Codec) -> bool {
         codec != Codec::H264 || !(self.key_frame && self.starts())
+    }
+}
+
+/// Bits in their order, the last octet filled up with zeros.
+#[derive(Default)]
+struct Bits {
+    octets: Vec<u8>,
+    len: usize,
+}
+
+impl Bits {
+    fn push(&mut self, width: u32, value: u32) {
+        for at in (0..width).rev() {
+            if self.len.is_multiple_of(8) {
+                self.octets.push(0);
+            }
+            let octet = self.octets.last_mut().expect("one was pushed");
+            *octet |= ((value >> at & 1) as u8) << (7 - self.len % 8);
+            self.len += 1;
+        }
     }
 }
 

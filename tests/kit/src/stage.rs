@@ -65,6 +65,8 @@ pub struct Stage {
     keys: VecDeque<(Micros, Command)>,
     /// Which pictures those who join later send and read; the first is what they send.
     pub pictures: &'static [Codec],
+    /// Whether those who join later are told which frames of AV1 depend on which.
+    pub tells_dependencies: bool,
     /// What the links of those who join later will be like.
     everybody: Option<Profile>,
     forgotten: HashSet<Path>,
@@ -113,6 +115,7 @@ impl Stage {
             follows_estimate: true,
             offers_redundancy: true,
             pictures: &Codec::PICTURES,
+            tells_dependencies: true,
             forgotten: HashSet::new(),
             now: Micros::from_millis(1_000),
         }
@@ -167,6 +170,7 @@ impl Stage {
         let (browser, keys) = Browser::new(number, participant, plan, credentials.clone(), layers, self.now);
         let browser = if self.offers_redundancy { browser } else { browser.without_redundancy() };
         let browser = browser.with_codecs(self.pictures);
+        let browser = if self.tells_dependencies { browser } else { browser.without_dependencies() };
         let lines = browser.send_lines();
         let publications =
             lines.iter().map(|line| new_publication(number, line, self.sharers.contains(&number))).collect();

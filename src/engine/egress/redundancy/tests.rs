@@ -16,7 +16,14 @@ fn ms(ms: u64) -> Micros {
 
 fn line(red_payload_type: Option<u8>) -> SlotLine {
     let codec = NegotiatedCodec { codec: Codec::Opus, payload_type: 111, rtx_payload_type: None, red_payload_type };
-    SlotLine { mid: "a".into(), kind: MediaKind::Audio, ssrc: 1, rtx_ssrc: None, codecs: vec![codec] }
+    SlotLine {
+        mid: "a".into(),
+        kind: MediaKind::Audio,
+        ssrc: 1,
+        rtx_ssrc: None,
+        codecs: vec![codec],
+        dependency_descriptor: None,
+    }
 }
 
 /// Two people's stores, by key.
@@ -52,6 +59,8 @@ impl People {
             position: self.0[who].push(ms(0), &packet).unwrap(),
             prefix: Prefix::new(),
             older: Olders::new(),
+            behind: 0,
+            frame_number: 0,
             len: 40 + len as u16,
             arrived: ms(0),
         }

@@ -23,7 +23,7 @@ struct Source {
 
 impl Source {
     fn new(id: PublicationId, sequence: u64, timestamp: u32, target: u32) -> Self {
-        let picture = PictureNumbers { picture_id: 0x7fff, tl0_pic_idx: 255 };
+        let picture = PictureNumbers { picture_id: 0x7fff, tl0_pic_idx: 255, ..PictureNumbers::default() };
         Self { id, sequence, timestamp, transit: target.wrapping_sub(timestamp), picture }
     }
 
@@ -60,7 +60,7 @@ fn video_numbers_run_on_over_a_switch_and_over_every_wrap() {
     let first = rewriter.video(A, Some(A), &a.packet(), a.picture, true).unwrap();
     assert_eq!(wire(first.numbers.sequence), 65_534);
     assert_eq!(first.numbers.timestamp, START.clock_base.wrapping_add(1_000));
-    assert_eq!(first.picture, PictureNumbers { picture_id: 0x7ffe, tl0_pic_idx: 254 });
+    assert_eq!(first.picture, PictureNumbers { picture_id: 0x7ffe, tl0_pic_idx: 254, ..PictureNumbers::default() });
 
     let second = rewriter.video(A, Some(A), &a.more(), a.picture, false).unwrap();
     assert_eq!(second.numbers.sequence, first.numbers.sequence + 1);
@@ -69,11 +69,11 @@ fn video_numbers_run_on_over_a_switch_and_over_every_wrap() {
     let packet = a.step(FRAME);
     let third = rewriter.video(A, Some(B), &packet, a.picture, false).unwrap();
     assert_eq!(wire(third.numbers.sequence), 0, "the old source flows on until the new one has a key frame");
-    assert_eq!(third.picture, PictureNumbers { picture_id: 0x7fff, tl0_pic_idx: 255 });
+    assert_eq!(third.picture, PictureNumbers { picture_id: 0x7fff, tl0_pic_idx: 255, ..PictureNumbers::default() });
 
     let switched = rewriter.video(B, Some(B), &b.packet(), b.picture, true).unwrap();
     assert_eq!(wire(switched.numbers.sequence), 1);
-    assert_eq!(switched.picture, PictureNumbers { picture_id: 0, tl0_pic_idx: 0 });
+    assert_eq!(switched.picture, PictureNumbers { picture_id: 0, tl0_pic_idx: 0, frame_number: 1 });
     assert_eq!(switched.numbers.timestamp, START.clock_base.wrapping_add(1_000 + 2 * FRAME));
 
     let after = rewriter.video(B, Some(B), &b.step(FRAME), b.picture, false).unwrap();
@@ -256,7 +256,7 @@ proptest! {
         let mut given = std::collections::HashMap::new();
         let mut sent_ever = std::collections::HashSet::new();
         let mut wanted = A;
-        let picture = PictureNumbers { picture_id: 0, tl0_pic_idx: 0 };
+        let picture = PictureNumbers { picture_id: 0, tl0_pic_idx: 0, ..PictureNumbers::default() };
         for (first, sequence, key, skip) in steps {
             let source = if first { A } else { B };
             let ticks = sequence as u32 * FRAME;

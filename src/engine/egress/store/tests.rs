@@ -33,7 +33,7 @@ const AUDIO_PACKET: Media = Media::Audio { duration: 960, level: None };
 fn video(body: &[u8], starts_key_frame: bool) -> (Media, Vec<u8>) {
     let payload = [&[0x10], body].concat();
     let descriptor = Descriptor::Vp8(Vp8Descriptor::parse(&payload).unwrap());
-    let picture = PictureNumbers { picture_id: 1, tl0_pic_idx: 1 };
+    let picture = PictureNumbers { picture_id: 1, tl0_pic_idx: 1, ..PictureNumbers::default() };
     (Media::Video { descriptor, picture, starts_key_frame }, payload)
 }
 

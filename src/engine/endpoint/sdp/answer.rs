@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use wire::av1::DEPENDENCY_DESCRIPTOR_URI;
 use wire::ext::{AUDIO_LEVEL_URI, MID_URI, REPAIRED_RID_URI, RID_URI, Rid, TRANSPORT_CC_URI};
 
 use super::parse::{Feedback, Offer, Section};
@@ -150,6 +151,7 @@ impl Answer {
             (extensions.mid, MID_URI),
             (extensions.rid, RID_URI),
             (extensions.repaired_rid, REPAIRED_RID_URI),
+            (extensions.dependency_descriptor, DEPENDENCY_DESCRIPTOR_URI),
         ];
         for (id, uri) in named.into_iter().filter_map(|(id, uri)| Some((id?, uri))) {
             self.line(format_args!("a=extmap:{id} {uri}"));

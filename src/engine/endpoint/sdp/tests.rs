@@ -249,6 +249,17 @@ fn a_dependency_descriptor_is_noted_but_not_agreed_on_with_vp8() {
 }
 
 #[test]
+fn a_dependency_descriptor_is_agreed_on_where_av1_is_sent_and_vp8_is_not() {
+    let offer = |codec: &str, direction: &str| {
+        let offer = SIMULCAST.replace("VP8/90000", codec).replace("a=sendonly", direction);
+        answer_to(&offer).unwrap().answer.matches("a=extmap:12 https://aomediacodec.github.io").count()
+    };
+    assert_eq!(offer("AV1/90000", "a=sendonly"), 1);
+    assert_eq!(offer("AV1/90000", "a=recvonly"), 1);
+    assert_eq!(offer("H264/90000", "a=sendonly"), 0);
+}
+
+#[test]
 fn a_line_without_a_codec_of_ours_is_rejected_and_the_rest_goes_on() {
     let negotiated = answer_to(&H264_ONLY.replace("H264/90000", "H265/90000")).unwrap();
     assert!(negotiated.answer.contains("\r\na=group:BUNDLE 0\r\n"));

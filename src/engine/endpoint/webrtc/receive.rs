@@ -1,6 +1,7 @@
 //! What comes from the peer: its streams, placed and ready to be routed, and its reports.
 
 use arrayvec::ArrayVec;
+use wire::Malformed;
 use wire::av1::Av1Aggregation;
 use wire::ext::{AudioLevel, transport_seq};
 use wire::h264::H264Payload;
@@ -16,7 +17,7 @@ use crate::clock::Micros;
 use crate::egress::redundancy::Room;
 use crate::id::{Codec, MediaKind};
 use crate::ingest::demux::{Place, Role};
-use crate::ingest::descriptor::{Descriptor, Vp9Part};
+use crate::ingest::descriptor::{Av1Part, Descriptor, Vp9Part};
 use crate::ingest::numbers::PictureNumbers;
 use crate::ingest::stream::{RECOVERED_MAX, Stream};
 use crate::ingest::{Arrived, Media};
@@ -33,6 +34,39 @@ pub struct Received<'a> {
     pub retransmitted: bool,
     /// Packets before it that were lost and came along with it, oldest first.
     pub recovered: ArrayVec<Arrived<'a>, RECOVERED_MAX>,
+}
+
+/// What a packet's header extensions say of its payload.
+#[derive(Clone, Copy)]
+struct Told {
+    level: Option<AudioLevel>,
+    /// Octets of the dependency descriptor of AV1 that were put behind the payload.
+    behind: usize,
+}
+
+/// RFC 8285 §4.3: the two-byte form tells a length by an octet.
+const ELEMENT_LEN_MAX: usize = 255;
+
+/// Moves the payload forward, over extensions that have been read, and puts an element behind it, so that both are one piece from
+/// here to the slots. How long the element is; 0: the packet stays as it is.
+fn put_behind(header: &RtpHeader, packet: &mut [u8], element: &[u8]) -> usize {
+    let begin = header.payload_offset();
+    let len = header.payload(packet).map_or(0, <[u8]>::len);
+    // The element is a part of what stands in front of the payload, so that there is room.
+    let Some(front) = begin.checked_sub(element.len()).filter(|_| len > 0) else { return 0 };
+    let Some(place) = packet.get_mut(front..begin + len) else { return 0 };
+    place.copy_within(element.len().., 0);
+    if let Some(place) = place.get_mut(len..) {
+        place.copy_from_slice(element);
+    }
+    element.len()
+}
+
+/// The payload, with what was put behind it.
+fn payload_of<'a>(header: &RtpHeader, packet: &'a [u8], behind: usize) -> Result<&'a [u8], Malformed> {
+    let begin = header.payload_offset();
+    let end = begin + header.payload(packet)?.len();
+    packet.get(begin.saturating_sub(behind)..end).ok_or(Malformed::Truncated)
 }
 
 impl Endpoint {
@@ -54,8 +88,8 @@ impl Endpoint {
             }
         };
         turn.counters.packets_received += 1;
-        let packet = packet.get(..len)?;
-        let mut level = None;
+        let packet = packet.get_mut(..len)?;
+        let (mut level, mut dependencies) = (None, None);
         for (id, value) in header.extensions(packet) {
             if Some(id) == self.extensions.transport_cc {
                 if let Some(sequence) = transport_seq(value) {
@@ -63,13 +97,19 @@ impl Endpoint {
                 }
             } else if Some(id) == self.extensions.audio_level {
                 level = AudioLevel::parse(value);
+            } else if Some(id) == self.extensions.dependency_descriptor {
+                // A copy, since the packet is about to be changed; nothing is there but with AV1.
+                dependencies = ArrayVec::<u8, ELEMENT_LEN_MAX>::try_from(value).ok();
             }
         }
         let Some(place) = self.demux.place(&header, packet) else {
             turn.counters.refused_unexpected_stream += 1;
             return None;
         };
-        let Ok(payload) = header.payload(packet) else {
+        let behind = dependencies.filter(|_| place.codec.codec == Codec::Av1);
+        let behind = behind.map_or(0, |element| put_behind(&header, packet, &element));
+        let packet: &'a [u8] = packet;
+        let Ok(payload) = payload_of(&header, packet, behind) else {
             turn.counters.refused_malformed += 1;
             return None;
         };
@@ -79,7 +119,7 @@ impl Endpoint {
         } else {
             (payload, ArrayVec::new())
         };
-        let packet = self.place_in_stream(turn, place, &header, payload, level)?;
+        let packet = self.place_in_stream(turn, place, &header, payload, Told { level, behind })?;
         let publication = self.incoming.get(place.line)?.publication;
         Some(Received { publication, packet, retransmitted, recovered })
     }
@@ -121,7 +161,7 @@ impl Endpoint {
         place: Place,
         header: &RtpHeader,
         payload: &'a [u8],
-        level: Option<AudioLevel>,
+        told: Told,
     ) -> Option<Arrived<'a>> {
         let (wire_sequence, payload) = match place.role {
             Role::Media => (header.sequence, payload),
@@ -149,10 +189,10 @@ impl Endpoint {
             return None;
         };
         let media = match place.codec.codec {
-            _ if payload.is_empty() => Media::Padding,
+            _ if payload.len() <= told.behind => Media::Padding,
             Codec::Opus => {
                 let duration = packet_duration(payload).unwrap_or_default();
-                Media::Audio { duration, level }
+                Media::Audio { duration, level: told.level }
             }
             Codec::Vp8 => {
                 let Ok(descriptor) = Vp8Descriptor::parse(payload) else {
@@ -175,12 +215,16 @@ impl Endpoint {
                 Media::Video { descriptor, picture, starts_key_frame: view.starts_key_frame() }
             }
             Codec::Av1 => {
-                let Ok(view) = Av1Aggregation::parse(payload) else {
+                let (obus, element) = payload.split_at_checked(payload.len() - told.behind)?;
+                let Ok(view) = Av1Aggregation::parse(obus) else {
                     turn.counters.refused_malformed += 1;
                     return None;
                 };
                 let starts_key_frame = view.starts_key_frame();
-                Media::Video { descriptor: Descriptor::Av1, picture: PictureNumbers::default(), starts_key_frame }
+                let (spatial, frame_number) = stream.dependencies(numbers.sequence, element).unwrap_or_default();
+                let descriptor = Descriptor::Av1(Av1Part { spatial, dependencies: told.behind as u8 });
+                let picture = PictureNumbers { frame_number, ..PictureNumbers::default() };
+                Media::Video { descriptor, picture, starts_key_frame }
             }
             Codec::H264 => {
                 let Ok(view) = H264Payload::parse(payload) else {

@@ -184,7 +184,8 @@ impl Endpoint {
             let padding = plan.padding(at, packet.len);
             let number = self.departures.depart(turn.now, usize::from(packet.len) + usize::from(padding), 0);
             let start = out.len();
-            slot.write_header(packet, number, padding > 0, out);
+            let (plain, element) = plain.split_at(plain.len().saturating_sub(packet.behind.into()));
+            slot.write_header(packet, number, padding > 0, element, out);
             if crypto.1.seal_rtp(out, start, plain, padding, slot.ssrc_of(packet), packet.index).is_err() {
                 return false;
             }
@@ -227,7 +228,7 @@ impl Endpoint {
             let number = self.departures.depart(turn.now, bytes, probe.cluster);
             let out = turn.outbox.bytes_mut();
             let header = out.len();
-            slot.write_header(&packet, number, true, out);
+            slot.write_header(&packet, number, true, &[], out);
             if crypto.1.seal_rtp(out, header, &[], padding, slot.ssrc_of(&packet), packet.index).is_err() {
                 out.truncate(header);
                 break;

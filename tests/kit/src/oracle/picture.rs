@@ -76,6 +76,7 @@ pub(super) mod tests {
             csrc: 11,
             codec: engine::id::Codec::Vp8,
             picture: None,
+            frame_number: None,
             starts_key_frame: false,
             ends_frame: true,
             content: (1, 0),
