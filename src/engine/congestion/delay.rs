@@ -7,8 +7,8 @@
 //!   threshold that follows what is usual on this path, so that neither jitter nor a rival that fills queues starves us
 //!   (the trendline filter of Google Congestion Control, draft-ietf-rmcat-gcc-02 §5, with libwebrtc's figures).
 //! - **Do they stand high?** A queue that is full no longer grows and has no slope. The least delay of the last 200 ms is held
-//!   against the least of the last 15 to 30 seconds. If sending less does not lower it, it is not ours (another route, a
-//!   rival), and is taken for the path's own from then on.
+//!   against the least of the last 15 to 30 seconds. If sending less does not lower it, or our frames do not move it, it is not
+//!   ours (another route, a rival), and is taken for the path's own from then on.
 //!
 //! ```text
 //! packet(sent, arrival) -> group -> delay -> smoothed -> slope -> Usage
@@ -77,6 +77,16 @@ const SHRINKS_US: i64 = 4_000;
 
 /// Decreases that did not lower the queue before it is taken for the path's own.
 const FUTILE_MAX: u32 = 5;
+
+/// A queue of ours moves with each frame that we send: it takes the frame in and drains until the next. Delays that stay within
+/// this ...
+const FLAT_US: i64 = 5_000;
+
+/// ... for so long ...
+const FLAT_TIME_US: i64 = 1_000_000;
+
+/// ... and so many groups, as a voice has at least, are the path's own, however long. Jitter hides that, and then age has to tell.
+const FLAT_GROUPS: u32 = 20;
 
 /// Least delays are taken over two steps of this, the path's own over two ages.
 const STEP_US: i64 = 100_000;
@@ -298,11 +308,34 @@ impl Least {
     }
 }
 
+/// Delays that hardly differ.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flat {
+    since: i64,
+    groups: u32,
+    least: i64,
+    most: i64,
+}
+
+impl Flat {
+    /// Takes in a delay; whether they have been flat for long enough, this one included.
+    fn add(&mut self, at: i64, delay: i64) -> bool {
+        let (least, most) = (self.least.min(delay), self.most.max(delay));
+        if self.groups == 0 || most - least > FLAT_US {
+            *self = Self { since: at, groups: 1, least: delay, most: delay };
+            return false;
+        }
+        *self = Self { groups: self.groups.saturating_add(1), least, most, ..*self };
+        at - self.since >= FLAT_TIME_US && self.groups >= FLAT_GROUPS
+    }
+}
+
 /// The queue that is always there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
     recent: Least,
     own: Least,
+    flat: Flat,
     before: i64,
     is_stuck: bool,
     /// Decreases since the queue was last seen to be shorter than `mark`.
@@ -313,8 +346,12 @@ struct Standing {
 impl Standing {
     fn sample(&mut self, at: i64, delay: i64) {
         self.own.add(at, AGE_US, delay);
+        let is_flat = self.flat.add(at, delay);
         if !self.recent.add(at, STEP_US, delay) {
             return;
+        }
+        if is_flat {
+            (self.own, self.futile) = (self.recent, 0);
         }
         let Some(queue) = self.recent.last.zip(self.own.get()).map(|(recent, own)| recent - own) else { return };
         self.is_stuck = queue > STANDING_US && queue > self.before - SHRINKS_US;

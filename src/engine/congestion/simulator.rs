@@ -35,6 +35,8 @@ pub(super) struct Scene {
     pub(super) detour: (u64, u64),
     /// Random loss before the bottleneck.
     pub(super) loss: f64,
+    /// From when on (ms).
+    pub(super) loss_from: u64,
     /// Arrivals are late by up to this, in order.
     pub(super) jitter_ms: u64,
     /// Our turns are late by up to this (and the clock says so).
@@ -62,6 +64,7 @@ impl Scene {
             delay_ms: 25,
             detour: (u64::MAX, 0),
             loss: 0.0,
+            loss_from: 0,
             jitter_ms: 0,
             lateness_ms: 0,
             held: 0..0,
@@ -258,7 +261,8 @@ impl Simulation {
         let number = self.departures.depart(Micros(now), bytes as usize, cluster);
         let is_probe = cluster != 0;
         *(if is_probe { &mut self.counts.probed } else { &mut self.counts.sent }) += bytes;
-        if self.random.random_bool(self.scene.loss) {
+        let loss = if now / 1_000 >= self.scene.loss_from { self.scene.loss } else { 0.0 };
+        if self.random.random_bool(loss) {
             return;
         }
         let capacity = self.scene.capacity_at(now / 1_000);

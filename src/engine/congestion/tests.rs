@@ -273,6 +273,22 @@ fn a_longer_route_is_learnt_and_not_taken_for_a_queue_for_ever() {
     }
 }
 
+/// A phone changes from one network to a worse one: what is lost there is no sign of a queue, and the new way is none either.
+#[test]
+fn a_longer_route_that_loses_is_told_from_a_queue_within_two_seconds() {
+    for seed in SEEDS {
+        let worse = Scene { detour: (20_000, 26), loss: 0.1, loss_from: 20_000, ..Scene::new(seed, 20_000_000) };
+        for offered in [300_000, 1_500_000] {
+            let looks = run(&Scene { offered, ..worse.clone() }, 40_000);
+            let believed = from(&looks, 20_500).filter(|look| look.stats.queue.0 > 20_000);
+            let last = believed.last().map_or(0, |look| look.ms - 20_000);
+            let target = looks.last().unwrap().stats.target;
+            println!("seed {seed}, {offered}: believed for {last} ms, then {target}");
+            assert!(last <= 2_000 && target >= offered * 9 / 10, "seed {seed}, {offered}");
+        }
+    }
+}
+
 #[test]
 fn a_fixed_target_stays() {
     let mut controller = Controller::new(LIMITS);

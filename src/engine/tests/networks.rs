@@ -238,6 +238,26 @@ fn redundancy_is_sent_while_the_receivers_own_path_loses_and_to_nobody_else() {
 }
 
 #[test]
+fn a_path_that_becomes_longer_and_loses_at_once_is_helped_soon() {
+    let mut stage = Stage::new(74);
+    stage.follow(&[
+        at_ms(0, "begin").everybody(A),
+        at_ms(10_000, "worse").down(3, Impairment { loss: 0.1, delay: A.down.delay + ms(26), ..A.down }),
+    ]);
+    (1..=PEOPLE).for_each(|number| stage.join_simulcast(number, MEMBER));
+    let begin = stage.now();
+    stage.run_ms(30_000);
+    let worse = stage.when("worse");
+    let helped = slots(&stage, 3, MediaKind::Audio).flat_map(|slot| &slot.packets).filter(|packet| packet.redundant);
+    let first = helped.map(|packet| packet.at).min().expect("voices that came along with later ones");
+    let quality = quality(&stage, 3, begin, Span::new(worse, stage.now()));
+    println!("helped after {} ms: {quality:?}", first.since(worse).0 / 1_000);
+    // A queue grows, as it looks: nobody can know better before a second has passed.
+    assert!(first.since(worse) < ms(2_000));
+    assert!(quality.longest_freeze < ms(1_500), "{quality:?}");
+}
+
+#[test]
 fn voices_that_take_turns_in_a_slot_never_bring_anothers_sound_along() {
     let mut stage = Stage::new(72);
     stage.follow(&[at_ms(0, "begin").everybody(D)]);
