@@ -5,6 +5,8 @@
 //!
 //! - Each slot has one clock for its life. A packet's target on it is its source time plus the publication's transit
 //!   floor, never "last plus a step": steps add up and walk away from the clock, and lip sync with them.
+//! - That clock leans, slowly, to whose packets it carries ([`Rewriter::lean`]): a source that stays for an hour drifts away from any
+//!   clock but its own. What sender reports state stays true of the packets that are sent, and jumps at no switch.
 //! - Video maps at the first packet of the new source's key frame; until then the old source flows on. Where that key frame
 //!   has passed already, what was missed is sent with times *squeezed* up to the live picture ([`CatchUp`]): true times would
 //!   make the receiver's jitter buffer believe in a path that late.
@@ -132,6 +134,8 @@ pub struct Start {
 #[derive(Clone, Debug)]
 pub struct Rewriter {
     base: u32,
+    /// By how much the newest packet's time is ahead of its target.
+    ahead: i32,
     /// Nothing has been sent yet: then the target alone decides the time.
     fresh: bool,
     last: Last,
@@ -151,7 +155,7 @@ impl Rewriter {
             duration: 0,
             picture: first.less(NEXT_PICTURE),
         };
-        Self { base: start.clock_base, fresh: true, last, mapping: None }
+        Self { base: start.clock_base, ahead: 0, fresh: true, last, mapping: None }
     }
 
     /// Whose packets the slot carries.
@@ -175,6 +179,20 @@ impl Rewriter {
     /// Takes the present source out at once; the next one maps anew.
     pub fn detach(&mut self) {
         self.mapping = None;
+    }
+
+    /// The slot's clock at an RTP time since the shard's epoch.
+    #[must_use]
+    pub const fn clock(&self, now: u32) -> u32 {
+        self.base.wrapping_add(now)
+    }
+
+    /// Leans the clock by at most so many ticks to what is sent.
+    pub fn lean(&mut self, most: u32) {
+        let most = most.cast_signed();
+        let step = self.ahead.clamp(-most, most);
+        self.base = self.base.wrapping_add_signed(step);
+        self.ahead -= step;
     }
 
     /// The 48-bit SRTP index of an outgoing sequence number (RFC 3711 §3.3.1): the receiver's roll-over counter starts at 0.
@@ -209,7 +227,9 @@ impl Rewriter {
         let mapping = self.mapping.as_mut()?;
         let numbers = mapping.apply(packet)?;
         let picture = picture.plus(mapping.picture);
-        self.note(numbers, 0, picture);
+        // What is sent late has times that are not its own.
+        let is_true = mapping.squeeze.is_none_or(|squeeze| packet.sequence > squeeze.until);
+        self.note(packet, numbers, 0, picture, is_true);
         Some(OutgoingVideo { numbers, picture })
     }
 
@@ -249,7 +269,7 @@ impl Rewriter {
             }
         }
         let numbers = self.mapping.as_mut()?.apply(packet)?;
-        self.note(numbers, duration, self.last.picture);
+        self.note(packet, numbers, duration, self.last.picture, true);
         Some(numbers)
     }
 
@@ -299,9 +319,12 @@ impl Rewriter {
         }
     }
 
-    fn note(&mut self, sent: Outgoing, duration: u32, picture: PictureNumbers) {
+    fn note(&mut self, packet: &Incoming, sent: Outgoing, duration: u32, picture: PictureNumbers, is_true: bool) {
         self.fresh = false;
         if sent.sequence > self.last.sequence {
+            if is_true {
+                self.ahead = signed_distance(self.target(packet), sent.timestamp);
+            }
             self.last = Last { sequence: sent.sequence, timestamp: sent.timestamp, duration, picture };
         }
     }

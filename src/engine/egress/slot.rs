@@ -106,7 +106,6 @@ pub struct Slot {
     templates: Templates,
     past: Past,
     rtx_sequence: u64,
-    clock_base: u32,
     /// Who is meant to be here, also while nothing of theirs is sent.
     assigned: Option<PublicationId>,
     /// Who was the last to be meant to be here: padding goes by that name.
@@ -238,7 +237,6 @@ impl Slot {
             templates: Templates::new(&line, ids, true),
             past: Past::new(&line),
             line,
-            clock_base: start.clock_base,
             key_frame_sent: Micros::default(),
             key_frame_sequence: 0,
             rewriter: Rewriter::new(start),
@@ -666,7 +664,7 @@ impl Slot {
             level: None,
             sequence: self.rtx_sequence,
             index: self.rtx_sequence,
-            timestamp: self.clock_base.wrapping_add(now.rtp(self.kind.clock_hz())),
+            timestamp: self.rewriter.clock(now.rtp(self.kind.clock_hz())),
             csrc: publication.0,
             store: 0,
             position: 0,
@@ -757,10 +755,12 @@ impl Slot {
 
     /// Appends this slot's sender report; nothing before its first packet. `ntp` is the wall clock of `now`.
     ///
-    /// It states the slot's own clock, the same mapping for all of its life, whoever's packets it carries.
-    pub fn write_sender_report(&self, now: Micros, ntp: u64, out: &mut Vec<u8>) {
+    /// It states the slot's own clock, the same mapping for all of its life, whoever's packets it carries; once a report, it leans
+    /// to theirs by at most a millisecond.
+    pub fn write_sender_report(&mut self, now: Micros, ntp: u64, out: &mut Vec<u8>) {
         if self.packets > 0 {
-            let rtp = self.clock_base.wrapping_add(now.rtp(self.kind.clock_hz()));
+            self.rewriter.lean(self.kind.clock_hz() / 1_000);
+            let rtp = self.rewriter.clock(now.rtp(self.kind.clock_hz()));
             wire::rtcp::write_sender_report(out, self.line.ssrc, ntp, rtp, self.packets, self.octets, &[]);
         }
     }

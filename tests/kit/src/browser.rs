@@ -198,6 +198,8 @@ pub struct Browser {
     pub level: Option<u8>,
     /// How much faster its clocks run than the server's, in millionths.
     pub clock_ppm: i64,
+    /// And how much faster than them its sound card's.
+    pub voice_ppm: i64,
     /// Whether its voice codec sends a packet every 400 ms in silence, instead of every 20 (DTX).
     pub dtx: bool,
     /// Whether it sends pictures.
@@ -316,6 +318,7 @@ impl Browser {
             number,
             level: Some(127),
             clock_ppm: 0,
+            voice_ppm: 0,
             dtx: false,
             camera_on: true,
             camera_codec: Codec::Vp8,
@@ -463,7 +466,7 @@ impl Browser {
 
     fn speak(&mut self, now: Micros, out: &mut Vec<Vec<u8>>) {
         while self.microphone.next <= now {
-            self.microphone.next = self.microphone.next + self.takes(20_000);
+            self.microphone.next = self.microphone.next + takes(20_000, self.clock_ppm + self.voice_ppm);
             self.microphone.timestamp = self.microphone.timestamp.wrapping_add(960);
             let Some(level) = self.level else { continue };
             if self.dtx && level == SILENCE && !self.microphone.counter.is_multiple_of(DTX_INTERVAL) {
@@ -503,7 +506,7 @@ impl Browser {
 
     fn film_layer(&mut self, layer: usize, out: &mut Vec<Vec<u8>>) {
         let is_on = self.camera_on && layer < self.layers_on;
-        let frame = self.takes(33_333);
+        let frame = takes(33_333, self.clock_ppm);
         let camera = &mut self.cameras[layer];
         camera.stream.next = camera.stream.next + frame;
         camera.stream.timestamp = camera.stream.timestamp.wrapping_add(3_000);
@@ -542,11 +545,6 @@ impl Browser {
                 out.push(packet);
             }
         }
-    }
-
-    /// How long so many microseconds of its own clock take.
-    const fn takes(&self, micros: u64) -> Micros {
-        Micros(micros.saturating_add_signed(-(micros.cast_signed() * self.clock_ppm / 1_000_000)))
     }
 
     fn content(&self, counter: u32) -> [u8; 8] {
@@ -852,6 +850,11 @@ impl Browser {
 enum Line {
     Microphone,
     Camera(usize),
+}
+
+/// How long so many microseconds of a clock take that is so many millionths faster.
+const fn takes(micros: u64, ppm: i64) -> Micros {
+    Micros(micros.saturating_add_signed(-(micros.cast_signed() * ppm / 1_000_000)))
 }
 
 /// A packet of a voice, and the earlier ones that came along; these count where they were missing.

@@ -365,7 +365,7 @@ impl Endpoint {
         // One compound packet for all slots would grow beyond a datagram with 49 of them.
         for first in (0..self.slots.len()).step_by(SLOTS_PER_REPORT) {
             plain.clear();
-            let slots = self.slots.iter().skip(first).take(SLOTS_PER_REPORT);
+            let slots = self.slots.iter_mut().skip(first).take(SLOTS_PER_REPORT);
             write_sender_reports(slots, turn.now, wall_ntp, &mut plain);
             if !plain.is_empty() {
                 self.send_rtcp(turn, &plain);
@@ -385,7 +385,12 @@ const CNAME: &str = "plenum";
 /// 28 octets of sender report and 16 of SDES each: twelve stay well below a datagram.
 const SLOTS_PER_REPORT: usize = 12;
 
-fn write_sender_reports<'a>(slots: impl Iterator<Item = &'a Slot>, now: Micros, wall_ntp: u64, plain: &mut Vec<u8>) {
+fn write_sender_reports<'a>(
+    slots: impl Iterator<Item = &'a mut Slot>,
+    now: Micros,
+    wall_ntp: u64,
+    plain: &mut Vec<u8>,
+) {
     for slot in slots {
         let before = plain.len();
         slot.write_sender_report(now, wall_ntp, plain);
