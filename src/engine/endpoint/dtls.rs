@@ -32,17 +32,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rtc_dtls::cipher_suite::CipherSuiteId;
-use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
-use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
-use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error as RtcError;
 
 use crate::endpoint::certificate::{Certificate, Fingerprint};
 use crate::endpoint::srtp::{Profile, SrtpKeys};
 
+mod config;
+mod flight;
 mod hello;
 mod reassembly;
 mod record;
@@ -51,25 +49,14 @@ mod tests;
 #[cfg(test)]
 mod tests_active;
 
+use config::{OFFERED_PROFILE, client_config, protection_profile, server_config};
+use flight::Repetition;
 use hello::Offered;
-use reassembly::{CLIENT_HELLO, Fragments, HELLO_VERIFY_REQUEST, Message, Pushed, Reassembler};
+use reassembly::{CLIENT_HELLO, Fragments, Message, Pushed, Reassembler};
 use record::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Numbering, PlainAlert, Record, Records};
 
 /// How long a handshake may take from the creation of the session.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
-
-/// When our flight is first sent again. ICE has shown the path to work, so that loss is likelier than a slow peer.
-const FIRST_REPETITION: Duration = Duration::from_millis(100);
-
-/// The interval doubles up to this.
-const LAST_REPETITION: Duration = Duration::from_millis(1_600);
-
-/// Our flight is not sent again more often than this, however often the client repeats itself.
-const REPETITION_SPACING: Duration = Duration::from_millis(50);
-
-/// How often our last flight is sent again though nobody asked: a client that lost it would wait for its own timer, a
-/// second in some implementations, before it can send its first syllable.
-const FINAL_UNASKED: u32 = 2;
 
 /// Repetitions of our last flight after the handshake: each answers one of the client's, and unprotected messages can
 /// be forged. Spent means: a client that still lacks it has to connect anew.
@@ -89,15 +76,6 @@ const MESSAGES_MAX: usize = 8;
 /// Datagrams that wait for [`DtlsSession::poll_transmit`]; a flight is up to four. Full means: further ones are dropped
 /// and come again with the next repetition.
 const TRANSMIT_CAPACITY: usize = 32;
-
-/// When the crate would repeat a flight: before we do, so that it is ready to whenever we ask it.
-const REWRITE_AFTER: Duration = Duration::from_millis(1);
-
-/// How often the crate writes a flight anew; it gives up at eight. Then its last writing is sent again.
-const REWRITTEN_MAX: u32 = 6;
-
-/// What we offer where we begin. Every browser has it; who has not can begin itself.
-const OFFERED_PROFILE: Profile = Profile::Aead128Gcm;
 
 /// RFC 5764 §4.2.
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
@@ -175,20 +153,6 @@ enum Phase {
     Ended,
 }
 
-/// When our flight is sent again.
-#[derive(Clone, Copy, Debug)]
-struct Repetition {
-    at: Option<Instant>,
-    interval: Duration,
-    /// Of the flight, first or again.
-    last_sent: Option<Instant>,
-    /// How often the crate wrote the flight anew.
-    rewritten: u32,
-    /// After the handshake: at the client's request, and without.
-    asked: u32,
-    unasked: u32,
-}
-
 /// The DTLS session of one endpoint.
 pub struct DtlsSession {
     setup: Setup,
@@ -243,14 +207,7 @@ impl DtlsSession {
             inbound: Numbering::default(),
             outbound: Numbering::default(),
             flight: Vec::new(),
-            repetition: Repetition {
-                at: None,
-                interval: FIRST_REPETITION,
-                last_sent: None,
-                rewritten: 0,
-                asked: 0,
-                unasked: 0,
-            },
+            repetition: Repetition::default(),
             deadline: now + HANDSHAKE_LIMIT,
             now,
             transmits: VecDeque::new(),
@@ -512,75 +469,6 @@ impl DtlsSession {
         SrtpKeys::from_exporter(profile, material.as_ref(), self.setup == Setup::Active).ok_or(DtlsError::Handshake)
     }
 
-    /// Takes what the crate wrote as our new flight, and sends it.
-    fn keep_flight(&mut self) {
-        let flight: Vec<BytesMut> =
-            std::iter::from_fn(|| self.endpoint.poll_transmit()).map(|transmit| transmit.message).collect();
-        if flight.is_empty() {
-            return;
-        }
-        // A HelloVerifyRequest is the client's to ask for again (RFC 6347 §4.2.1).
-        let waits_for_client = !flight.first().is_some_and(|datagram| is_hello_verify_request(datagram));
-        self.repetition.interval = FIRST_REPETITION;
-        self.repetition.at = waits_for_client.then(|| self.now + FIRST_REPETITION);
-        self.repetition.rewritten = 0;
-        self.flight = flight;
-        self.send_flight();
-    }
-
-    fn send_flight(&mut self) {
-        self.repetition.last_sent = Some(self.now);
-        for datagram in std::mem::take(&mut self.flight) {
-            let renumbered = self.outbound.renumber(&datagram);
-            self.queue(renumbered);
-            self.flight.push(datagram);
-        }
-    }
-
-    fn repeat_on_time(&mut self) {
-        self.repeat_flight();
-        let repetition = &mut self.repetition;
-        repetition.interval = (repetition.interval * 2).min(LAST_REPETITION);
-        repetition.at = Some(self.now + repetition.interval);
-        if self.phase == Phase::Established {
-            repetition.unasked += 1;
-            repetition.at = repetition.at.filter(|_| repetition.unasked < FINAL_UNASKED);
-        }
-    }
-
-    /// Sends our last flight again, unless it was sent just now. Unprotected records get fresh numbers, or the peer's
-    /// replay check might drop them. Where we are the server, protected ones are verbatim, which helps exactly the peer that
-    /// never got them. Where we began, our Finished is also how a peer whose own was lost learns of that, and it must look
-    /// new: the crate writes it anew.
-    fn repeat_flight(&mut self) -> bool {
-        let just_sent = self.repetition.last_sent.is_some_and(|last| self.now < last + REPETITION_SPACING);
-        if just_sent || self.flight.is_empty() {
-            return false;
-        }
-        if self.setup == Setup::Active {
-            self.rewrite_flight();
-        }
-        self.send_flight();
-        true
-    }
-
-    /// Has the crate write our flight anew, with fresh record numbers. It writes nothing once a part of the peer's flight
-    /// has come; a flight that has nothing protected is then repeated as well by what was kept.
-    fn rewrite_flight(&mut self) {
-        if !self.is_handshaking() || self.repetition.rewritten == REWRITTEN_MAX {
-            return;
-        }
-        if self.endpoint.handle_timeout(self.remote, self.now).is_err() {
-            return;
-        }
-        let rewritten: Vec<BytesMut> =
-            std::iter::from_fn(|| self.endpoint.poll_transmit()).map(|transmit| transmit.message).collect();
-        if !rewritten.is_empty() {
-            self.repetition.rewritten += 1;
-            self.flight = rewritten;
-        }
-    }
-
     /// Sends what the crate has to say besides flights.
     fn send_alerts(&mut self) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
@@ -616,72 +504,4 @@ impl DtlsSession {
 
 fn drop_record(reason: &'static str) {
     metrics::counter!("engine_dtls_records_dropped_total", "reason" => reason).increment(1);
-}
-
-fn is_hello_verify_request(datagram: &[u8]) -> bool {
-    Records(datagram)
-        .next()
-        .is_some_and(|record| record.content == HANDSHAKE && record.body.first() == Some(&HELLO_VERIFY_REQUEST))
-}
-
-const fn protection_profile(profile: Profile) -> SrtpProtectionProfile {
-    match profile {
-        Profile::Aead128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-        Profile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-    }
-}
-
-/// One profile only, so that the client's order cannot matter. Certificates are self-signed on both sides: what counts
-/// is the fingerprint, and that the client signs with the certificate that has it.
-fn server_config(
-    certificate: &Certificate,
-    peer_fingerprint: &Fingerprint,
-    profile: Profile,
-    wrong_certificate: &Arc<AtomicBool>,
-) -> Result<HandshakeConfig, DtlsError> {
-    config(certificate, peer_fingerprint, profile, wrong_certificate)
-        .with_client_auth(ClientAuthType::RequireAnyClientCert)
-        .build(false, None)
-        .map_err(|_| DtlsError::Configuration)
-}
-
-fn client_config(
-    certificate: &Certificate,
-    peer_fingerprint: &Fingerprint,
-    remote: SocketAddr,
-    wrong_certificate: &Arc<AtomicBool>,
-) -> Result<HandshakeConfig, DtlsError> {
-    config(certificate, peer_fingerprint, OFFERED_PROFILE, wrong_certificate)
-        .with_flight_interval(REWRITE_AFTER)
-        .build(true, Some(remote))
-        .map_err(|_| DtlsError::Configuration)
-}
-
-fn config(
-    certificate: &Certificate,
-    peer_fingerprint: &Fingerprint,
-    profile: Profile,
-    wrong_certificate: &Arc<AtomicBool>,
-) -> ConfigBuilder {
-    let (fingerprint, wrong) = (peer_fingerprint.clone(), Arc::clone(wrong_certificate));
-    let verify = move |chain: &[Vec<u8>], _: &[_]| {
-        if chain.first().is_some_and(|certificate| fingerprint.matches(certificate)) {
-            Ok(())
-        } else {
-            wrong.store(true, Ordering::Relaxed);
-            Err(RtcError::ErrInvalidCertificate)
-        }
-    };
-    ConfigBuilder::default()
-        .with_crypto_provider(Arc::new(AwsLcRsProvider::new()))
-        .with_certificates(vec![certificate.dtls()])
-        .with_cipher_suites(vec![
-            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
-            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
-            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_256_Cbc_Sha,
-        ])
-        .with_srtp_protection_profiles(vec![protection_profile(profile)])
-        .with_extended_master_secret(ExtendedMasterSecretType::Require)
-        .with_insecure_skip_verify(true)
-        .with_verify_peer_certificate(Some(Arc::new(verify)))
 }

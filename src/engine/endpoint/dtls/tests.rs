@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;
+use rtc_dtls::config::{ConfigBuilder, ExtendedMasterSecretType};
+use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use wire::rtp::RtpHeader;
 
+use super::flight::FINAL_UNASKED;
 use super::*;
 use crate::endpoint::srtp::{SrtpOpen, SrtpSeal};
 

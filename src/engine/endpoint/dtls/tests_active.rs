@@ -9,6 +9,9 @@
 )]
 
 use proptest::prelude::*;
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType};
+use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use wire::rtp::RtpHeader;
 
 use super::*;
