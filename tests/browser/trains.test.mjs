@@ -16,6 +16,7 @@ import { after, before, test } from 'node:test';
 import { openBrowser } from './kit/browser.mjs';
 import { createMeeting, openOrganiser, ticketFor } from './kit/meeting.mjs';
 import { trainsSoFar } from './kit/metrics.mjs';
+import { makeNoise } from './kit/noise.mjs';
 import { startServer } from './kit/server.mjs';
 import { report, until } from './kit/wait.mjs';
 import { openWhip } from './kit/whip.mjs';
@@ -41,7 +42,7 @@ before(async () => {
   browsers.push(...await Promise.all([openOrganiser(server), openBrowser(), openBrowser()]));
   const { joinWebUrl } = await createMeeting(browsers[0], 'Trains');
   [camera, audience] = await Promise.all(browsers.slice(1).map(({ page }) => openWhip(page, server.url)));
-  await makeNoise();
+  await makeNoise(camera.page, 25);
   await publish(await ticketFor(server, joinWebUrl, 'Camera'));
   for (let n = 0; n < RECEIVERS; n += 1) {
     const { status, answer } = await audience.play(await ticketFor(server, joinWebUrl, `Receiver ${n}`), ['video']);
@@ -53,25 +54,6 @@ after(async () => {
   await Promise.all(browsers.map((one) => one.close()));
   await server?.stop();
 }, { timeout: 30_000 });
-
-/** Noise that jumps with every picture, as `window.noise`. */
-const makeNoise = () => camera.page.evaluate(() => {
-  const [width, height, margin, fps] = [1280, 720, 128, 25];
-  const noise = new OffscreenCanvas(width + margin, height + margin);
-  const grain = new ImageData(noise.width, noise.height);
-  let state = 1;
-  const next = (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-  for (let at = 0; at < grain.data.length; at += 4) grain.data.fill(96 + next(48), at, at + 3)[at + 3] = 255;
-  noise.getContext('2d').putImageData(grain, 0, 0);
-  const canvas = document.createElement('canvas');
-  Object.assign(canvas, { width, height });
-  const pen = canvas.getContext('2d');
-  setInterval(() => pen.drawImage(noise, -next(margin), -next(margin)), 1000 / fps);
-  window.noise = canvas.captureStream(fps);
-});
 
 /** One encoding without layers, that keeps its size. */
 async function publish(ticket) {

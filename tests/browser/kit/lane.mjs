@@ -51,10 +51,15 @@ export const PROFILES = Object.freeze({
   D20: bothWays({ delayMs: 25, loss: 0.2 }),
 });
 
+/** Waits are counted by whole milliseconds up to this; what is longer counts as this. */
+const WAIT_MAX_MS = 2_000;
+
 /** One direction. */
 export class Lane {
   /** The longest that a datagram has waited before the bottleneck, in ms. */
   longestWaitMs = 0;
+  /** How many datagrams came to a bottleneck, by how long they waited there; who found no room counts as the whole queue. */
+  #waits = new Uint32Array(WAIT_MAX_MS + 1);
   #impairment = CLEAR;
   #random;
   #inBurst = false;
@@ -76,6 +81,19 @@ export class Lane {
     const unknown = Object.keys(impairment).filter((key) => !(key in CLEAR));
     if (unknown.length > 0) throw new Error(`no such impairment: ${unknown}`);
     this.#impairment = { ...CLEAR, ...impairment };
+  }
+
+  /** What waits before the bottleneck at a moment, in ms. */
+  queueAt(now) {
+    return Math.max(0, this.#freeAt - now);
+  }
+
+  /** What this share of all datagrams that came to a bottleneck waited at most, in ms; null: there was none. */
+  waitOf(share) {
+    const wanted = share * this.#waits.reduce((sum, count) => sum + count, 0);
+    if (wanted === 0) return null;
+    let seen = 0;
+    return this.#waits.findIndex((count) => (seen += count) >= wanted);
   }
 
   /**
@@ -113,6 +131,7 @@ export class Lane {
     if (rateKbps <= 0) return now;
     const begins = Math.max(this.#freeAt, now);
     const wait = begins - now;
+    this.#waits[Math.min(Math.ceil(Math.min(wait, queueMs)), WAIT_MAX_MS)] += 1;
     if (wait > queueMs) return null;
     this.longestWaitMs = Math.max(this.longestWaitMs, wait);
     this.#freeAt = begins + (octets * 8) / rateKbps;

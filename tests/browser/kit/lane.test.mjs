@@ -32,6 +32,22 @@ test('a lane of one megabit carries one megabit, and its queue is used to the la
   assert.equal(wide.lane.longestWaitMs, 0);
 });
 
+test('what waits, and how long most of it waited, is known', () => {
+  // Datagrams of 10 ms, five times a second one and each eighth time ten at once: the last of those finds no room.
+  const lane = new Lane(1);
+  assert.equal(lane.waitOf(0.95), null, 'no bottleneck, no wait');
+  lane.impair({ rateKbps: 1_000, queueMs: 85 });
+  for (let n = 0; n < 800; n += 1) {
+    const now = n * 200;
+    for (let burst = 0; burst < (n % 8 === 0 ? 10 : 1); burst += 1) lane.carry(now, 1_250);
+    assert.equal(lane.queueAt(now), n % 8 === 0 ? 90 : 10);
+    assert.equal(lane.queueAt(now + 199), 0);
+  }
+  assert.equal(lane.waitOf(0.4), 0);
+  assert.equal(lane.waitOf(0.5), 10);
+  assert.equal(lane.waitOf(0.95), 85, 'who found no room would have waited for all of it');
+});
+
 test('loss and bursts have their shares, and bursts their length', () => {
   const many = { count: 200_000, everyMs: 1 };
   const single = carry({ loss: 0.1 }, many).count('lost') / 200_000;

@@ -90,6 +90,8 @@ export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade
      * counts RTP packets of both by payload type; `stale` is what the server sent to an address that was no more.
      */
     counters: () => link.report(),
+    /** How long what comes to the bottleneck of a direction now would wait, in ms. @param {'up' | 'down'} direction */
+    queue: (direction) => link.lanes[direction].queueAt(performance.now()),
     close: () => {
       plans.clear();
       tcp?.close();
@@ -148,7 +150,10 @@ class Link {
 
   report() {
     const report = structuredClone(this.#counters);
-    for (const direction of ['up', 'down']) report[direction].longestWaitMs = this.lanes[direction].longestWaitMs;
+    for (const direction of ['up', 'down']) {
+      const lane = this.lanes[direction];
+      Object.assign(report[direction], { longestWaitMs: lane.longestWaitMs, p95WaitMs: lane.waitOf(0.95) });
+    }
     return report;
   }
 }
