@@ -8,15 +8,11 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openBrowser } from './kit/browser.mjs';
 import { full, seed } from './kit/env.mjs';
-import { createMeeting, openOrganiser } from './kit/meeting.mjs';
 import { FPS } from './kit/paint.mjs';
 import { painted } from './kit/painted.mjs';
-import { startProxy } from './kit/proxy.mjs';
-import { startServer } from './kit/server.mjs';
-import { openStranger } from './kit/stranger.mjs';
 import { report, until } from './kit/wait.mjs';
+import { openWatching } from './kit/watching.mjs';
 
 const TURNS = full ? 40 : 6;
 const MARKS = 4;
@@ -24,40 +20,15 @@ const LOSS = 0.02;
 /** In ms, either way. */
 const SKEW_MAX = 125;
 
-let server;
-let proxy;
-let organiser;
-let screen;
-let watcher;
-const people = [];
+let meeting;
 
 before(async () => {
-  server = await startServer();
-  proxy = await startProxy({ udpTarget: server.port, seed });
-  organiser = await openOrganiser(server, {});
-  const meeting = await createMeeting(organiser, 'Lips');
-  for (const person of [0, 1]) {
-    const browser = await openBrowser({});
-    await browser.context.addInitScript({ content: painted() });
-    const client = await openStranger(browser.page, server.url);
-    const { token, participantId } = (await client.join(meeting.joinWebUrl, `Person ${person}`)).body;
-    await client.connect(token);
-    await client.offer({ audio: 'painted', video: 'painted', person });
-    people.push({ browser, client, person, participantId });
-  }
-  screen = await openBrowser({});
-  watcher = await openStranger(screen.page, server.url);
-  await watcher.connect((await watcher.join(meeting.joinWebUrl, 'Watcher')).body.token);
-  await watcher.offer({ audioSlots: 1, videoSlots: 1, mediaPort: proxy.udpPort });
-  await until('the watcher to be connected', async () => (await watcher.state()).media === 'connected');
-  await screen.page.evaluate(`(${listenInPage.toString()})()`);
+  const marked = (person) => ({ person, noDevices: true, script: painted(), media: { audio: 'painted', video: 'painted', person } });
+  meeting = await openWatching('Lips', [marked(0), marked(1)]);
+  await meeting.page.evaluate(`(${listenInPage.toString()})()`);
 }, { timeout: 90_000 });
 
-after(async () => {
-  await Promise.all([organiser, screen, ...people.map(({ browser }) => browser)].map((one) => one?.close()));
-  proxy?.close();
-  await server?.stop();
-}, { timeout: 30_000 });
+after(() => meeting?.close(), { timeout: 30_000 });
 
 /* c8 ignore start: runs in the page */
 /** Notes when a tone begins after at least 300 ms of silence. */
@@ -97,6 +68,7 @@ function skews({ frames, onsets }, person, since) {
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 test('picture and sound of the person who is shown stay together over switches', { timeout: full ? 400_000 : 120_000 }, async (t) => {
+  const { people, proxy } = meeting;
   proxy.impair({ down: { loss: LOSS, delayMs: 20 } });
   const turns = [];
   for (let turn = 0; turn < TURNS; turn += 1) {
@@ -104,10 +76,10 @@ test('picture and sound of the person who is shown stay together over switches',
     for (const { client, person } of people) {
       await client.page.evaluate((on) => window.stranger.painted.mark(on), person === speaker.person);
     }
-    const since = await screen.page.evaluate(() => performance.now());
-    await watcher.send({ type: 'layout', wants: [{ participantId: speaker.participantId, kind: 'camera', priority: 1 }] });
+    const since = await meeting.now();
+    await meeting.wish(speaker);
     const found = await until(`${MARKS} marks of person ${speaker.person}`, async () => {
-      const noted = await screen.page.evaluate(() => ({ frames: window.stranger.frames, onsets: window.onsets }));
+      const noted = await meeting.page.evaluate(() => ({ frames: window.stranger.frames, onsets: window.onsets }));
       const all = skews(noted, speaker.person, since);
       if (all.length >= MARKS) return all;
       throw new Error(`skews ${all}; ${noted.frames.length} pictures, ${noted.onsets.length} tones`);

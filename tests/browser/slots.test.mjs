@@ -2,21 +2,17 @@
  * Sources are switched *into* slots: the right person each time, no freeze, and no concealed sound because of the switch.
  *
  * One receiver with one video and one audio slot, behind the impairment proxy with 3 % loss towards it. Video is switched by
- * its `layout` wish, audio by who speaks. Chromium's own figures judge: freezeCount, and concealedSamples less
+ * its `layout` wish, between two of VP8 and between VP8 and H.264; audio by who speaks. Chromium's own figures judge: freezeCount, and concealedSamples less
  * silentConcealedSamples. Lost packets conceal sound, too; the proxy counts them, and a control period without switches says
  * how many samples one lost packet costs.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openBrowser } from './kit/browser.mjs';
 import { full, seed } from './kit/env.mjs';
-import { createMeeting, openOrganiser } from './kit/meeting.mjs';
 import { TONES } from './kit/media.mjs';
 import { LOOP } from './kit/paint.mjs';
-import { startProxy } from './kit/proxy.mjs';
-import { startServer } from './kit/server.mjs';
-import { openStranger } from './kit/stranger.mjs';
 import { report, until } from './kit/wait.mjs';
+import { openWatching } from './kit/watching.mjs';
 
 const SWITCHES = full ? 200 : 12;
 /** From the wish to the picture, at the 95th percentile; a quick run on a busy machine gets half as much again. */
@@ -24,49 +20,35 @@ const VISIBLE_MS = full ? 300 : 450;
 const LOSS = 0.03;
 const LIMIT = { timeout: full ? 600_000 : 90_000 };
 
-let server;
+let meeting;
 let proxy;
-let organiser;
-const people = [];
-let receiver;
-let screen;
+let people;
 
 before(async () => {
-  server = await startServer();
-  proxy = await startProxy({ udpTarget: server.port, seed });
-  organiser = await openOrganiser(server, {});
-  const meeting = await createMeeting(organiser, 'Slots');
-  for (const person of [0, 1]) {
-    const browser = await openBrowser({ person });
-    const client = await openStranger(browser.page, server.url);
-    const { token, participantId } = (await client.join(meeting.joinWebUrl, `Person ${person}`)).body;
-    await client.connect(token);
-    const { publications } = await client.offer({ audio: 'tone', tone: TONES[person], video: 'device' });
-    const idOf = (kind) => publications.find((publication) => publication.kind === kind).id;
-    people.push({ browser, client, person, participantId, camera: idOf('camera'), microphone: idOf('microphone') });
-  }
-  screen = await openBrowser({});
-  receiver = await openStranger(screen.page, server.url);
-  await receiver.connect((await receiver.join(meeting.joinWebUrl, 'Receiver')).body.token);
-  await receiver.offer({ audioSlots: 1, videoSlots: 1, mediaPort: proxy.udpPort });
-  await until('the receiver to be connected', async () => (await receiver.state()).media === 'connected');
+  const member = (person) => ({ person, media: { audio: 'tone', tone: TONES[person], video: 'device' } });
+  const encoder = { person: 2, media: { video: 'device', codec: 'video/H264' } };
+  meeting = await openWatching('Slots', [member(0), member(1), encoder]);
+  ({ proxy, people } = meeting);
 }, { timeout: 90_000 });
 
-after(async () => {
-  await Promise.all([organiser, screen, ...people.map(({ browser }) => browser)].map((one) => one?.close()));
-  proxy?.close();
-  await server?.stop();
-}, { timeout: 30_000 });
+after(() => meeting?.close(), { timeout: 30_000 });
 
-const inbound = (kind) => screen.page.evaluate((which) => window.__kit.inbound(which, window.stranger.pc), kind);
-const now = () => screen.page.evaluate(() => performance.now());
+const inbound = (kind) => meeting.page.evaluate((which) => window.__kit.inbound(which, window.stranger.pc), kind);
+
+/** The codec of what the video slot receives. */
+const codecNow = () => meeting.page.evaluate(async () => {
+  const stats = await window.stranger.pc.getStats();
+  const slot = [...stats.values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
+  return stats.get(slot.codecId)?.mimeType;
+});
 
 /** Frames that the video slot showed since a moment of the page's clock. */
-const framesSince = (at) => screen.page.evaluate((from) => window.stranger.frames.filter((frame) => frame.at > from), at);
+const framesSince = (at) => meeting.page.evaluate((from) => window.stranger.frames.filter((frame) => frame.at > from), at);
 
-async function show({ participantId, person, camera }) {
-  const asked = await now();
-  await receiver.send({ type: 'layout', wants: [{ participantId, kind: 'camera', priority: 1 }] });
+async function show(watched) {
+  const { person, camera } = watched;
+  const asked = await meeting.now();
+  await meeting.wish(watched);
   const frames = await until(`six pictures of person ${person}`, async () => {
     const seen = await framesSince(asked);
     const first = seen.findIndex((frame) => frame.person === person);
@@ -85,14 +67,17 @@ async function show({ participantId, person, camera }) {
   return { visible: frames[0].at - asked, unreadable: frames.filter((frame) => frame.person === null).length };
 }
 
-test('video: the right person after every switch, without a freeze', LIMIT, async (t) => {
-  await show(people[0]);
+/** Shows the two in turn, under loss. */
+async function takeTurns(t, pair) {
+  await show(pair[0]);
   proxy.impair({ down: { loss: LOSS } });
-  const before = await inbound('video');
+  const [before, { down: lostBefore }] = [await inbound('video'), proxy.counters()];
   const visible = [];
+  const codecs = new Set();
   let unreadable = 0;
   for (let n = 1; n <= SWITCHES; n += 1) {
-    const seen = await show(people[n % 2]);
+    const seen = await show(pair[n % 2]);
+    codecs.add(await codecNow());
     visible.push(seen.visible);
     unreadable += seen.unreadable;
   }
@@ -106,12 +91,22 @@ test('video: the right person after every switch, without a freeze', LIMIT, asyn
   const p95 = visible[Math.ceil(visible.length * 0.95) - 1];
   report(t, 'visible p95', p95);
   report(t, 'visible worst', visible.at(-1));
-  report(t, 'lost by the proxy', `${down.lost} of ${down.lost + down.passed}`, 'packets');
+  const [lost, passed] = [down.lost - lostBefore.lost, down.passed - lostBefore.passed];
+  report(t, 'lost by the proxy', `${lost} of ${lost + passed}`, 'packets');
   report(t, 'freezes, frames decoded, dropped, PLI', ['freezeCount', 'framesDecoded', 'framesDropped', 'pliCount'].map(grown).join(', '), '');
-  assert.ok(down.lost > 0, 'there was loss');
+  assert.ok(lost > 0, 'there was loss');
   assert.equal(grown('freezeCount'), 0, 'no freeze');
   assert.ok(p95 <= VISIBLE_MS, `visible within ${VISIBLE_MS} ms`);
   assert.ok(unreadable <= 1, `${unreadable} pictures could not be read`);
+  return [...codecs].sort();
+}
+
+test('video: the right person after every switch, without a freeze', LIMIT, async (t) => {
+  assert.deepEqual(await takeTurns(t, [people[0], people[1]]), ['video/VP8']);
+});
+
+test('video: so it is when every switch changes the codec, too', LIMIT, async (t) => {
+  assert.deepEqual(await takeTurns(t, [people[0], people[2]]), ['video/H264', 'video/VP8']);
 });
 
 const concealed = ({ concealedSamples, silentConcealedSamples }) => concealedSamples - silentConcealedSamples;
@@ -124,7 +119,7 @@ async function speak(speaker, silent) {
     speaker.client.page.evaluate(() => window.stranger.speak(true)),
   ]);
   const asked = performance.now();
-  await until(`the voice of person ${speaker.person}`, () => screen.page.evaluate(([person, publication]) => {
+  await until(`the voice of person ${speaker.person}`, () => meeting.page.evaluate(([person, publication]) => {
     const track = window.__kit.receivers(window.stranger.pc, 'audio')[0].track;
     const heard = window.__kit.tonesIn(track);
     return heard.length === 1 && heard[0] === person && window.stranger.audioCsrc() === publication;
@@ -184,5 +179,5 @@ test('audio: the right voice after every switch, and no concealment that loss do
   const unexplained = (lossy.switched.concealed - lossy.switched.lost * costOfLoss) / SWITCHES;
   report(t, 'concealed by one switch beyond what loss costs', unexplained, 'samples');
   assert.ok(unexplained < 200, 'nor with loss');
-  assert.deepEqual(await receiver.deviations(), []);
+  assert.deepEqual(await meeting.watcher.deviations(), []);
 });

@@ -41,6 +41,7 @@ export async function openStranger(page, origin) {
  *   ones are those of painted.mjs, which the page must have, and are at `window.stranger.painted`
  * @property {'device' | 'painted' | 'none'} [video]
  * @property {number} [person] whose painted ones
+ * @property {string} [codec] the only one that the picture is offered in, as `video/H264`
  * @property {number} [tone] Hz
  * @property {number} [audioSlots]
  * @property {number} [videoSlots]
@@ -159,7 +160,7 @@ function inPage() {
       }
     }
 
-    async offer({ audio = 'none', video = 'none', tone = 400, person = 0, audioSlots = 0, videoSlots = 0, mediaPort = 0 }) {
+    async offer({ audio = 'none', video = 'none', tone = 400, person = 0, codec = '', audioSlots = 0, videoSlots = 0, mediaPort = 0 }) {
       const pc = new RTCPeerConnection();
       this.pc = pc;
       const devices = { audio: audio === 'device', video: video === 'device' && { width: 640, height: 360 } };
@@ -173,7 +174,9 @@ function inPage() {
         const [track] = kind === 'audio' ? stream.getAudioTracks() : stream.getVideoTracks();
         if (track) {
           this.local[kind] = track;
-          pc.addTransceiver(track, { direction: 'sendonly' });
+          const transceiver = pc.addTransceiver(track, { direction: 'sendonly' });
+          const only = RTCRtpSender.getCapabilities(kind).codecs.filter(({ mimeType }) => [codec, 'video/rtx'].includes(mimeType));
+          if (codec && kind === 'video') transceiver.setCodecPreferences(only);
         }
       }
       for (let n = 0; n < audioSlots; n += 1) pc.addTransceiver('audio', { direction: 'recvonly' });
