@@ -7,6 +7,8 @@ const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
 
 /** The server under test. */
 export const plenum = process.env.PLENUM_BIN ?? join(target, 'debug/plenum');
+/** Load clients, for those who pass by. */
+export const loadtest = process.env.PLENUM_LOADTEST_BIN ?? join(target, 'debug/plenum-loadtest');
 export const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const firefox = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 /** The long forms of the tests (50 slot switches instead of 12, ...). */
