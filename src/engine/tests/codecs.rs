@@ -146,18 +146,26 @@ fn it_is_the_same_across_shards() {
     stage.join_shard(2, WATCHER, MEETING, 1);
     stage.pictures = &[Codec::Vp8];
     stage.join_shard(3, WATCHER, MEETING, 1);
+    stage.join_shard(4, CAMERA, MEETING, 0);
+    want(&mut stage, 2, 1);
+    want(&mut stage, 3, 1);
     stage.run_ms(1_000);
-    assert!(codec_now(&stage, 3).is_some());
+    let of = |stage: &Stage, number: u32| pictures(stage, number).last().map(|packet| (packet.csrc, packet.codec));
+    let camera = |person| publication(person, PublicationKind::Camera).0;
+    assert_eq!(of(&stage, 3), Some((camera(1), Codec::Vp8)));
     stage.browser_mut(1).camera_codec = Codec::H264;
-    stage.run_ms(1_000);
-    assert_eq!(codec_now(&stage, 2), Some(Codec::H264));
+    stage.run_ms(1_500);
+    assert_eq!(of(&stage, 2), Some((camera(1), Codec::H264)));
     assert_continuous(pictures(&stage, 2));
-    let before = pictures(&stage, 3).len();
-    stage.run_ms(1_000);
-    assert_eq!(pictures(&stage, 3).len(), before, "it cannot read that");
+    assert_eq!(
+        of(&stage, 3),
+        Some((camera(4), Codec::Vp8)),
+        "its shard knows that it cannot read that, and shows another"
+    );
     stage.browser_mut(1).camera_codec = Codec::Vp8;
     stage.run_ms(1_500);
-    assert!(pictures(&stage, 3).len() > before + 100);
+    assert_eq!(of(&stage, 3), Some((camera(1), Codec::Vp8)));
+    assert!(pictures(&stage, 3).iter().all(|packet| packet.codec == Codec::Vp8));
 }
 
 #[test]
