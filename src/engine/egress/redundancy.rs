@@ -67,6 +67,12 @@ impl Past {
         Self { types, depth: 0, recent: ArrayVec::new() }
     }
 
+    /// A word of it; see `Endpoint::touch`.
+    #[must_use]
+    pub const fn touch(&self) -> u64 {
+        self.recent.len() as u64
+    }
+
     /// So many earlier payloads go along from now on.
     pub const fn set_depth(&mut self, depth: u8) {
         self.depth = depth;

@@ -99,6 +99,8 @@ pub struct Slot {
     at: u8,
     /// The kernel refused a part of the present frame: the rest of it is not sent either.
     drops_frame: bool,
+    /// Who is meant to be here, also while nothing of theirs is sent.
+    assigned: Option<PublicationId>,
     /// A source that was just replaced and whose publication still counts this slot among its carriers.
     released: Option<Feed>,
     /// A source that was cut; the next feed leaves it.
@@ -106,8 +108,6 @@ pub struct Slot {
     templates: Templates,
     past: Past,
     rtx_sequence: u64,
-    /// Who is meant to be here, also while nothing of theirs is sent.
-    assigned: Option<PublicationId>,
     /// Who was the last to be meant to be here: padding goes by that name.
     last: Option<PublicationId>,
     choice: Option<Choice>,
@@ -119,10 +119,12 @@ pub struct Slot {
 
 /// The headers of a slot's two streams, and the client's numbers for what they may carry.
 #[derive(Debug)]
+#[repr(C)]
 struct Templates {
+    // What every packet needs, side by side.
+    payload_types: PayloadTypes,
     media: HeaderTemplate,
     retransmission: Option<HeaderTemplate>,
-    payload_types: PayloadTypes,
     /// Of AV1 whose dependencies are told to the client.
     dependencies: Option<DependencyHeader>,
 }
@@ -173,6 +175,11 @@ impl PayloadTypes {
 
     fn retransmission(&self, codec: Codec) -> Option<u8> {
         self.0.get(codec as usize).copied().flatten()?.1
+    }
+
+    /// The first that there is; see `Slot::touch`.
+    fn any(&self) -> Option<u8> {
+        self.0.iter().flatten().next().map(|(media, _)| *media)
     }
 
     /// Of padding, which is none of a codec's.
@@ -399,7 +406,9 @@ impl Slot {
     #[must_use]
     pub fn touch(&self) -> u64 {
         let feed = self.source.or(self.wanted).map_or(0, |feed| feed.cursor);
-        let rest = u64::from(self.packets) + u64::from(self.released.is_some()) + self.templates.media.len() as u64;
+        let flags = u64::from(self.released.is_some()) + u64::from(self.assigned.is_some());
+        let headers = u64::from(self.templates.payload_types.any().is_some()) + self.templates.media.touch();
+        let rest = u64::from(self.packets) + flags + headers + self.past.touch();
         feed.wrapping_add(self.rewriter.touch()).wrapping_add(rest)
     }
 

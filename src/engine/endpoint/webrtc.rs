@@ -119,8 +119,8 @@ pub struct Endpoint {
     /// Its receive slots.
     pub slots: Vec<Slot>,
     departures: Departures,
-    bucket: Bucket,
     active: Option<Path>,
+    bucket: Bucket,
     /// A probe has something to send.
     probes: bool,
     follows_estimate: bool,
@@ -540,13 +540,13 @@ impl Endpoint {
         flags + u64::from(bucket.allows(Micros::default())) + departures.count()
     }
 
-    /// The same of what hangs on it: the slots that will send, and the next record of a departure.
+    /// The same of what hangs on it: the slots that will send, the cipher, and the next record of a departure.
     #[must_use]
     pub fn touch_slots(&self, slots: u64) -> u64 {
         bits(slots)
             .filter_map(|at| self.slots.get(at))
             .map(Slot::touch)
-            .fold(self.departures.touch(), u64::wrapping_add)
+            .fold(self.departures.touch() + self.overhead() as u64, u64::wrapping_add)
     }
 
     fn sending_path(&self, now: Micros) -> Option<Path> {

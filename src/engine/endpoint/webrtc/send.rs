@@ -245,7 +245,7 @@ impl Endpoint {
         sent
     }
 
-    fn overhead(&self) -> usize {
+    pub(super) fn overhead(&self) -> usize {
         self.crypto.as_ref().map_or(0, |crypto| crypto.1.overhead())
     }
 
