@@ -260,11 +260,6 @@ impl Controller {
         self.fixed.is_none() && (self.usage() == Usage::Over || self.queue_us() > self.queue_free_us())
     }
 
-    /// Whether a queue that was believed in has turned out to be none, once.
-    pub fn take_mistake(&mut self) -> bool {
-        self.delay.take_mistake()
-    }
-
     /// Whether anything speaks for or against the target: it was lowered, or fixed, or both a probe and what arrives in half a second
     /// have been learnt from.
     #[must_use]

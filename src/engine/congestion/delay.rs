@@ -177,11 +177,6 @@ impl DelayDetector {
         self.standing.queue().unwrap_or(0)
     }
 
-    /// Whether a queue that was believed in has turned out to be none, once.
-    pub(super) fn take_mistake(&mut self) -> bool {
-        std::mem::take(&mut self.standing.was_mistaken)
-    }
-
     /// Less is sent from now on: a standing queue must shrink.
     pub(super) fn decreased(&mut self) {
         self.standing.decreased();
@@ -346,8 +341,6 @@ struct Standing {
     /// Decreases since the queue was last seen to be shorter than `mark`.
     futile: u32,
     mark: i64,
-    /// What was taken for a queue turned out to be the path's own.
-    was_mistaken: bool,
 }
 
 impl Standing {
@@ -358,7 +351,7 @@ impl Standing {
             return;
         }
         if is_flat {
-            self.take_for_own();
+            (self.own, self.futile) = (self.recent, 0);
         }
         let Some(queue) = self.recent.last.zip(self.own.get()).map(|(recent, own)| recent - own) else { return };
         self.is_stuck = queue > STANDING_US && queue > self.before - SHRINKS_US;
@@ -381,12 +374,7 @@ impl Standing {
         }
         self.futile += 1;
         if self.futile > FUTILE_MAX {
-            self.take_for_own();
+            (self.own, self.futile) = (self.recent, 0);
         }
-    }
-
-    fn take_for_own(&mut self) {
-        self.was_mistaken |= self.queue().is_some_and(|queue| queue > FLAT_US);
-        (self.own, self.futile) = (self.recent, 0);
     }
 }

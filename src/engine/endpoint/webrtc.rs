@@ -373,9 +373,6 @@ impl Endpoint {
         if !self.congestion.is_silent() {
             self.budget.look(now, known, self.congestion.has_queue());
         }
-        if self.congestion.take_mistake() {
-            self.budget.forget_queue();
-        }
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
         self.bucket.set_queue(now, self.congestion.has_queue());
         self.probes = self.congestion.is_probing();

@@ -138,26 +138,13 @@ impl Budget {
 
     /// Whether a packet may be sent again. `is_narrow`: the path is full.
     pub(super) fn may_resend(&self, now: Micros, is_narrow: bool) -> bool {
+        let was_full = self.filled.is_some_and(|filled| now.since(filled) < RECENTLY);
         let ahead = if is_narrow { Micros(0) } else { RESEND_AHEAD };
-        !self.is_rationed(now, is_narrow) || now + ahead >= self.resends_paid
-    }
-
-    /// There was no queue after all.
-    pub(super) const fn forget_queue(&mut self) {
-        self.filled = None;
-    }
-
-    /// Whether packets wait on the path, or did a moment ago.
-    fn is_rationed(&self, now: Micros, is_narrow: bool) -> bool {
-        is_narrow || self.filled.is_some_and(|filled| now.since(filled) < RECENTLY)
+        !is_narrow && !was_full || now + ahead >= self.resends_paid
     }
 
     /// A packet of so many octets is sent again. `pace`: bits a second of everything.
     pub(super) fn resent(&mut self, now: Micros, octets: usize, pace: u64, is_narrow: bool) {
-        // What was free is not to be paid later.
-        if !self.is_rationed(now, is_narrow) {
-            return;
-        }
         let parts = if is_narrow { RESEND_PARTS } else { RESEND_PARTS_AFTER };
         let time = octets as u64 * 8_000_000 * parts / pace.max(1);
         self.resends_paid = self.resends_paid.max(now) + Micros(time);
