@@ -1,15 +1,12 @@
 //! Congestion control in a whole meeting: who is probed, with what, and when it ends.
 
-#![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::indexing_slicing, reason = "tests")]
 
-use engine::Event;
 use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::MediaKind;
 use kit::stage::endpoint;
 use kit::{BrowserPlan, Impairment, Stage};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
 const SPEAKER: BrowserPlan =
     BrowserPlan { microphone: true, camera: true, audio_slots: 0, video_slots: 0, packets_per_frame: 8 };
@@ -105,61 +102,4 @@ fn a_path_that_was_cut_for_five_seconds_has_its_pictures_back_at_once() {
         let packets = stage.browser(2).slots.iter().flat_map(|slot| &slot.packets);
         packets.filter(|packet| packet.at > healed && packet.picture.is_some()).count() > 30
     });
-}
-
-/// What became of a trace of capacities: of the capacity how much was believed, in the mean, where too much counts as all; and the
-/// queue before the bottleneck at the 95th percentile of time, in ms.
-fn follow_a_trace(seed: u64) -> (f64, u64) {
-    let way = Impairment { delay: Micros::from_millis(25), ..Impairment::default() };
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut stage = Stage::new(seed);
-    stage.up.impairment = way;
-    for number in 1..=2 {
-        stage.join_simulcast(number, BrowserPlan { packets_per_frame: 8, ..SPEAKER });
-    }
-    stage.run_ms(3_000);
-    stage.join(3, BrowserPlan { audio_slots: 1, video_slots: 2, ..WATCHER });
-    stage.browser_mut(3).asks_for_pictures = true;
-    let path = stage.browser(3).path;
-    let (mut next, mut capacity, mut told) = (0, 0, stage.events.len());
-    let (mut queues, mut parts) = (Vec::new(), Vec::<f64>::new());
-    for at in (0..120_000).step_by(10) {
-        if at >= next {
-            capacity = (300_000.0 * 10f64.powf(random.random_range(0.0..1.0))) as u64;
-            next += random.random_range(10_000..20_000);
-            stage.down.impair(path, way.narrowed(capacity, 250));
-        }
-        stage.run_ms(10);
-        queues.push(stage.down.link(&path).queue(stage.now()).0 / 1_000);
-        for (_, event) in &stage.events[told..] {
-            if let Event::Health { endpoint: whose, health } = event
-                && *whose == endpoint(3)
-                && let Some(down) = health.down
-            {
-                parts.push((down.target as f64 / capacity as f64).min(1.0));
-            }
-        }
-        told = stage.events.len();
-    }
-    queues.sort_unstable();
-    (parts.iter().sum::<f64>() / parts.len() as f64, queues[queues.len() * 95 / 100])
-}
-
-/// The controller alone holds this in its own tests; here real layers fall and rise, and what a full queue dropped is asked for
-/// again. All of that sent at once filled the queue once more, each second for up to six: of 48 traces 28 missed the bar of
-/// 100 ms (109 in the mean), now 4 do (57).
-#[test]
-fn a_meetings_pictures_follow_a_capacity_that_changes_without_a_queue() {
-    let figures: Vec<(f64, u64)> = (1..=16)
-        .map(|seed| {
-            let (used, queue) = follow_a_trace(seed);
-            println!("seed {seed}: used {used:.3}, queue p95 {queue} ms");
-            (used, queue)
-        })
-        .collect();
-    let queue = figures.iter().map(|(_, queue)| queue).sum::<u64>() / figures.len() as u64;
-    let late = figures.iter().filter(|(_, queue)| *queue > 100).count();
-    println!("queue p95 {queue} ms in the mean; {late} of {} above 100 ms", figures.len());
-    assert!(figures.iter().all(|(used, _)| *used >= 0.85), "{figures:?}");
-    assert!(queue <= 80 && late <= 3, "{figures:?}");
 }

@@ -137,12 +137,6 @@ impl Link {
         arrivals.into_iter().flatten()
     }
 
-    /// How long a datagram that came now would wait before the bottleneck.
-    #[must_use]
-    pub const fn queue(&self, now: Micros) -> Micros {
-        Micros((self.free_at / 1_000).saturating_sub(now.0))
-    }
-
     fn is_lost(&mut self) -> bool {
         self.in_burst = self.impairment.bursts.is_some_and(|bursts| {
             self.random.random_bool(if self.in_burst { 1.0 - bursts.end() } else { bursts.begin() })
@@ -299,8 +293,6 @@ mod tests {
         let waits = arrivals.iter().zip(0..).filter_map(|(at, n)| at.map(|at| at.since(ms(n * 5 + 10))));
         assert_eq!(waits.max(), Some(ms(250)), "it is used to the last");
         assert_eq!(link.counters.longest_wait, ms(250));
-        assert_eq!(link.queue(ms(1_990 * 5)), ms(250), "what waits in the end");
-        assert_eq!(link.queue(ms(20_000)), ms(0));
         let first_drop = arrivals.iter().position(Option::is_none).unwrap();
         assert_eq!(first_drop, 51, "50 datagrams wait when the 51st finds no room");
         assert_eq!(link.counters.lost, 0);

@@ -35,16 +35,6 @@ const DRAINING: Micros = Micros::from_millis(1_000);
 /// would keep it full (measured: four seconds instead of one until it had drained).
 const RESEND_PARTS: u64 = 10;
 
-/// The same for a while after a queue has drained, ...
-const RESEND_PARTS_AFTER: u64 = 4;
-
-/// ... which is so long, ...
-const RECENTLY: Micros = Micros::from_millis(2_000);
-
-/// ... and so much of it at once: what a full queue dropped is asked for when it has just drained, all of it together, and would
-/// fill it once more.
-const RESEND_AHEAD: Micros = Micros::from_millis(50);
-
 /// Of a limit that is no estimate: cameras vary from second to second, and trains are padded a little.
 const WITHIN_PERCENT: u64 = 95;
 
@@ -62,8 +52,6 @@ pub(super) struct Budget {
     raise_at: Option<u64>,
     short_since: Option<Micros>,
     has_queue: bool,
-    /// When packets last waited on the path.
-    filled: Option<Micros>,
     /// Nothing rises before.
     rest_until: Micros,
     rest: Micros,
@@ -86,7 +74,6 @@ impl Budget {
             raise_at: None,
             short_since: None,
             has_queue: false,
-            filled: None,
             rest_until: Micros(0),
             rest: REST,
             raised: None,
@@ -117,9 +104,6 @@ impl Budget {
     pub(super) fn look(&mut self, now: Micros, target: Option<u64>, has_queue: bool) {
         self.pictures = target.map(|target| target.saturating_sub(self.voices_rate));
         self.has_queue = has_queue;
-        if has_queue {
-            self.filled = Some(now);
-        }
         let budget = self.pictures.unwrap_or(u64::MAX);
         if budget < self.keep_at {
             self.is_due |= !self.waits_out(now, budget, self.keep_at);
@@ -136,17 +120,14 @@ impl Budget {
         now.since(since) < dwell && budget.saturating_mul(100) >= keep_at.saturating_mul(SHORT_PERCENT)
     }
 
-    /// Whether a packet may be sent again. `is_narrow`: the path is full.
-    pub(super) fn may_resend(&self, now: Micros, is_narrow: bool) -> bool {
-        let was_full = self.filled.is_some_and(|filled| now.since(filled) < RECENTLY);
-        let ahead = if is_narrow { Micros(0) } else { RESEND_AHEAD };
-        !is_narrow && !was_full || now + ahead >= self.resends_paid
+    /// Whether a packet may be sent again while the path is full.
+    pub(super) fn may_resend(&self, now: Micros) -> bool {
+        now >= self.resends_paid
     }
 
     /// A packet of so many octets is sent again. `pace`: bits a second of everything.
-    pub(super) fn resent(&mut self, now: Micros, octets: usize, pace: u64, is_narrow: bool) {
-        let parts = if is_narrow { RESEND_PARTS } else { RESEND_PARTS_AFTER };
-        let time = octets as u64 * 8_000_000 * parts / pace.max(1);
+    pub(super) fn resent(&mut self, now: Micros, octets: usize, pace: u64) {
+        let time = octets as u64 * 8_000_000 * RESEND_PARTS / pace.max(1);
         self.resends_paid = self.resends_paid.max(now) + Micros(time);
     }
 

@@ -120,14 +120,14 @@ impl Endpoint {
             && let Some((slot, wanted)) = self.resends.pop_at(0)
         {
             let Some(slot) = self.slots.get_mut(usize::from(slot)) else { continue };
-            if !self.budget.may_resend(turn.now, is_narrow) {
+            if is_narrow && !self.budget.may_resend(turn.now) {
                 turn.counters.dropped_resends += 1;
                 continue;
             }
             let Some((planned, was_lost)) = slot.resend(turn.now, wanted, stores, overhead, again) else { continue };
             // A third loss in a row would be seen as a frozen picture: browsers wait 100 ms before they ask again.
             let copy = (was_lost && !is_narrow && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
-            self.budget.resent(turn.now, usize::from(planned.len), pace, is_narrow);
+            self.budget.resent(turn.now, usize::from(planned.len), pace);
             plan.push(planned);
             plan.extend(copy);
         }
