@@ -15,6 +15,8 @@ const UNSHARE = ['unshare', '--net', ...(process.getuid() === 0 ? [] : ['--map-r
 const SET_UP = [
   'ip link set lo up',
   'ip link add plenum0 type veth peer name plenum1',
+  // A second after a link is up its IPv6 address is confirmed, and browsers break off what they are loading: the network has changed.
+  '{ ip link set plenum0 addrgenmode none && ip link set plenum1 addrgenmode none || true; }',
   `ip address add ${ADDRESS}/24 dev plenum0`,
   'ip link set plenum0 up',
   'ip link set plenum1 up',
