@@ -7,6 +7,7 @@
 //! ```text
 //! Departures -> Outcome ─> note: delay        do queues grow? do they stand?
 //!                                acknowledged how much arrives, how much was sent
+//!                                spread       how far apart arrives what left together
 //!                                loss         ours or the path's own
 //!                                probe        what a cluster has shown
 //! end of the feedback   ─> conclude ─> target, overuse, and why it is what it is
@@ -22,7 +23,8 @@
 //! **Growth.** 8 % a second, or half a packet per round trip where the path was found full before; a probe of twice the
 //! estimate shows more at once. What arrives without a queue is carried, whatever was believed before.
 //!
-//! **Application limited.** While less is sent than the target allows, the target neither grows by itself nor falls.
+//! **Application limited.** While less is sent than the target allows, the target neither grows by itself nor falls. What arrives then says
+//! nothing of what the path carries; at a queue the spread of trains does.
 //!
 //! **Our own lateness.** Delays are taken between the clock reading with which a datagram went to the kernel and its arrival. A busy
 //! server sends late and unevenly, and says so; what counts is only how much longer the path took.
@@ -36,6 +38,7 @@ mod full;
 mod loss;
 mod probe;
 mod probing;
+mod spread;
 mod target;
 
 pub use probe::Probe;
@@ -45,6 +48,7 @@ use delay::{DelayDetector, Usage};
 use full::Full;
 use loss::{LossControl, Verdict};
 use probe::Prober;
+use spread::Spread;
 
 use crate::clock::Micros;
 use crate::egress::departures::{Acknowledged, ArrivalTime, Fate, Outcome};
@@ -152,6 +156,7 @@ pub struct Controller {
     why: Why,
     clock: Option<Clock>,
     delay: DelayDetector,
+    spread: Spread,
     acknowledged: RateWindow,
     sent: RateWindow,
     loss: LossControl,
@@ -206,6 +211,7 @@ impl Controller {
             why: Why::Start,
             clock: None,
             delay: DelayDetector::default(),
+            spread: Spread::default(),
             acknowledged: RateWindow::default(),
             sent: RateWindow::default(),
             loss: LossControl::default(),
@@ -314,6 +320,7 @@ impl Controller {
         if let Some(arrival) = arrival {
             self.acknowledged.add(arrival, outcome.bytes);
             self.delay.packet(sent, arrival);
+            self.spread.packet(sent, arrival, outcome.bytes);
         }
     }
 
@@ -326,6 +333,7 @@ impl Controller {
             return micros;
         }
         self.delay.reset();
+        self.spread = Spread::default();
         self.acknowledged = RateWindow::default();
         self.prober.void();
         self.clock = Some(Clock { last: at, micros: 0, delay: -sent });

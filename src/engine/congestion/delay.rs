@@ -165,7 +165,7 @@ impl DelayDetector {
     #[must_use]
     pub(super) fn usage(&self) -> Usage {
         match self.usage {
-            _ if self.standing.is_stuck => Usage::Over,
+            _ if self.standing.is_stuck && self.queue_us() > QUEUE_MIN_US => Usage::Over,
             Usage::Over if self.queue_us() <= self.line.queue_min_us() => Usage::Normal,
             usage => usage,
         }

@@ -43,8 +43,13 @@ pub(super) struct Scene {
     pub(super) lateness_ms: u64,
     /// Between these (ms) we are interrupted, after the clock was read and before the kernel has the datagrams.
     pub(super) held: std::ops::Range<u64>,
+    /// From when on (ms) the machine of the receiver is busy: it reads what has arrived when it has a turn, up to so much (ms) after the
+    /// first of it.
+    pub(super) busy: (u64, u64),
     /// What the camera would send if it might.
     pub(super) offered: u64,
+    /// From when on (ms) it sends what part of that.
+    pub(super) starved: (u64, f64),
     /// Feedback is lost between these (ms).
     pub(super) deaf: std::ops::Range<u64>,
     /// There is no queue: what exceeds the capacity by a fifth of a second's worth is dropped.
@@ -68,7 +73,9 @@ impl Scene {
             jitter_ms: 0,
             lateness_ms: 0,
             held: 0..0,
+            busy: (u64::MAX, 0),
             offered: 20_000_000,
+            starved: (u64::MAX, 1.0),
             deaf: 0..0,
             polices: false,
             probes: true,
@@ -124,6 +131,8 @@ pub(super) struct Simulation {
     flying: BTreeMap<(u64, u64), Datagram>,
     order: u64,
     last_arrival: u64,
+    /// When the receiver reads what has arrived.
+    reads_at: u64,
     /// At the receiver: what arrived, unwrapped, and what it has reported.
     arrivals: BTreeMap<u64, u64>,
     newest: u64,
@@ -159,6 +168,7 @@ impl Simulation {
             flying: BTreeMap::new(),
             order: 0,
             last_arrival: 0,
+            reads_at: 0,
             arrivals: BTreeMap::new(),
             newest: 0,
             reported: 0,
@@ -211,7 +221,8 @@ impl Simulation {
         }
         let voice = if self.scene.voice { 40_000 } else { 0 };
         let rate = self.controller.target_bits_per_second().saturating_sub(voice).min(self.scene.offered);
-        let frame = rate as f64 / 240.0 * self.random.random_range(0.7..1.3);
+        let part = if ms >= self.scene.starved.0 { self.scene.starved.1 } else { 1.0 };
+        let frame = rate as f64 * part / 240.0 * self.random.random_range(0.7..1.3);
         // A pacer that cannot follow makes the sender jump to the next key frame.
         if self.waiting.iter().sum::<u64>() > rate / 8 {
             self.waiting.clear();
@@ -319,9 +330,18 @@ impl Simulation {
         let jitter = self.random.random_range(0..=self.scene.jitter_ms * 1_000);
         let detour = if done / 1_000 >= self.scene.detour.0 { self.scene.detour.1 * 1_000 } else { 0 };
         let arrival = (done + self.scene.delay_ms * 1_000 + detour + jitter).max(self.last_arrival);
+        let arrival = if done / 1_000 >= self.scene.busy.0 { self.read(arrival) } else { arrival };
         self.last_arrival = arrival;
         self.order += 1;
         self.flying.insert((arrival, self.order), datagram);
+    }
+
+    /// When a busy receiver reads what has arrived.
+    fn read(&mut self, arrival: u64) -> u64 {
+        if arrival > self.reads_at {
+            self.reads_at = arrival + self.random.random_range(self.scene.busy.1 * 250..=self.scene.busy.1 * 1_000);
+        }
+        self.reads_at
     }
 
     fn done_from(&self, begins: u64, bytes: u64) -> u64 {

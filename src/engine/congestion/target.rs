@@ -6,7 +6,7 @@
 //! silence ─> decrease                          └─ set                    a probe has shown it
 //! ```
 
-use super::{Controller, PROBE_INTERVAL, Why};
+use super::{Controller, LIMITED, PROBE_INTERVAL, Why};
 use crate::clock::Micros;
 
 /// At overuse: of what arrives, so that the queue drains.
@@ -20,6 +20,9 @@ const DRAIN_MAX: f64 = 0.2;
 
 /// A second.
 const GROWTH: f64 = 0.08;
+
+/// Where little is sent and nothing tells what more the path would carry, a queue costs no more than this at a time.
+const SEEN_LEAST: f64 = 0.6;
 
 /// More than this multiple of what arrives, and [`AHEAD`], is not believed without a probe.
 const AHEAD_FACTOR: f64 = 1.5;
@@ -79,8 +82,9 @@ impl Controller {
         if recently && rate > self.target / 2.0 {
             return;
         }
-        self.full.note(rate);
         self.delay.decreased();
+        let Some(rate) = self.carried(rate) else { return };
+        self.full.note(rate);
         let queue = self.queue_us() - DRAIN_FROM_US;
         let drained = DECREASE * rate;
         let target = drained - (queue as f64 / 1e6).clamp(0.0, DRAIN_MAX) * rate;
@@ -89,6 +93,18 @@ impl Controller {
             self.drained = (queue > 0).then_some(drained);
         }
         self.decrease(now, target, Why::Queue);
+    }
+
+    /// What the path carries while a queue seems to stand on it and so much arrives. `None`: all that is believed, and so the queue is
+    /// none of the path's: a busy machine reads late, or we send late.
+    fn carried(&self, arrives: f64) -> Option<f64> {
+        let is_little = self.sent.rate_short().is_some_and(|rate| rate < LIMITED * self.target);
+        if !is_little && !self.is_limited() {
+            return Some(arrives);
+        }
+        let spread = self.spread.rate().unwrap_or(SEEN_LEAST * self.target);
+        let carried = arrives.max(spread);
+        (carried < self.target).then_some(carried)
     }
 
     pub(super) fn grow(&mut self, now: Micros) {

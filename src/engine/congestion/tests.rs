@@ -195,6 +195,43 @@ fn our_own_lateness_is_not_taken_for_the_paths() {
     }
 }
 
+/// Whose machine is busy reads late and in bursts what the path has brought in time, and those that it looks at send less as well. A queue
+/// is seen that is none of the path's, while what arrives says nothing of what the path carries.
+#[test]
+fn a_machine_that_is_busy_is_not_taken_for_a_narrow_path() {
+    for seed in SEEDS {
+        // Longest wait of the receiver, of ours, and what part is sent.
+        for (waits, lateness_ms, part) in
+            [(60, 0, 1.0), (60, 30, 1.0), (120, 60, 1.0), (120, 60, 0.3), (200, 100, 0.3), (200, 100, 0.1)]
+        {
+            let (busy, starved) = ((10_000, waits), (10_000, part));
+            let scene = Scene { busy, starved, lateness_ms, offered: 1_000_000, ..Scene::new(seed, 100_000_000) };
+            let looks = run(&scene, 40_000);
+            let short = from(&looks, 10_000).filter(|look| (look.stats.target as f64) < part * 1e6).count() * 10;
+            println!(
+                "seed {seed}, {waits} and {lateness_ms} ms, {part}: at least {}, {short} ms too low",
+                least(&looks, 10_000)
+            );
+            assert!(short <= 500, "seed {seed}, {waits} and {lateness_ms} ms, {part}");
+        }
+    }
+}
+
+/// Who is sent a tenth of what the path carried is told as soon as it carries less than that.
+#[test]
+fn a_path_that_becomes_narrow_is_told_while_little_is_sent() {
+    for seed in SEEDS {
+        for (jitter_ms, narrow) in [(0, 500_000), (10, 500_000), (0, 200_000), (10, 200_000)] {
+            let capacity = vec![(0, 100_000_000), (10_000, narrow)];
+            let looks = run(&Scene { capacity, jitter_ms, offered: 1_000_000, ..Scene::new(seed, 0) }, 30_000);
+            let down = from(&looks, 10_000).find(|look| part(look) <= 1.15).unwrap().ms - 10_000;
+            let (used, queue) = (used(&looks, 12_000), queue_p95(&looks, 12_000));
+            println!("seed {seed}, {jitter_ms} ms, {narrow}: {down} ms, used {used:.2}, queue p95 {queue:.0} ms");
+            assert!(down <= 1_500 && used >= 0.7, "seed {seed}, {jitter_ms} ms, {narrow}");
+        }
+    }
+}
+
 #[test]
 fn a_plain_camera_arrives_whole_from_the_first_second() {
     for seed in SEEDS {
