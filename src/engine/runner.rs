@@ -8,15 +8,18 @@
 //! shard thread --Event--> the callback given at start
 //! ```
 
+mod connect;
 mod control_thread;
 mod handle;
 mod load;
 mod placement;
 mod rings;
+mod running;
 mod shard_thread;
 mod standing;
 
-pub use handle::{Connect, ConnectError, Connected, Engine, EngineConfig, StartError};
+pub use connect::{Connect, ConnectError, Connected};
+pub use handle::{Engine, EngineConfig, StartError};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
