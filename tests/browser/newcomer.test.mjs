@@ -16,8 +16,6 @@ import { report, until } from './kit/wait.mjs';
 
 const PERSON = 2;
 const ATTEMPTS = 6;
-/** 60 to 130 ms measured, and 440 to 470 ms for the tenth or fifth whose page drops the first showing. A key frame made for it is a second away. */
-const FIRST_MAX_MS = 800;
 
 let server;
 let organiser;
@@ -65,7 +63,7 @@ const keyFramesMade = () => publisher.page.evaluate(async () => {
 
 test('a key frame that has just passed is replayed to a newcomer, whose picture then is as live as anybody\'s', { timeout: 90_000 }, async (t) => {
   const [, first, second] = browsers;
-  let [replayed, replayedAfter] = [null, 0];
+  let replayed;
   for (let attempt = 1; attempt <= ATTEMPTS && !replayed; attempt += 1) {
     const [one, other] = await Promise.all([ready(first, `First ${attempt}`), ready(second, `Newcomer ${attempt}`)]);
     const waited = await watch(one);
@@ -74,7 +72,7 @@ test('a key frame that has just passed is replayed to a newcomer, whose picture 
     const asked = (await keyFramesMade()) - made;
     report(t, `attempt ${attempt}: the first waited for a key frame`, waited);
     report(t, `attempt ${attempt}: the newcomer's first picture, ${asked} key frames made for it`, took);
-    if (asked === 0) [replayed, replayedAfter] = [other, took];
+    if (asked === 0) replayed = other;
     else await Promise.all([one, other].map(({ page }) => page.evaluate(() => window.stranger.pc.close())));
   }
   assert.ok(replayed, 'a newcomer saw the picture without a key frame of its own');
@@ -87,11 +85,8 @@ test('a key frame that has just passed is replayed to a newcomer, whose picture 
   }, { timeout: 10_000 });
   const delay = (1000 * later.jitterBufferDelay) / later.jitterBufferEmittedCount;
   report(t, 'delay of the jitter buffer, all pictures', delay);
-  report(t, 'complaints before the first picture', begin.pliCount, '');
   assert.equal(later.freezeCount ?? 0, 0, 'no freeze');
-  // A page whose side is not ready yet drops what comes, and complains: then the key frame is sent again, and still none is made.
-  assert.ok(replayedAfter < FIRST_MAX_MS, `the first picture after ${replayedAfter} ms`);
-  assert.equal(later.pliCount, begin.pliCount, 'and nothing from then on that the newcomer could not decode');
+  assert.equal(later.pliCount, 0, 'and nothing that the newcomer could not decode');
   assert.ok(delay < 200, 'the replayed pictures did not make it expect a slow path');
   assert.deepEqual(await replayed.deviations(), []);
 });

@@ -25,8 +25,8 @@ const STAY_S = 0;
 const QUIET_MS = (JOINS / JOINS_PER_SECOND) * 1_000;
 /** 1.1 to 1.5 were measured, where the bar is none more: roster and tiles change eight times a second each way. */
 const COST_MAX = 2;
-/** 0.4 to 0.8 s measured, and 1.6 s with four more processes that never rest; the rest is for machines that are busier still. */
-const PAUSE_MAX_MS = full ? 1_500 : 3_000;
+/** 0.2 to 0.8 s measured; the rest is for a machine on which a hundred others connect beside three browsers. */
+const PAUSE_MAX_MS = 1_500;
 
 let server;
 let ada;
