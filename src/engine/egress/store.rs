@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 use super::rewrite::CatchUp;
 use crate::clock::Micros;
-use crate::id::{MediaKind, PublicationId};
+use crate::id::{LayerId, MediaKind, PublicationId};
 use crate::ingest::numbers::Incoming;
 use crate::ingest::{Arrived, Media};
 
@@ -179,6 +179,7 @@ impl Store {
             stored.start = self.make_room(stored.room())?;
             self.ring.copy_in(stored.start as usize + HEADROOM, body);
         }
+        self.end_picture_before(packet);
         let position = self.head();
         if matches!(packet.media, Media::Video { starts_key_frame: true, .. }) {
             self.newest_key_frame = Some(position);
@@ -191,6 +192,22 @@ impl Store {
         Some(position)
     }
 
+    /// The last packet of a picture has the marker (RFC 9628 §4.2), but encoders that leave out the highest layers of a picture forget
+    /// it, and receivers then wait for the rest of that picture for ever. Where the next picture follows without a gap there is no rest.
+    fn end_picture_before(&mut self, packet: &Arrived<'_>) {
+        let (mut next, timestamp) = (packet.numbers.sequence, packet.numbers.timestamp);
+        for stored in self.entries.iter_mut().rev() {
+            if stored.numbers.sequence + 1 != next || stored.numbers.timestamp == timestamp {
+                return;
+            }
+            if let Media::Video { descriptor, .. } = stored.media {
+                stored.marker |= descriptor.ends_frame();
+                return;
+            }
+            next = stored.numbers.sequence;
+        }
+    }
+
     /// The position that the next packet will have.
     #[must_use]
     pub fn head(&self) -> u64 {
@@ -201,6 +218,19 @@ impl Store {
     #[must_use]
     pub const fn tail(&self) -> u64 {
         self.tail
+    }
+
+    /// Whether more of its picture may follow a packet at whose end it could be over, too, shown up to this spatial layer: nothing
+    /// that is shown has come since. Whether it has the marker is known with the next packet.
+    #[must_use]
+    pub fn is_open(&self, position: u64, layer: LayerId) -> bool {
+        let mut since = self.since(position);
+        let Some(Stored { media: Media::Video { descriptor, .. }, marker: false, numbers, .. }) = since.next() else {
+            return false;
+        };
+        let is_passed_over =
+            |next: &Stored| matches!(next.media, Media::Padding) && next.numbers.timestamp == numbers.timestamp;
+        descriptor.ends_frame_below(layer.0) && since.all(is_passed_over)
     }
 
     /// The packet at a position, while it is present.

@@ -160,6 +160,18 @@ impl Descriptor {
         matches!(self.place(), Some(place) if place.layer == spatial && place.ends_frame)
     }
 
+    /// Whether a layer's frame ends with this packet, and it tells layers apart.
+    #[must_use]
+    pub const fn ends_frame(&self) -> bool {
+        matches!(self.place(), Some(place) if place.ends_frame)
+    }
+
+    /// Whether that layer is lower than a picture is shown up to; the picture ends with it only if the encoder left out those between.
+    #[must_use]
+    pub const fn ends_frame_below(&self, spatial: u8) -> bool {
+        self.ends_frame() && self.spatial() < spatial
+    }
+
     /// How many spatial layers the stream has from here on, and the size of each (0: not told); where the packet tells.
     #[must_use]
     pub const fn spatial_layers(&self) -> Option<(u8, [(u16, u16); LAYERS_MAX])> {

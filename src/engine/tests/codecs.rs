@@ -298,6 +298,37 @@ fn a_slot_steps_down_at_the_next_picture_and_up_at_a_key_frame() {
     }
 }
 
+/// The rate control of Chromium's VP9 does that, and its pictures then end without a marker: a receiver that waits for the rest shows
+/// nothing that refers to them.
+#[test]
+fn a_picture_whose_higher_layers_the_encoder_left_out_ends_all_the_same() {
+    for (codec, shard) in [(Codec::Vp9, 0), (Codec::Vp9, 1), (Codec::Av1, 0)] {
+        let mut stage = Stage::with_shards(103, 2);
+        stage.join_shard(1, CAMERA, MEETING, 0);
+        stage.browser_mut(1).camera_codec = codec;
+        stage.browser_mut(1).spatial_layers = 3;
+        stage.browser_mut(1).leaves_out_layers = true;
+        let tiles = [(2, (320, 180), 0), (3, (640, 360), 1), (4, (1_280, 720), 2)];
+        for (number, ..) in tiles {
+            stage.join_shard(number, WATCHER, MEETING, shard);
+        }
+        stage.run_ms(1_000);
+        for (number, tile, _) in tiles {
+            want_at(&mut stage, number, 1, tile);
+        }
+        stage.run_ms(3_000);
+        for (number, tile, layer) in tiles {
+            assert_eq!(spatial_now(&stage, number), layer, "{tile:?}");
+            let packets = pictures(&stage, number);
+            assert_whole_pictures(packets);
+            let lower = |packet: &&Received| packet.ends_frame && packet.layer < layer && packet.at > Micros(2_000_000);
+            assert_eq!(packets.iter().filter(lower).count() > 10, layer > 0, "some end below {layer}");
+            let still = freezes(&shown(packets), Span::new(packets[0].at, stage.now()), ms(100));
+            assert!(still.is_empty(), "{codec:?}, {tile:?}: {still:?}");
+        }
+    }
+}
+
 #[test]
 fn spatial_layers_are_told_apart_across_shards_and_repaired() {
     for codec in SPATIAL {

@@ -75,6 +75,9 @@ pub struct Browser {
     pub camera_codec: Codec,
     /// VP9: how many spatial layers its one stream has.
     pub spatial_layers: u8,
+    /// Whether its encoder, where it saves, leaves out higher spatial layers of a picture, whose last packet then has no marker: all
+    /// but the lowest of every fifth picture, the highest of every seventh. Chromium's does.
+    pub leaves_out_layers: bool,
     /// How many simulcast layers of its camera it sends, from the lowest; no more than it has.
     pub layers_on: usize,
     /// Receive slots.
@@ -171,6 +174,7 @@ impl Browser {
             camera_on: true,
             camera_codec: Codec::Vp8,
             spatial_layers: 1,
+            leaves_out_layers: false,
             layers_on: layers,
             slots: slot_lines(number, plan).into_iter().map(SlotRecord::new).collect(),
             key_frame_requests: Vec::new(),

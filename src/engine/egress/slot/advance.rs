@@ -101,6 +101,11 @@ impl Slot {
             }
             feed = self.source.unwrap_or(feed);
             let Some((position, stored)) = take(stores, &mut feed) else { return Next::Nothing };
+            // Its next packet says whether this one gets a marker. Who shows the picture waits for the end of it anyway.
+            let store = stores.get(feed.store as usize).filter(|_| feed.nested);
+            if store.is_some_and(|store| store.is_open(position, feed.layer)) {
+                return Next::Nothing;
+            }
             self.source = Some(feed);
             let Media::Video { descriptor, picture: source_picture, starts_key_frame } = stored.media else {
                 self.rewriter.skip(feed.publication, stored.numbers.sequence);

@@ -113,7 +113,13 @@ impl Browser {
         let size = if above == 2 { 600 } else { 1_000 };
         let has_layers = matches!(self.camera_codec, Codec::Vp9 | Codec::Av1);
         let spatial_layers = if has_layers { self.spatial_layers } else { 1 };
-        for spatial in 0..spatial_layers {
+        let encoded = match counter {
+            _ if key_frame || !self.leaves_out_layers => spatial_layers,
+            counter if counter % 5 == 0 => 1,
+            counter if counter % 7 == 0 => spatial_layers - 1,
+            _ => spatial_layers,
+        };
+        for spatial in 0..encoded {
             // So are spatial layers.
             let packets = if spatial_layers > 1 { 1 + u16::from(spatial) } else { packets };
             let packets = packets * if key_frame { 4 } else { 1 };
