@@ -549,9 +549,11 @@ impl Endpoint {
             .fold(self.departures.touch() + self.overhead() as u64, u64::wrapping_add)
     }
 
+    /// Where to send. `None`: nothing is known, or nothing can be sealed yet; no slot may take a packet then, since a key frame that
+    /// was taken and not sent would not be shown again.
     fn sending_path(&self, now: Micros) -> Option<Path> {
         let fresh = self.authenticated.is_some_and(|last| now.since(last) < CONSENT);
-        self.active.filter(|_| fresh)
+        self.active.filter(|_| fresh && self.crypto.is_some())
     }
 }
 

@@ -510,6 +510,29 @@ fn whoever_joins_within_a_second_of_a_key_frame_sees_the_picture_at_once_without
     assert!((second.1 - third.1).abs() <= 90, "{} and {} ticks of the clock", second.1, third.1);
 }
 
+/// Its path is known from its first check on, its keys only at the end of the handshake; pictures come in between.
+#[test]
+fn a_newcomer_whose_handshake_takes_a_while_gets_the_key_frame_when_there_are_keys() {
+    for handshake in [20, 45, 150] {
+        let mut stage = Stage::new(11);
+        stage.join(1, BrowserPlan::default());
+        stage.run_ms(2_500);
+        stage.join(2, WATCHER);
+        stage.run_until("a key frame at the second", 1_500, |stage| {
+            records(stage, 2, MediaKind::Video).flat_map(|slot| &slot.packets).any(|packet| packet.starts_key_frame)
+        });
+        let asked = stage.browser(1).key_frame_requests.len();
+        stage.run_ms(300);
+        stage.handshake = Micros::from_millis(handshake);
+        stage.join(3, WATCHER);
+        stage.run_ms(500);
+        assert_eq!(stage.browser(1).key_frame_requests.len(), asked, "nobody asked the publisher again");
+        let slot = records(&stage, 3, MediaKind::Video).find(|slot| !slot.packets.is_empty()).unwrap();
+        assert!(slot.packets[0].starts_key_frame, "after {handshake} ms: {:?}", slot.packets[0]);
+        assert!(slot.packets.windows(2).all(|pair| pair[1].sequence == pair[0].sequence + 1), "and all that followed");
+    }
+}
+
 #[test]
 fn who_missed_a_key_frame_gets_it_once_more_while_the_publisher_may_not_be_asked() {
     let mut stage = Stage::new(9);
