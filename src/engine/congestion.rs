@@ -1,7 +1,7 @@
 //! What one receiver's path carries: the sender's congestion control (DESIGN 4.4).
 //!
 //! The receiver tells by transport-wide feedback which datagrams arrived and when. From that follows how much may be sent: the
-//! pacer drains at a multiple of it, and what is shown is chosen by it. The scheme is that of Google Congestion Control (draft-ietf-rmcat-gcc-02)
+//! pacer drains at a multiple of it, or evenly where the path is full ([`Controller::fill`]), and what is shown is chosen by it. The scheme is that of Google Congestion Control (draft-ietf-rmcat-gcc-02)
 //! as libwebrtc and str0m have grown it, in our own words and with less of it.
 //!
 //! ```text
@@ -104,6 +104,19 @@ pub struct Stats {
     pub is_application_limited: bool,
 }
 
+/// What a burst would find on the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fill {
+    /// Room, as far as is known.
+    Room,
+    /// No room: the target is about what filled the path of late, and the path was seen to pull trains apart.
+    Full,
+    /// Packets that wait there.
+    Queue,
+    /// So many that the queue has to be drained.
+    LongQueue,
+}
+
 /// Sent below this part of the target: application limited.
 const LIMITED: f64 = 0.75;
 
@@ -115,6 +128,15 @@ const QUEUE_FREE_BITS: f64 = 9_600.0;
 
 /// ... this.
 const QUEUE_FREE_MAX_US: i64 = 80_000;
+
+/// A queue that is longer than none by this is to be drained.
+const LONG_QUEUE_US: i64 = 20_000;
+
+/// Of the rate at which the path was found full: a target in between is about that, ...
+const FULL_ABOUT: std::ops::Range<f64> = 0.5..1.3;
+
+/// ... unless trains were seen to arrive at more than this. A busy machine's queue, which was none of the path's, leaves that behind.
+const FULL_CARRIES: f64 = 2.0;
 
 /// A longer one is not waited for.
 const ROUND_TRIP_MAX: Micros = Micros::from_millis(400);
@@ -157,6 +179,8 @@ pub struct Controller {
     clock: Option<Clock>,
     delay: DelayDetector,
     spread: Spread,
+    /// What trains were last seen to arrive at, in bits a second.
+    carries: f64,
     acknowledged: RateWindow,
     sent: RateWindow,
     loss: LossControl,
@@ -212,6 +236,7 @@ impl Controller {
             clock: None,
             delay: DelayDetector::default(),
             spread: Spread::default(),
+            carries: f64::INFINITY,
             acknowledged: RateWindow::default(),
             sent: RateWindow::default(),
             loss: LossControl::default(),
@@ -264,6 +289,21 @@ impl Controller {
     #[must_use]
     pub fn has_queue(&self) -> bool {
         self.fixed.is_none() && (self.usage() == Usage::Over || self.queue_us() > self.queue_free_us())
+    }
+
+    /// What a burst would find on the path.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        if !self.has_queue() {
+            let is_full = self.fixed.is_none() && self.full.rate().is_some_and(|rate| self.is_about_full(rate));
+            return if is_full { Fill::Full } else { Fill::Room };
+        }
+        let is_long = self.queue_us() > self.queue_free_us() + LONG_QUEUE_US;
+        if is_long { Fill::LongQueue } else { Fill::Queue }
+    }
+
+    fn is_about_full(&self, rate: f64) -> bool {
+        FULL_ABOUT.contains(&(self.target / rate)) && self.carries < FULL_CARRIES * rate
     }
 
     /// Whether anything speaks for or against the target: it was lowered, or fixed, or both a probe and what arrives in half a second
@@ -359,6 +399,7 @@ impl Controller {
             // What was lost meanwhile says nothing of the rate.
             self.loss.begin_anew(now);
         }
+        self.carries = self.spread.rate().unwrap_or(self.carries);
         let usage = self.usage();
         if usage == Usage::Normal {
             self.calm_since.get_or_insert(now);

@@ -38,14 +38,11 @@ const LINK = { delayMs: 25, queueMs: 250 };
 const LOOK_MS = 20;
 
 /**
- * The bars, and what holds today. Of two times twelve traces all used 85 % and more (88 and 89 in the mean); the queue was 66 to 146 ms (119 in
- * the mean) and 106 to 163 ms (134), both before the spread of trains was looked at. Tried on the second twelve: with a ration of what is sent
- * again after a queue 138 ms; with that, and bursts at 1.25 of the target wherever a path was found full, 121 ms, while pictures on a
- * way that became longer stood still for up to 15 s.
+ * The bars hold in the mean of twelve traces: used 89 %, queue 77 ms, the worst 84 % and 102 ms. A single trace may be a little off them; with
+ * trains on a full path (decision 0011) the mean was 119 to 138 ms.
  */
 const GOOD = { used: 0.85, queue: 100 };
-const RAIL = full ? { used: 0.8, queue: 180 } : { used: 0.75, queue: 200 };
-const MEAN = { used: 0.85, queue: 140 };
+const RAIL = full ? { used: 0.8, queue: 125 } : { used: 0.75, queue: 100 };
 
 let server;
 let meeting;
@@ -193,5 +190,5 @@ test('a capacity that changes is followed closely and without a queue', { timeou
   const good = figures.filter((one) => holds(one, GOOD)).length;
   report(t, 'good', `${good} of ${figures.length}; used ${(all.used * 100).toFixed(1)} %, queue p95 ${all.queue.toFixed(0)} ms on average`, '');
   for (const one of figures) assert.ok(holds(one, RAIL), `trace ${one.number}: ${one.used} used, queue p95 ${one.queue} ms`);
-  if (full) assert.ok(holds(all, MEAN), JSON.stringify(all));
+  if (full) assert.ok(holds(all, GOOD), JSON.stringify(all));
 });

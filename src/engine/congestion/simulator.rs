@@ -13,10 +13,10 @@ use rand::{Rng, SeedableRng};
 use wire::rtcp::{RtcpPacket, parse_compound};
 use wire::twcc::write_transport_cc;
 
-use super::{Controller, Limits, Stats};
+use super::{Controller, Fill, Limits, Stats};
 use crate::clock::Micros;
 use crate::egress::departures::Departures;
-use crate::egress::pacer::Bucket;
+use crate::egress::pacer::{Bucket, Pace};
 use crate::egress::train::SEGMENTS_MAX;
 
 pub(super) const LIMITS: Limits = Limits { min: 30_000, start: 2_500_000, max: 10_000_000 };
@@ -244,7 +244,7 @@ impl Simulation {
         }
         self.controller.poll(at, self.departures.unanswered_since());
         self.bucket.set_target(at, self.controller.target_bits_per_second());
-        self.bucket.set_queue(at, self.controller.has_queue());
+        self.bucket.set_pace(at, pace(self.controller.fill()));
         if self.scene.voice && now / 20_000 != now.saturating_sub(1_000) / 20_000 {
             self.send(now, 100, 0);
         }
@@ -380,5 +380,14 @@ impl Simulation {
         }
         self.reported = last + 1;
         self.arrivals.clear();
+    }
+}
+
+/// As an endpoint whose pictures always fit the estimate.
+const fn pace(fill: Fill) -> Pace {
+    match fill {
+        Fill::LongQueue => Pace::Draining,
+        Fill::Queue | Fill::Full => Pace::Even,
+        Fill::Room => Pace::Trains,
     }
 }

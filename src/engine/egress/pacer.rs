@@ -1,32 +1,53 @@
 //! How fast one receiver is sent to: one bucket for all of its slots.
 //!
 //! A frame of a camera is a burst, and a burst at line speed fills the queue of the receiver's narrowest link. The bucket
-//! drains at [`RATE_PERCENT`] of the estimate's target; what was sent and has not drained is its debt. While the debt is
+//! drains at a multiple of the estimate's target; what was sent and has not drained is its debt. While the debt is
 //! below its bound, packets leave at once, as trains; above it they wait, so that the next batch is again a train and not
 //! a trickle. Audio is charged and never waits: it may overdraw the bucket, and video waits longer for it.
 //!
+//! Where the path is known to be narrow a train would wait there, and each voice behind it: then packets leave one by one, as
+//! [`Pace`] says.
+//!
 //! ```text
-//! endpoint at flush: allows(now)? -> plan a train -> take(now, bytes) per datagram
+//! endpoint at flush: allows(now)? -> plan a train of up to room(now) -> take(now, bytes) per datagram
 //!                    no           -> timer at ready_at(now)
-//! estimate: set_target, set_queue
+//! estimate: set_target, set_pace
 //! ```
 //!
 //! Integer arithmetic on the time that is passed in.
 
 use crate::clock::Micros;
 
-/// Of the target: fast enough that a key frame six times the usual size leaves within two or three frame intervals, and
-/// that a pacer is never the bottleneck of a stream that fits the estimate.
-const RATE_PERCENT: u64 = 250;
+/// How what is due leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// In trains, faster than the target.
+    Trains,
+    /// Evenly, little faster than the target: the path is full, and what goes beyond only lengthens a queue that voices wait in, too.
+    Even,
+    /// Evenly, slower than the target, so that a queue drains.
+    Draining,
+}
 
-/// The same while packets wait on the path: what goes beyond the target then only lengthens a queue that voices wait in, too.
-const RATE_PERCENT_QUEUE: u64 = 125;
+impl Pace {
+    /// Of the target. Trains: fast enough that a key frame six times the usual size leaves within two or three frame intervals, and
+    /// that a pacer is never the bottleneck of a stream that fits the estimate.
+    const fn rate_percent(self) -> u64 {
+        match self {
+            Self::Trains => 250,
+            Self::Even => 125,
+            Self::Draining => 80,
+        }
+    }
 
-/// What leaves at once, as time at the bucket's rate: a frame or two.
-const DEBT_MAX: u64 = 40 * MILLISECOND;
-
-/// The same while packets wait on the path.
-const DEBT_MAX_QUEUE: u64 = 5 * MILLISECOND;
+    /// What leaves at once, as time at the bucket's rate. Trains: a frame or two.
+    const fn debt_max(self) -> u64 {
+        match self {
+            Self::Trains => 40 * MILLISECOND,
+            Self::Even | Self::Draining => 5 * MILLISECOND,
+        }
+    }
+}
 
 /// A wait is at least this long: shorter ones would turn trains into single datagrams.
 const WAIT_MIN: Micros = Micros::from_millis(5);
@@ -48,8 +69,7 @@ pub struct Bucket {
     target: u64,
     /// Bits a second at which the bucket drains.
     rate: u64,
-    debt_max: u64,
-    has_queue: bool,
+    pace: Pace,
     /// When the debt will have drained, in nanoseconds of the shard's clock.
     clear_at: u64,
 }
@@ -58,8 +78,8 @@ impl Bucket {
     /// An empty bucket.
     #[must_use]
     pub fn new(target_bits_per_second: u64) -> Self {
-        let rate = rate(target_bits_per_second, RATE_PERCENT);
-        Self { target: target_bits_per_second, rate, debt_max: DEBT_MAX, has_queue: false, clear_at: 0 }
+        let pace = Pace::Trains;
+        Self { target: target_bits_per_second, rate: rate(target_bits_per_second, pace), pace, clear_at: 0 }
     }
 
     /// Follows the estimate. The debt stays the same number of bytes.
@@ -68,16 +88,14 @@ impl Bucket {
         self.follow(now);
     }
 
-    /// Whether packets wait on the receiver's path.
-    pub fn set_queue(&mut self, now: Micros, has_queue: bool) {
-        self.has_queue = has_queue;
-        self.debt_max = if has_queue { DEBT_MAX_QUEUE } else { DEBT_MAX };
+    /// Follows what is known of the receiver's path.
+    pub fn set_pace(&mut self, now: Micros, pace: Pace) {
+        self.pace = pace;
         self.follow(now);
     }
 
     fn follow(&mut self, now: Micros) {
-        let percent = if self.has_queue { RATE_PERCENT_QUEUE } else { RATE_PERCENT };
-        let (old, new) = (self.rate, rate(self.target, percent));
+        let (old, new) = (self.rate, rate(self.target, self.pace));
         if old != new {
             let debt = u128::from(self.debt(now)) * u128::from(old) / u128::from(new);
             let debt = u64::try_from(debt).unwrap_or(DEBT_CEILING).min(DEBT_CEILING);
@@ -89,7 +107,17 @@ impl Bucket {
     /// Whether a packet may leave now.
     #[must_use]
     pub fn allows(&self, now: Micros) -> bool {
-        self.debt(now) < self.debt_max
+        self.debt(now) < self.pace.debt_max()
+    }
+
+    /// How many bytes a train may have now, beyond its first packet.
+    #[must_use]
+    pub fn room(&self, now: Micros) -> usize {
+        if self.pace == Pace::Trains {
+            return usize::MAX;
+        }
+        let time = self.pace.debt_max().saturating_sub(self.debt(now));
+        usize::try_from(self.rate.saturating_mul(time / 1_000) / 8_000_000).unwrap_or(usize::MAX)
     }
 
     /// How many bytes leave within a time.
@@ -108,12 +136,12 @@ impl Bucket {
     /// When a packet may leave: now, or when the debt is below its bound again, but never sooner than [`WAIT_MIN`].
     #[must_use]
     pub fn ready_at(&self, now: Micros) -> Micros {
-        let debt = self.debt(now);
-        if debt < self.debt_max {
+        let (debt, debt_max) = (self.debt(now), self.pace.debt_max());
+        if debt < debt_max {
             return now;
         }
         // One more than the excess, since the bound itself does not allow.
-        let wait = Micros((debt - self.debt_max) / 1_000 + 1);
+        let wait = Micros((debt - debt_max) / 1_000 + 1);
         now + wait.max(WAIT_MIN)
     }
 
@@ -123,8 +151,8 @@ impl Bucket {
     }
 }
 
-fn rate(target: u64, percent: u64) -> u64 {
-    target.max(TARGET_MIN).saturating_mul(percent) / 100
+fn rate(target: u64, pace: Pace) -> u64 {
+    target.max(TARGET_MIN).saturating_mul(pace.rate_percent()) / 100
 }
 
 const fn nanoseconds(at: Micros) -> u64 {
@@ -168,12 +196,26 @@ mod tests {
     }
 
     #[test]
-    fn with_a_queue_on_the_path_it_is_five_at_half_the_rate() {
+    fn where_packets_leave_evenly_it_is_five_at_half_the_rate() {
         let mut bucket = Bucket::new(1_600_000);
-        bucket.set_queue(ms(1), true);
+        bucket.set_pace(ms(1), Pace::Even);
         assert_eq!(drain(&mut bucket, ms(1)), 2);
-        bucket.set_queue(ms(1), false);
+        bucket.set_pace(ms(1), Pace::Trains);
         assert_eq!(drain(&mut bucket, ms(1)), 18);
+    }
+
+    #[test]
+    fn a_train_is_as_long_as_it_likes_except_where_packets_leave_evenly() {
+        let mut bucket = Bucket::new(1_600_000);
+        assert_eq!(bucket.room(ms(1)), usize::MAX);
+        bucket.set_pace(ms(1), Pace::Even);
+        assert_eq!(bucket.room(ms(1)), 1_250, "five milliseconds of 2 Mbit/s");
+        bucket.take(ms(1), 1_000);
+        assert_eq!(bucket.room(ms(1)), 250);
+        bucket.set_pace(ms(9), Pace::Draining);
+        assert_eq!(bucket.room(ms(9)), 800, "of 1.28 Mbit/s");
+        bucket.take(ms(9), 1_000);
+        assert_eq!(bucket.room(ms(9)), 0, "the next one waits");
     }
 
     #[test]

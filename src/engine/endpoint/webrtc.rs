@@ -29,10 +29,10 @@ use smallvec::SmallVec;
 use super::ice::{IceCredentials, IceError, PathCheck, answer_binding};
 use super::srtp::{SrtpError, SrtpKeys, SrtpOpen, SrtpSeal};
 use crate::clock::Micros;
-use crate::congestion::{Controller, Limits};
+use crate::congestion::{Controller, Fill, Limits};
 use crate::counters::Counters;
 use crate::egress::departures::Departures;
-use crate::egress::pacer::Bucket;
+use crate::egress::pacer::{Bucket, Pace};
 use crate::egress::redundancy::Need;
 use crate::egress::slot::Slot;
 use crate::egress::store::Store;
@@ -123,6 +123,8 @@ pub struct Endpoint {
     bucket: Bucket,
     /// A probe has something to send.
     probes: bool,
+    /// Whose turn it is among the slots of pictures.
+    turn_of: u8,
     follows_estimate: bool,
     // For each packet and report that comes.
     extensions: ExtensionIds,
@@ -287,6 +289,7 @@ impl Endpoint {
             congestion,
             follows_estimate,
             probes: follows_estimate,
+            turn_of: 0,
             resends: ArrayVec::new(),
             report_ssrc: parts.report_ssrc,
             // Spread over the second, so that a full meeting does not report in one turn.
@@ -374,8 +377,19 @@ impl Endpoint {
             self.budget.look(now, known, self.congestion.has_queue());
         }
         self.bucket.set_target(now, self.congestion.target_bits_per_second());
-        self.bucket.set_queue(now, self.congestion.has_queue());
+        self.bucket.set_pace(now, self.pace());
         self.probes = self.congestion.is_probing();
+    }
+
+    /// What is more than the estimate is sent in trains while it is waited out: paced by the estimate, it would fall behind.
+    fn pace(&self) -> Pace {
+        let fits = self.budget.kept() <= self.congestion.target_bits_per_second();
+        match self.congestion.fill() {
+            Fill::LongQueue => Pace::Draining,
+            Fill::Queue => Pace::Even,
+            Fill::Full if fits => Pace::Even,
+            Fill::Full | Fill::Room => Pace::Trains,
+        }
     }
 
     /// Answers a connectivity check and learns its path.

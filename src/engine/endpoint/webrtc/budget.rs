@@ -173,6 +173,11 @@ impl Budget {
         self.voices_rate
     }
 
+    /// What is sent at least, for as long as nothing is taken away, voices included; in bits a second.
+    pub(super) const fn kept(&self) -> u64 {
+        self.keep_at + self.voices_rate
+    }
+
     /// What all that is desired takes, voices included, in bits a second.
     pub(super) const fn desired(&self, allocation: &Allocation) -> u64 {
         allocation.desired + self.voices_rate

@@ -69,7 +69,7 @@ impl Endpoint {
             Why::Silence => Limit::Silence,
         };
         let (target, limit) = match self.found_full(&stats) {
-            Some(full) if limit == Limit::Nothing || limit == Limit::Queue => (full, Limit::Queue),
+            Some(full) if limit == Limit::Nothing || limit == Limit::Queue => (stats.target.min(full), Limit::Queue),
             _ => (stats.target, limit),
         };
         Some(Downlink {
@@ -82,12 +82,13 @@ impl Endpoint {
         })
     }
 
-    /// The rate at which the path was found full, where only a target that runs ahead of what arrives says that it carries more.
+    /// The rate at which the path was found full, where the target is about that, or only runs ahead of what arrives.
     fn found_full(&self, stats: &Stats) -> Option<u64> {
         let full = self.congestion.full_at()?;
-        let is_ahead = stats.why != Why::Probe && (full..=full + full / 2 + AHEAD).contains(&stats.target);
+        let is_about = full - full / 5..=full + full / 2 + AHEAD;
+        let is_full = stats.why != Why::Probe && is_about.contains(&stats.target);
         let arrives = stats.acknowledged.is_some_and(|rate| rate > full + full / 8);
-        (is_ahead && !arrives).then_some(full)
+        (is_full && !arrives).then_some(full)
     }
 
     /// What came of each of its send lines since the last look.

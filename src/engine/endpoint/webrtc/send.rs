@@ -83,18 +83,25 @@ impl Endpoint {
         }
     }
 
-    /// The next packets, at most one train's worth.
+    /// The next packets, at most one train's worth and as many as may leave together now.
     fn plan(&mut self, turn: &mut Turn<'_>, stores: &Slab<Store>, pending: u64, wishes: &mut Vec<Feedback>) -> Plan {
         let mut plan = Plan::new();
         let overhead = self.overhead();
+        let mut room = self.bucket.room(turn.now);
         if !self.resends.is_empty() {
-            self.plan_resends(turn, stores, overhead, &mut plan);
+            self.plan_resends(turn, stores, overhead, &mut room, &mut plan);
         }
-        for at in bits(pending) {
+        let before = (1 << self.turn_of) - 1;
+        for at in bits(pending & !before).chain(bits(pending & before)) {
             let Some(slot) = self.slots.get_mut(at) else { continue };
-            while !plan.is_full() {
+            while !plan.is_full() && (room > 0 || plan.is_empty()) {
                 match slot.advance(turn.now, stores, overhead) {
-                    Next::Packet(planned) => plan.push(planned),
+                    Next::Packet(planned) => {
+                        room = room.saturating_sub(planned.len.into());
+                        // Frame by frame: the first in the list would otherwise have all of a path that is too narrow.
+                        self.turn_of = (at + usize::from(planned.marker)) as u8 % super::SLOTS_MAX as u8;
+                        plan.push(planned);
+                    }
                     Next::Dropped => turn.counters.dropped_frame_rest += 1,
                     Next::Nothing => break,
                     Next::Lost(publication, layer) => {
@@ -111,12 +118,20 @@ impl Endpoint {
     }
 
     /// What the receiver misses, as far as its path has room for it.
-    fn plan_resends(&mut self, turn: &mut Turn<'_>, stores: &Slab<Store>, overhead: usize, plan: &mut Plan) {
+    fn plan_resends(
+        &mut self,
+        turn: &mut Turn<'_>,
+        stores: &Slab<Store>,
+        overhead: usize,
+        room: &mut usize,
+        plan: &mut Plan,
+    ) {
         // What is sent again on a full path pushes something else out of its queue.
         let is_narrow = self.congestion.has_queue() || self.budget.drains(turn.now);
         let again = Again { is_narrow, pause: self.round_trip.resend_after() };
         let pace = self.congestion.target_bits_per_second();
         while !plan.is_full()
+            && (*room > 0 || plan.is_empty())
             && let Some((slot, wanted)) = self.resends.pop_at(0)
         {
             let Some(slot) = self.slots.get_mut(usize::from(slot)) else { continue };
@@ -128,6 +143,7 @@ impl Endpoint {
             // A third loss in a row would be seen as a frozen picture: browsers wait 100 ms before they ask again.
             let copy = (was_lost && !is_narrow && plan.remaining_capacity() > 1).then(|| slot.repeat(&planned));
             self.budget.resent(turn.now, usize::from(planned.len), pace);
+            *room = room.saturating_sub(planned.len.into());
             plan.push(planned);
             plan.extend(copy);
         }
