@@ -4,7 +4,7 @@
  * What is shared is a page of small text (kit/slides.mjs); what the others' `<video>` holds is read back letter by letter.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join as path } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openBrowser } from './kit/browser.mjs';
@@ -12,6 +12,7 @@ import { full, shotsDir } from './kit/env.mjs';
 import { TONES } from './kit/media.mjs';
 import { createMeeting, hears, join, openOrganiser, press, routeMedia, sdpSeen, seesMotion } from './kit/meeting.mjs';
 import { startProxy } from './kit/proxy.mjs';
+import { lastPicture, probe, tones } from './kit/recorded.mjs';
 import { startServer } from './kit/server.mjs';
 import { SLIDE, slideTools } from './kit/slides.mjs';
 import { report, until } from './kit/wait.mjs';
@@ -197,6 +198,47 @@ test('who comes late sees a page that has long stood still soon, and whole', { t
 test('the sound of what is shared is heard', { timeout: 30_000 }, async () => {
   await ada.page.evaluate((tone) => window.shared.play(tone), TONES[TONE_OF]);
   await hears(bob, TONE_OF);
+});
+
+test('what is shared is recorded to every letter, and its sound', { timeout: 90_000 }, async (t) => {
+  const recording = () => ada.page.evaluate(() => window.plenum.state().recording?.state);
+  await press(ada, 'Record');
+  await until('the recording', async () => (await recording()) === 'on');
+  await ada.page.evaluate(() => window.shared.turnTo(4));
+  await reads(bob, 4, { timeout: 20_000 });
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  await press(ada, 'Stop recording');
+  await until('the end of it', async () => (await recording()) === 'off');
+  const cookie = (await ada.context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ');
+  const get = async (url) => {
+    const answer = await fetch(server.url + url, { headers: { cookie } });
+    assert.equal(answer.status, 200, url);
+    return answer;
+  };
+  const recorded = await until('its tracks', async () => {
+    const { value } = await (await get(`/v1/onlineMeetings/${meeting.id}/recordings`)).json();
+    const { id, tracks } = await (await get(`/v1/recordings/${value[0].id}`)).json();
+    const ofScreen = tracks.filter(({ kind }) => kind.startsWith('screen'));
+    if (ofScreen.length < 2) throw new Error(JSON.stringify(tracks));
+    return { id, tracks: ofScreen };
+  }, { timeout: 20_000 });
+  const files = {};
+  for (const { number, kind, displayName } of recorded.tracks) {
+    assert.equal(displayName, 'Ada');
+    files[kind] = path(server.data, `${kind}.webm`);
+    writeFileSync(files[kind], Buffer.from(await (await get(`/v1/recordings/${recorded.id}/tracks/${number}/content`)).arrayBuffer()));
+  }
+  const { streams } = await probe(files.screen);
+  assert.deepEqual(streams.map(({ codec_name, width, height }) => [codec_name, width, height]), [['vp8', 1920, 1080]]);
+  const read = await ada.page.evaluate(async (base64) => {
+    const octets = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    return window.slides.read(await createImageBitmap(new Blob([octets], { type: 'image/png' })), 4);
+  }, (await lastPicture(files.screen)).toString('base64'));
+  report(t, 'letters read in the last picture', (100 * read.right) / read.total, '%');
+  assert.equal(read.right, read.total);
+  const { shares, seconds } = await tones(files.screenAudio);
+  report(t, 'its sound', `${seconds.toFixed(1)} s, its tone in ${Math.round(shares[TONE_OF] * 100)} %`, '');
+  assert.ok(seconds > 3 && shares[TONE_OF] > 0.4, `${shares}`);
 });
 
 test('whoever shares next takes over, and the one before is told', { timeout: 60_000 }, async () => {

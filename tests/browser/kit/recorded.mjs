@@ -39,6 +39,16 @@ export async function pictures(file) {
   return { codes, errors: stderr.toString() };
 }
 
+/** The last picture of a video file, as PNG. */
+export async function lastPicture(file) {
+  const all = ['-v', 'error', '-i', file, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-update', '1'];
+  const { stdout } = await run('ffmpeg', [...all, '-f', 'image2pipe', '-c:v', 'png', '-'], { ...LIMITS, encoding: 'buffer' });
+  return stdout.subarray(stdout.lastIndexOf(PNG));
+}
+
+/** What a PNG begins with. */
+const PNG = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+
 /** For each person: the share of 100 ms windows in which their tone stands out. */
 export async function tones(file) {
   const { stdout } = await run('ffmpeg', ['-v', 'error', '-i', file, '-f', 'f32le', '-ac', '1', '-ar', String(SAMPLE_RATE), '-'], {
