@@ -26,6 +26,10 @@ use crate::ingest::{Arrived, Media};
 /// Room in front of each body: a VP8 descriptor (6) behind the number of a retransmission (2).
 pub const HEADROOM: usize = 8;
 
+/// A picture is looked no further through for its end. Encoders leave out the highest layers and none between, so that nothing that is
+/// passed over follows at all; who sends that much of it is waited for no longer.
+const OPEN_MAX: usize = 32;
+
 /// Longest body that is stored. Nothing longer fits a datagram of any path that we send on.
 pub const BODY_MAX: usize = 2_048;
 
@@ -195,9 +199,14 @@ impl Store {
     /// The last packet of a picture has the marker (RFC 9628 §4.2), but encoders that leave out the highest layers of a picture forget
     /// it, and receivers then wait for the rest of that picture for ever. Where the next picture follows without a gap there is no rest.
     fn end_picture_before(&mut self, packet: &Arrived<'_>) {
-        let (mut next, timestamp) = (packet.numbers.sequence, packet.numbers.timestamp);
-        for stored in self.entries.iter_mut().rev() {
-            if stored.numbers.sequence + 1 != next || stored.numbers.timestamp == timestamp {
+        let mut next = packet.numbers.sequence;
+        let Some(timestamp) = self.entries.back().map(|last| last.numbers.timestamp) else { return };
+        if timestamp == packet.numbers.timestamp {
+            return;
+        }
+        // No further than that picture, so that each packet is looked at once.
+        for stored in self.entries.iter_mut().rev().take_while(|stored| stored.numbers.timestamp == timestamp) {
+            if stored.numbers.sequence + 1 != next {
                 return;
             }
             if let Media::Video { descriptor, .. } = stored.media {
@@ -230,7 +239,9 @@ impl Store {
         };
         let is_passed_over =
             |next: &Stored| matches!(next.media, Media::Padding) && next.numbers.timestamp == numbers.timestamp;
-        descriptor.ends_frame_below(layer.0) && since.all(is_passed_over)
+        descriptor.ends_frame_below(layer.0)
+            && since.by_ref().take(OPEN_MAX).all(is_passed_over)
+            && since.next().is_none()
     }
 
     /// The packet at a position, while it is present.

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::ingest::descriptor::Descriptor;
+use crate::ingest::descriptor::{Descriptor, Vp9Part};
 use proptest::prelude::*;
 use wire::vp8::Vp8Descriptor;
+use wire::vp9::Vp9Descriptor;
 
 use super::*;
 use crate::id::{LayerId, PublicationId};
@@ -40,6 +41,50 @@ fn video(body: &[u8], starts_key_frame: bool) -> (Media, Vec<u8>) {
 fn push_video(store: &mut Store, now: Micros, body: &[u8], starts_key_frame: bool) -> u64 {
     let (media, payload) = video(body, starts_key_frame);
     store.push(now, &packet(store.head(), media, &payload)).unwrap()
+}
+
+/// The only packet of a VP9 layer's frame, in the picture with this time, without a marker.
+fn push_layer(store: &mut Store, sequence: u64, timestamp: u32, spatial: u8) {
+    let payload = [0xbc, 1, spatial << 1, 0xaa];
+    let view = Vp9Descriptor::parse(&payload).unwrap();
+    assert!(view.starts_frame && view.ends_frame && view.spatial() == spatial);
+    let descriptor = Descriptor::Vp9(Vp9Part::new(&view, &payload));
+    let media = Media::Video { descriptor, picture: PictureNumbers::default(), starts_key_frame: false };
+    let came = packet(sequence, media, &payload);
+    let came = Arrived { numbers: Incoming { timestamp, ..came.numbers }, marker: false, ..came };
+    store.push(ms(0), &came.up_to(MIDDLE)).unwrap();
+}
+
+/// What is shown of three layers.
+const MIDDLE: LayerId = LayerId(1);
+
+#[test]
+fn a_picture_without_its_highest_layer_ends_when_the_next_one_follows() {
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
+    push_layer(&mut store, 0, 0, 0);
+    assert!(store.is_open(0, MIDDLE), "the middle layer may follow");
+    push_layer(&mut store, 1, 3_000, 0);
+    assert!(!store.is_open(0, MIDDLE) && store.get(0).unwrap().marker, "it did not");
+    push_layer(&mut store, 2, 3_000, 1);
+    assert!(!store.is_open(1, MIDDLE) && !store.get(1).unwrap().marker, "here it did");
+    assert!(!store.is_open(2, MIDDLE) && store.get(2).unwrap().marker, "and what ends it needs nothing else");
+    push_layer(&mut store, 3, 6_000, 0);
+    push_layer(&mut store, 5, 9_000, 0);
+    assert!(!store.is_open(3, MIDDLE) && !store.get(3).unwrap().marker, "something was lost, and may come yet");
+}
+
+#[test]
+fn what_is_passed_over_is_waited_through_only_so_far() {
+    let mut store = Store::new(PublicationId(1), MediaKind::Video);
+    push_layer(&mut store, 0, 0, 0);
+    for sequence in 1..=OPEN_MAX as u64 {
+        push_layer(&mut store, sequence, 0, 2);
+        assert!(store.is_open(0, MIDDLE));
+    }
+    push_layer(&mut store, OPEN_MAX as u64 + 1, 0, 2);
+    assert!(!store.is_open(0, MIDDLE));
+    push_layer(&mut store, OPEN_MAX as u64 + 2, 3_000, 0);
+    assert!(store.get(0).unwrap().marker, "whoever has not been sent it by then gets it whole");
 }
 
 #[test]
