@@ -120,10 +120,11 @@ impl Bucket {
         usize::try_from(self.rate.saturating_mul(time / 1_000) / 8_000_000).unwrap_or(usize::MAX)
     }
 
-    /// How many bytes leave within a time.
+    /// How many bytes leave within a time in trains. Where packets leave evenly that takes two to three times as long.
     #[must_use]
     pub fn bytes_within(&self, time: Micros) -> usize {
-        usize::try_from(self.rate.saturating_mul(time.0) / 8_000_000).unwrap_or(usize::MAX)
+        let rate = rate(self.target, Pace::Trains);
+        usize::try_from(rate.saturating_mul(time.0) / 8_000_000).unwrap_or(usize::MAX)
     }
 
     /// Charges a datagram that leaves, padding included.
@@ -181,7 +182,10 @@ mod tests {
 
     #[test]
     fn what_leaves_within_a_time_follows_the_target() {
-        assert_eq!(Bucket::new(1_600_000).bytes_within(ms(200)), 100_000);
+        let mut bucket = Bucket::new(1_600_000);
+        assert_eq!(bucket.bytes_within(ms(200)), 100_000);
+        bucket.set_pace(ms(1), Pace::Draining);
+        assert_eq!(bucket.bytes_within(ms(200)), 100_000, "who missed a key frame is shown it on a full path, too");
         assert_eq!(Bucket::new(u64::MAX).bytes_within(ms(u64::MAX / 1_000)), u64::MAX as usize / 8_000_000);
     }
 
