@@ -32,7 +32,7 @@ import { createStart } from './ui/start.js';
 import { en } from './text/en.js';
 
 /** @import { JoinTarget } from './protocol/http.js' */
-/** @import { Ending } from './state/meeting.js' */
+/** @import { Ending, MeetingState } from './state/meeting.js' */
 /** @import { Place, Wanted } from './app/place.js' */
 /** @import { JoinWish } from './ui/prejoin.js' */
 
@@ -188,8 +188,11 @@ function makeCall(place, wanted, tracks, ahead) {
 function meetingPage(call) {
   const meeting = createMeeting(call, { leave: () => void call.leave() });
   let look = rememberedLook();
+  /** @type {MeetingState['wanted'] | null} */
+  let remembered = null;
   const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, dataSaver }) => {
-    rememberWanted(wanted);
+    // Storage is slow, and the state changes with everybody who comes and goes.
+    if (remembered !== wanted) rememberWanted((remembered = wanted));
     if (look.view !== view || look.pinned !== pinned || look.dataSaver !== dataSaver) rememberLook((look = { view, pinned, dataSaver }));
     if (ending === null) return;
     end();

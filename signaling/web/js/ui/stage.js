@@ -80,9 +80,17 @@ export function createStage(context) {
     return view;
   };
 
+  /**
+   * Of the stage, not of the list: that one is hidden while nobody else is here. Read anew only when the observer says so: in
+   * the middle of an update the browser would have to lay out the whole page to tell.
+   *
+   * @type {{ width: number, height: number } | null}
+   */
+  let size = null;
+  const measure = () => (size = { width: element.clientWidth, height: element.clientHeight });
+
   const arrange = () => {
-    // Of the stage, not of the list: that one is hidden while nobody else is here.
-    const { clientWidth: width, clientHeight: height } = element;
+    const { width, height } = size ?? measure();
     const narrow = width < 600;
     const state = context.state();
     const screen = screenTile(state);
@@ -173,7 +181,10 @@ export function createStage(context) {
     pager.hear((elsewhere && participants.get(elsewhere)?.displayName) ?? '');
   };
 
-  const observer = new ResizeObserver(arrange);
+  const observer = new ResizeObserver(() => {
+    measure();
+    arrange();
+  });
   observer.observe(element);
   const levels = setInterval(light, LEVELS_EVERY_MS);
   return {
