@@ -1,15 +1,19 @@
 //! The sessions of a meeting, and how they are told.
 //!
-//! What concerns one session goes to it at once. What concerns everybody is told in turns: the first change at once, those
-//! that follow it closely together, and the more who listen, the longer the pause. So telling costs a meeting a bounded
-//! part of a core, whatever happens in it: when a thousand people come in within seconds, each of the others hears some
-//! times a second how things stand, and not four times for each of the thousand.
+//! What concerns one session goes to it at once. What concerns everybody is told in turns: the first changes at once, those
+//! that follow them closely together, not more than four times a second ([`ROSTER_PAUSE`]). So when hundreds come and go,
+//! a page hears some times a second how things stand, and not of each of them: it is the page's work that counts, which
+//! has a picture to show meanwhile. The more who listen, the longer the pause, so that telling costs a meeting a bounded
+//! part of a core, whatever happens in it.
+//!
+//! A message in the chat, or who speaks, waits for no turn: those that are told of in between leave the roster for it.
 //!
 //! ```text
 //! changes -> News ----------------+
 //! hello ---> arrivals ------------+--> the turn: 1. everybody who is in hears the news
 //! answers -> held for one session +              2. who came in is welcomed, all from one picture of the meeting
 //!                                                3. what was held is given out
+//! chat ----> News ------------------> a word:       everybody who is in hears it
 //! ```
 //!
 //! That order keeps two promises: a welcome and what follows it have no gap, and a publication is announced before its
@@ -31,10 +35,15 @@ const OUTGOING: usize = 512;
 /// Messages that are held for one session until the next turn. Filled by a client that asks and asks in the meantime, which
 /// its rate limit allows some seventy times; when full, the session is closed like one that does not read.
 const HELD: usize = 128;
-/// The pause between two turns for each listener: telling one costs some ten microseconds, so this bounds it to a fiftieth
-/// of a core. While a thousand people change without end, they hear of it twice a second.
+/// Everybody hears of those who come, change and go so often in the long run ...
+const ROSTER_PAUSE: Duration = Duration::from_millis(250);
+/// ... and so many times without a pause, so that one who joins a quiet meeting does not wait: they take two turns, one for
+/// themselves and one for what they publish.
+const ROSTER_BURST: u32 = 3;
+/// The pause between two tellings for each listener: telling one costs some ten microseconds, so this bounds it to a
+/// fiftieth of a core. While a thousand people change without end, they hear of it twice a second.
 const PAUSE: Duration = Duration::from_micros(500);
-/// Meetings of so many are told everything at once.
+/// Meetings of so many are told at once what is no matter of the roster.
 const SMALL: u32 = 16;
 
 /// What goes to one session, in order.
@@ -148,8 +157,10 @@ pub(super) struct Audience {
     pub(super) news: News,
     /// Whose seats hold something for the next turn.
     waiting: Vec<SessionId>,
-    /// When the last turn was.
+    /// When something was told last.
     told: Option<Instant>,
+    /// When all turns so far would be over, at their pace.
+    turns_until: Option<Instant>,
 }
 
 impl Audience {
@@ -177,15 +188,27 @@ impl Audience {
         !self.waiting.is_empty() || !self.news.is_empty()
     }
 
-    /// When the next turn may be; `None`: now.
-    pub(super) fn next_turn(&self) -> Option<Instant> {
+    /// When the next word may be; `None`: now.
+    pub(super) fn next_word(&self) -> Option<Instant> {
         let listeners = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
         self.told.filter(|_| listeners > SMALL).map(|told| told + PAUSE * listeners)
     }
 
+    /// When the next turn may be; `None`: now.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        let paced = self.turns_until.and_then(|until| until.checked_sub(ROSTER_PAUSE * (ROSTER_BURST - 1)));
+        self.next_word().max(paced)
+    }
+
+    /// A word was said.
+    pub(super) fn note_word(&mut self, now: Instant) {
+        self.told = Some(now);
+    }
+
     /// A turn is over.
-    pub(super) fn note_turn(&mut self) {
-        self.told = Some(Instant::now());
+    pub(super) fn note_turn(&mut self, now: Instant) {
+        self.told = Some(now);
+        self.turns_until = Some(self.turns_until.map_or(now, |until| until.max(now)) + ROSTER_PAUSE);
     }
 
     /// Tells one session.
@@ -224,7 +247,18 @@ impl Audience {
 
     /// The turn's first part: everybody who is in hears the news.
     pub(super) fn tell_news(&mut self) {
-        let Some(burst) = self.news.take() else { return };
+        let news = self.news.take();
+        self.tell_all(news);
+    }
+
+    /// A word: everybody who is in hears what waits for no turn.
+    pub(super) fn tell_urgent(&mut self) {
+        let news = self.news.take_urgent();
+        self.tell_all(news);
+    }
+
+    fn tell_all(&mut self, news: Option<Burst>) {
+        let Some(burst) = news else { return };
         let behind = |seat: &&Seat| seat.welcomed && !seat.give(Outgoing::Burst(burst.clone()));
         let slow: Vec<_> = self.seats.values().filter(behind).map(|seat| seat.handle.session).collect();
         for session in slow {
@@ -315,7 +349,7 @@ mod tests {
     fn turn(audience: &mut Audience) {
         audience.tell_news();
         audience.release(order);
-        audience.note_turn();
+        audience.note_turn(Instant::now());
     }
 
     fn ack(id: u64) -> Frame {
@@ -378,20 +412,55 @@ mod tests {
     }
 
     #[test]
-    fn a_small_meeting_has_no_pause_and_a_large_one_a_longer_one() {
+    fn a_small_meeting_has_no_pause_between_words_and_a_large_one_a_longer_one() {
         let mut audience = Audience::default();
         let mut keep: Vec<_> = (0..SMALL).map(|_| arrive(&mut audience)).collect();
         turn(&mut audience);
-        assert_eq!(audience.next_turn(), None);
+        assert_eq!(audience.next_word(), None);
         let mut pauses = Vec::new();
         for size in [100, 1000] {
             while keep.len() < size {
                 keep.push(arrive(&mut audience));
             }
             turn(&mut audience);
-            pauses.push(audience.next_turn().unwrap().duration_since(audience.told.unwrap()));
+            pauses.push(audience.next_word().unwrap().duration_since(audience.told.unwrap()));
         }
         assert_eq!(pauses, [Duration::from_millis(50), Duration::from_millis(500)]);
+    }
+
+    #[test]
+    fn of_the_roster_everybody_hears_at_once_and_in_the_long_run_four_times_a_second() {
+        let mut audience = Audience::default();
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let mut turns = Vec::new();
+        for ms in 0..10_000 {
+            if audience.next_turn().is_none_or(|next| next <= at(ms)) {
+                audience.note_turn(at(ms));
+                turns.push(ms);
+            }
+        }
+        assert_eq!(turns[..5], [0, 1, 2, 250, 500], "the first three are for those who join a quiet meeting");
+        assert_eq!(turns.len(), 42);
+        audience.note_word(at(10_000));
+        assert_eq!(audience.next_word(), None, "a word in a small meeting waits for none of this");
+        assert!(audience.next_turn() <= Some(at(20_000)), "and who was quiet has the first three again");
+    }
+
+    #[test]
+    fn a_word_leaves_the_roster_for_the_turn() {
+        let mut audience = Audience::default();
+        let (session, mut queue, _keep) = arrive(&mut audience);
+        turn(&mut audience);
+        heard(&mut queue);
+        let left = vec![ParticipantId::generate()];
+        audience.news.note(ServerMessage::Roster { joined: vec![], changed: vec![], left });
+        audience.news.note(speaker());
+        audience.tell_with_turn(session, ack(1));
+        audience.tell_urgent();
+        assert_eq!(heard(&mut queue), ["speaker"]);
+        turn(&mut audience);
+        assert_eq!(heard(&mut queue), ["roster", "ack"]);
     }
 
     #[test]

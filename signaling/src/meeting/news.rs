@@ -48,6 +48,11 @@ impl News {
             && speaker.is_none()
     }
 
+    /// Whether there is something that does not wait until the roster may be told again.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.frames.is_empty() || !self.open.events.is_empty() || self.open.speaker.is_some()
+    }
+
     /// The next entry of the thread.
     pub(super) fn note_event(&mut self, event: Frame) {
         self.open.events.push(event);
@@ -85,6 +90,15 @@ impl News {
         burst
     }
 
+    /// What is urgent, once. Who came, changed and went is left.
+    pub(super) fn take_urgent(&mut self) -> Option<Burst> {
+        self.frames.append(&mut self.open.events);
+        self.frames.extend(self.open.speaker.take().map(speaks));
+        let burst = Burst::of(&self.frames);
+        self.frames.clear();
+        burst
+    }
+
     /// Says what is open; what follows does not merge with it.
     fn close(&mut self) {
         let Open { events, joined, changed, left, added, removed, speaker } = std::mem::take(&mut self.open);
@@ -103,10 +117,12 @@ impl News {
                 removed: removed.into_iter().collect(),
             }));
         }
-        if let Some(participant_id) = speaker {
-            self.frames.push(Frame::encode(&ServerMessage::Speaker { participant_id }));
-        }
+        self.frames.extend(speaker.map(speaks));
     }
+}
+
+fn speaks(participant_id: Option<ParticipantId>) -> Frame {
+    Frame::encode(&ServerMessage::Speaker { participant_id })
 }
 
 impl Open {

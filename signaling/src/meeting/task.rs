@@ -1,9 +1,10 @@
 //! The task of one live meeting: gives the state machine its commands and does what it says.
 //!
 //! One step takes what waits in the mailbox, lets the machine decide, and does at once what concerns one session, the
-//! engine or the recorder. What concerns everybody waits for the turn (`audience.rs`): there all events since the last one
-//! are appended in one go, and only then is anybody told of them. So a burst of chat, or fifty people who come in, costs
-//! one sync of the disk, and no session ever hears of something that a crash could take back.
+//! engine or the recorder. What concerns everybody waits for the turn (`audience.rs`), or, if that is some time away and
+//! somebody wrote, for a word in between: there all events since the last one are appended in one go, and only then is
+//! anybody told of them. So a burst of chat, or fifty people who come in, costs one sync of the disk, and no session ever
+//! hears of something that a crash could take back.
 //!
 //! ```text
 //! [mailbox] -> command -> Meeting -> effects -+-> at once: one session, Media, Recordings
@@ -191,7 +192,14 @@ impl Task {
     /// When there is something to do even if nothing happens.
     fn alarm(&self) -> Instant {
         let turn = self.is_waiting().then(|| self.audience.next_turn().unwrap_or_else(Instant::now));
-        self.meeting.deadline().into_iter().chain(turn).min().unwrap_or_else(|| Instant::now() + FAR)
+        let word = self.is_urgent().then(|| self.audience.next_word().unwrap_or_else(Instant::now));
+        self.meeting.deadline().into_iter().chain(turn).chain(word).min().unwrap_or_else(|| Instant::now() + FAR)
+    }
+
+    /// Whether anything waits that a turn is not needed for.
+    fn is_urgent(&self) -> bool {
+        let is_written = |event: &NewEvent| matches!(event.body, EventBody::Message { .. });
+        self.audience.news.is_urgent() || self.events.iter().any(is_written)
     }
 
     /// Whether anything waits for the turn.
@@ -199,16 +207,19 @@ impl Task {
         self.audience.is_waiting() || !self.events.is_empty() || !self.replies.is_empty()
     }
 
-    /// Handles what followed, and takes the turn if it is time.
+    /// Handles what followed, and tells everybody if it is time.
     async fn settle(&mut self) {
         loop {
             let commands = std::mem::take(&mut self.follow_ups);
             self.step(commands).await;
-            let due = self.meeting.is_over() || self.audience.next_turn().is_none_or(|at| at <= Instant::now());
-            if !(due && self.is_waiting()) {
+            let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= Instant::now());
+            if self.is_waiting() && (self.meeting.is_over() || is_due(self.audience.next_turn())) {
+                self.turn().await;
+            } else if self.is_urgent() && is_due(self.audience.next_word()) {
+                self.word().await;
+            } else {
                 return;
             }
-            self.turn().await;
         }
     }
 
@@ -263,6 +274,16 @@ impl Task {
         }
     }
 
+    /// Makes durable what happened, and tells everybody what does not wait for the turn.
+    async fn word(&mut self) {
+        let acks = self.append().await;
+        self.audience.tell_urgent();
+        for (session, message) in acks {
+            self.audience.tell(session, Frame::encode(&message));
+        }
+        self.audience.note_word(Instant::now());
+    }
+
     /// Makes durable what happened, tells everybody, then lets in who came and gives out what waited for that.
     async fn turn(&mut self) {
         let acks = self.append().await;
@@ -275,7 +296,7 @@ impl Task {
             // The request may have been given up.
             let _ = waiting.send(reply);
         }
-        self.audience.note_turn();
+        self.audience.note_turn(Instant::now());
     }
 
     /// Appends what waits; says whom to tell that it is done, or that it failed.
