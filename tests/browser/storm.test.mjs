@@ -23,8 +23,8 @@ const JOINS_PER_SECOND = 8;
 /** They leave as soon as they are connected: who stays longer takes a tile, and moves others to the next page. */
 const STAY_S = 0;
 const QUIET_MS = (JOINS / JOINS_PER_SECOND) * 1_000;
-/** 1.1 to 1.5 were measured, where the bar is none more: roster and tiles change eight times a second each way. */
-const COST_MAX = 2;
+/** 1.15 to 1.25 were measured, where the bar is none more: the gallery changes four times a second. */
+const COST_MAX = 1.6;
 /** 0.2 to 0.8 s measured; the rest is for a machine on which a hundred others connect beside three browsers. */
 const PAUSE_MAX_MS = 1_500;
 

@@ -31,6 +31,7 @@ const TILE_MIN_GALLERY = 160;
 /** Tiles less than this many times as wide as the own picture are small. */
 const CROWDED = 2;
 const LEVELS_EVERY_MS = 120;
+const SPARE_MAX = 8;
 /** @type {Record<string, number>} */
 const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'data-live', 'data-camera'];
@@ -55,6 +56,8 @@ const selfWidth = (stageWidth) => Math.min(232, Math.max(104, stageWidth * 0.17)
 export function createStage(context) {
   /** @type {Map<string, TileView>} */
   const views = new Map();
+  /** @type {TileView[]} Of people who went, for those who come: where many pass by, making tiles is most of the work. */
+  const spare = [];
   /** @type {readonly Tile[]} */
   let shown = [];
   const list = h('ul', { class: 'tiles', attrs: { 'aria-label': en.meeting.stage } });
@@ -73,7 +76,8 @@ export function createStage(context) {
   const viewOf = (tile) => {
     let view = views.get(tile.key);
     if (!view) {
-      view = createTile(tile.mid === null ? null : context.video(tile.mid), context.pin);
+      const reused = tile.mid === null ? spare.pop() : undefined;
+      view = reused ?? createTile(tile.mid === null ? null : context.video(tile.mid), context.pin);
       views.set(tile.key, view);
       list.append(view.element);
     }
@@ -124,6 +128,8 @@ export function createStage(context) {
       } else {
         view.element.remove();
         views.delete(key);
+        view.setSpeaking(false);
+        if (spare.length < SPARE_MAX) spare.push(view);
       }
     }
     tiles.forEach((tile, index) => {
@@ -157,11 +163,9 @@ export function createStage(context) {
     const pins = shown.map(({ key }) => views.get(key)?.pin).filter((pin) => pin !== undefined);
     const from = Math.max(0, pins.findIndex((pin) => pin === document.activeElement));
     const at = Math.max(0, Math.min(pins.length - 1, from + by));
-    for (const { pin } of views.values()) pin.tabIndex = -1;
     const chosen = pins[at];
-    if (!chosen) return;
-    chosen.tabIndex = 0;
-    if (by !== 0) chosen.focus();
+    for (const { pin } of views.values()) setAttr(pin, 'tabindex', pin === chosen ? '0' : '-1');
+    if (by !== 0) chosen?.focus();
   };
   list.addEventListener('keydown', (event) => {
     const by = ARROWS[event.key];
