@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use settings::Settings;
+use signaling::StoreLocation;
 
 /// Port that Plenum listens on unless told otherwise.
 const DEFAULT_PORT: u16 = 8080;
@@ -27,10 +28,14 @@ const DEFAULT_PORT: u16 = 8080;
 pub struct Config {
     /// Where the server listens and keeps its data.
     pub server: Server,
+    /// Where everything is kept.
+    pub store: Store,
     /// Media paths.
     pub media: Media,
     /// Meetings.
     pub meetings: Meetings,
+    /// Chats.
+    pub chats: Chats,
     /// Recordings.
     pub recorder: Recorder,
     /// Bounds on what clients may take.
@@ -67,6 +72,20 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// `[store]`
+#[derive(Clone, PartialEq)]
+pub struct Store {
+    /// Address of a PostgreSQL database; none: a file in the data directory.
+    pub url: Option<String>,
+}
+
+/// There is a password in the address: it stays out of whatever prints a configuration.
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("url", &self.url.as_ref().map(|_| "hidden")).finish()
+    }
+}
+
 /// `[media]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Media {
@@ -89,6 +108,15 @@ pub struct Meetings {
     pub participants: usize,
     /// How long somebody whose connection was lost keeps their place.
     pub grace: Duration,
+}
+
+/// `[chats]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chats {
+    /// Members of one chat.
+    pub members: u32,
+    /// Members that are added in one go.
+    pub added_at_once: usize,
 }
 
 /// `[recorder]`
@@ -297,6 +325,7 @@ impl Config {
                 lan: settings.flag("server.lan", false),
                 tls,
             },
+            store: Store { url: settings.secret("store.url", None, parse::database) },
             media: Media {
                 announce: settings.list("media.announce", parse::announce),
                 shards: settings.number("media.shards", 0, 0..=64),
@@ -307,6 +336,10 @@ impl Config {
             meetings: Meetings {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),
                 grace: Duration::from_secs(settings.number("meetings.grace_seconds", 30, 1..=3600) as u64),
+            },
+            chats: Chats {
+                members: u32::try_from(settings.number("chats.members", 250, 2..=10_000)).unwrap_or(250),
+                added_at_once: settings.number("chats.added_at_once", 200, 1..=10_000),
             },
             recorder: Recorder { reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30) },
             limits: Limits {
@@ -361,6 +394,15 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(Refused(problems)) }
     }
 
+    /// Where everything is kept, with the data directory that the command line may have named.
+    #[must_use]
+    pub fn store_location(&self) -> StoreLocation {
+        match &self.store.url {
+            Some(url) => StoreLocation::Postgres(url.clone().into()),
+            None => StoreLocation::Embedded(self.server.data.clone()),
+        }
+    }
+
     /// Whether Plenum itself speaks HTTPS on its port.
     #[must_use]
     pub fn speaks_https(&self) -> bool {
@@ -396,6 +438,17 @@ mod parse {
     pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
         Ok((!text.is_empty()).then(|| PathBuf::from(text)))
     }
+
+    pub(super) fn database(text: &str) -> Result<Option<String>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let is_one = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+        if is_one { Ok(Some(text.to_owned())) } else { Err(DATABASE.to_owned()) }
+    }
+
+    const DATABASE: &str = "is no address of a PostgreSQL database. Write \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\", \
+                            or leave it empty for a file in the data directory";
 
     pub(super) fn origin(text: &str) -> Result<Option<Origin>, String> {
         if text.is_empty() {

@@ -180,7 +180,7 @@ impl Server {
 /// When the data directory cannot be used.
 pub async fn new_organiser_link(config: &Config, origin: &Origin) -> Result<String, StartError> {
     data::make(&config.server.data)?;
-    Ok(auth::new_sign_in_link(&config.server.data, origin.as_str()).await?)
+    Ok(auth::new_sign_in_link(&config.store_location(), origin.as_str()).await?)
 }
 
 /// A token that stands for a user.
@@ -190,7 +190,7 @@ pub async fn new_organiser_link(config: &Config, origin: &Origin) -> Result<Stri
 pub async fn new_user_token(config: &Config, user: &str, tenant: &str, admin: bool) -> Result<String, StartError> {
     use_one_crypto_provider();
     data::make(&config.server.data)?;
-    Ok(auth::mint_user_token(&config.server.data, user, tenant, admin).await?)
+    Ok(auth::mint_user_token(&config.server.data, &config.store_location(), user, tenant, admin).await?)
 }
 
 /// Where a server with this configuration is reached.
@@ -224,6 +224,8 @@ fn signaling_config(config: &Config) -> signaling::Config {
         public_url: config.server.public_url.as_ref().map(Origin::to_string),
         behind_proxy: config.server.behind_proxy,
         limits: signaling::Limits { participants: config.meetings.participants, grace: config.meetings.grace },
+        store: config.store_location(),
+        chats: signaling::ChatLimits { members: config.chats.members, added_at_once: config.chats.added_at_once },
         shutdown_patience: RECORDINGS_PATIENCE,
         ..signaling::Config::new(config.server.data.clone())
     }

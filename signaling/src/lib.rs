@@ -5,8 +5,10 @@
 //! ```text
 //! id, clock, ports      names, time, and what signalling asks of engine and recorder
 //! protocol              the live protocol as types
-//! store                 threads, meetings, people, recordings: one SQLite file
+//! text                  what may stand in a message
+//! store                 threads, chats, meetings, people, recordings: SQLite or PostgreSQL
 //! auth                  keys, tokens, secrets
+//! feed                  who hears of what is committed, over all their chats
 //! meeting               live meetings: a pure state machine each, its task, the directory
 //! live                  sessions over WebSocket and long poll
 //! door                  HTTP routes, accept loop, page
@@ -18,12 +20,14 @@
 pub mod auth;
 pub mod clock;
 pub mod door;
+pub mod feed;
 pub mod id;
 pub mod live;
 pub mod meeting;
 pub mod ports;
 pub mod protocol;
 pub mod store;
+pub mod text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +39,7 @@ use tokio::task::JoinSet;
 pub use auth::{MintError, mint_user_token, new_sign_in_link};
 pub use live::Timings;
 pub use meeting::Limits;
+pub use store::StoreLocation;
 
 use auth::{KeyError, SigningKeys};
 use clock::Timestamp;
@@ -42,7 +47,8 @@ use door::AppState;
 use live::LiveContext;
 use meeting::Directory;
 use ports::{Media, MediaEvent, RecordingEvent, Recordings};
-use store::{Store, StoreError};
+use feed::Feeds;
+use store::{CHAT_MEMBERS, Store, StoreError};
 
 /// News of engine and recorder that wait to be taken. Filled when many meetings change at once; when full, the sender
 /// waits, which slows its news down and nothing else.
@@ -57,8 +63,12 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
 /// How signalling is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where store and keys lie.
+    /// Where the keys lie, and the store if it is an embedded one.
     pub data_dir: PathBuf,
+    /// Where everything is kept.
+    pub store: StoreLocation,
+    /// How large chats may be.
+    pub chats: ChatLimits,
     /// Scheme and host of all links, when the request's own must not be used.
     pub public_url: Option<String>,
     /// Whether to believe `X-Forwarded-*`: only when a proxy of ours sets them.
@@ -78,7 +88,9 @@ impl Config {
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
+            store: StoreLocation::Embedded(data_dir.clone()),
             data_dir,
+            chats: ChatLimits::default(),
             public_url: None,
             behind_proxy: false,
             limits: Limits::default(),
@@ -86,6 +98,21 @@ impl Config {
             resume: RESUME,
             shutdown_patience: SHUTDOWN_PATIENCE,
         }
+    }
+}
+
+/// How large chats may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChatLimits {
+    /// Members of one chat.
+    pub members: u32,
+    /// Members that are added in one go.
+    pub added_at_once: usize,
+}
+
+impl Default for ChatLimits {
+    fn default() -> Self {
+        Self { members: CHAT_MEMBERS, added_at_once: 200 }
     }
 }
 
@@ -124,12 +151,14 @@ impl Signaling {
         recordings: Arc<dyn Recordings>,
     ) -> Result<Self, OpenError> {
         let keys = SigningKeys::load_or_create(&config.data_dir)?;
-        let store = Store::open(&config.data_dir).await?;
+        let store = Store::open(&config.store, config.chats.members).await?;
+        let feeds = Feeds::start(store.clone());
         let directory = Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume);
         directory.resume_open_runs().await?;
         directory.settle_recordings().await?;
-        let live = LiveContext { store: store.clone(), keys, directory: directory.clone(), timings: config.timings };
-        let state = AppState::new(config.public_url, config.behind_proxy, live, recordings);
+        let live =
+            LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };
+        let state = AppState::new(config.public_url, config.behind_proxy, config.chats, live, recordings);
         let mut tasks = JoinSet::new();
         let (media_events, mut media_news) = mpsc::channel(NEWS);
         let (recording_events, mut recording_news) = mpsc::channel(NEWS);

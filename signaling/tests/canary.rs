@@ -45,10 +45,10 @@ async fn no_name_text_token_secret_or_sdp_stands_in_the_log() {
 
     let data = tempfile::tempdir().unwrap();
     let house = House::open(data.path()).await;
-    let link = signaling::new_sign_in_link(data.path(), "http://canary-host").await.unwrap();
+    let link = common::sign_in_link(data.path(), "http://canary-host").await;
     let key = link.split("key=").nth(1).unwrap().to_owned();
     house.post("/v1/session", "", json!({"key": key})).await;
-    let user = signaling::mint_user_token(data.path(), "CANARY-user", "default", false).await.unwrap();
+    let user = common::token_of(data.path(), "CANARY-user", "default").await;
     let made = house.post("/v1/onlineMeetings", &user, json!({"subject": "CANARY-subject"})).await;
     let booked = common::Booked { user: user.clone(), body: made.json() };
     let organiser = house.join(&booked, &user, "CANARY-name").await;

@@ -19,7 +19,7 @@ pub use tokens::{AuthError, ParticipantClaims, UserClaims};
 use std::path::Path;
 
 use crate::clock::Timestamp;
-use crate::store::{Store, StoreError};
+use crate::store::{CHAT_MEMBERS, Store, StoreError, StoreLocation};
 
 /// A sign-in link works for a day.
 pub const LINK_SECONDS: i64 = 24 * 3600;
@@ -48,9 +48,15 @@ pub enum MintError {
 ///
 /// # Errors
 /// When key or store cannot be used.
-pub async fn mint_user_token(data_dir: &Path, user_name: &str, tenant: &str, admin: bool) -> Result<String, MintError> {
+pub async fn mint_user_token(
+    data_dir: &Path,
+    store: &StoreLocation,
+    user_name: &str,
+    tenant: &str,
+    admin: bool,
+) -> Result<String, MintError> {
     let keys = SigningKeys::load_or_create(data_dir)?;
-    let store = Store::open(data_dir).await?;
+    let store = Store::open(store, CHAT_MEMBERS).await?;
     let user = store.find_or_create_user(tenant, user_name, admin).await?;
     store.close().await;
     Ok(keys.sign_user(&user)?)
@@ -60,8 +66,8 @@ pub async fn mint_user_token(data_dir: &Path, user_name: &str, tenant: &str, adm
 ///
 /// # Errors
 /// When the store cannot be used.
-pub async fn new_sign_in_link(data_dir: &Path, base_url: &str) -> Result<String, MintError> {
-    let store = Store::open(data_dir).await?;
+pub async fn new_sign_in_link(store: &StoreLocation, base_url: &str) -> Result<String, MintError> {
+    let store = Store::open(store, CHAT_MEMBERS).await?;
     let link = sign_in_link(&store, base_url).await?;
     store.close().await;
     Ok(link)

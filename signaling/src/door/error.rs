@@ -10,7 +10,8 @@ use crate::auth::AuthError;
 use crate::live::PollError;
 use crate::meeting::OpenMeetingError;
 use crate::ports::{MediaRefused, RecordingRefused};
-use crate::store::StoreError;
+use crate::feed::ListenError;
+use crate::store::{Impossible, StoreError};
 
 /// Seconds after which a call that failed for a moment is worth another try ...
 const MOMENT: u64 = 5;
@@ -100,8 +101,32 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<Impossible> for ApiError {
+    fn from(error: Impossible) -> Self {
+        let (status, code) = match error {
+            Impossible::NoSuchMessage | Impossible::NotAMember => return Self::not_found("message or member"),
+            Impossible::NotTheirs => (StatusCode::FORBIDDEN, "forbidden"),
+            Impossible::Deleted => (StatusCode::CONFLICT, "message_deleted"),
+            Impossible::TooManyMembers(_) => (StatusCode::CONFLICT, "chat_full"),
+        };
+        Self::new(status, code, format!("This cannot be done: {error}."))
+    }
+}
+
+impl From<ListenError> for ApiError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::TooMany => Self::new(StatusCode::CONFLICT, "too_many_devices", error.to_string()),
+            ListenError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Impossible(impossible) = error {
+            return impossible.into();
+        }
         tracing::error!(%error, "the store failed");
         Self::unavailable(
             "store_failed",

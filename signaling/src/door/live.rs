@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::accept::Place;
-use super::client::{ApiJson, Attendee, Client};
+use super::client::{ApiJson, Attendee, Client, SignedIn};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::live::{PollRequest, serve};
@@ -17,6 +17,7 @@ use crate::protocol::SUBPROTOCOL;
 pub(super) async fn websocket(
     State(state): State<AppState>,
     client: Client,
+    user: Option<SignedIn>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let mut response = create_response_with_body(&request, Body::empty).map_err(|_| {
@@ -32,7 +33,8 @@ pub(super) async fn websocket(
     let upgrade = hyper::upgrade::on(&mut request);
     // The connection's place in the house is given back when the WebSocket ends, not when HTTP does.
     let place = request.extensions_mut().remove::<Place>();
-    tokio::spawn(serve(upgrade, state.live.clone(), client.base_url, place));
+    let user = user.map(|SignedIn(user)| user);
+    tokio::spawn(serve(upgrade, state.live.clone(), client.base_url, user, place));
     Ok(response)
 }
 

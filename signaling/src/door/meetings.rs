@@ -156,7 +156,7 @@ pub(super) fn not_yours() -> ApiError {
 }
 
 async fn full(state: &AppState, client: &Client, row: MeetingRow) -> Result<MeetingBody, ApiError> {
-    let unread = state.store.unread(&row).await?;
+    let unread = state.store.unread(row.thread, row.organizer).await?;
     let (number, code) = (spaced(&row.join_number), row.passcode.clone());
     let mut body = outside(state, client, row);
     body.join_meeting_id = Some(number);

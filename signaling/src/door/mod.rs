@@ -12,11 +12,13 @@ mod attempts;
 mod chats;
 mod client;
 mod error;
+mod feed;
 mod join;
 mod layers;
 mod live;
 mod meetings;
 mod page;
+mod people;
 mod range;
 mod recording_page;
 mod recordings;
@@ -31,16 +33,18 @@ pub use state::AppState;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 use self::error::ApiError;
-use crate::protocol::{FRAME_BYTES, SDP_BYTES};
+use crate::protocol::{FRAME_BYTES, MESSAGE_BYTES, SDP_BYTES};
 
 /// The largest JSON body.
 const JSON_BYTES: usize = 64 * 1024;
+/// The largest body with a message in it: each byte of text may be escaped to six.
+const MESSAGE_BODY: usize = 6 * MESSAGE_BYTES + JSON_BYTES;
 
 /// All routes. The accept loop gives each request its peer (`ConnectInfo`) and [`Scheme`].
 pub fn router(state: AppState) -> Router {
@@ -66,7 +70,22 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/join", post(join::join))
         .route("/v1/live", get(live::websocket))
         .route("/v1/live/poll", post(live::poll).layer(DefaultBodyLimit::max(FRAME_BYTES + JSON_BYTES)))
-        .route("/v1/chats/{id}/messages", get(chats::read).post(chats::write))
+        .route("/v1/chats", post(chats::create))
+        .route("/v1/chats/{id}", get(chats::read).merge(patch(chats::change)))
+        .route("/v1/chats/{id}/members", get(chats::list_members).post(chats::add_members))
+        .route("/v1/chats/{id}/members/{user}", delete(chats::remove_member))
+        .route("/v1/chats/{id}/messages", get(chats::page).post(chats::write).layer(DefaultBodyLimit::max(MESSAGE_BODY)))
+        .route(
+            "/v1/chats/{id}/messages/{seq}",
+            patch(chats::change_message).delete(chats::delete_message).layer(DefaultBodyLimit::max(MESSAGE_BODY)),
+        )
+        .route("/v1/chats/{id}/messages/{seq}/reaction", put(chats::react))
+        .route("/v1/chats/{id}/read", post(chats::mark_read))
+        .route("/v1/chats/{id}/typing", post(chats::typing))
+        .route("/v1/me/chats", get(chats::mine))
+        .route("/v1/me/events", get(feed::events))
+        .route("/v1/search/messages", get(chats::search))
+        .route("/v1/users", get(people::search))
         .route("/v1/recordings/{id}", get(recordings::read).delete(recordings::delete))
         .route("/v1/recordings/{id}/tracks/{n}/content", get(recordings::content))
         .route("/whip", standard)

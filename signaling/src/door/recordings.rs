@@ -246,7 +246,7 @@ async fn may_read(
             Caller::User(user) => user.id == meeting.organizer,
             Caller::Participant(claims) => {
                 claims.meeting == meeting.id
-                    && state.store.was_in_run(meeting.thread, row.run, claims.participant).await?
+                    && state.store.presence_in_run(meeting.thread, row.run, claims.participant).await?.is_some()
             }
         };
         if may {

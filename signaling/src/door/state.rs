@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempts::Attempts;
+use crate::ChatLimits;
 use crate::auth::SigningKeys;
 use crate::live::{LiveContext, Polls};
 use crate::meeting::Directory;
@@ -19,6 +20,7 @@ pub struct AppState(Arc<Inner>);
 pub struct Inner {
     pub(super) public_url: Option<String>,
     pub(super) behind_proxy: bool,
+    pub(super) chats: ChatLimits,
     pub(super) store: Store,
     pub(super) keys: SigningKeys,
     pub(super) directory: Directory,
@@ -46,12 +48,14 @@ impl AppState {
     pub(crate) fn new(
         public_url: Option<String>,
         behind_proxy: bool,
+        chats: ChatLimits,
         live: LiveContext,
         recordings: Arc<dyn Recordings>,
     ) -> Self {
         Self(Arc::new(Inner {
             public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
             behind_proxy,
+            chats,
             store: live.store.clone(),
             keys: live.keys.clone(),
             directory: live.directory.clone(),

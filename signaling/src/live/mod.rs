@@ -7,9 +7,13 @@
 //! ```
 //!
 //! A transport moves frames and nothing else; that is why both give exactly the same messages.
+//!
+//! A signed-in person may say `subscribe` instead of `hello`: then the WebSocket carries the feed of their chats
+//! (`subscription.rs`), and no meeting is concerned.
 
 mod poll;
 mod session;
+mod subscription;
 mod websocket;
 
 pub use poll::{PollAnswer, PollError, PollRequest, Polls};

@@ -283,7 +283,7 @@ impl PollSession {
         let mut buffer = self.buffer();
         if buffer.frames.len() >= BUFFER {
             buffer.frames.clear();
-            buffer.frames.push_back(Frame::encode(&ServerMessage::Resync {}));
+            buffer.frames.push_back(Frame::encode(&ServerMessage::Resync { cursor: None }));
             buffer.newest += 1;
             buffer.closed = Some(CloseCode::TooSlow);
         } else {

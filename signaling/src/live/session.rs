@@ -8,6 +8,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::auth::SigningKeys;
+use crate::feed::Feeds;
 use crate::id::{MeetingId, ParticipantId, SessionId};
 use crate::meeting::{
     Command, Directory, Identity, Mail, MeetingHandle, OpenMeetingError, Outgoing, Past, SessionEnd, WelcomeOrder,
@@ -61,6 +62,8 @@ pub struct LiveContext {
     pub keys: SigningKeys,
     /// For meetings.
     pub directory: Directory,
+    /// What everybody hears of their chats.
+    pub feeds: Feeds,
     /// For patience.
     pub timings: Timings,
 }
@@ -75,11 +78,11 @@ pub struct OpenRefused {
 }
 
 impl OpenRefused {
-    fn close(code: CloseCode) -> Self {
+    pub(super) fn close(code: CloseCode) -> Self {
         Self { message: None, code }
     }
 
-    fn error(error_code: &str, error: &dyn std::fmt::Display, code: CloseCode) -> Self {
+    pub(super) fn error(error_code: &str, error: &dyn std::fmt::Display, code: CloseCode) -> Self {
         let message = ServerMessage::Error { id: None, code: error_code.to_owned(), message: error.to_string() };
         Self { message: Some(message), code }
     }
@@ -103,7 +106,7 @@ impl From<StoreError> for OpenRefused {
 }
 
 impl OpenRefused {
-    fn unavailable() -> Self {
+    pub(super) fn unavailable() -> Self {
         let text = "The server cannot read its store at the moment. Come back in a while.";
         Self::error("store_failed", &text, CloseCode::GoingAway)
     }
@@ -293,7 +296,7 @@ impl Outbound {
                 match order {
                     Ok(CloseCode::TooSlow) => {
                         self.last = Some(CloseCode::TooSlow);
-                        Outgoing::Burst(Frame::encode(&ServerMessage::Resync {}).into())
+                        Outgoing::Burst(Frame::encode(&ServerMessage::Resync { cursor: None }).into())
                     }
                     Ok(code) => Outgoing::Close(code),
                     // The meeting let go of the session in the normal way: what is queued still counts.
@@ -339,6 +342,7 @@ fn request_id(message: &ClientMessage) -> Option<u64> {
         | ClientMessage::Record { id, .. }
         | ClientMessage::Leave { id } => *id,
         ClientMessage::Hello { .. }
+        | ClientMessage::Subscribe { .. }
         | ClientMessage::Layout { .. }
         | ClientMessage::Uplink { .. }
         | ClientMessage::Ping {}

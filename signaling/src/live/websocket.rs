@@ -20,7 +20,10 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tracing::Instrument as _;
 
 use super::session::{Inbound, LiveContext, Next, OpenRefused, Outbound, Received, open};
-use crate::protocol::{CloseCode, FRAME_BYTES, Frame, ServerMessage};
+use super::subscription;
+use crate::feed::Reader;
+use crate::protocol::{ClientMessage, CloseCode, FRAME_BYTES, Frame, ParseError, ServerMessage, parse};
+use crate::store::UserRow;
 
 /// Bytes that are read at once. Most messages fit; an offer takes three reads and gives its memory back.
 const READ_BUFFER: usize = 4096;
@@ -29,13 +32,25 @@ const WRITE_BUFFER: usize = 1024;
 /// A peer that makes us answer more than this without reading is cut off.
 const WRITE_BUFFER_MAX: usize = 16 * 1024;
 
+/// What a connection is about; its first message says it.
+enum Begun {
+    Meeting(Box<Inbound>, Box<Outbound>),
+    Feed(Box<Reader>),
+}
+
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// The client is gone; there is nobody to tell.
 struct Gone;
 
 /// Serves one WebSocket until it ends. `place` is held for as long.
-pub async fn serve<P: Send>(upgrade: OnUpgrade, context: LiveContext, base_url: String, place: P) {
+pub async fn serve<P: Send>(
+    upgrade: OnUpgrade,
+    context: LiveContext,
+    base_url: String,
+    user: Option<UserRow>,
+    place: P,
+) {
     // The client may hang up in the middle of it.
     let Ok(upgraded) = upgrade.await else { return };
     let config = WebSocketConfig::default()
@@ -46,9 +61,13 @@ pub async fn serve<P: Send>(upgrade: OnUpgrade, context: LiveContext, base_url: 
         .max_frame_size(Some(FRAME_BYTES));
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     // Apart, because what a hello needs is large and over soon, while the future of a session is kept as long as it lives.
-    let begun = Box::pin(begin(&mut socket, &context, &base_url)).await;
+    let begun = Box::pin(begin(&mut socket, &context, &base_url, user)).await;
     drop(base_url);
-    if let Some((inbound, outbound)) = begun {
+    if let Some(Begun::Feed(reader)) = begun {
+        let span = tracing::debug_span!("feed");
+        listen(&mut socket, &context, *reader).instrument(span).await;
+    } else if let Some(Begun::Meeting(inbound, outbound)) = begun {
+        let (inbound, outbound) = (*inbound, *outbound);
         let span = tracing::debug_span!(
             "session",
             session = %inbound.session,
@@ -61,7 +80,12 @@ pub async fn serve<P: Send>(upgrade: OnUpgrade, context: LiveContext, base_url: 
 }
 
 /// The hello, and what comes of it.
-async fn begin(socket: &mut Socket, context: &LiveContext, base_url: &str) -> Option<(Inbound, Outbound)> {
+async fn begin(
+    socket: &mut Socket,
+    context: &LiveContext,
+    base_url: &str,
+    user: Option<UserRow>,
+) -> Option<Begun> {
     let first = match timeout(context.timings.hello, first_text(socket)).await {
         Ok(text) => text?,
         Err(_) => {
@@ -69,8 +93,14 @@ async fn begin(socket: &mut Socket, context: &LiveContext, base_url: &str) -> Op
             return None;
         }
     };
-    match open(context, first.as_bytes(), base_url).await {
-        Ok(session) => Some(session),
+    let opened = match subscription::wish(first.as_bytes()) {
+        Some(wish) => subscription::open(context, wish, user).await.map(|reader| Begun::Feed(Box::new(reader))),
+        None => open(context, first.as_bytes(), base_url)
+            .await
+            .map(|(inbound, outbound)| Begun::Meeting(Box::new(inbound), Box::new(outbound))),
+    };
+    match opened {
+        Ok(begun) => Some(begun),
         Err(OpenRefused { message, code }) => {
             if let Some(message) = message {
                 let _ = write_frame(socket, context, &Frame::encode(&message)).await;
@@ -147,6 +177,63 @@ async fn converse(socket: &mut Socket, context: &LiveContext, mut inbound: Inbou
                 }
                 let ping_at = heard.min(said).max(pinged) + timings.ping;
                 alarm.as_mut().reset(ping_at.min(heard + timings.dead).into());
+            }
+        }
+    }
+}
+
+/// Tells one device what happens in its chats. All that it says is that it lives; it acts over HTTP.
+async fn listen(socket: &mut Socket, context: &LiveContext, mut reader: Reader) {
+    let timings = context.timings;
+    let begun = Frame::encode(&ServerMessage::Subscribed { cursor: reader.cursor() });
+    if write_frame(socket, context, &begun).await.is_err() {
+        return;
+    }
+    let (mut heard, mut pinged) = (Instant::now(), Instant::now());
+    let mut alarm = pin!(sleep_until((heard + timings.ping).into()));
+    loop {
+        tokio::select! {
+            message = socket.next() => {
+                heard = Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => match parse(text.as_bytes()) {
+                        Ok(ClientMessage::Ping {}) => {
+                            if write_frame(socket, context, &Frame::encode(&ServerMessage::Pong {})).await.is_err() {
+                                return;
+                            }
+                        }
+                        Ok(ClientMessage::Pong {}) | Err(ParseError::UnknownType(_)) => {}
+                        Ok(_) | Err(ParseError::Malformed) => return close(socket, context, CloseCode::Malformed).await,
+                    },
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Binary(_))) => return close(socket, context, CloseCode::Malformed).await,
+                    Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return,
+                }
+            }
+            item = reader.next() => match item {
+                Ok(item) => {
+                    if write_frame(socket, context, &item.frame).await.is_err() {
+                        return;
+                    }
+                }
+                // The client comes back with its cursor when the store can be read again.
+                Err(error) => {
+                    tracing::warn!(%error, "a feed could not be read");
+                    return close(socket, context, CloseCode::GoingAway).await;
+                }
+            },
+            () = alarm.as_mut() => {
+                let now = Instant::now();
+                if now >= heard + timings.dead {
+                    return;
+                }
+                if now >= heard.max(pinged) + timings.ping {
+                    pinged = now;
+                    if write_frame(socket, context, &Frame::encode(&ServerMessage::Ping {})).await.is_err() {
+                        return;
+                    }
+                }
+                alarm.as_mut().reset((heard.max(pinged) + timings.ping).min(heard + timings.dead).into());
             }
         }
     }

@@ -29,7 +29,7 @@ pub use audience::{CloseOrder, Outgoing, Past, SessionEnd, SessionHandle, Welcom
 pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
 pub(crate) use recent::join;
-pub(crate) use state::check_chat;
+pub(crate) use state::check_client_id;
 pub use state::{Limits, Meeting};
 pub use task::Mail;
 

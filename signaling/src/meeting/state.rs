@@ -9,7 +9,7 @@ use super::recording::ActiveRecording;
 use crate::id::{MeetingId, ParticipantId, SessionId};
 use crate::ports::{EndpointId, PublicationKind};
 use crate::protocol::{
-    CLIENT_ID_BYTES, ClientMessage, CloseCode, Event, EventBody, ParticipantView, PublicationView, RecordingView,
+    CLIENT_ID_BYTES, ClientMessage, CloseCode, Event, EventBody, Message, ParticipantView, PublicationView, RecordingView,
     RemovedReason, Role, Sender, ServerMessage, SlotView, TEXT_CHARACTERS,
 };
 
@@ -387,8 +387,11 @@ impl Meeting {
                 }
                 self.depart(participant);
             }
-            // The session answers these itself; a second hello changes nothing.
-            ClientMessage::Hello { .. } | ClientMessage::Ping {} | ClientMessage::Pong {} => {}
+            // The session answers these itself; a second first message changes nothing.
+            ClientMessage::Hello { .. }
+            | ClientMessage::Subscribe { .. }
+            | ClientMessage::Ping {}
+            | ClientMessage::Pong {} => {}
         }
     }
 
@@ -454,9 +457,10 @@ impl Meeting {
             return;
         }
         let Some(member) = self.members.get(&participant) else { return };
-        let from = Sender { participant_id: Some(participant), display_name: member.display_name.clone() };
+        let from =
+            Sender { participant_id: Some(participant), user_id: None, display_name: member.display_name.clone() };
         let client_id = Some(format!("{participant}:{client_message_id}"));
-        let body = EventBody::Message { from, text, client_message_id };
+        let body = EventBody::Message(Box::new(Message::plain(from, text, client_message_id)));
         self.effects.push(Effect::Append { body, client_id, ack: Some((session, id)) });
     }
 
@@ -525,14 +529,24 @@ impl Meeting {
 
 /// Whether a chat message can be taken; else the error's code and text.
 pub(crate) fn check_chat(client_message_id: &str, text: &str) -> Result<(), (&'static str, &'static str)> {
-    if client_message_id.is_empty() || client_message_id.len() > CLIENT_ID_BYTES {
-        return Err(("bad_request", "clientMessageId must have 1 to 128 bytes: make a new one for each message."));
-    }
+    check_client_id(client_message_id)?;
     if text.chars().count() > TEXT_CHARACTERS {
         return Err(("text_too_long", "A message has at most 4000 characters. Shorten it or send it in parts."));
     }
     if text.trim().is_empty() {
         return Err(("text_empty", "A message needs at least one character that can be seen."));
+    }
+    Ok(())
+}
+
+/// Whether a client's own name for a message can be taken; else the error's code and text.
+pub(crate) fn check_client_id(client_message_id: &str) -> Result<(), (&'static str, &'static str)> {
+    let length = client_message_id.len();
+    if length == 0 || length > CLIENT_ID_BYTES || client_message_id.chars().any(char::is_control) {
+        return Err((
+            "bad_request",
+            "clientMessageId must have 1 to 128 bytes and no control characters: make a new one for each message.",
+        ));
     }
     Ok(())
 }

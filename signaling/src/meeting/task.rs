@@ -198,7 +198,7 @@ impl Task {
 
     /// Whether anything waits that a turn is not needed for.
     fn is_urgent(&self) -> bool {
-        let is_written = |event: &NewEvent| matches!(event.body, EventBody::Message { .. });
+        let is_written = |event: &NewEvent| matches!(event.body, EventBody::Message(_));
         self.audience.news.is_urgent() || self.events.iter().any(is_written)
     }
 
@@ -465,8 +465,9 @@ impl Task {
 
     fn mark_read(&self) {
         let (store, meeting, seq) = (self.shared.store.clone(), self.row.id, self.delivered);
+        let (thread, organizer) = (self.row.thread, self.row.organizer);
         tokio::spawn(async move {
-            if let Err(error) = store.mark_read(meeting, seq).await {
+            if let Err(error) = store.mark_read(thread, organizer, seq).await {
                 tracing::warn!(%meeting, %error, "the read mark could not be stored");
             }
         });

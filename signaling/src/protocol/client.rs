@@ -8,6 +8,7 @@ use crate::ports::PublicationKind;
 /// The names of all client messages; a name outside of this list is a newer client's.
 pub(super) const TYPES: &[&str] = &[
     "hello",
+    "subscribe",
     "offer",
     "mute",
     "muteParticipant",
@@ -33,6 +34,15 @@ pub enum ClientMessage {
         /// Last event seen; 0 at first.
         #[serde(default)]
         cursor: u64,
+    },
+    /// A signed-in person's first message: wants to hear of everything in their chats.
+    Subscribe {
+        /// User token; without one the cookie of the connection's request counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+        /// Where to go on; without one from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
     },
     /// Publish and receive.
     Offer {

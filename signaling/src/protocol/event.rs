@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chat::{MemberView, Mention, Message, Reaction, Sender};
 use crate::clock::Timestamp;
-use crate::id::{EventId, ParticipantId, RecordingId};
+use crate::id::{EventId, ParticipantId, RecordingId, UserId};
 
 /// One entry of a thread. `seq` counts from 1 without a gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +25,72 @@ pub struct Event {
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EventBody {
     /// Somebody wrote.
-    Message {
-        /// Who.
-        from: Sender,
-        /// What.
+    Message(Box<Message>),
+    /// A message says something else now.
+    MessageEdited {
+        /// Which, by its seq.
+        message: u64,
+        /// As in [`Message`].
         text: String,
-        /// The sender's own name for it.
-        client_message_id: String,
+        /// As in [`Message`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        html: Option<String>,
+        /// As in [`Message`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<Mention>,
+        /// Its sender.
+        by: Sender,
+    },
+    /// A message was taken back.
+    MessageDeleted {
+        /// Which, by its seq.
+        message: u64,
+        /// By whom.
+        by: Sender,
+    },
+    /// Somebody feels something about a message, or no longer does.
+    MessageReaction {
+        /// Which, by its seq.
+        message: u64,
+        /// What takes the place of what they felt before; null: nothing.
+        reaction: Option<Reaction>,
+        /// Who.
+        by: Sender,
+    },
+    /// The chat began; its first event.
+    ChatCreated {
+        /// What it is about; empty in a one-to-one chat.
+        topic: String,
+        /// Who is in it from the start.
+        members: Vec<MemberView>,
+        /// Who made it.
+        by: Sender,
+    },
+    /// Others may read it now.
+    MembersAdded {
+        /// Who.
+        members: Vec<MemberView>,
+        /// Since when they may read what was written before; null: from now on. The year 1 means from the beginning.
+        #[serde(rename = "visibleHistoryStartDateTime")]
+        visible_history_start: Option<Timestamp>,
+        /// By whom.
+        by: Sender,
+    },
+    /// Somebody may no longer read it. The last that they hear of it.
+    MemberRemoved {
+        /// Who.
+        user_id: UserId,
+        /// Their name.
+        display_name: String,
+        /// By whom; themselves when they left.
+        by: Sender,
+    },
+    /// The chat is about something else now.
+    TopicChanged {
+        /// What.
+        topic: String,
+        /// Who says so.
+        by: Sender,
     },
     /// A run of the meeting began.
     MeetingStarted {},
@@ -78,7 +138,14 @@ impl EventBody {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Message { .. } => "message",
+            Self::Message(_) => "message",
+            Self::MessageEdited { .. } => "messageEdited",
+            Self::MessageDeleted { .. } => "messageDeleted",
+            Self::MessageReaction { .. } => "messageReaction",
+            Self::ChatCreated { .. } => "chatCreated",
+            Self::MembersAdded { .. } => "membersAdded",
+            Self::MemberRemoved { .. } => "memberRemoved",
+            Self::TopicChanged { .. } => "topicChanged",
             Self::MeetingStarted {} => "meetingStarted",
             Self::MeetingEnded {} => "meetingEnded",
             Self::ParticipantJoined { .. } => "participantJoined",
@@ -88,14 +155,4 @@ impl EventBody {
             Self::RecordingFailed { .. } => "recordingFailed",
         }
     }
-}
-
-/// Who wrote a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sender {
-    /// As which participant; null when the organiser wrote from outside of the call.
-    pub participant_id: Option<ParticipantId>,
-    /// Their name at the time.
-    pub display_name: String,
 }

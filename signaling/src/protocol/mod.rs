@@ -7,14 +7,16 @@
 //! frame (text) --parse--> ClientMessage -> session -> meeting -> ServerMessage --encode--> Frame (shared bytes)
 //! ```
 
+mod chat;
 mod client;
 mod event;
 mod frame;
 mod server;
 mod welcome;
 
+pub use chat::{ChatRole, MemberView, Mention, Message, Reaction, Sender};
 pub use client::{ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
-pub use event::{Event, EventBody, Sender};
+pub use event::{Event, EventBody};
 pub use frame::{Burst, Frame};
 pub use server::{
     MediaState, MeetingView, NetworkGrade, ParticipantKind, ParticipantView, PublicationView, RecordingState,
@@ -30,6 +32,8 @@ pub const FRAME_BYTES: usize = 768 * 1024;
 pub const SDP_BYTES: usize = 512 * 1024;
 /// A chat message has at most so many characters.
 pub const TEXT_CHARACTERS: usize = 4000;
+/// A message has at most so many bytes, marks and all.
+pub const MESSAGE_BYTES: usize = 28 * 1024;
 /// A client's own message id has at most so many bytes.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// An offer names at most so many send lines: each kind once, and some for what is not known yet.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use crate::clock::Timestamp;
-use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId};
+use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId, UserId};
 use crate::ports::{MediaHealth, PublicationKind, SlotKind};
 
 /// One message of the server.
@@ -108,8 +108,45 @@ pub enum ServerMessage {
         /// Why.
         reason: RemovedReason,
     },
-    /// The client fell behind; it should connect again.
-    Resync {},
+    /// The client fell behind: it should connect again. With a cursor: it has been away for too long; it should read its
+    /// lists anew and go on from that cursor.
+    Resync {
+        /// Where to go on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    },
+    /// The feed begins, after `subscribe`.
+    Subscribed {
+        /// Where it begins.
+        cursor: String,
+    },
+    /// The next entry of one of the chats.
+    ChatEvent {
+        /// Heard so far.
+        cursor: String,
+        /// Which chat.
+        chat_id: ThreadId,
+        /// The entry.
+        event: Box<Event>,
+    },
+    /// Somebody has read a chat up to there.
+    ChatRead {
+        /// Heard so far.
+        cursor: String,
+        /// Which chat.
+        chat_id: ThreadId,
+        /// Who.
+        user_id: UserId,
+        /// The newest that they have read.
+        seq: u64,
+    },
+    /// Somebody is writing at this moment.
+    Typing {
+        /// In which chat.
+        chat_id: ThreadId,
+        /// Who.
+        user_id: UserId,
+    },
     /// Are you there?
     Ping {},
     /// I am.

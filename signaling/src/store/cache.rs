@@ -93,7 +93,6 @@ mod tests {
             join_number: String::new(),
             passcode: String::new(),
             created: Timestamp::now(),
-            read_seq: 0,
         }
     }
 

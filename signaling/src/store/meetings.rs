@@ -1,6 +1,7 @@
 //! Meetings as rows: what exists between runs.
 
-use super::{Store, StoreError, bad_row, signed, unsigned};
+use super::engine::{BeginWriting as _, on};
+use super::{Store, StoreError, bad_row};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, ThreadId, UserId};
 
@@ -44,14 +45,12 @@ pub struct MeetingRow {
     pub passcode: String,
     /// When it was made.
     pub created: Timestamp,
-    /// The newest event that the organiser has seen.
-    pub read_seq: u64,
 }
 
-type Columns = (String, String, String, String, String, String, String, String, i64, i64);
+type Columns = (String, String, String, String, String, String, String, String, i64);
 
 fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
-    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created, read_seq) = row;
+    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created) = row;
     let bad = bad_row("meeting");
     Ok(MeetingRow {
         id: id.parse().map_err(|e| bad(&e))?,
@@ -63,14 +62,13 @@ fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
         join_number,
         passcode,
         created: Timestamp::from_millis(created),
-        read_seq: unsigned(read_seq),
     })
 }
 
 macro_rules! select_meeting {
     ($rest:literal) => {
         concat!(
-            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created, read_seq ",
+            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created ",
             "FROM meeting ",
             $rest
         )
@@ -93,37 +91,50 @@ impl Store {
             join_number: new.join_number,
             passcode: new.passcode,
             created: Timestamp::now(),
-            read_seq: 0,
         };
-        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("INSERT INTO thread (id, kind, tenant) VALUES ($1, 'meeting', $2)")
+        let is_made = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            sqlx::query("INSERT INTO thread (id, kind, tenant, topic, created) VALUES ($1, 'meeting', $2, $3, $4)")
+                .bind(row.thread.to_string())
+                .bind(&row.tenant)
+                .bind(&row.subject)
+                .bind(row.created.as_millis())
+                .execute(&mut *transaction)
+                .await?;
+            let inserted = sqlx::query(
+                "INSERT INTO meeting (id, thread_id, tenant, organizer, subject, join_secret, join_hash, join_number,
+                                      passcode, created)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (join_number) DO NOTHING",
+            )
+            .bind(row.id.to_string())
             .bind(row.thread.to_string())
             .bind(&row.tenant)
+            .bind(row.organizer.to_string())
+            .bind(&row.subject)
+            .bind(&row.join_secret)
+            .bind(new.join_hash)
+            .bind(&row.join_number)
+            .bind(&row.passcode)
+            .bind(row.created.as_millis())
             .execute(&mut *transaction)
             .await?;
-        let inserted = sqlx::query(
-            "INSERT INTO meeting (id, thread_id, tenant, organizer, subject, join_secret, join_hash, join_number,
-                                  passcode, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (join_number) DO NOTHING",
-        )
-        .bind(row.id.to_string())
-        .bind(row.thread.to_string())
-        .bind(&row.tenant)
-        .bind(row.organizer.to_string())
-        .bind(&row.subject)
-        .bind(&row.join_secret)
-        .bind(new.join_hash)
-        .bind(&row.join_number)
-        .bind(&row.passcode)
-        .bind(row.created.as_millis())
-        .execute(&mut *transaction)
-        .await?;
-        if inserted.rows_affected() == 0 {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        transaction.commit().await?;
-        Ok(Some(row))
+            let is_made = inserted.rows_affected() > 0;
+            if is_made {
+                sqlx::query(
+                    "INSERT INTO member (thread_id, user_id, role, added, visible_after) VALUES ($1, $2, 'owner', $3, 0)",
+                )
+                .bind(row.thread.to_string())
+                .bind(row.organizer.to_string())
+                .bind(row.created.as_millis())
+                .execute(&mut *transaction)
+                .await?;
+                transaction.commit().await?;
+            } else {
+                transaction.rollback().await?;
+            }
+            is_made
+        });
+        Ok(is_made.then_some(row))
     }
 
     /// A meeting by id.
@@ -136,7 +147,7 @@ impl Store {
             Err(seen) => seen,
         };
         let row: Option<Columns> =
-            sqlx::query_as(select_meeting!("WHERE id = $1")).bind(id.to_string()).fetch_optional(&self.read).await?;
+            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE id = $1")).bind(id.to_string()).fetch_optional(pool).await)?;
         let row = row.map(meeting_of_row).transpose()?;
         row.iter().for_each(|row| self.meetings.keep(seen, row, None));
         Ok(row)
@@ -147,10 +158,10 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn meeting_of_thread(&self, thread: ThreadId) -> Result<Option<MeetingRow>, StoreError> {
-        let row: Option<Columns> = sqlx::query_as(select_meeting!("WHERE thread_id = $1"))
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE thread_id = $1"))
             .bind(thread.to_string())
-            .fetch_optional(&self.read)
-            .await?;
+            .fetch_optional(pool)
+            .await)?;
         row.map(meeting_of_row).transpose()
     }
 
@@ -164,7 +175,7 @@ impl Store {
             Err(seen) => seen,
         };
         let row: Option<Columns> =
-            sqlx::query_as(select_meeting!("WHERE join_hash = $1")).bind(hash).fetch_optional(&self.read).await?;
+            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE join_hash = $1")).bind(hash).fetch_optional(pool).await)?;
         let row = row.map(meeting_of_row).transpose()?;
         row.iter().for_each(|row| self.meetings.keep(seen, row, Some(hash)));
         Ok(row)
@@ -176,51 +187,22 @@ impl Store {
     /// When the store fails.
     pub async fn meeting_by_number(&self, number: &str) -> Result<Option<MeetingRow>, StoreError> {
         let row: Option<Columns> =
-            sqlx::query_as(select_meeting!("WHERE join_number = $1")).bind(number).fetch_optional(&self.read).await?;
+            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE join_number = $1")).bind(number).fetch_optional(pool).await)?;
         row.map(meeting_of_row).transpose()
     }
 
-    /// Somebody's meetings, newest first, each with the number of messages that its organiser has not seen.
+    /// Somebody's meetings, newest first.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn meetings_of(&self, organizer: UserId, limit: u32) -> Result<Vec<MeetingRow>, StoreError> {
         let rows: Vec<Columns> =
-            sqlx::query_as(select_meeting!("WHERE organizer = $1 ORDER BY created DESC, id DESC LIMIT $2"))
+            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE organizer = $1 ORDER BY created DESC, id DESC LIMIT $2"))
                 .bind(organizer.to_string())
                 .bind(i64::from(limit))
-                .fetch_all(&self.read)
-                .await?;
+                .fetch_all(pool)
+                .await)?;
         rows.into_iter().map(meeting_of_row).collect()
-    }
-
-    /// Messages that the organiser has not seen.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn unread(&self, meeting: &MeetingRow) -> Result<u64, StoreError> {
-        let (count,): (i64,) =
-            sqlx::query_as("SELECT count(*) FROM event WHERE thread_id = $1 AND kind = 'message' AND seq > $2")
-                .bind(meeting.thread.to_string())
-                .bind(signed(meeting.read_seq))
-                .fetch_one(&self.read)
-                .await?;
-        Ok(unsigned(count))
-    }
-
-    /// The organiser has seen everything up to `seq`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn mark_read(&self, meeting: MeetingId, seq: u64) -> Result<(), StoreError> {
-        let written = sqlx::query("UPDATE meeting SET read_seq = $2 WHERE id = $1 AND read_seq < $2")
-            .bind(meeting.to_string())
-            .bind(signed(seq))
-            .execute(&self.write)
-            .await;
-        self.meetings.forget(meeting);
-        written?;
-        Ok(())
     }
 
     /// Changes a meeting's subject.
@@ -228,11 +210,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn set_subject(&self, meeting: MeetingId, subject: &str) -> Result<(), StoreError> {
-        let written = sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
+        let written = on!(&self.write, pool => sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
             .bind(meeting.to_string())
             .bind(subject)
-            .execute(&self.write)
-            .await;
+            .execute(pool)
+            .await.map(drop));
         self.meetings.forget(meeting);
         written?;
         Ok(())
@@ -243,16 +225,18 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn delete_meeting(&self, meeting: &MeetingRow) -> Result<(), StoreError> {
-        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM meeting WHERE id = $1")
-            .bind(meeting.id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM thread WHERE id = $1")
-            .bind(meeting.thread.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        let written = transaction.commit().await;
+        let written = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            sqlx::query("DELETE FROM meeting WHERE id = $1")
+                .bind(meeting.id.to_string())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM thread WHERE id = $1")
+                .bind(meeting.thread.to_string())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        });
         self.meetings.forget(meeting.id);
         written?;
         Ok(())
@@ -263,11 +247,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn note_removed(&self, meeting: MeetingId, participant: ParticipantId) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO removed (meeting_id, participant_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        on!(&self.write, pool => sqlx::query("INSERT INTO removed (meeting_id, participant_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(meeting.to_string())
             .bind(participant.to_string())
-            .execute(&self.write)
-            .await?;
+            .execute(pool)
+            .await.map(drop))?;
         Ok(())
     }
 
@@ -276,11 +260,11 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn is_removed(&self, meeting: MeetingId, participant: ParticipantId) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM removed WHERE meeting_id = $1 AND participant_id = $2")
+        let row: Option<(String,)> = on!(&self.read, pool => sqlx::query_as("SELECT participant_id FROM removed WHERE meeting_id = $1 AND participant_id = $2")
             .bind(meeting.to_string())
             .bind(participant.to_string())
-            .fetch_optional(&self.read)
-            .await?;
+            .fetch_optional(pool)
+            .await)?;
         Ok(row.is_some())
     }
 
@@ -289,10 +273,10 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn removed_from(&self, meeting: MeetingId) -> Result<Vec<ParticipantId>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as("SELECT participant_id FROM removed WHERE meeting_id = $1")
+        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as("SELECT participant_id FROM removed WHERE meeting_id = $1")
             .bind(meeting.to_string())
-            .fetch_all(&self.read)
-            .await?;
+            .fetch_all(pool)
+            .await)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("removed")(&e))).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! People, the links that let them in, and their sessions. Secrets are kept as hashes only.
 
+use super::engine::{BeginWriting as _, on};
 use super::{Store, StoreError, bad_row};
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -29,9 +30,9 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn find_or_create_user(&self, tenant: &str, name: &str, admin: bool) -> Result<UserRow, StoreError> {
-        let row: Columns = sqlx::query_as(
-            "INSERT INTO user (id, tenant, name, admin, created) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant, name) DO UPDATE SET admin = max(admin, excluded.admin)
+        let row: Columns = on!(&self.write, pool => sqlx::query_as(
+            "INSERT INTO account (id, tenant, name, admin, created) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant, name) DO UPDATE SET admin = account.admin OR excluded.admin
              RETURNING id, tenant, name, admin",
         )
         .bind(UserId::generate().to_string())
@@ -39,8 +40,8 @@ impl Store {
         .bind(name)
         .bind(admin)
         .bind(Timestamp::now().as_millis())
-        .fetch_one(&self.write)
-        .await?;
+        .fetch_one(pool)
+        .await)?;
         user_of_row(row)
     }
 
@@ -49,10 +50,10 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
-        let row: Option<Columns> = sqlx::query_as("SELECT id, tenant, name, admin FROM user WHERE id = $1")
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as("SELECT id, tenant, name, admin FROM account WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.read)
-            .await?;
+            .fetch_optional(pool)
+            .await)?;
         row.map(user_of_row).transpose()
     }
 
@@ -61,12 +62,12 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn add_sign_in_link(&self, hash: &[u8], user: UserId, expires: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO sign_in_link (key_hash, user_id, expires) VALUES ($1, $2, $3)")
+        on!(&self.write, pool => sqlx::query("INSERT INTO sign_in_link (key_hash, user_id, expires) VALUES ($1, $2, $3)")
             .bind(hash)
             .bind(user.to_string())
             .bind(expires.as_millis())
-            .execute(&self.write)
-            .await?;
+            .execute(pool)
+            .await.map(drop))?;
         Ok(())
     }
 
@@ -81,25 +82,28 @@ impl Store {
         now: Timestamp,
         session_expires: Timestamp,
     ) -> Result<Option<UserRow>, StoreError> {
-        let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        let user: Option<(String,)> = sqlx::query_as(
-            "UPDATE sign_in_link SET used = $2 WHERE key_hash = $1 AND used IS NULL AND expires > $2 RETURNING user_id",
-        )
-        .bind(key_hash)
-        .bind(now.as_millis())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some((user,)) = user else {
-            transaction.rollback().await?;
-            return Ok(None);
-        };
-        sqlx::query("INSERT INTO session (cookie_hash, user_id, expires) VALUES ($1, $2, $3)")
-            .bind(cookie_hash)
-            .bind(&user)
-            .bind(session_expires.as_millis())
-            .execute(&mut *transaction)
+        let user: Option<(String,)> = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            let user: Option<(String,)> = sqlx::query_as(
+                "UPDATE sign_in_link SET used = $2 WHERE key_hash = $1 AND used IS NULL AND expires > $2
+                 RETURNING user_id",
+            )
+            .bind(key_hash)
+            .bind(now.as_millis())
+            .fetch_optional(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+            if let Some((user,)) = &user {
+                sqlx::query("INSERT INTO session (cookie_hash, user_id, expires) VALUES ($1, $2, $3)")
+                    .bind(cookie_hash)
+                    .bind(user)
+                    .bind(session_expires.as_millis())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            user
+        });
+        let Some((user,)) = user else { return Ok(None) };
         self.user(user.parse().map_err(|e| bad_row("sign_in_link")(&e))?).await
     }
 
@@ -108,14 +112,14 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn session_user(&self, cookie_hash: &[u8], now: Timestamp) -> Result<Option<UserRow>, StoreError> {
-        let row: Option<Columns> = sqlx::query_as(
-            "SELECT u.id, u.tenant, u.name, u.admin FROM session s JOIN user u ON u.id = s.user_id
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT u.id, u.tenant, u.name, u.admin FROM session s JOIN account u ON u.id = s.user_id
              WHERE s.cookie_hash = $1 AND s.expires > $2",
         )
         .bind(cookie_hash)
         .bind(now.as_millis())
-        .fetch_optional(&self.read)
-        .await?;
+        .fetch_optional(pool)
+        .await)?;
         row.map(user_of_row).transpose()
     }
 
@@ -124,7 +128,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn end_session(&self, cookie_hash: &[u8]) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM session WHERE cookie_hash = $1").bind(cookie_hash).execute(&self.write).await?;
+        on!(&self.write, pool => sqlx::query("DELETE FROM session WHERE cookie_hash = $1").bind(cookie_hash).execute(pool).await.map(drop))?;
         Ok(())
     }
 
@@ -133,9 +137,38 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM session WHERE expires <= $1").bind(now.as_millis()).execute(&self.write).await?;
-        sqlx::query("DELETE FROM sign_in_link WHERE expires <= $1").bind(now.as_millis()).execute(&self.write).await?;
+        on!(&self.write, pool => sqlx::query("DELETE FROM session WHERE expires <= $1").bind(now.as_millis()).execute(pool).await.map(drop))?;
+        on!(&self.write, pool => sqlx::query("DELETE FROM sign_in_link WHERE expires <= $1").bind(now.as_millis()).execute(pool).await.map(drop))?;
         Ok(())
+    }
+
+    /// People of a tenant whose name, a later word of it, or mail begins so, by name; each with their mail.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn people_like(
+        &self,
+        tenant: &str,
+        text: &str,
+        limit: u32,
+    ) -> Result<Vec<(UserRow, String)>, StoreError> {
+        let prefix = format!("{}%", escape_like(&text.trim().to_lowercase()));
+        type Found = (String, String, String, bool, String);
+        let rows: Vec<Found> = on!(&self.read, pool => sqlx::query_as(
+            r"SELECT id, tenant, name, admin, mail FROM account
+              WHERE tenant = $1 AND (lower(name) LIKE $2 ESCAPE '\' OR lower(name) LIKE $3 ESCAPE '\'
+                                     OR lower(mail) LIKE $2 ESCAPE '\')
+              ORDER BY name, id LIMIT $4",
+        )
+        .bind(tenant)
+        .bind(&prefix)
+        .bind(format!("% {prefix}"))
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter()
+            .map(|(id, tenant, name, admin, mail)| Ok((user_of_row((id, tenant, name, admin))?, mail)))
+            .collect()
     }
 
     /// Whether nobody is signed in by a cookie.
@@ -143,10 +176,22 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn has_no_sessions(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM session WHERE expires > $1 LIMIT 1")
+        let row: Option<(i64,)> = on!(&self.read, pool => sqlx::query_as("SELECT expires FROM session WHERE expires > $1 LIMIT 1")
             .bind(now.as_millis())
-            .fetch_optional(&self.read)
-            .await?;
+            .fetch_optional(pool)
+            .await)?;
         Ok(row.is_none())
     }
+}
+
+/// What is typed is no pattern.
+fn escape_like(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
 }

@@ -1,5 +1,6 @@
 //! Recordings as rows: that they exist, and to which run they belong. What they hold is the recorder's to know.
 
+use super::engine::on;
 use super::{Store, StoreError, bad_row, signed, unsigned};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId};
@@ -70,7 +71,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn add_recording(&self, row: &RecordingRow) -> Result<(), StoreError> {
-        sqlx::query(
+        on!(&self.write, pool => sqlx::query(
             "INSERT INTO recording (id, meeting_id, run_seq, state, started, started_by) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(row.id.to_string())
@@ -79,8 +80,8 @@ impl Store {
         .bind(row.state.as_str())
         .bind(row.started.as_millis())
         .bind(row.by.to_string())
-        .execute(&self.write)
-        .await?;
+        .execute(pool)
+        .await.map(drop))?;
         Ok(())
     }
 
@@ -89,12 +90,12 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn end_recording(&self, id: RecordingId, state: RecordingRowState) -> Result<(), StoreError> {
-        sqlx::query("UPDATE recording SET state = $2, ended = coalesce(ended, $3) WHERE id = $1")
+        on!(&self.write, pool => sqlx::query("UPDATE recording SET state = $2, ended = coalesce(ended, $3) WHERE id = $1")
             .bind(id.to_string())
             .bind(state.as_str())
             .bind(Timestamp::now().as_millis())
-            .execute(&self.write)
-            .await?;
+            .execute(pool)
+            .await.map(drop))?;
         Ok(())
     }
 
@@ -103,12 +104,12 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn recording(&self, id: RecordingId) -> Result<Option<RecordingRow>, StoreError> {
-        let row: Option<Columns> = sqlx::query_as(
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(
             "SELECT id, meeting_id, run_seq, state, started, ended, started_by FROM recording WHERE id = $1",
         )
         .bind(id.to_string())
-        .fetch_optional(&self.read)
-        .await?;
+        .fetch_optional(pool)
+        .await)?;
         row.map(recording_of_row).transpose()
     }
 
@@ -118,7 +119,7 @@ impl Store {
     /// When the store fails.
     pub async fn unfinished_recordings(&self) -> Result<Vec<RecordingId>, StoreError> {
         let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(&self.read).await?;
+            on!(&self.read, pool => sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(pool).await)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
     }
 
@@ -127,13 +128,13 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn recordings_of(&self, meeting: MeetingId) -> Result<Vec<RecordingRow>, StoreError> {
-        let rows: Vec<Columns> = sqlx::query_as(
+        let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(
             "SELECT id, meeting_id, run_seq, state, started, ended, started_by FROM recording
              WHERE meeting_id = $1 ORDER BY started, id",
         )
         .bind(meeting.to_string())
-        .fetch_all(&self.read)
-        .await?;
+        .fetch_all(pool)
+        .await)?;
         rows.into_iter().map(recording_of_row).collect()
     }
 
@@ -142,7 +143,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn delete_recording(&self, id: RecordingId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM recording WHERE id = $1").bind(id.to_string()).execute(&self.write).await?;
+        on!(&self.write, pool => sqlx::query("DELETE FROM recording WHERE id = $1").bind(id.to_string()).execute(pool).await.map(drop))?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use signaling::ports::{
     PublicationKind, RecordedTrack, RecordingContents, RecordingRefused, RecordingStart, Recordings, SlotKind,
     TrackSlice,
 };
-use signaling::{Config, Signaling};
+use signaling::{Config, Signaling, StoreLocation};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -154,6 +154,31 @@ impl Recordings for FakeRecordings {
     }
 }
 
+#[path = "../support/store.rs"]
+mod support;
+
+/// A room with its data in that directory, on the store that these tests run on.
+pub(crate) async fn config(data: &Path) -> Config {
+    Config { store: location(data).await, ..Config::new(data.to_owned()) }
+}
+
+async fn location(data: &Path) -> StoreLocation {
+    match support::postgres_of(data).await {
+        Some(url) => StoreLocation::Postgres(url.into()),
+        None => StoreLocation::Embedded(data.to_owned()),
+    }
+}
+
+/// A token of somebody of that tenant.
+pub(crate) async fn token_of(data: &Path, name: &str, tenant: &str) -> String {
+    signaling::mint_user_token(data, &location(data).await, name, tenant, false).await.unwrap()
+}
+
+/// A link that signs the organiser in.
+pub(crate) async fn sign_in_link(data: &Path, base_url: &str) -> String {
+    signaling::new_sign_in_link(&location(data).await, base_url).await.unwrap()
+}
+
 /// A running room.
 pub(crate) struct House {
     pub(crate) signaling: Signaling,
@@ -166,7 +191,7 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn open(data: &Path) -> Self {
-        Self::open_with(Config::new(data.to_owned())).await
+        Self::open_with(config(data).await).await
     }
 
     pub(crate) async fn open_with(config: Config) -> Self {
@@ -218,7 +243,7 @@ impl House {
 
     /// A meeting of a new organiser.
     pub(crate) async fn meeting(&self, data: &Path) -> Booked {
-        let user = signaling::mint_user_token(data, "Ada", "default", false).await.unwrap();
+        let user = token_of(data, "Ada", "default").await;
         let made = self.post("/v1/onlineMeetings", &user, json!({"subject": "Standup"})).await;
         assert_eq!(made.status, StatusCode::CREATED);
         Booked { user, body: made.json() }

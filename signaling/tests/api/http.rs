@@ -6,7 +6,6 @@ use crate::common::{Booked, House, Joined, TRACK, eventually};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
-use signaling::Config;
 use signaling::ports::RecordingEvent;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,7 +13,7 @@ async fn a_sign_in_link_works_once_and_makes_an_organiser() {
     let data = tempfile::tempdir().unwrap();
     let house = House::open(data.path()).await;
     // From another process, while the server runs.
-    let link = signaling::new_sign_in_link(data.path(), "http://127.0.0.1:8080").await.unwrap();
+    let link = crate::common::sign_in_link(data.path(), "http://127.0.0.1:8080").await;
     let key = link.strip_prefix("http://127.0.0.1:8080/#key=").unwrap().to_owned();
     let first = house.post("/v1/session", "", json!({"key": key})).await;
     assert_eq!(first.status, StatusCode::NO_CONTENT);
@@ -65,7 +64,7 @@ async fn a_meeting_is_made_listed_read_renamed_and_found_by_number() {
     let renamed = house.call(Method::PATCH, &path, &headers, "{\"subject\":\"Retro\"}").await;
     assert_eq!(renamed.json()["subject"], "Retro");
 
-    let other = signaling::mint_user_token(data.path(), "Eve", "default", false).await.unwrap();
+    let other = crate::common::token_of(data.path(), "Eve", "default").await;
     assert_eq!(house.get(&path, &other).await.status, StatusCode::FORBIDDEN);
     assert_eq!(house.get(&path, "").await.status, StatusCode::UNAUTHORIZED);
     let guest = house.join(&booked, "", "Bob").await;
@@ -175,7 +174,7 @@ async fn recordings_are_for_those_who_were_there_and_strangers_get_no_byte() {
 
     let reads = house.recordings.reads.load(Ordering::Relaxed);
     let late = house.join(&booked, "", "Late").await;
-    let eve = signaling::mint_user_token(data.path(), "Eve", "default", false).await.unwrap();
+    let eve = crate::common::token_of(data.path(), "Eve", "default").await;
     for path in [content.clone(), format!("/v1/recordings/{recording}")] {
         assert_eq!(house.get(&path, "").await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(house.get(&path, "nonsense").await.status, StatusCode::UNAUTHORIZED);
@@ -277,7 +276,7 @@ async fn links_follow_the_proxy_only_when_there_is_one() {
     let list = plain.call(Method::GET, "/v1/onlineMeetings", &headers, Body::empty()).await.json();
     assert!(list["value"][0]["joinWebUrl"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 
-    let mut config = Config::new(data.path().to_owned());
+    let mut config = crate::common::config(data.path()).await;
     config.behind_proxy = true;
     let proxied = House::open_with(config.clone()).await;
     let list = proxied.call(Method::GET, "/v1/onlineMeetings", &headers, Body::empty()).await.json();

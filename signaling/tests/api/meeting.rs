@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use signaling::ports::{EndpointId, MediaEvent, RecordingEvent};
-use signaling::{Config, Limits};
+use signaling::Limits;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_guest_cannot_come_back_by_any_door() {
@@ -276,7 +276,7 @@ fn roster_of(page: &Page) -> BTreeMap<String, Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_do_it_wrong_has_its_close_code() {
     let data = tempfile::tempdir().unwrap();
-    let mut config = Config::new(data.path().to_owned());
+    let mut config = crate::common::config(data.path()).await;
     config.timings.hello = Duration::from_millis(200);
     config.limits = Limits { participants: 1, ..Limits::default() };
     let house = House::open_with(config).await;
@@ -349,7 +349,7 @@ async fn a_flood_of_messages_is_answered_with_errors_and_the_session_lives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_is_cut_off_and_holds_nobody_up() {
     let data = tempfile::tempdir().unwrap();
-    let mut config = Config::new(data.path().to_owned());
+    let mut config = crate::common::config(data.path()).await;
     config.timings.write = Duration::from_secs(60);
     let house = House::open_with(config).await;
     let booked = house.meeting(data.path()).await;

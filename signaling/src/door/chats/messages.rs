@@ -1,0 +1,239 @@
+//! Messages of a chat: read page by page, written, changed, taken back, reacted to.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::{Membership, View, membership, view};
+use crate::door::client::{ApiJson, Caller, SignedIn};
+use crate::door::error::ApiError;
+use crate::door::state::AppState;
+use crate::id::{ThreadId, UserId};
+use crate::meeting::check_client_id;
+use crate::protocol::{ChatRole, Event, EventBody, MESSAGE_BYTES, Mention, Message, Reaction};
+use crate::store::NewEvent;
+use crate::text::sanitise;
+
+/// Events in one page, unless less is asked for.
+const PAGE: usize = 200;
+/// People whom one message speaks to.
+const MENTIONS: usize = 50;
+
+#[derive(Deserialize)]
+pub(in crate::door) struct PageQuery {
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    top: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(in crate::door) struct PageBody {
+    value: Vec<Event>,
+    /// Where the next page begins; missing when there is none.
+    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// `GET /v1/chats/{id}/messages`: with `after=seq` upwards from there (a client that catches up), with `before=seq` the
+/// newest before it (one that scrolls back). Oldest first in each page.
+pub(in crate::door) async fn page(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+    caller: Caller,
+) -> Result<Json<PageBody>, ApiError> {
+    let Query(PageQuery { after, before, top }) =
+        query.map_err(|_| ApiError::bad_request("after, before and top must be whole numbers."))?;
+    let View { thread, after: floor, upto } = view(&state, &id, caller).await?;
+    let limit = top.unwrap_or(PAGE).clamp(1, PAGE);
+    if let Some(before) = before {
+        let upto = upto.min(before.saturating_sub(1));
+        let from = upto.saturating_sub(limit as u64).max(floor);
+        let value = state.store.events(thread, from, upto, limit).await?;
+        let next = (from > floor).then(|| format!("/v1/chats/{thread}/messages?before={}&top={limit}", from + 1));
+        return Ok(Json(PageBody { value, next }));
+    }
+    let value = state.store.events(thread, after.max(floor), upto, limit).await?;
+    let last = value.last().map_or(0, |event| event.seq);
+    let next = (value.len() == limit && last < upto)
+        .then(|| format!("/v1/chats/{thread}/messages?after={last}&top={limit}"));
+    Ok(Json(PageBody { value, next }))
+}
+
+/// How the content of a message is to be understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ContentType {
+    #[default]
+    Text,
+    Html,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::door) struct NewMessage {
+    client_message_id: String,
+    /// What to say: text, or with `contentType: html` marks in it.
+    text: String,
+    #[serde(default)]
+    content_type: ContentType,
+    #[serde(default)]
+    mentions: Vec<UserId>,
+    #[serde(default)]
+    reply_to: Option<u64>,
+}
+
+/// `POST /v1/chats/{id}/messages`. Durable when answered; the same `clientMessageId` again is the same message.
+pub(in crate::door) async fn write(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    SignedIn(user): SignedIn,
+    ApiJson(request): ApiJson<NewMessage>,
+) -> Result<Response, ApiError> {
+    check_client_id(&request.client_message_id)
+        .map_err(|(code, text)| ApiError::new(StatusCode::BAD_REQUEST, code, text))?;
+    let content = content(&request.text, request.content_type)?;
+    let membership = membership(&state, &id, user).await?;
+    let mentions = mentions(&state, membership.chat.id, &request.mentions).await?;
+    if request.reply_to.is_some_and(|seq| seq > membership.chat.seq || seq <= membership.me.visible_after) {
+        return Err(no_such_message());
+    }
+    let message = Message {
+        html: content.html,
+        mentions,
+        reply_to: request.reply_to,
+        ..Message::plain(membership.sender(), content.text, request.client_message_id.clone())
+    };
+    let client_id = Some(membership.client_id(&request.client_message_id));
+    let new = NewEvent { thread: membership.chat.id, body: EventBody::Message(Box::new(message)), client_id };
+    let appended = state.store.append_one(new).await?;
+    let event = state.store.event(membership.chat.id, appended.seq).await?;
+    let status = if appended.fresh { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(event)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::door) struct MessageChange {
+    text: String,
+    #[serde(default)]
+    content_type: ContentType,
+    #[serde(default)]
+    mentions: Vec<UserId>,
+}
+
+/// `PATCH /v1/chats/{id}/messages/{seq}`: by its sender.
+pub(in crate::door) async fn change(
+    State(state): State<AppState>,
+    Path((id, seq)): Path<(String, String)>,
+    SignedIn(user): SignedIn,
+    ApiJson(request): ApiJson<MessageChange>,
+) -> Result<Json<Option<Event>>, ApiError> {
+    let content = content(&request.text, request.content_type)?;
+    let membership = membership(&state, &id, user).await?;
+    let message = visible(&membership, &seq)?;
+    let mentions = mentions(&state, membership.chat.id, &request.mentions).await?;
+    let Content { text, html } = content;
+    let body = EventBody::MessageEdited { message, text, html, mentions, by: membership.sender() };
+    state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
+    Ok(Json(state.store.event(membership.chat.id, message).await?))
+}
+
+/// `DELETE /v1/chats/{id}/messages/{seq}`: by its sender, or by an owner of the chat. What it said is gone for good.
+pub(in crate::door) async fn delete(
+    State(state): State<AppState>,
+    Path((id, seq)): Path<(String, String)>,
+    SignedIn(user): SignedIn,
+) -> Result<StatusCode, ApiError> {
+    let membership = membership(&state, &id, user).await?;
+    let message = visible(&membership, &seq)?;
+    let by = membership.sender();
+    match state.store.event(membership.chat.id, message).await?.map(|event| event.body) {
+        Some(EventBody::Message(said)) if said.from.key() == by.key() => {}
+        // In a one-to-one chat both are owners, and neither takes the other's words back.
+        Some(EventBody::Message(_))
+            if membership.me.role == ChatRole::Owner && membership.chat.kind != "oneOnOne" => {}
+        Some(EventBody::Message(_)) => {
+            return Err(ApiError::forbidden("Only its sender or an owner of the chat can delete this message."));
+        }
+        _ => return Err(no_such_message()),
+    }
+    let body = EventBody::MessageDeleted { message, by };
+    state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::door) struct NewReaction {
+    reaction: Option<Reaction>,
+}
+
+/// `PUT /v1/chats/{id}/messages/{seq}/reaction`: in the place of one's earlier one; null takes it back.
+pub(in crate::door) async fn react(
+    State(state): State<AppState>,
+    Path((id, seq)): Path<(String, String)>,
+    SignedIn(user): SignedIn,
+    ApiJson(NewReaction { reaction }): ApiJson<NewReaction>,
+) -> Result<StatusCode, ApiError> {
+    let membership = membership(&state, &id, user).await?;
+    let message = visible(&membership, &seq)?;
+    let body = EventBody::MessageReaction { message, reaction, by: membership.sender() };
+    state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The seq in a path, if the member may see what is there.
+fn visible(membership: &Membership, seq: &str) -> Result<u64, ApiError> {
+    let seq: u64 = seq.parse().map_err(|_| no_such_message())?;
+    if seq <= membership.me.visible_after || seq > membership.chat.seq { Err(no_such_message()) } else { Ok(seq) }
+}
+
+fn no_such_message() -> ApiError {
+    ApiError::not_found("message")
+}
+
+struct Content {
+    text: String,
+    html: Option<String>,
+}
+
+fn content(text: &str, content_type: ContentType) -> Result<Content, ApiError> {
+    if text.len() > MESSAGE_BYTES {
+        return Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "text_too_long",
+            "A message has at most 28 KB. Shorten it or send it in parts.",
+        ));
+    }
+    let content = match content_type {
+        ContentType::Text => Content { text: text.to_owned(), html: None },
+        ContentType::Html => {
+            let clean = sanitise(text);
+            Content { text: clean.text, html: Some(clean.html) }
+        }
+    };
+    if content.text.trim().is_empty() {
+        let text = "A message needs at least one character that can be seen.";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "text_empty", text));
+    }
+    Ok(content)
+}
+
+/// Members of the chat whom a message speaks to.
+async fn mentions(state: &AppState, thread: ThreadId, users: &[UserId]) -> Result<Vec<Mention>, ApiError> {
+    if users.len() > MENTIONS {
+        return Err(ApiError::bad_request("A message mentions at most 50 people."));
+    }
+    let mut mentions = Vec::with_capacity(users.len());
+    for user in users {
+        let member = state.store.member(thread, *user).await?.ok_or_else(|| ApiError::not_found("member"))?;
+        mentions.push(Mention { user_id: member.user, display_name: member.name });
+    }
+    Ok(mentions)
+}

@@ -1,0 +1,236 @@
+//! Chats themselves: made, listed, read, renamed, marked as read.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::members::{MemberBody, colleagues};
+use super::{Membership, membership};
+use crate::clock::Timestamp;
+use crate::door::client::{ApiJson, SignedIn};
+use crate::door::error::ApiError;
+use crate::door::state::AppState;
+use crate::id::{ThreadId, UserId};
+use crate::protocol::{ChatRole, Event, EventBody, MemberView, Sender};
+use crate::store::{ChatRow, ChatSummary, NewChat, NewEvent};
+
+/// A topic has at most so many characters.
+const TOPIC_CHARACTERS: usize = 200;
+/// Chats in one page, unless less is asked for.
+const PAGE: u32 = 50;
+
+/// The kinds of chat that can be made here. Those of meetings come with their meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ChatType {
+    OneOnOne,
+    Group,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::door) struct NewChatRequest {
+    chat_type: ChatType,
+    #[serde(default)]
+    topic: String,
+    /// The others; whoever asks is a member anyway.
+    members: Vec<UserId>,
+}
+
+/// A chat as the API shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::door) struct ChatBody {
+    id: ThreadId,
+    chat_type: String,
+    topic: String,
+    created_date_time: Timestamp,
+    /// The newest event: what a client that has it is up to date with.
+    last_seq: u64,
+    viewpoint: Viewpoint,
+    unread: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message_preview: Option<Event>,
+    members: Vec<MemberBody>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Viewpoint {
+    last_read_seq: u64,
+    visible_after_seq: u64,
+    role: ChatRole,
+}
+
+#[derive(Serialize)]
+pub(in crate::door) struct ChatPage {
+    value: Vec<ChatBody>,
+    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// `POST /v1/chats`. A second one-to-one chat of the same two is the first.
+pub(in crate::door) async fn create(
+    State(state): State<AppState>,
+    SignedIn(user): SignedIn,
+    ApiJson(request): ApiJson<NewChatRequest>,
+) -> Result<Response, ApiError> {
+    let topic = clean_topic(&request.topic)?;
+    let mut others = colleagues(&state, &user, &request.members).await?;
+    others.retain(|other| other.id != user.id);
+    let by = Sender { participant_id: None, user_id: Some(user.id), display_name: user.name.clone() };
+    let (kind, pair, topic) = match (request.chat_type, others.as_slice()) {
+        (ChatType::OneOnOne, [other]) => ("oneOnOne", Some((user.id, other.id)), String::new()),
+        (ChatType::OneOnOne, _) => {
+            return Err(ApiError::bad_request("A one-to-one chat has one other member. Name them in members."));
+        }
+        (ChatType::Group, _) => ("group", None, topic),
+    };
+    let is_pair = pair.is_some();
+    let role = if is_pair { ChatRole::Owner } else { ChatRole::Member };
+    let views = others.iter().map(|other| MemberView { user_id: other.id, display_name: other.name.clone(), role });
+    let me = MemberView { user_id: user.id, display_name: user.name.clone(), role: ChatRole::Owner };
+    let members = std::iter::once(me).chain(views).collect();
+    let new = NewChat { kind, tenant: user.tenant.clone(), topic: topic.clone(), pair };
+    let thread = state.store.create_chat(new).await?;
+    // Its first event brings its members, once: whoever is second of two at the same time finds the first's.
+    let body = EventBody::ChatCreated { topic, members, by };
+    let created = NewEvent { thread, body, client_id: Some("chatCreated".to_owned()) };
+    let created = state.store.append_one(created).await?;
+    let membership = membership(&state, &thread.to_string(), user).await?;
+    let status = if created.fresh { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(whole(&state, &membership).await?)).into_response())
+}
+
+/// `GET /v1/chats/{id}`.
+pub(in crate::door) async fn read(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    SignedIn(user): SignedIn,
+) -> Result<Json<ChatBody>, ApiError> {
+    let membership = membership(&state, &id, user).await?;
+    Ok(Json(whole(&state, &membership).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::door) struct ChatChange {
+    topic: String,
+}
+
+/// `PATCH /v1/chats/{id}`: another topic.
+pub(in crate::door) async fn change(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    SignedIn(user): SignedIn,
+    ApiJson(ChatChange { topic }): ApiJson<ChatChange>,
+) -> Result<Json<ChatBody>, ApiError> {
+    let mut membership = membership(&state, &id, user).await?;
+    if membership.chat.kind != "group" {
+        return Err(ApiError::bad_request(
+            "Only a group chat has a topic of its own. That of a meeting is its subject: change the meeting.",
+        ));
+    }
+    let topic = clean_topic(&topic)?;
+    let body = EventBody::TopicChanged { topic: topic.clone(), by: membership.sender() };
+    state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
+    membership.chat.topic = topic;
+    Ok(Json(whole(&state, &membership).await?))
+}
+
+#[derive(Deserialize)]
+pub(in crate::door) struct ChatsQuery {
+    #[serde(default)]
+    top: Option<u32>,
+    #[serde(default)]
+    before: Option<u64>,
+}
+
+/// `GET /v1/me/chats?top=n`: the one with the newest event first.
+pub(in crate::door) async fn mine(
+    State(state): State<AppState>,
+    SignedIn(user): SignedIn,
+    query: Result<Query<ChatsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<ChatPage>, ApiError> {
+    let Query(ChatsQuery { top, before }) =
+        query.map_err(|_| ApiError::bad_request("top and before must be whole numbers."))?;
+    let limit = top.unwrap_or(PAGE).clamp(1, PAGE);
+    let chats = state.store.chats_of(user.id, before.unwrap_or(u64::MAX), limit).await?;
+    let more = u32::try_from(chats.len()).is_ok_and(|count| count == limit);
+    let next = chats.last().filter(|_| more).map(|last| format!("/v1/me/chats?before={}&top={limit}", last.chat.place));
+    let mut value = Vec::with_capacity(chats.len());
+    for ChatSummary { chat, me, last_message, unread } in chats {
+        let members = state.store.members(chat.id).await?;
+        let membership = Membership { chat, me, user: user.clone() };
+        value.push(body_of(&membership, unread, last_message, members.into_iter().map(MemberBody::from).collect()));
+    }
+    Ok(Json(ChatPage { value, next }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::door) struct ReadUpTo {
+    seq: u64,
+}
+
+/// `POST /v1/chats/{id}/read`: on all devices.
+pub(in crate::door) async fn mark_read(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    SignedIn(user): SignedIn,
+    ApiJson(ReadUpTo { seq }): ApiJson<ReadUpTo>,
+) -> Result<StatusCode, ApiError> {
+    let Membership { chat, user, .. } = membership(&state, &id, user).await?;
+    if seq > chat.seq {
+        return Err(ApiError::bad_request("seq lies beyond the newest event of this chat."));
+    }
+    state.store.mark_read(chat.id, user.id, seq).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/chats/{id}/typing`: for those who are there at this moment.
+pub(in crate::door) async fn typing(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    SignedIn(user): SignedIn,
+) -> Result<StatusCode, ApiError> {
+    let Membership { chat, user, .. } = membership(&state, &id, user).await?;
+    state.live.feeds.typing(chat.id, user.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn whole(state: &AppState, membership: &Membership) -> Result<ChatBody, ApiError> {
+    let members = state.store.members(membership.chat.id).await?.into_iter().map(MemberBody::from).collect();
+    let unread = state.store.unread(membership.chat.id, membership.user.id).await?;
+    Ok(body_of(membership, unread, None, members))
+}
+
+fn body_of(
+    Membership { chat, me, .. }: &Membership,
+    unread: u64,
+    last_message_preview: Option<Event>,
+    members: Vec<MemberBody>,
+) -> ChatBody {
+    let ChatRow { id, kind, topic, created, seq, .. } = chat.clone();
+    ChatBody {
+        id,
+        chat_type: kind,
+        topic,
+        created_date_time: created,
+        last_seq: seq,
+        viewpoint: Viewpoint { last_read_seq: me.read_seq, visible_after_seq: me.visible_after, role: me.role },
+        unread,
+        last_message_preview,
+        members,
+    }
+}
+
+fn clean_topic(topic: &str) -> Result<String, ApiError> {
+    let topic: String = topic.trim().chars().filter(|character| !character.is_control()).collect();
+    if topic.chars().count() > TOPIC_CHARACTERS {
+        return Err(ApiError::bad_request("The topic has at most 200 characters. Shorten it."));
+    }
+    Ok(topic)
+}

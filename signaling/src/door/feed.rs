@@ -1,0 +1,83 @@
+//! The feed over HTTP: what the WebSocket tells after `subscribe`, for networks that let none through and for programs.
+
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::client::SignedIn;
+use super::error::ApiError;
+use super::state::AppState;
+use crate::feed::{Item, Reader};
+use crate::protocol::Frame;
+
+/// News in one answer.
+const PAGE: usize = 200;
+/// The longest wait for news.
+const WAIT: u64 = 30;
+
+#[derive(Deserialize)]
+pub(super) struct EventsQuery {
+    #[serde(default)]
+    cursor: Option<String>,
+    #[serde(default)]
+    wait: u64,
+}
+
+/// `GET /v1/me/events?cursor=c&wait=30`: what happened in one's chats after the cursor; waits for it up to `wait` seconds.
+/// Without a cursor it answers at once with where one would begin. `delta` is the same without waiting.
+pub(super) async fn events(
+    State(state): State<AppState>,
+    SignedIn(user): SignedIn,
+    query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(EventsQuery { cursor, wait }) =
+        query.map_err(|_| ApiError::bad_request("wait must be a whole number of seconds."))?;
+    let deadline = Instant::now() + Duration::from_secs(wait.min(WAIT));
+    let begins = cursor.is_none();
+    let mut reader = state.live.feeds.listen(user.id, cursor.as_deref()).await?;
+    let mut frames = Vec::new();
+    while let Some(frame) = next(&mut reader, frames.is_empty() && !begins, deadline).await? {
+        frames.push(frame);
+        if frames.len() == PAGE {
+            break;
+        }
+    }
+    Ok(([(header::CONTENT_TYPE, "application/json")], body(&frames, &reader.cursor())).into_response())
+}
+
+/// The next thing that a cursor counts. Only for the first it waits.
+async fn next(reader: &mut Reader, waits: bool, deadline: Instant) -> Result<Option<Frame>, ApiError> {
+    loop {
+        let item = if waits {
+            match timeout_at(deadline, reader.next()).await {
+                Ok(item) => Some(item?),
+                Err(_) => None,
+            }
+        } else {
+            reader.ready().await?
+        };
+        match item {
+            Some(Item { counts: false, .. }) => {}
+            Some(Item { frame, .. }) => return Ok(Some(frame)),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// `{"value": [...], "cursor": "..."}`; the messages are encoded already.
+fn body(frames: &[Frame], cursor: &str) -> Vec<u8> {
+    let mut json = b"{\"value\":[".to_vec();
+    for (number, frame) in frames.iter().enumerate() {
+        if number > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(frame.json());
+    }
+    // Cursors are ours: hexadecimal, a hyphen and digits.
+    json.extend_from_slice(format!("],\"cursor\":\"{cursor}\"}}").as_bytes());
+    json
+}

@@ -1,0 +1,40 @@
+//! How a signed-in person's connection becomes their feed.
+
+use super::session::{LiveContext, OpenRefused};
+use crate::feed::{ListenError, Reader};
+use crate::protocol::{ClientMessage, CloseCode, parse};
+use crate::store::UserRow;
+
+/// What a subscriber asks for.
+pub(super) struct Wish {
+    token: Option<String>,
+    cursor: Option<String>,
+}
+
+/// Whether a first message asks for a feed.
+pub(super) fn wish(first: &[u8]) -> Option<Wish> {
+    match parse(first) {
+        Ok(ClientMessage::Subscribe { token, cursor }) => Some(Wish { token, cursor }),
+        _ => None,
+    }
+}
+
+/// Begins the feed of whoever the token or, without one, the request's own cookie stands for.
+pub(super) async fn open(context: &LiveContext, wish: Wish, user: Option<UserRow>) -> Result<Reader, OpenRefused> {
+    let user = match wish.token {
+        Some(token) => {
+            let claims = context
+                .keys
+                .check_user(&token)
+                .map_err(|error| OpenRefused::error("token_refused", &error, CloseCode::TokenRefused))?;
+            // The row says whether the user still exists.
+            context.store.user(claims.sub).await?
+        }
+        None => user,
+    };
+    let Some(user) = user else { return Err(OpenRefused::close(CloseCode::TokenRefused)) };
+    context.feeds.listen(user.id, wish.cursor.as_deref()).await.map_err(|error| match error {
+        ListenError::TooMany => OpenRefused::error("too_many_devices", &error, CloseCode::Full),
+        ListenError::Store(_) => OpenRefused::unavailable(),
+    })
+}

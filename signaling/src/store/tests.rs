@@ -1,0 +1,357 @@
+//! The store on each engine; see `tests/support/store.rs` for how to choose.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+#[path = "../../tests/support/store.rs"]
+mod support;
+
+use std::path::Path;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::id::{ThreadId, UserId};
+use crate::protocol::{ChatRole, EventBody, MemberView, Message, Reaction, Sender};
+
+const FEW: u32 = 5;
+
+pub(crate) async fn open(data: &Path) -> Store {
+    let location = match support::postgres_of(data).await {
+        Some(url) => StoreLocation::Postgres(url.into()),
+        None => StoreLocation::Embedded(data.to_owned()),
+    };
+    Store::open(&location, FEW).await.unwrap()
+}
+
+/// Somebody with a name of their own.
+async fn user(store: &Store, name: &str) -> UserRow {
+    store.find_or_create_user("t", name, false).await.unwrap()
+}
+
+fn sender(user: &UserRow) -> Sender {
+    Sender { participant_id: None, user_id: Some(user.id), display_name: user.name.clone() }
+}
+
+fn view(user: &UserRow, role: ChatRole) -> MemberView {
+    MemberView { user_id: user.id, display_name: user.name.clone(), role }
+}
+
+async fn group(store: &Store, people: &[&UserRow]) -> ThreadId {
+    let new = NewChat { kind: "group", tenant: "t".to_owned(), topic: "Talk".to_owned(), pair: None };
+    let thread = store.create_chat(new).await.unwrap();
+    let members = people.iter().map(|user| view(user, ChatRole::Owner)).collect();
+    let body = EventBody::ChatCreated { topic: "Talk".to_owned(), members, by: sender(people[0]) };
+    append(store, thread, body).await.unwrap();
+    thread
+}
+
+async fn append(store: &Store, thread: ThreadId, body: EventBody) -> Result<u64, StoreError> {
+    store.append_one(NewEvent { thread, body, client_id: None }).await.map(|appended| appended.seq)
+}
+
+fn said(user: &UserRow, text: &str) -> EventBody {
+    EventBody::Message(Box::new(Message::plain(sender(user), text.to_owned(), "c".to_owned())))
+}
+
+async fn say(store: &Store, thread: ThreadId, user: &UserRow, text: &str) -> u64 {
+    append(store, thread, said(user, text)).await.unwrap()
+}
+
+async fn message(store: &Store, thread: ThreadId, seq: u64) -> Message {
+    match store.event(thread, seq).await.unwrap().unwrap().body {
+        EventBody::Message(message) => *message,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What somebody hears after a place: thread and seq of events, user and seq of marks.
+async fn hears(store: &Store, user: &UserRow, after: u64) -> Vec<(ThreadId, u64)> {
+    let entries = store.feed(user.id, after, 1000).await.unwrap();
+    assert!(entries.is_sorted_by_key(|entry| entry.place));
+    let events = entries.iter().filter_map(|entry| match &entry.news {
+        FeedNews::Event(event) => Some((entry.thread, event.seq)),
+        FeedNews::Read { .. } => None,
+    });
+    events.collect()
+}
+
+fn plain(thread: ThreadId, client_id: Option<&str>) -> NewEvent {
+    NewEvent { thread, body: EventBody::MeetingStarted {}, client_id: client_id.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn a_large_batch_over_several_threads_is_numbered_without_gap_in_each_and_over_all() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    let threads = [group(&store, &[&ada]).await, group(&store, &[&ada]).await];
+    for round in 0..2_u64 {
+        let events = (0..600).map(|number| plain(threads[number % 2], None)).collect();
+        let appended: Vec<_> = store.append(events).await.into_iter().map(Result::unwrap).collect();
+        for (number, appended) in (0..).zip(appended) {
+            assert_eq!(appended, Appended { seq: round * 300 + number / 2 + 2, fresh: true });
+        }
+    }
+    for thread in threads {
+        assert_eq!(store.thread_state(thread).await.unwrap().seq, 601);
+        let seqs: Vec<_> = store.events(thread, 0, u64::MAX, usize::MAX).await.unwrap();
+        assert!(seqs.iter().map(|event| event.seq).eq(1..=601));
+    }
+    let places: Vec<_> = store.feed(ada.id, 0, 5000).await.unwrap().iter().map(|entry| entry.place).collect();
+    assert!(places.iter().copied().eq(1..=1202), "each place once");
+    assert_eq!(store.feed_state().await.unwrap().place, 1202);
+    for thread in threads {
+        let last = store.feed(ada.id, 0, 5000).await.unwrap().iter().rfind(|entry| entry.thread == thread).unwrap().place;
+        assert_eq!(store.chat(thread).await.unwrap().unwrap().place, last);
+    }
+}
+
+#[tokio::test]
+async fn a_resend_gets_the_place_of_its_first_copy_also_within_one_batch() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    let (one, other) = (group(&store, &[&ada]).await, group(&store, &[&ada]).await);
+    let batch = vec![plain(one, Some("a")), plain(one, Some("a")), plain(one, None), plain(other, Some("a"))];
+    let appended: Vec<_> = store.append(batch).await.into_iter().map(Result::unwrap).collect();
+    let places: Vec<_> = appended.iter().map(|appended| (appended.seq, appended.fresh)).collect();
+    assert_eq!(places, [(2, true), (2, false), (3, true), (2, true)]);
+    let again = store.append_one(plain(one, Some("a"))).await.unwrap();
+    assert_eq!(again, Appended { seq: 2, fresh: false });
+    let body = EventBody::TopicChanged { topic: "Other".to_owned(), by: sender(&ada) };
+    let changed = NewEvent { thread: one, body, client_id: Some("a".to_owned()) };
+    assert_eq!(store.append_one(changed).await.unwrap(), Appended { seq: 2, fresh: false });
+    assert_eq!(store.chat(one).await.unwrap().unwrap().topic, "Talk", "nothing follows from a second copy");
+    assert_eq!(store.thread_state(one).await.unwrap().seq, 3);
+}
+
+#[tokio::test]
+async fn an_event_for_a_thread_that_is_gone_fails_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    let thread = group(&store, &[&ada]).await;
+    let gone = ThreadId::generate();
+    let results = store.append(vec![plain(gone, None), plain(thread, None), plain(gone, Some("a"))]).await;
+    assert!(results[0].is_err() && results[2].is_err());
+    assert_eq!(*results[1].as_ref().unwrap(), Appended { seq: 2, fresh: true });
+    assert!(append(&store, gone, EventBody::TopicChanged { topic: String::new(), by: sender(&ada) }).await.is_err());
+}
+
+#[tokio::test]
+async fn a_pair_has_one_chat_however_often_and_from_whichever_side_it_is_made() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, bob, eve) = (user(&store, "Ada").await, user(&store, "Bob").await, user(&store, "Eve").await);
+    let make = |one: UserId, other: UserId| {
+        store.create_chat(NewChat {
+            kind: "oneOnOne",
+            tenant: "t".to_owned(),
+            topic: String::new(),
+            pair: Some((one, other)),
+        })
+    };
+    let many = futures_util::future::join_all((0..50).map(|number| match number % 2 {
+        0 => make(ada.id, bob.id),
+        _ => make(bob.id, ada.id),
+    }));
+    let first = make(ada.id, bob.id).await.unwrap();
+    assert!(many.await.into_iter().all(|made| made.unwrap() == first));
+    assert_ne!(make(ada.id, eve.id).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_message_is_edited_by_its_sender_alone_and_a_deleted_one_leaves_no_word() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, bob) = (user(&store, "Ada").await, user(&store, "Bob").await);
+    let thread = group(&store, &[&ada, &bob]).await;
+    let seq = say(&store, thread, &ada, "the secret is wombat").await;
+    let edit = |by: &UserRow, message, text: &str| EventBody::MessageEdited {
+        message,
+        text: text.to_owned(),
+        html: None,
+        mentions: vec![],
+        by: sender(by),
+    };
+    let refused = append(&store, thread, edit(&bob, seq, "no")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Impossible(Impossible::NotTheirs)), "{refused}");
+    let refused = append(&store, thread, edit(&ada, seq + 9, "no")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Impossible(Impossible::NoSuchMessage)), "{refused}");
+    append(&store, thread, edit(&ada, seq, "the secret is quokka")).await.unwrap();
+    let react = |by: &UserRow, reaction| EventBody::MessageReaction { message: seq, reaction, by: sender(by) };
+    append(&store, thread, react(&bob, Some(Reaction::Like))).await.unwrap();
+    append(&store, thread, react(&bob, Some(Reaction::Heart))).await.unwrap();
+    append(&store, thread, react(&ada, Some(Reaction::Sad))).await.unwrap();
+    append(&store, thread, react(&ada, None)).await.unwrap();
+    let edited = message(&store, thread, seq).await;
+    assert_eq!((edited.text.as_str(), edited.edited.is_some()), ("the secret is quokka", true));
+    assert_eq!(edited.reactions.into_iter().collect::<Vec<_>>(), [(bob.id.to_string(), Reaction::Heart)]);
+    let finds = async |word| store.search(bob.id, word, u64::MAX, 10).await.unwrap().len();
+    assert_eq!((finds("wombat").await, finds("quokka").await), (0, 1), "search knows what it says now");
+
+    append(&store, thread, EventBody::MessageDeleted { message: seq, by: sender(&ada) }).await.unwrap();
+    let deleted = message(&store, thread, seq).await;
+    assert!(deleted.deleted && deleted.text.is_empty() && deleted.reactions.is_empty());
+    assert_eq!(finds("quokka").await, 0);
+    let refused = append(&store, thread, edit(&ada, seq, "back")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Impossible(Impossible::Deleted)), "{refused}");
+    let seqs: Vec<_> = store.events(thread, 0, u64::MAX, 100).await.unwrap().iter().map(|event| event.seq).collect();
+    assert!(seqs.iter().copied().eq(1..=8), "what was refused left no gap: {seqs:?}");
+}
+
+#[tokio::test]
+async fn members_see_what_their_history_allows_and_nothing_once_they_are_out() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, bob, eve) = (user(&store, "Ada").await, user(&store, "Bob").await, user(&store, "Eve").await);
+    let thread = group(&store, &[&ada]).await;
+    say(&store, thread, &ada, "before").await;
+    let added = |who: &UserRow, visible_history_start| EventBody::MembersAdded {
+        members: vec![view(who, ChatRole::Member)],
+        visible_history_start,
+        by: sender(&ada),
+    };
+    let came = append(&store, thread, added(&bob, None)).await.unwrap();
+    append(&store, thread, added(&eve, Some(Timestamp::from_millis(-62_135_596_800_000)))).await.unwrap();
+    let after = say(&store, thread, &ada, "after").await;
+    assert_eq!(hears(&store, &bob, 0).await, [(thread, came), (thread, came + 1), (thread, after)]);
+    assert_eq!(hears(&store, &eve, 0).await.len(), 5, "from the beginning");
+    assert_eq!(store.unread(thread, bob.id).await.unwrap(), 1);
+    assert_eq!(store.search(bob.id, "before", u64::MAX, 9).await.unwrap(), []);
+    assert_eq!(store.search(eve.id, "befo", u64::MAX, 9).await.unwrap().len(), 1);
+
+    let place = store.feed_state().await.unwrap().place;
+    let out = EventBody::MemberRemoved { user_id: bob.id, display_name: bob.name.clone(), by: sender(&ada) };
+    let gone = append(&store, thread, out.clone()).await.unwrap();
+    say(&store, thread, &ada, "without Bob").await;
+    assert_eq!(hears(&store, &bob, place).await, [(thread, gone)], "that they are out is the last that they hear");
+    assert_eq!(hears(&store, &bob, 0).await, [(thread, gone)]);
+    assert_eq!(store.search(bob.id, "after", u64::MAX, 9).await.unwrap(), []);
+    assert!(store.member(thread, bob.id).await.unwrap().is_none());
+    let again = append(&store, thread, out).await.unwrap_err();
+    assert!(matches!(again, StoreError::Impossible(Impossible::NotAMember)), "{again}");
+    let back = append(&store, thread, added(&bob, None)).await.unwrap();
+    assert_eq!(hears(&store, &bob, place).await, [(thread, back)], "and back they see nothing of the meantime");
+}
+
+#[tokio::test]
+async fn nobody_is_added_beyond_the_limit_not_even_in_part() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let mut people = Vec::new();
+    for number in 0..7 {
+        people.push(user(&store, &format!("Person {number}")).await);
+    }
+    let thread = group(&store, &people[..3].iter().collect::<Vec<_>>()).await;
+    let added = |range: std::ops::Range<usize>| EventBody::MembersAdded {
+        members: people[range].iter().map(|user| view(user, ChatRole::Member)).collect(),
+        visible_history_start: None,
+        by: sender(&people[0]),
+    };
+    let refused = append(&store, thread, added(3..6)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Impossible(Impossible::TooManyMembers(FEW))), "{refused}");
+    assert_eq!(store.members(thread).await.unwrap().len(), 3);
+    assert_eq!(append(&store, thread, added(3..5)).await.unwrap(), 2);
+    assert_eq!(append(&store, thread, added(0..5)).await.unwrap(), 3, "who is there already counts once");
+    assert_eq!(store.members(thread).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn read_marks_move_forward_only_and_are_heard_of_once() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, bob, eve) = (user(&store, "Ada").await, user(&store, "Bob").await, user(&store, "Eve").await);
+    let thread = group(&store, &[&ada, &bob]).await;
+    let (one, two) = (say(&store, thread, &ada, "one").await, say(&store, thread, &ada, "two").await);
+    let place = store.feed_state().await.unwrap().place;
+    for seq in [one, two, one, two + 50] {
+        store.mark_read(thread, bob.id, seq).await.unwrap();
+    }
+    store.mark_read(thread, eve.id, two).await.unwrap();
+    let heard = store.feed(ada.id, place, 10).await.unwrap();
+    assert_eq!(heard.len(), 1, "the last mark stands for those before it");
+    assert_eq!(heard[0].news, FeedNews::Read { user: bob.id, seq: two });
+    assert_eq!((store.unread(thread, bob.id).await.unwrap(), store.unread(thread, ada.id).await.unwrap()), (0, 2));
+    assert!(store.feed(eve.id, 0, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_feed_in_pages_of_any_size_is_the_feed() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, bob) = (user(&store, "Ada").await, user(&store, "Bob").await);
+    let threads = [group(&store, &[&ada, &bob]).await, group(&store, &[&bob, &ada]).await, group(&store, &[&bob]).await];
+    for number in 0..30 {
+        let thread = threads[number % 3];
+        let seq = say(&store, thread, &bob, "hello").await;
+        if number % 4 == 0 {
+            store.mark_read(thread, bob.id, seq).await.unwrap();
+        }
+    }
+    let whole = store.feed(ada.id, 0, usize::MAX).await.unwrap();
+    assert!(whole.iter().all(|entry| entry.thread != threads[2]) && whole.len() > 22);
+    for size in [1, 3, 7] {
+        let (mut pages, mut after) = (Vec::new(), 0);
+        loop {
+            let page = store.feed(ada.id, after, size).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = last.place;
+            pages.extend(page);
+        }
+        assert_eq!(pages, whole, "pages of {size}");
+    }
+}
+
+#[tokio::test]
+async fn chats_are_listed_newest_first_with_what_is_unread_and_said_last() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, bob) = (user(&store, "Ada").await, user(&store, "Bob").await);
+    let quiet = group(&store, &[&ada, &bob]).await;
+    let busy = group(&store, &[&ada, &bob]).await;
+    say(&store, quiet, &bob, "first").await;
+    say(&store, busy, &bob, "second").await;
+    append(&store, busy, EventBody::TopicChanged { topic: "Busy".to_owned(), by: sender(&bob) }).await.unwrap();
+    let chats = store.chats_of(ada.id, u64::MAX, 10).await.unwrap();
+    assert_eq!(chats.iter().map(|chat| chat.chat.id).collect::<Vec<_>>(), [busy, quiet]);
+    assert_eq!((chats[0].chat.topic.as_str(), chats[0].unread), ("Busy", 1));
+    assert_eq!(chats[0].last_message.as_ref().unwrap().seq, 2);
+    let next = store.chats_of(ada.id, chats[0].chat.place, 10).await.unwrap();
+    assert_eq!(next.iter().map(|chat| chat.chat.id).collect::<Vec<_>>(), [quiet]);
+}
+
+#[tokio::test]
+async fn a_question_full_of_operators_is_only_words() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    let thread = group(&store, &[&ada]).await;
+    say(&store, thread, &ada, "It's a \"quoted\" naïve Übung, 100% (sure) thread:x AND NOT").await;
+    for text in ["quoted", "\"quoted\" it", "ÜBUNG", "nai\u{308}ve", "100%", "(sure)", "thread:x", "AND NOT", "a' | 'b:* quoted"] {
+        let found = store.search(ada.id, text, u64::MAX, 9).await.unwrap().len();
+        assert_eq!(found, usize::from(!text.contains('|') && !text.contains('\u{308}')), "{text}");
+    }
+    for text in ["", "  ", "\"", "*", "()", "':*"] {
+        assert_eq!(store.search(ada.id, text, u64::MAX, 9).await.unwrap(), [], "{text}");
+    }
+}
+
+#[tokio::test]
+async fn followers_hear_of_what_is_committed_in_its_order() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    let thread = group(&store, &[&ada]).await;
+    let mut followed = store.follow(thread);
+    let mut all = store.follow_all();
+    let mut places = Vec::new();
+    for text in ["one", "two"] {
+        let seq = say(&store, thread, &ada, text).await;
+        store.mark_read(thread, ada.id, seq).await.unwrap();
+        assert_eq!(followed.events.recv().await.unwrap().seq, seq);
+        for _ in 0..2 {
+            places.push(all.news.recv().await.unwrap().place);
+        }
+    }
+    assert!(places.is_sorted() && places.len() == 4 && !all.missed_some());
+    assert_eq!(places[3], store.feed_state().await.unwrap().place);
+}

@@ -1,0 +1,652 @@
+//! The one task that writes to threads.
+//!
+//! It takes what waits in its queue, gives each event the next number of its thread and the next place of all, and commits
+//! what came together at once: many small writers share one sync of the disk and one way to the database and back. Only
+//! after the commit does an append answer, and only then does anybody else hear of the event. So whoever saw an event will
+//! find it after a crash.
+//!
+//! ```text
+//! append, mark_read -> [queue] -+-> a run of events:          one statement, one commit -+-> the hub, then the answers
+//!                               +-> an event with consequences: a transaction of its own -+
+//!                               +-> read marks: one transaction
+//! ```
+//!
+//! An event with consequences says that something else is different now (a message, who is a member, the topic). Both
+//! are one transaction, so that whoever replays the events is where the tables are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqlitePool;
+use sqlx::postgres::PgPool;
+use tokio::sync::{mpsc, oneshot};
+
+use super::engine::{BeginWriting as _, Pool, on};
+use super::hub::{Committed, CommittedNews, Hub};
+use super::threads::bad_json;
+use super::{Store, StoreError, signed, unsigned};
+use crate::clock::Timestamp;
+use crate::id::{EventId, ThreadId, UserId};
+use crate::protocol::{Event, EventBody, MemberView, Message};
+
+/// Work that waits for the writer. Filled by meetings and the HTTP door while the disk is busy; when full, they wait, and
+/// so does whoever asked them.
+const QUEUE: usize = 1024;
+/// Events that share one statement. More would delay the first of them without saving syncs.
+const BATCH: usize = 256;
+/// Statements for so few events are kept prepared; larger batches are rare, and there are many sizes.
+const PREPARED: usize = 8;
+
+/// An event to append.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Where.
+    pub thread: ThreadId,
+    /// What.
+    pub body: EventBody,
+    /// Sender and the sender's own id, when a resend must find the first copy.
+    pub client_id: Option<String>,
+}
+
+/// What came of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The event's place in its thread.
+    pub seq: u64,
+    /// False when the same client id was there already: nothing was stored anew.
+    pub fresh: bool,
+}
+
+/// Why an event with consequences cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// There is no such message, or it is no message.
+    #[error("there is no such message in this chat")]
+    NoSuchMessage,
+    /// Somebody else wrote it.
+    #[error("somebody else wrote this message, and only they can change it")]
+    NotTheirs,
+    /// It was taken back before.
+    #[error("this message was deleted")]
+    Deleted,
+    /// The chat would have too many members.
+    #[error("a chat has at most {0} members")]
+    TooManyMembers(u32),
+    /// They are no member.
+    #[error("they are not a member of this chat")]
+    NotAMember,
+}
+
+/// What waits for the writer.
+#[derive(Debug)]
+pub(super) enum Work {
+    Append { event: NewEvent, reply: oneshot::Sender<Result<Appended, StoreError>> },
+    Read { mark: ReadMark, reply: oneshot::Sender<Result<(), StoreError>> },
+}
+
+/// Somebody has read a thread up to there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadMark {
+    thread: ThreadId,
+    user: UserId,
+    seq: u64,
+}
+
+impl Store {
+    /// Appends events in the given order. Each answer comes after its commit.
+    pub async fn append(&self, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
+        let mut waiting = Vec::with_capacity(events.len());
+        for event in events {
+            let (reply, answer) = oneshot::channel();
+            let sent = self.work.send(Work::Append { event, reply }).await;
+            waiting.push(sent.map(|()| answer));
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            results.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Closed)),
+                Err(_) => Err(StoreError::Closed),
+            });
+        }
+        results
+    }
+
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// When it could not be made durable, or cannot be.
+    pub async fn append_one(&self, event: NewEvent) -> Result<Appended, StoreError> {
+        self.append(vec![event]).await.pop().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// A member has read everything up to `seq`. Earlier marks, and those of who is no member, change nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn mark_read(&self, thread: ThreadId, user: UserId, seq: u64) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let work = Work::Read { mark: ReadMark { thread, user, seq }, reply };
+        self.work.send(work).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// Starts the task. It ends when the last [`Store`] is dropped.
+pub(super) fn start(pool: Pool, hub: Arc<Hub>, most_members: u32) -> mpsc::Sender<Work> {
+    let (sender, mut queue) = mpsc::channel(QUEUE);
+    let writer = Writer { pool, hub, most_members };
+    tokio::spawn(async move {
+        let mut batch = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            writer.work(&mut batch).await;
+        }
+    });
+    sender
+}
+
+/// An event on its way: what is asked, complete but for its number, and who waits for it.
+struct Pending {
+    new: NewEvent,
+    event: Event,
+    reply: oneshot::Sender<Result<Appended, StoreError>>,
+}
+
+/// Where an event was put.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    appended: Appended,
+    /// Among all events; of no use for one that was there before.
+    place: u64,
+}
+
+struct Writer {
+    pool: Pool,
+    hub: Arc<Hub>,
+    most_members: u32,
+}
+
+impl Writer {
+    /// Does a batch in its order: neighbours of a kind together.
+    async fn work(&self, batch: &mut Vec<Work>) {
+        let mut run = Vec::new();
+        let mut marks = Vec::new();
+        for work in batch.drain(..) {
+            match work {
+                Work::Read { mark, reply } => marks.push((mark, reply)),
+                Work::Append { event: new, reply } => {
+                    let has_consequences = has_consequences(&new.body);
+                    let pending = Pending { event: stamp(&new), new, reply };
+                    if has_consequences {
+                        self.commit(std::mem::take(&mut run)).await;
+                        self.commit_alone(pending).await;
+                    } else {
+                        run.push(pending);
+                    }
+                }
+            }
+        }
+        self.commit(run).await;
+        self.commit_marks(marks).await;
+    }
+
+    /// Commits a run of events. If it fails as a whole, each is tried alone, so that one that cannot be stored does not
+    /// take the others down.
+    async fn commit(&self, run: Vec<Pending>) {
+        if run.is_empty() {
+            return;
+        }
+        metrics::histogram!("signaling_append_batch_events").record(run.len() as f64);
+        if let Ok(placed) = self.insert(&run).await {
+            for (placed, pending) in placed.into_iter().zip(run) {
+                self.answer(pending, placed);
+            }
+            return;
+        }
+        for pending in run {
+            let run = [pending];
+            let placed = self.insert(&run).await;
+            let placed = placed.and_then(|mut placed| placed.pop().unwrap_or(Err(StoreError::Closed)));
+            for pending in run {
+                self.answer(pending, placed);
+                break;
+            }
+        }
+    }
+
+    async fn commit_alone(&self, pending: Pending) {
+        let placed = self.insert_with_consequences(&pending.new, &pending.event).await;
+        self.answer(pending, placed);
+    }
+
+    /// Tells the world, then whoever asked.
+    fn answer(&self, pending: Pending, placed: Result<Placed, StoreError>) {
+        let Pending { new, mut event, reply } = pending;
+        match &placed {
+            Ok(Placed { appended: Appended { seq, fresh: true }, place }) => {
+                event.seq = *seq;
+                self.hub.tell(new.thread, *place, event);
+            }
+            Ok(_) | Err(StoreError::Impossible(_)) => {}
+            Err(error) => {
+                metrics::counter!("signaling_append_failures_total").increment(1);
+                tracing::error!(thread = %new.thread, %error, "an event could not be stored");
+            }
+        }
+        // Whoever asked may have gone; the event stands all the same.
+        let _ = reply.send(placed.map(|placed| placed.appended));
+    }
+
+    /// Stores events in one statement, which is committed whole or not at all. The inner results are about single events:
+    /// their thread may be gone.
+    async fn insert(&self, run: &[Pending]) -> Result<Vec<Result<Placed, StoreError>>, StoreError> {
+        let stored = match &self.pool {
+            Pool::Sqlite(pool) => insert_sqlite(pool, run).await?,
+            Pool::Postgres(pool) => insert_postgres(pool, run).await?,
+        };
+        let mut all = Vec::with_capacity(run.len());
+        for Pending { new, event, .. } in run {
+            all.push(match stored.get(&event.id.to_string()) {
+                Some((seq, place)) => Ok(fresh(*seq, *place)),
+                None => self.first_copy(new).await,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Why an event was left out: its first copy is there, or its thread is not.
+    async fn first_copy(&self, new: &NewEvent) -> Result<Placed, StoreError> {
+        let before: Option<(i64,)> = match &new.client_id {
+            Some(client_id) => on!(&self.pool, pool => {
+                sqlx::query_as("SELECT seq FROM event WHERE thread_id = $1 AND client_id = $2")
+                    .bind(new.thread.to_string())
+                    .bind(client_id)
+                    .fetch_optional(pool)
+                    .await?
+            }),
+            None => None,
+        };
+        before.map(|(seq,)| first(seq)).ok_or_else(gone)
+    }
+
+    /// Stores an event and what follows from it.
+    async fn insert_with_consequences(&self, new: &NewEvent, event: &Event) -> Result<Placed, StoreError> {
+        let (thread, body) = (new.thread.to_string(), encode(&event.body)?);
+        on!(&self.pool, pool => {
+            let mut writing = pool.begin_writing().await?;
+            // The thread is locked first, so that a resend at the same time finds the first copy or waits for it.
+            let seq: Option<(i64,)> = sqlx::query_as("UPDATE thread SET seq = seq + 1 WHERE id = $1 RETURNING seq")
+                .bind(&thread)
+                .fetch_optional(&mut *writing)
+                .await?;
+            let (seq,) = seq.ok_or_else(gone)?;
+            let before: Option<(i64,)> = sqlx::query_as("SELECT seq FROM event WHERE thread_id = $1 AND client_id = $2")
+                .bind(&thread)
+                .bind(new.client_id.as_deref())
+                .fetch_optional(&mut *writing)
+                .await?;
+            if let Some((seq,)) = before {
+                writing.rollback().await?;
+                return Ok(first(seq));
+            }
+            let (place,): (i64,) = sqlx::query_as("UPDATE feed SET place = place + 1 RETURNING place")
+                .fetch_one(&mut *writing)
+                .await?;
+            sqlx::query("UPDATE thread SET place = $2 WHERE id = $1")
+                .bind(&thread)
+                .bind(place)
+                .execute(&mut *writing)
+                .await?;
+            match &event.body {
+                EventBody::MessageEdited { message, .. }
+                | EventBody::MessageDeleted { message, .. }
+                | EventBody::MessageReaction { message, .. } => {
+                    let row: Option<(String,)> = sqlx::query_as(
+                        "SELECT body FROM event WHERE thread_id = $1 AND seq = $2 AND kind = 'message'",
+                    )
+                    .bind(&thread)
+                    .bind(signed(*message))
+                    .fetch_optional(&mut *writing)
+                    .await?;
+                    let (row,) = row.ok_or(Impossible::NoSuchMessage)?;
+                    let changed = revised(&row, &event.body, event.time)?;
+                    sqlx::query("UPDATE event SET body = $3 WHERE thread_id = $1 AND seq = $2")
+                        .bind(&thread)
+                        .bind(signed(*message))
+                        .bind(changed)
+                        .execute(&mut *writing)
+                        .await?;
+                }
+                EventBody::ChatCreated { members, .. } | EventBody::MembersAdded { members, .. } => {
+                    let visible_after = match history_of(&event.body) {
+                        History::All => 0,
+                        // Their coming itself is theirs to see.
+                        History::None => seq - 1,
+                        History::Since(start) => {
+                            let (last,): (Option<i64>,) =
+                                sqlx::query_as("SELECT max(seq) FROM event WHERE thread_id = $1 AND at < $2")
+                                    .bind(&thread)
+                                    .bind(start.as_millis())
+                                    .fetch_one(&mut *writing)
+                                    .await?;
+                            last.unwrap_or(0)
+                        }
+                    };
+                    for MemberView { user_id, role, .. } in members {
+                        sqlx::query(
+                            // Where they begin to read is no news: their coming says it.
+                            "INSERT INTO member (thread_id, user_id, role, added, visible_after, read_seq, read_place)
+                             VALUES ($1, $2, $3, $4, $5, $6, 0)
+                             ON CONFLICT (thread_id, user_id) DO UPDATE SET
+                                 role = excluded.role, added = excluded.added, until = NULL,
+                                 visible_after = excluded.visible_after, read_seq = excluded.read_seq,
+                                 read_place = excluded.read_place
+                             WHERE member.until IS NOT NULL",
+                        )
+                        .bind(&thread)
+                        .bind(user_id.to_string())
+                        .bind(role.as_str())
+                        .bind(event.time.as_millis())
+                        .bind(visible_after)
+                        .bind(seq - 1)
+                        .execute(&mut *writing)
+                        .await?;
+                    }
+                    let (count,): (i64,) =
+                        sqlx::query_as("SELECT count(*) FROM member WHERE thread_id = $1 AND until IS NULL")
+                            .bind(&thread)
+                            .fetch_one(&mut *writing)
+                            .await?;
+                    if count > i64::from(self.most_members) {
+                        return Err(Impossible::TooManyMembers(self.most_members).into());
+                    }
+                }
+                EventBody::MemberRemoved { user_id, .. } => {
+                    let ended = sqlx::query(
+                        "UPDATE member SET until = $3 WHERE thread_id = $1 AND user_id = $2 AND until IS NULL",
+                    )
+                    .bind(&thread)
+                    .bind(user_id.to_string())
+                    .bind(seq)
+                    .execute(&mut *writing)
+                    .await?;
+                    if ended.rows_affected() == 0 {
+                        return Err(Impossible::NotAMember.into());
+                    }
+                }
+                EventBody::TopicChanged { topic, .. } => {
+                    sqlx::query("UPDATE thread SET topic = $2 WHERE id = $1")
+                        .bind(&thread)
+                        .bind(topic)
+                        .execute(&mut *writing)
+                        .await?;
+                }
+                _ => {}
+            }
+            sqlx::query(
+                "INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(place)
+            .bind(&thread)
+            .bind(seq)
+            .bind(event.id.to_string())
+            .bind(event.time.as_millis())
+            .bind(event.body.kind())
+            .bind(&body)
+            .bind(new.client_id.as_deref())
+            .execute(&mut *writing)
+            .await?;
+            writing.commit().await?;
+            Ok(fresh(seq, place))
+        })
+    }
+
+    /// Notes what was read, all in one transaction.
+    async fn commit_marks(&self, marks: Vec<(ReadMark, oneshot::Sender<Result<(), StoreError>>)>) {
+        if marks.is_empty() {
+            return;
+        }
+        let (marks, replies): (Vec<_>, Vec<_>) = marks.into_iter().unzip();
+        let noted = self.note_marks(&marks).await;
+        if let Err(error) = &noted {
+            tracing::error!(%error, "read marks could not be stored");
+        }
+        for (mark, reply) in marks.iter().zip(replies) {
+            let answer = match &noted {
+                Ok(places) => {
+                    if let Some(place) = places.get(&(mark.thread, mark.user, mark.seq)) {
+                        let news = CommittedNews::Read { user: mark.user, seq: mark.seq };
+                        self.hub.tell_all(Committed { place: *place, thread: mark.thread, news });
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(StoreError::Append(error.to_string())),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// The places of those marks that changed something.
+    async fn note_marks(&self, marks: &[ReadMark]) -> Result<HashMap<(ThreadId, UserId, u64), u64>, StoreError> {
+        let mut places = HashMap::new();
+        on!(&self.pool, pool => {
+            let mut writing = pool.begin_writing().await?;
+            for mark in marks {
+                let moved = sqlx::query(
+                    "UPDATE member SET read_seq = $3, read_place = (SELECT place FROM feed) + 1
+                     WHERE thread_id = $1 AND user_id = $2 AND until IS NULL AND read_seq < $3
+                         AND $3 <= (SELECT seq FROM thread WHERE id = $1)",
+                )
+                .bind(mark.thread.to_string())
+                .bind(mark.user.to_string())
+                .bind(signed(mark.seq))
+                .execute(&mut *writing)
+                .await?;
+                if moved.rows_affected() > 0 {
+                    let (place,): (i64,) = sqlx::query_as("UPDATE feed SET place = place + 1 RETURNING place")
+                        .fetch_one(&mut *writing)
+                        .await?;
+                    places.insert((mark.thread, mark.user, mark.seq), unsigned(place));
+                }
+            }
+            writing.commit().await?;
+        });
+        Ok(places)
+    }
+}
+
+fn fresh(seq: i64, place: i64) -> Placed {
+    Placed { appended: Appended { seq: unsigned(seq), fresh: true }, place: unsigned(place) }
+}
+
+fn first(seq: i64) -> Placed {
+    Placed { appended: Appended { seq: unsigned(seq), fresh: false }, place: 0 }
+}
+
+fn gone() -> StoreError {
+    StoreError::Append("its thread does not exist any more".to_owned())
+}
+
+/// The event, complete but for its number.
+fn stamp(new: &NewEvent) -> Event {
+    Event { seq: 0, id: EventId::generate(), time: Timestamp::now(), body: new.body.clone() }
+}
+
+fn encode(body: &EventBody) -> Result<String, StoreError> {
+    serde_json::to_string(body).map_err(bad_json)
+}
+
+fn has_consequences(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::MessageEdited { .. }
+            | EventBody::MessageDeleted { .. }
+            | EventBody::MessageReaction { .. }
+            | EventBody::ChatCreated { .. }
+            | EventBody::MembersAdded { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::TopicChanged { .. }
+    )
+}
+
+/// How much of what was before somebody new may see.
+enum History {
+    None,
+    All,
+    Since(Timestamp),
+}
+
+fn history_of(body: &EventBody) -> History {
+    match body {
+        EventBody::MembersAdded { visible_history_start: None, .. } => History::None,
+        // The year 1, as Microsoft Graph says "from the beginning".
+        EventBody::MembersAdded { visible_history_start: Some(start), .. } if start.as_millis() > 0 => {
+            History::Since(*start)
+        }
+        _ => History::All,
+    }
+}
+
+/// A message as it is after an event about it.
+fn revised(row: &str, event: &EventBody, at: Timestamp) -> Result<String, StoreError> {
+    let EventBody::Message(mut message) = serde_json::from_str(row).map_err(bad_json)? else {
+        return Err(Impossible::NoSuchMessage.into());
+    };
+    if message.deleted {
+        return Err(Impossible::Deleted.into());
+    }
+    match event {
+        EventBody::MessageEdited { text, html, mentions, by, .. } => {
+            if message.from.key() != by.key() {
+                return Err(Impossible::NotTheirs.into());
+            }
+            text.clone_into(&mut message.text);
+            html.clone_into(&mut message.html);
+            mentions.clone_into(&mut message.mentions);
+            message.edited = Some(at);
+        }
+        EventBody::MessageDeleted { .. } => {
+            let Message { from, client_message_id, reply_to, .. } = *message;
+            message = Box::new(Message {
+                deleted: true,
+                reply_to,
+                ..Message::plain(from, String::new(), client_message_id)
+            });
+        }
+        EventBody::MessageReaction { reaction, by, .. } => {
+            match reaction {
+                Some(reaction) => message.reactions.insert(by.key(), *reaction),
+                None => message.reactions.remove(&by.key()),
+            };
+        }
+        _ => {}
+    }
+    encode(&EventBody::Message(message))
+}
+
+/// Ids of stored events with their seq and place. What was there before under the same client id is left out, and so is
+/// the second of two that come in one batch.
+type Stored = HashMap<String, (i64, i64)>;
+
+async fn insert_sqlite(pool: &SqlitePool, run: &[Pending]) -> Result<Stored, StoreError> {
+    let mut query = sqlx::query_as(AssertSqlSafe(insertion(run.len()))).persistent(run.len() <= PREPARED);
+    for Pending { new, event, .. } in run {
+        query = query
+            .bind(new.thread.to_string())
+            .bind(event.id.to_string())
+            .bind(event.time.as_millis())
+            .bind(event.body.kind())
+            .bind(encode(&event.body)?)
+            .bind(new.client_id.as_deref());
+    }
+    // To the last row: the statement is committed when it has ended, not before.
+    let stored: Vec<(String, i64, i64)> = query.fetch_all(pool).await?;
+    Ok(stored.into_iter().map(|(id, seq, place)| (id, (seq, place))).collect())
+}
+
+/// The statement for so many events. Triggers move the counters of thread and feed on.
+fn insertion(events: usize) -> String {
+    let mut rows = String::new();
+    for place in 0..events {
+        let first = place * 6 + 1;
+        let comma = if place == 0 { "" } else { ", " };
+        let [thread, id, at, kind, body, client_id] = [0, 1, 2, 3, 4, 5].map(|column| first + column);
+        rows += &format!("{comma}({place}, ${thread}, ${id}, ${at}, ${kind}, ${body}, ${client_id})");
+    }
+    format!(
+        "WITH new (number, thread_id, id, at, kind, body, client_id) AS (VALUES {rows}),
+         fresh AS ({FRESH})
+         INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
+         SELECT (SELECT place FROM feed) + row_number() OVER (ORDER BY fresh.number),
+                fresh.thread_id,
+                thread.seq + row_number() OVER (PARTITION BY fresh.thread_id ORDER BY fresh.number),
+                fresh.id, fresh.at, fresh.kind, fresh.body, fresh.client_id
+         FROM fresh JOIN thread ON thread.id = fresh.thread_id
+         ORDER BY fresh.number
+         RETURNING id, seq, place"
+    )
+}
+
+/// Those of the new that are not there yet.
+const FRESH: &str = "SELECT * FROM new WHERE client_id IS NULL OR NOT EXISTS (
+                         SELECT 1 FROM event WHERE event.thread_id = new.thread_id AND event.client_id = new.client_id
+                         UNION ALL
+                         SELECT 1 FROM new AS older WHERE older.thread_id = new.thread_id
+                             AND older.client_id = new.client_id AND older.number < new.number
+                     )";
+
+async fn insert_postgres(pool: &PgPool, run: &[Pending]) -> Result<Stored, StoreError> {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for Pending { new, event, .. } in run {
+        columns.0.push(new.thread.to_string());
+        columns.1.push(event.id.to_string());
+        columns.2.push(event.time.as_millis());
+        columns.3.push(event.body.kind());
+        columns.4.push(encode(&event.body)?);
+        columns.5.push(new.client_id.clone());
+    }
+    // The counters are locked by their update until the commit, so that places become visible in their order. They say how
+    // far they are *after* it.
+    let statement = insertion_postgres();
+    let stored: Vec<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(statement))
+        .bind(columns.0)
+        .bind(columns.1)
+        .bind(columns.2)
+        .bind(columns.3)
+        .bind(columns.4)
+        .bind(columns.5)
+        .fetch_all(pool)
+        .await?;
+    Ok(stored.into_iter().map(|(id, seq, place)| (id, (seq, place))).collect())
+}
+
+fn insertion_postgres() -> String {
+    format!(
+        "WITH new AS (
+             SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+                 WITH ORDINALITY AS new (thread_id, id, at, kind, body, client_id, number)
+         ),
+         fresh AS ({FRESH}),
+         here AS (SELECT fresh.* FROM fresh JOIN thread ON thread.id = fresh.thread_id),
+         counted AS (
+             SELECT thread_id, count(*) AS events, max(number) AS last FROM here GROUP BY thread_id
+         ),
+         placed AS (UPDATE feed SET place = place + (SELECT count(*) FROM here) RETURNING place),
+         numbered AS (
+             UPDATE thread SET seq = seq + counted.events,
+                 place = (SELECT place FROM placed) - (SELECT count(*) FROM here WHERE number > counted.last)
+             FROM counted WHERE thread.id = counted.thread_id
+             RETURNING thread.id, thread.seq - counted.events AS before
+         )
+         INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
+         SELECT (SELECT place FROM placed) - (SELECT count(*) FROM here)
+                    + row_number() OVER (ORDER BY here.number),
+                here.thread_id,
+                numbered.before + row_number() OVER (PARTITION BY here.thread_id ORDER BY here.number),
+                here.id, here.at, here.kind, here.body, here.client_id
+         FROM here JOIN numbered ON numbered.id = here.thread_id
+         ORDER BY here.number
+         RETURNING id, seq, place"
+    )
+}
