@@ -92,6 +92,9 @@ struct Token {
     /// May administer: sees and ends every meeting of the tenant.
     #[arg(long)]
     admin: bool,
+    /// Tokens of so many people, one a line: NAME 1, NAME 2, ... For load tests.
+    #[arg(long, value_name = "N")]
+    count: Option<u32>,
 }
 
 impl Common {
@@ -224,8 +227,12 @@ fn print_link(config: &Config) -> Result<(), Failure> {
 }
 
 fn print_token(config: &Config, token: &Token) -> Result<(), Failure> {
-    let text = block_on(crate::new_user_token(config, &token.user, &token.tenant, token.admin))?;
-    print_line(&text)
+    let names = match token.count {
+        Some(count) => (1..=count).map(|number| format!("{} {number}", token.user)).collect(),
+        None => vec![token.user.clone()],
+    };
+    let tokens = block_on(crate::new_user_tokens(config, &names, &token.tenant, token.admin))?;
+    print_line(&tokens.join("\n"))
 }
 
 fn print_line(text: &str) -> Result<(), Failure> {

@@ -183,14 +183,19 @@ pub async fn new_organiser_link(config: &Config, origin: &Origin) -> Result<Stri
     Ok(auth::new_sign_in_link(&config.store_location(), origin.as_str()).await?)
 }
 
-/// A token that stands for a user.
+/// Tokens that stand for users.
 ///
 /// # Errors
 /// When the data directory cannot be used.
-pub async fn new_user_token(config: &Config, user: &str, tenant: &str, admin: bool) -> Result<String, StartError> {
+pub async fn new_user_tokens(
+    config: &Config,
+    users: &[String],
+    tenant: &str,
+    admin: bool,
+) -> Result<Vec<String>, StartError> {
     use_one_crypto_provider();
     data::make(&config.server.data)?;
-    Ok(auth::mint_user_token(&config.server.data, &config.store_location(), user, tenant, admin).await?)
+    Ok(auth::mint_user_tokens(&config.server.data, &config.store_location(), users, tenant, admin).await?)
 }
 
 /// Where a server with this configuration is reached.

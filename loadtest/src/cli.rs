@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::progress::Progress;
 use crate::scenario::audio::Audio;
+use crate::scenario::chat;
 use crate::scenario::churn::Churn;
 use crate::scenario::idle::Idle;
 use crate::scenario::meeting::Meeting;
@@ -68,6 +70,8 @@ enum Command {
     Churn(ChurnArguments),
     /// Connected and silent: what a participant costs who does nothing.
     Idle(IdleArguments),
+    /// People who write to each other, without media: what the store takes, and how soon others hear of it.
+    Chat(ChatArguments),
 }
 
 /// What every scenario takes.
@@ -234,11 +238,72 @@ struct IdleArguments {
     slots: PageSlots,
 }
 
+#[derive(Debug, Args)]
+struct ChatArguments {
+    /// The server. Plain HTTP, on this machine.
+    #[arg(long, value_name = "URL", value_parser = target::parse, default_value = DEFAULT_SERVER)]
+    server: Uri,
+    /// File with a token a line, each of somebody else (`plenum token --user NAME --count N`).
+    #[arg(long, value_name = "FILE")]
+    tokens: PathBuf,
+    /// Chats.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    chats: usize,
+    /// Members of each; they listen when there is a --rate.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    members: usize,
+    /// Connections that write.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    senders: usize,
+    /// Messages a second of all senders together [default: each writes as soon as its last message is durable].
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// Bytes of a message's text.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    bytes: usize,
+    /// How long to measure.
+    #[arg(long, value_name = "S", default_value_t = 20)]
+    seconds: u32,
+    /// Process of the server on this machine: report its CPU.
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// The server's data directory: report what disk it is on and what its fdatasync takes.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Send load to another machine. Only to a server of your own: load is an attack on anybody else's.
+    #[arg(long)]
+    allow_remote: bool,
+    /// Print all figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ChatArguments {
+    fn scenario(&self) -> Result<chat::Scenario, String> {
+        let text = std::fs::read_to_string(&self.tokens)
+            .map_err(|error| format!("the tokens cannot be read: {error}. Make them with `plenum token --count N`."))?;
+        Ok(chat::Scenario {
+            server: self.server.clone(),
+            reach: if self.allow_remote { Reach::Anywhere } else { Reach::Loopback },
+            tokens: text.split_whitespace().map(str::to_owned).collect(),
+            chats: self.chats,
+            members: self.members,
+            senders: self.senders,
+            rate: self.rate,
+            bytes: self.bytes,
+            window: Duration::from_secs(self.seconds.into()),
+            server_pid: self.server_pid,
+            data: self.data.clone(),
+        })
+    }
+}
+
 /// What is run.
 #[derive(Debug, PartialEq)]
 enum Run {
     Lean(Scenario),
     Peers(peers::Scenario),
+    Chat(Box<chat::Scenario>),
 }
 
 impl CommonArguments {
@@ -269,20 +334,39 @@ impl CommonArguments {
 }
 
 impl Command {
-    fn common(&self) -> &CommonArguments {
+    /// What scenarios with media have in common.
+    fn common(&self) -> Option<&CommonArguments> {
         match self {
-            Self::Stream(stream) => &stream.common,
-            Self::Meeting(meeting) => &meeting.common,
-            Self::Audio(audio) => &audio.common,
-            Self::Churn(churn) => &churn.common,
-            Self::Idle(idle) => &idle.common,
+            Self::Stream(stream) => Some(&stream.common),
+            Self::Meeting(meeting) => Some(&meeting.common),
+            Self::Audio(audio) => Some(&audio.common),
+            Self::Churn(churn) => Some(&churn.common),
+            Self::Idle(idle) => Some(&idle.common),
+            Self::Chat(_) => None,
         }
     }
 
-    fn run(&self) -> Result<Run, TargetError> {
-        let common = self.common().common()?;
+    fn allow_remote(&self) -> bool {
+        match self {
+            Self::Chat(chat) => chat.allow_remote,
+            media => media.common().is_some_and(|common| common.allow_remote),
+        }
+    }
+
+    fn json(&self) -> bool {
+        match self {
+            Self::Chat(chat) => chat.json,
+            media => media.common().is_some_and(|common| common.json),
+        }
+    }
+
+    fn run(&self) -> Result<Run, String> {
+        let common = |arguments: &CommonArguments| arguments.common().map_err(|refused| refused.to_string());
         let play = match self {
-            Self::Stream(stream) if stream.client == Client::Webrtc => return Ok(Run::Peers(stream.peers(common))),
+            Self::Chat(chat) => return Ok(Run::Chat(Box::new(chat.scenario()?))),
+            Self::Stream(stream) if stream.client == Client::Webrtc => {
+                return Ok(Run::Peers(stream.peers(common(&stream.common)?)));
+            }
             Self::Stream(stream) => Play::Stream(Stream {
                 publishers: stream.publishers.into(),
                 receivers: stream.receivers.into(),
@@ -317,6 +401,7 @@ impl Command {
                 video_slots: idle.slots.video_slots,
             }),
         };
+        let common = self.common().map(common).transpose()?.ok_or("this scenario has no media")?;
         Ok(Run::Lean(Scenario { common, play }))
     }
 }
@@ -346,6 +431,7 @@ impl Run {
         match self {
             Self::Lean(scenario) => scenario.check().map_err(|refused| refused.to_string()),
             Self::Peers(scenario) => scenario.check().map_err(|refused| refused.to_string()),
+            Self::Chat(scenario) => scenario.check().map_err(|refused| refused.to_string()),
         }
     }
 
@@ -355,6 +441,11 @@ impl Run {
         match self {
             Self::Lean(scenario) => {
                 let report = scenario::run(scenario, &progress, stop).await.map_err(|error| error.to_string())?;
+                print(&report, || report.table(), json)?;
+                Ok(report.passed())
+            }
+            Self::Chat(scenario) => {
+                let report = chat::run(scenario, &progress, stop).await.map_err(|error| error.to_string())?;
                 print(&report, || report.table(), json)?;
                 Ok(report.passed())
             }
@@ -372,7 +463,7 @@ impl Run {
 #[must_use]
 pub fn run() -> ExitCode {
     let Cli { command } = Cli::parse();
-    let run = command.run().map_err(|refused| refused.to_string());
+    let run = command.run();
     let run = match run.and_then(|run| run.check().map(|()| run)) {
         Ok(run) => run,
         Err(refused) => {
@@ -380,13 +471,12 @@ pub fn run() -> ExitCode {
             return ExitCode::from(EXIT_REFUSED);
         }
     };
-    let CommonArguments { allow_remote, json, .. } = command.common();
-    if *allow_remote {
+    if command.allow_remote() {
         say(
             "WARNING: --allow-remote: load may leave this machine. Go on only if the server is your own; Ctrl-C stops.",
         );
     }
-    match made(&run, *json) {
+    match made(&run, command.json()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_FAILED),
         Err(error) => {
@@ -465,7 +555,7 @@ mod tests {
 
     fn run(arguments: &str) -> Result<Run, String> {
         let cli = parse(arguments).map_err(|error| error.to_string())?;
-        let run = cli.command.run().map_err(|error| error.to_string())?;
+        let run = cli.command.run()?;
         run.check().map(|()| run)
     }
 

@@ -92,6 +92,47 @@ async fn exchange(call: Call<'_>, reach: Reach) -> Result<Answer, HttpError> {
     Ok(Answer { status, location, body: body? })
 }
 
+/// A connection that is asked again and again.
+pub(crate) struct Connection {
+    sender: http1::SendRequest<String>,
+    host: String,
+    bearer: HeaderValue,
+}
+
+impl Connection {
+    /// Connects for whoever has that token.
+    pub(crate) async fn open(server: &Uri, reach: Reach, token: &str) -> Result<Self, HttpError> {
+        let target = Target::of(server, reach)?;
+        let address = target.resolve().await?;
+        let stream = TcpStream::connect(address).await.map_err(|error| HttpError::Connect(target.authority(), error))?;
+        stream.set_nodelay(true).map_err(|error| HttpError::Connect(target.authority(), error))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Ends when the sender is dropped.
+        tokio::spawn(connection);
+        let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(hyper::http::Error::from)?;
+        bearer.set_sensitive(true);
+        Ok(Self { sender, host: target.authority(), bearer })
+    }
+
+    /// Asks once more.
+    pub(crate) async fn call(&mut self, method: Method, path: &str, body: String) -> Result<Answer, HttpError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, self.bearer.clone())
+            .body(body)?;
+        let exchange = async {
+            self.sender.ready().await?;
+            let response = self.sender.send_request(request).await?;
+            let status = response.status();
+            Ok(Answer { status, location: None, body: read(response.into_body()).await? })
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| HttpError::Slow)?
+    }
+}
+
 async fn read(mut body: Incoming) -> Result<Bytes, HttpError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {

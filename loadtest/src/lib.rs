@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod disk;
 pub mod floor;
 mod http;
 mod metrics;

@@ -11,6 +11,7 @@
 
 pub mod audio;
 mod beside;
+pub mod chat;
 pub mod churn;
 mod garbage;
 pub mod idle;

@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use auth::{MintError, mint_user_token, new_sign_in_link};
+pub use auth::{MintError, mint_user_token, mint_user_tokens, new_sign_in_link};
 pub use live::Timings;
 pub use meeting::Limits;
 pub use store::StoreLocation;

@@ -55,11 +55,29 @@ pub async fn mint_user_token(
     tenant: &str,
     admin: bool,
 ) -> Result<String, MintError> {
+    let tokens = mint_user_tokens(data_dir, store, &[user_name.to_owned()], tenant, admin).await?;
+    Ok(tokens.into_iter().next().unwrap_or_default())
+}
+
+/// Tokens for programs, one for each name.
+///
+/// # Errors
+/// When the data directory cannot be used.
+pub async fn mint_user_tokens(
+    data_dir: &Path,
+    store: &StoreLocation,
+    user_names: &[String],
+    tenant: &str,
+    admin: bool,
+) -> Result<Vec<String>, MintError> {
     let keys = SigningKeys::load_or_create(data_dir)?;
     let store = Store::open(store, CHAT_MEMBERS).await?;
-    let user = store.find_or_create_user(tenant, user_name, admin).await?;
+    let mut tokens = Vec::with_capacity(user_names.len());
+    for name in user_names {
+        tokens.push(keys.sign_user(&store.find_or_create_user(tenant, name, admin).await?)?);
+    }
     store.close().await;
-    Ok(keys.sign_user(&user)?)
+    Ok(tokens)
 }
 
 /// Makes a sign-in link (`plenum link`). Works while the server runs: both write the same store.

@@ -118,10 +118,16 @@ impl OptionalFromRequestParts<AppState> for SignedIn {
 
 async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiError> {
     if let Some(token) = bearer(&parts.headers) {
+        let token_hash = hash(token);
+        if let Some(user) = state.store.bearer_of_late(&token_hash) {
+            return Ok(Some(user));
+        }
         // Another kind of token says nothing against the cookie beside it.
         if let Ok(claims) = state.keys.check_user(token) {
             // The row says whether the user still exists and what they may do now.
-            return Ok(state.store.user(claims.sub).await?);
+            let user = state.store.user(claims.sub).await?;
+            user.iter().for_each(|user| state.store.keep_bearer(token_hash.clone(), user));
+            return Ok(user);
         }
     }
     let Some(secret) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };

@@ -3,6 +3,8 @@
 //! A chat is a thread with members. Whatever changes one is an event of its thread (`writer.rs`); here they are found and
 //! read.
 
+use std::time::Instant;
+
 use super::engine::on;
 use super::threads::event_of_row;
 use super::{Store, StoreError, bad_row, signed, unsigned};
@@ -157,6 +159,42 @@ impl Store {
         .fetch_optional(pool)
         .await)?;
         row.map(member_of_row).transpose()
+    }
+
+    /// A chat with somebody's membership in it, if they are a member now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn membership(&self, id: ThreadId, user: UserId) -> Result<Option<(ChatRow, MemberRow)>, StoreError> {
+        type Columns = (String, String, String, i64, i64, i64, String, String, i64, i64);
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT t.kind, t.tenant, t.topic, t.created, t.seq, t.place, a.name, m.role, m.visible_after, m.read_seq
+             FROM member m JOIN thread t ON t.id = m.thread_id JOIN account a ON a.id = m.user_id
+             WHERE m.thread_id = $1 AND m.user_id = $2 AND m.until IS NULL",
+        )
+        .bind(id.to_string())
+        .bind(user.to_string())
+        .fetch_optional(pool)
+        .await)?;
+        let Some((kind, tenant, topic, created, seq, place, name, role, visible_after, read_seq)) = row else {
+            return Ok(None);
+        };
+        let chat = chat_of_row((id.to_string(), kind, tenant, topic, created, seq, place))?;
+        Ok(Some((chat, member_of_row((user.to_string(), name, role, visible_after, read_seq))?)))
+    }
+
+    /// Somebody's membership as it was within the last half second; an end of it that was committed here counts at once.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn member_of_late(&self, thread: ThreadId, user: UserId) -> Result<Option<MemberRow>, StoreError> {
+        let now = Instant::now();
+        if let Some(row) = self.known.member(thread, user, now) {
+            return Ok(Some(row));
+        }
+        let row = self.member(thread, user).await?;
+        row.iter().for_each(|row| self.known.keep_member(thread, row.clone(), now));
+        Ok(row)
     }
 
     /// Everybody who is a member now, in the order of their coming.

@@ -88,8 +88,7 @@ pub(super) struct Hub {
 
 impl Hub {
     /// An event was committed.
-    pub(super) fn tell(&self, thread: ThreadId, place: u64, event: Event) {
-        let event = Arc::new(event);
+    pub(super) fn tell(&self, thread: ThreadId, place: u64, event: Arc<Event>) {
         if let Some(followers) = self.threads.get(&thread) {
             // The last follower may be leaving at this moment.
             let _ = followers.send(Arc::clone(&event));

@@ -17,6 +17,7 @@ mod chats;
 mod engine;
 mod feed;
 mod hub;
+mod known;
 mod meetings;
 mod people;
 mod recordings;
@@ -45,6 +46,7 @@ use tokio::sync::mpsc;
 use self::cache::MeetingCache;
 use self::engine::{Pool, on};
 use self::hub::Hub;
+use self::known::Known;
 
 /// Members of a chat, unless the configuration says otherwise.
 pub const CHAT_MEMBERS: u32 = 250;
@@ -96,6 +98,7 @@ pub struct Store {
     work: mpsc::Sender<writer::Work>,
     hub: Arc<Hub>,
     meetings: Arc<MeetingCache>,
+    known: Arc<Known>,
 }
 
 impl Store {
@@ -106,8 +109,9 @@ impl Store {
     pub async fn open(location: &StoreLocation, most_members: u32) -> Result<Self, StoreError> {
         let (write, read) = engine::open(location).await?;
         let hub = Arc::new(Hub::default());
-        let work = writer::start(write.clone(), Arc::clone(&hub), most_members);
-        Ok(Self { write, read, work, hub, meetings: Arc::default() })
+        let known = Arc::new(Known::default());
+        let work = writer::start(write.clone(), Arc::clone(&hub), Arc::clone(&known), most_members);
+        Ok(Self { write, read, work, hub, meetings: Arc::default(), known })
     }
 
     /// Whether the store answers.

@@ -1,6 +1,9 @@
 //! People, the links that let them in, and their sessions. Secrets are kept as hashes only.
 
+use std::time::Instant;
+
 use super::engine::{BeginWriting as _, on};
+use super::known::TokenHash;
 use super::{Store, StoreError, bad_row};
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -55,6 +58,16 @@ impl Store {
             .fetch_optional(pool)
             .await)?;
         row.map(user_of_row).transpose()
+    }
+
+    /// Whoever proved to own a token a moment ago.
+    pub(crate) fn bearer_of_late(&self, token: &TokenHash) -> Option<UserRow> {
+        self.known.bearer(token, Instant::now())
+    }
+
+    /// Remembers for a moment who proved to own a token.
+    pub(crate) fn keep_bearer(&self, token: TokenHash, row: &UserRow) {
+        self.known.keep_bearer(token, row.clone(), Instant::now());
     }
 
     /// Keeps a sign-in key until it is used or expires.

@@ -14,16 +14,16 @@
 //! An event with consequences says that something else is different now (a message, who is a member, the topic). Both
 //! are one transaction, so that whoever replays the events is where the tables are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqlitePool;
 use sqlx::postgres::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{BeginWriting as _, Pool, on};
 use super::hub::{Committed, CommittedNews, Hub};
+use super::known::Known;
 use super::threads::bad_json;
 use super::{Store, StoreError, signed, unsigned};
 use crate::clock::Timestamp;
@@ -35,8 +35,6 @@ use crate::protocol::{Event, EventBody, MemberView, Message};
 const QUEUE: usize = 1024;
 /// Events that share one statement. More would delay the first of them without saving syncs.
 const BATCH: usize = 256;
-/// Statements for so few events are kept prepared; larger batches are rare, and there are many sizes.
-const PREPARED: usize = 8;
 
 /// An event to append.
 #[derive(Clone, Debug)]
@@ -78,10 +76,13 @@ pub enum Impossible {
     NotAMember,
 }
 
+/// An event as it was stored; of one that was there before only its place is known here.
+type Stored = (Appended, Option<Arc<Event>>);
+
 /// What waits for the writer.
 #[derive(Debug)]
 pub(super) enum Work {
-    Append { event: NewEvent, reply: oneshot::Sender<Result<Appended, StoreError>> },
+    Append { event: NewEvent, reply: oneshot::Sender<Result<Stored, StoreError>> },
     Read { mark: ReadMark, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
@@ -104,10 +105,11 @@ impl Store {
         }
         let mut results = Vec::with_capacity(waiting.len());
         for answer in waiting {
-            results.push(match answer {
+            let stored = match answer {
                 Ok(answer) => answer.await.unwrap_or(Err(StoreError::Closed)),
                 Err(_) => Err(StoreError::Closed),
-            });
+            };
+            results.push(stored.map(|(appended, _)| appended));
         }
         results
     }
@@ -118,6 +120,21 @@ impl Store {
     /// When it could not be made durable, or cannot be.
     pub async fn append_one(&self, event: NewEvent) -> Result<Appended, StoreError> {
         self.append(vec![event]).await.pop().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Appends one event and gives it as it is stored: of a resend the first copy.
+    ///
+    /// # Errors
+    /// When it could not be made durable, or cannot be.
+    pub async fn append_event(&self, event: NewEvent) -> Result<(Appended, Option<Arc<Event>>), StoreError> {
+        let thread = event.thread;
+        let (reply, answer) = oneshot::channel();
+        self.work.send(Work::Append { event, reply }).await.map_err(|_| StoreError::Closed)?;
+        let (appended, event) = answer.await.map_err(|_| StoreError::Closed)??;
+        Ok((appended, match event {
+            Some(event) => Some(event),
+            None => self.event(thread, appended.seq).await?.map(Arc::new),
+        }))
     }
 
     /// A member has read everything up to `seq`. Earlier marks, and those of who is no member, change nothing.
@@ -133,9 +150,9 @@ impl Store {
 }
 
 /// Starts the task. It ends when the last [`Store`] is dropped.
-pub(super) fn start(pool: Pool, hub: Arc<Hub>, most_members: u32) -> mpsc::Sender<Work> {
+pub(super) fn start(pool: Pool, hub: Arc<Hub>, known: Arc<Known>, most_members: u32) -> mpsc::Sender<Work> {
     let (sender, mut queue) = mpsc::channel(QUEUE);
-    let writer = Writer { pool, hub, most_members };
+    let writer = Writer { pool, hub, known, most_members };
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.recv_many(&mut batch, BATCH).await > 0 {
@@ -149,7 +166,7 @@ pub(super) fn start(pool: Pool, hub: Arc<Hub>, most_members: u32) -> mpsc::Sende
 struct Pending {
     new: NewEvent,
     event: Event,
-    reply: oneshot::Sender<Result<Appended, StoreError>>,
+    reply: oneshot::Sender<Result<Stored, StoreError>>,
 }
 
 /// Where an event was put.
@@ -163,6 +180,7 @@ struct Placed {
 struct Writer {
     pool: Pool,
     hub: Arc<Hub>,
+    known: Arc<Known>,
     most_members: u32,
 }
 
@@ -216,33 +234,45 @@ impl Writer {
 
     async fn commit_alone(&self, pending: Pending) {
         let placed = self.insert_with_consequences(&pending.new, &pending.event).await;
+        self.known.forget_members(pending.new.thread);
         self.answer(pending, placed);
     }
 
     /// Tells the world, then whoever asked.
     fn answer(&self, pending: Pending, placed: Result<Placed, StoreError>) {
         let Pending { new, mut event, reply } = pending;
-        match &placed {
-            Ok(Placed { appended: Appended { seq, fresh: true }, place }) => {
-                event.seq = *seq;
-                self.hub.tell(new.thread, *place, event);
+        let stored = match placed {
+            Ok(Placed { appended: appended @ Appended { seq, fresh: true }, place }) => {
+                event.seq = seq;
+                let event = Arc::new(event);
+                self.hub.tell(new.thread, place, Arc::clone(&event));
+                Ok((appended, Some(event)))
             }
-            Ok(_) | Err(StoreError::Impossible(_)) => {}
+            Ok(Placed { appended, .. }) => Ok((appended, None)),
             Err(error) => {
-                metrics::counter!("signaling_append_failures_total").increment(1);
-                tracing::error!(thread = %new.thread, %error, "an event could not be stored");
+                if !matches!(error, StoreError::Impossible(_)) {
+                    metrics::counter!("signaling_append_failures_total").increment(1);
+                    tracing::error!(thread = %new.thread, %error, "an event could not be stored");
+                }
+                Err(error)
             }
-        }
+        };
         // Whoever asked may have gone; the event stands all the same.
-        let _ = reply.send(placed.map(|placed| placed.appended));
+        let _ = reply.send(stored);
     }
 
     /// Stores events in one statement, which is committed whole or not at all. The inner results are about single events:
     /// their thread may be gone.
     async fn insert(&self, run: &[Pending]) -> Result<Vec<Result<Placed, StoreError>>, StoreError> {
+        // Of two with the same client id in one batch only the first is written; the second then finds it.
+        let mut seen = HashSet::new();
+        let firsts: Vec<_> = run
+            .iter()
+            .filter(|Pending { new, .. }| new.client_id.as_ref().is_none_or(|id| seen.insert((new.thread, id))))
+            .collect();
         let stored = match &self.pool {
-            Pool::Sqlite(pool) => insert_sqlite(pool, run).await?,
-            Pool::Postgres(pool) => insert_postgres(pool, run).await?,
+            Pool::Sqlite(pool) => insert_sqlite(pool, &firsts).await?,
+            Pool::Postgres(pool) => insert_postgres(pool, &firsts).await?,
         };
         let mut all = Vec::with_capacity(run.len());
         for Pending { new, event, .. } in run {
@@ -545,58 +575,70 @@ fn revised(row: &str, event: &EventBody, at: Timestamp) -> Result<String, StoreE
     encode(&EventBody::Message(message))
 }
 
-/// Ids of stored events with their seq and place. What was there before under the same client id is left out, and so is
-/// the second of two that come in one batch.
-type Stored = HashMap<String, (i64, i64)>;
+/// Ids of stored events with their seq and place. What was there before under the same client id is left out.
+type Numbered = HashMap<String, (i64, i64)>;
 
-async fn insert_sqlite(pool: &SqlitePool, run: &[Pending]) -> Result<Stored, StoreError> {
-    let mut query = sqlx::query_as(AssertSqlSafe(insertion(run.len()))).persistent(run.len() <= PREPARED);
+/// The batch comes as one JSON array, so that there is one statement, prepared once, for batches of any size. Triggers move
+/// the counters of thread and feed on, after this has read them.
+const INSERT_SQLITE: &str = "
+    INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
+    SELECT (SELECT place FROM feed) + row_number() OVER (ORDER BY new.number),
+           new.thread_id,
+           thread.seq + row_number() OVER (PARTITION BY new.thread_id ORDER BY new.number),
+           new.id, new.at, new.kind, new.body, new.client_id
+    FROM (
+        SELECT key AS number, value ->> 0 AS thread_id, value ->> 1 AS id, value ->> 2 AS at, value ->> 3 AS kind,
+               value ->> 4 AS body, value ->> 5 AS client_id
+        FROM json_each($1)
+    ) AS new JOIN thread ON thread.id = new.thread_id
+    WHERE NOT EXISTS (
+        SELECT 1 FROM event WHERE event.thread_id = new.thread_id AND event.client_id = new.client_id
+    )
+    ORDER BY new.number
+    RETURNING id, seq, place";
+
+async fn insert_sqlite(pool: &SqlitePool, run: &[&Pending]) -> Result<Numbered, StoreError> {
+    let mut rows = Vec::with_capacity(run.len());
     for Pending { new, event, .. } in run {
-        query = query
-            .bind(new.thread.to_string())
-            .bind(event.id.to_string())
-            .bind(event.time.as_millis())
-            .bind(event.body.kind())
-            .bind(encode(&event.body)?)
-            .bind(new.client_id.as_deref());
+        let body = encode(&event.body)?;
+        rows.push((new.thread, event.id, event.time.as_millis(), event.body.kind(), body, new.client_id.as_deref()));
     }
+    let rows = serde_json::to_string(&rows).map_err(bad_json)?;
     // To the last row: the statement is committed when it has ended, not before.
-    let stored: Vec<(String, i64, i64)> = query.fetch_all(pool).await?;
+    let stored: Vec<(String, i64, i64)> = sqlx::query_as(INSERT_SQLITE).bind(rows).fetch_all(pool).await?;
     Ok(stored.into_iter().map(|(id, seq, place)| (id, (seq, place))).collect())
 }
 
-/// The statement for so many events. Triggers move the counters of thread and feed on.
-fn insertion(events: usize) -> String {
-    let mut rows = String::new();
-    for place in 0..events {
-        let first = place * 6 + 1;
-        let comma = if place == 0 { "" } else { ", " };
-        let [thread, id, at, kind, body, client_id] = [0, 1, 2, 3, 4, 5].map(|column| first + column);
-        rows += &format!("{comma}({place}, ${thread}, ${id}, ${at}, ${kind}, ${body}, ${client_id})");
-    }
-    format!(
-        "WITH new (number, thread_id, id, at, kind, body, client_id) AS (VALUES {rows}),
-         fresh AS ({FRESH})
-         INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
-         SELECT (SELECT place FROM feed) + row_number() OVER (ORDER BY fresh.number),
-                fresh.thread_id,
-                thread.seq + row_number() OVER (PARTITION BY fresh.thread_id ORDER BY fresh.number),
-                fresh.id, fresh.at, fresh.kind, fresh.body, fresh.client_id
-         FROM fresh JOIN thread ON thread.id = fresh.thread_id
-         ORDER BY fresh.number
-         RETURNING id, seq, place"
+/// The counters are locked by their update until the commit, so that places become visible in their order. They say how
+/// far things are after it.
+const INSERT_POSTGRES: &str = "
+    WITH new AS (
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+            WITH ORDINALITY AS new (thread_id, id, at, kind, body, client_id, number)
+    ),
+    fresh AS (
+        SELECT new.* FROM new JOIN thread ON thread.id = new.thread_id WHERE NOT EXISTS (
+            SELECT 1 FROM event WHERE event.thread_id = new.thread_id AND event.client_id = new.client_id
+        )
+    ),
+    counted AS (SELECT thread_id, count(*) AS events, max(number) AS last FROM fresh GROUP BY thread_id),
+    placed AS (UPDATE feed SET place = place + (SELECT count(*) FROM fresh) RETURNING place),
+    numbered AS (
+        UPDATE thread SET seq = seq + counted.events,
+            place = (SELECT place FROM placed) - (SELECT count(*) FROM fresh WHERE number > counted.last)
+        FROM counted WHERE thread.id = counted.thread_id
+        RETURNING thread.id, thread.seq - counted.events AS before
     )
-}
+    INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
+    SELECT (SELECT place FROM placed) - (SELECT count(*) FROM fresh) + row_number() OVER (ORDER BY fresh.number),
+           fresh.thread_id,
+           numbered.before + row_number() OVER (PARTITION BY fresh.thread_id ORDER BY fresh.number),
+           fresh.id, fresh.at, fresh.kind, fresh.body, fresh.client_id
+    FROM fresh JOIN numbered ON numbered.id = fresh.thread_id
+    ORDER BY fresh.number
+    RETURNING id, seq, place";
 
-/// Those of the new that are not there yet.
-const FRESH: &str = "SELECT * FROM new WHERE client_id IS NULL OR NOT EXISTS (
-                         SELECT 1 FROM event WHERE event.thread_id = new.thread_id AND event.client_id = new.client_id
-                         UNION ALL
-                         SELECT 1 FROM new AS older WHERE older.thread_id = new.thread_id
-                             AND older.client_id = new.client_id AND older.number < new.number
-                     )";
-
-async fn insert_postgres(pool: &PgPool, run: &[Pending]) -> Result<Stored, StoreError> {
+async fn insert_postgres(pool: &PgPool, run: &[&Pending]) -> Result<Numbered, StoreError> {
     let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for Pending { new, event, .. } in run {
         columns.0.push(new.thread.to_string());
@@ -604,12 +646,9 @@ async fn insert_postgres(pool: &PgPool, run: &[Pending]) -> Result<Stored, Store
         columns.2.push(event.time.as_millis());
         columns.3.push(event.body.kind());
         columns.4.push(encode(&event.body)?);
-        columns.5.push(new.client_id.clone());
+        columns.5.push(new.client_id.as_deref());
     }
-    // The counters are locked by their update until the commit, so that places become visible in their order. They say how
-    // far they are *after* it.
-    let statement = insertion_postgres();
-    let stored: Vec<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(statement))
+    let stored: Vec<(String, i64, i64)> = sqlx::query_as(INSERT_POSTGRES)
         .bind(columns.0)
         .bind(columns.1)
         .bind(columns.2)
@@ -619,34 +658,4 @@ async fn insert_postgres(pool: &PgPool, run: &[Pending]) -> Result<Stored, Store
         .fetch_all(pool)
         .await?;
     Ok(stored.into_iter().map(|(id, seq, place)| (id, (seq, place))).collect())
-}
-
-fn insertion_postgres() -> String {
-    format!(
-        "WITH new AS (
-             SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
-                 WITH ORDINALITY AS new (thread_id, id, at, kind, body, client_id, number)
-         ),
-         fresh AS ({FRESH}),
-         here AS (SELECT fresh.* FROM fresh JOIN thread ON thread.id = fresh.thread_id),
-         counted AS (
-             SELECT thread_id, count(*) AS events, max(number) AS last FROM here GROUP BY thread_id
-         ),
-         placed AS (UPDATE feed SET place = place + (SELECT count(*) FROM here) RETURNING place),
-         numbered AS (
-             UPDATE thread SET seq = seq + counted.events,
-                 place = (SELECT place FROM placed) - (SELECT count(*) FROM here WHERE number > counted.last)
-             FROM counted WHERE thread.id = counted.thread_id
-             RETURNING thread.id, thread.seq - counted.events AS before
-         )
-         INSERT INTO event (place, thread_id, seq, id, at, kind, body, client_id)
-         SELECT (SELECT place FROM placed) - (SELECT count(*) FROM here)
-                    + row_number() OVER (ORDER BY here.number),
-                here.thread_id,
-                numbered.before + row_number() OVER (PARTITION BY here.thread_id ORDER BY here.number),
-                here.id, here.at, here.kind, here.body, here.client_id
-         FROM here JOIN numbered ON numbered.id = here.thread_id
-         ORDER BY here.number
-         RETURNING id, seq, place"
-    )
 }

@@ -16,7 +16,7 @@ pub(super) use search::search;
 use super::client::Caller;
 use super::error::ApiError;
 use super::state::AppState;
-use crate::id::ThreadId;
+use crate::id::{ThreadId, UserId};
 use crate::protocol::Sender;
 use crate::store::{ChatRow, MemberRow, UserRow};
 
@@ -32,19 +32,18 @@ impl Membership {
     pub(super) fn sender(&self) -> Sender {
         Sender { participant_id: None, user_id: Some(self.user.id), display_name: self.user.name.clone() }
     }
+}
 
-    /// A client's own name for a request, so that nobody can take another's.
-    pub(super) fn client_id(&self, name: &str) -> String {
-        format!("{}:{name}", self.user.id)
-    }
+/// A client's own name for a request, so that nobody can take another's.
+fn client_id_of(user: UserId, name: &str) -> String {
+    format!("{user}:{name}")
 }
 
 /// The chat of an id in a path, for one of its members. To others it does not exist.
 pub(super) async fn membership(state: &AppState, id: &str, user: UserRow) -> Result<Membership, ApiError> {
     let unknown = || ApiError::not_found("chat");
     let id: ThreadId = id.parse().map_err(|_| unknown())?;
-    let chat = state.store.chat(id).await?.ok_or_else(unknown)?;
-    let me = state.store.member(id, user.id).await?.ok_or_else(unknown)?;
+    let (chat, me) = state.store.membership(id, user.id).await?.ok_or_else(unknown)?;
     Ok(Membership { chat, me, user })
 }
 
