@@ -355,3 +355,61 @@ async fn followers_hear_of_what_is_committed_in_its_order() {
     assert!(places.is_sorted() && places.len() == 4 && !all.missed_some());
     assert_eq!(places[3], store.feed_state().await.unwrap().place);
 }
+
+/// An embedded store of the version before chats, with a meeting in which something was said.
+async fn old_store(data: &Path) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data.join("plenum.db")).create_if_missing(true);
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let mut migrations = sqlx::migrate!("./migrations/sqlite");
+    migrations.migrations = migrations.migrations.iter().take(2).cloned().collect::<Vec<_>>().into();
+    migrations.run(&pool).await.unwrap();
+    let (ada, thread) = (UserId::from_u128(1), ThreadId::from_u128(2));
+    let rows = format!(
+        r#"INSERT INTO user VALUES ('{ada}', 't', 'Ada', 1, 5);
+           INSERT INTO thread (id, kind, tenant) VALUES ('{thread}', 'meeting', 't');
+           INSERT INTO meeting VALUES ('mtg_00000000000000000000000000000003', '{thread}', 't', '{ada}', 'Standup', 's',
+                                       x'00', '123456789', 'p', 7, 1);
+           INSERT INTO event VALUES ('{thread}', 1, 'evt_00000000000000000000000000000001', 8, 'meetingStarted',
+                                     '{{"kind":"meetingStarted"}}', NULL);
+           INSERT INTO event VALUES ('{thread}', 2, 'evt_00000000000000000000000000000002', 9, 'message',
+               '{{"kind":"message","from":{{"participantId":null,"displayName":"Bob"}},"text":"an old word",
+                 "clientMessageId":"c"}}', 'par_x:c');"#
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn an_embedded_store_of_yesterday_is_copied_and_brought_up_to_date_with_all_that_is_in_it() {
+    let data = tempfile::tempdir().unwrap();
+    old_store(data.path()).await;
+    let before = std::fs::metadata(data.path().join("plenum.db")).unwrap().len();
+    assert!(before > 0);
+    let store = Store::open(&StoreLocation::Embedded(data.path().to_owned()), FEW).await.unwrap();
+    let (ada, thread) = (UserId::from_u128(1), ThreadId::from_u128(2));
+    let chats = store.chats_of(ada, u64::MAX, 10).await.unwrap();
+    assert_eq!((chats.len(), chats[0].chat.id, chats[0].unread, chats[0].me.read_seq), (1, thread, 1, 1));
+    assert_eq!(message(&store, thread, 2).await.text, "an old word");
+    assert_eq!(store.search(ada, "old word", u64::MAX, 9).await.unwrap().len(), 1);
+    assert_eq!(store.feed(ada, 0, 9).await.unwrap().iter().map(|entry| entry.place).collect::<Vec<_>>(), [1, 2]);
+    let row = store.user(ada).await.unwrap().unwrap();
+    assert_eq!(say(&store, thread, &row, "new").await, 3);
+    store.close().await;
+
+    let copy = data.path().join("plenum.schema-2.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&copy).read_only(true);
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().connect_with(options).await.unwrap();
+    let (text,): (String,) = sqlx::query_as("SELECT body FROM event WHERE seq = 2").fetch_one(&pool).await.unwrap();
+    assert!(text.contains("an old word"), "the copy is of before");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let again = Store::open(&StoreLocation::Embedded(data.path().to_owned()), FEW).await.unwrap();
+    again.close().await;
+    let copies = std::fs::read_dir(data.path()).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_string_lossy().contains("schema")
+    });
+    assert_eq!(copies.count(), 1, "nothing is copied when nothing changes");
+}
