@@ -2,6 +2,7 @@
  * Wires the pages together: which one to show for an address, and how one leads to the next.
  *
  *   /   start      /join/{secret}   before joining -> meeting -> after      /#/recordings/{id}   a recording
+ *   /#/chats   all chats   /#/chats/{id}   one of them   /#/chats/{id}/{seq}   at a message
  */
 
 import { standBy } from './app/browser.js';
@@ -27,8 +28,10 @@ import { plainPage, startLink } from './ui/brand.js';
 import { h } from './ui/dom.js';
 import { createMeeting } from './ui/meeting.js';
 import { createPreJoin } from './ui/prejoin.js';
+import { explain } from './ui/problems.js';
 import { createRecording } from './ui/recording.js';
 import { createStart } from './ui/start.js';
+import { chats as chatsText } from './text/en-chats.js';
 import { en } from './text/en.js';
 
 /** @import { JoinTarget } from './protocol/http.js' */
@@ -41,6 +44,8 @@ import { en } from './text/en.js';
 const app = /** @type {HTMLElement} */ (document.getElementById('app'));
 /** @type {Screen_ | null} */
 let screen = null;
+/** @type {Screen_ & { open: (id: string | null, seq: number | null) => void } | null} The same page for all its addresses. */
+let chats = null;
 
 /** @param {Screen_} next */
 function show(next) {
@@ -62,9 +67,6 @@ function showPlain(content) {
   document.title = `${content.heading} – ${en.product}`;
   show({ element: plainPage(content), dispose: () => {} });
 }
-
-/** @param {unknown} error */
-const explain = (error) => (error instanceof http.ApiError ? en.error(error.code, error.message) : en.error('unexpected', ''));
 
 /** @param {string} text @param {() => void} click */
 const action = (text, click) => h('button', { class: 'button primary', attrs: { type: 'button' }, on: { click } }, text);
@@ -100,6 +102,7 @@ async function startPage() {
       openNumber: (joinMeetingId, passcode) => preJoinPage({ joinMeetingId, passcode }, null),
       meetings: http.listMeetings,
       recordings: http.listRecordings,
+      unreadInChats: http.unreadInChats,
     }),
   );
 }
@@ -230,9 +233,38 @@ async function recordingPage(id) {
   }
 }
 
+/** @param {string | null} id @param {number | null} seq */
+async function chatsPage(id, seq) {
+  if (chats !== null && screen === chats) {
+    chats.open(id, seq);
+    return;
+  }
+  const address = window.location.hash;
+  try {
+    const [{ openChats }, me] = await Promise.all([import('./ui/chats-page.js'), http.me()]);
+    // Somebody went on while this was loading.
+    if (window.location.hash !== address) return;
+    rememberSignedIn(me !== null);
+    if (me === null) {
+      signedOutPage();
+      return;
+    }
+    const page = openChats({ me, signedOut: signedOutPage });
+    chats = page;
+    show(page);
+    page.open(id, seq);
+  } catch (error) {
+    showPlain({ heading: chatsText.heading, text: explain(error), actions: [action(en.tryAgain, route), startLink(en.recording.toStart)] });
+  }
+}
+
+function signedOutPage() {
+  showPlain({ heading: chatsText.signedOutHeading, text: chatsText.signedOutText, actions: [startLink(en.recording.toStart)] });
+}
+
 function route() {
   const { pathname, hash } = window.location;
-  const [, first, second] = (hash.startsWith('#/') ? hash.slice(1) : pathname).split('/');
+  const [, first, second, third] = (hash.startsWith('#/') ? hash.slice(1) : pathname).split('/');
   const id = second === undefined ? '' : decodeURIComponent(second);
   if (first === 'join' && id !== '') {
     const place = placeIn(id);
@@ -240,6 +272,8 @@ function route() {
     else preJoinPage({ joinWebUrl: `${window.location.origin}/join/${encodeURIComponent(id)}` }, id);
   } else if (first === 'recordings' && id !== '') {
     void recordingPage(id);
+  } else if (first === 'chats') {
+    void chatsPage(id === '' ? null : id, third === undefined || !/^\d+$/.test(third) ? null : Number(third));
   } else {
     void startPage();
   }

@@ -10,9 +10,24 @@ const all = (folder) => readdirSync(new URL(folder, ROOT), { recursive: true }).
 const page = read('index.html');
 const modules = all('js').filter((path) => path.endsWith('.js'));
 
-test('every module is preloaded, and nothing else', () => {
+/** Modules that `start` brings with it. @param {RegExp} pattern How they are named in its source. */
+function brought(start, pattern, found = new Set([start])) {
+  for (const [, relative] of read(start).matchAll(pattern)) {
+    const path = new URL(relative, new URL(start, ROOT)).pathname.slice(ROOT.pathname.length);
+    if (found.has(path)) continue;
+    found.add(path);
+    brought(path, pattern, found);
+  }
+  return found;
+}
+
+test('every module that a page needs at once is preloaded, and nothing else', () => {
   const preloaded = [...page.matchAll(/modulepreload" href="\/assets\/([^"]+)"/g)].map(([, path]) => path);
-  assert.deepEqual([...preloaded, 'js/main.js'].sort(), [...modules].sort());
+  assert.deepEqual([...preloaded, 'js/main.js'].sort(), [...brought('js/main.js', /^(?:import|export) [^;']*'(\.[^']+)';$/gm)].sort());
+});
+
+test('every module is used by some page', () => {
+  assert.deepEqual([...modules].sort(), [...brought('js/main.js', /(?:^(?:import|export) [^;']*|\bimport\()'(\.[^']+)'/gm)].sort());
 });
 
 test('every style sheet is linked', () => {

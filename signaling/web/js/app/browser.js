@@ -30,15 +30,44 @@ export function standBy() {
   };
 }
 
-/** @param {SocketAhead} [ahead] @returns {import('../protocol/connection.js').ConnectionEnv} */
-export const connectionEnv = (ahead) => ({
-  openSocket: (events) => socketCarrier(ahead?.take() ?? openSocket(liveUrl()), events),
-  openPoll: (token, events) => pollCarrier(httpExchange(token), events),
+/** @type {Pick<import('../protocol/connection.js').ConnectionEnv, 'setTimer' | 'clearTimer' | 'now' | 'random'>} */
+const clockEnv = {
   setTimer: (run, ms) => window.setTimeout(run, ms),
   clearTimer: (id) => window.clearTimeout(id),
   now: () => performance.now(),
   random: () => Math.random(),
+};
+
+/** @param {SocketAhead} [ahead] @returns {import('../protocol/connection.js').ConnectionEnv} */
+export const connectionEnv = (ahead) => ({
+  openSocket: (events) => socketCarrier(ahead?.take() ?? openSocket(liveUrl()), events),
+  openPoll: (token, events) => pollCarrier(httpExchange(token), events),
+  ...clockEnv,
 });
+
+/** Some proxies hold answers longer than promised; past this a poll counts as lost. */
+const FEED_POLL_DEADLINE_MS = 40_000;
+
+/** @param {(cursor: string | null, wait: number, signal: AbortSignal) => Promise<import('../protocol/feed.js').PollPage>} poll @returns {import('../protocol/feed.js').FeedEnv} */
+export const feedEnv = (poll) => ({
+  ...clockEnv,
+  openSocket: (events) => socketCarrier(openSocket(liveUrl()), events),
+  poll: (cursor, wait, signal) => poll(cursor, wait, AbortSignal.any([signal, AbortSignal.timeout(FEED_POLL_DEADLINE_MS)])),
+});
+
+/** Tells whether somebody looks at the page: it is visible and has the focus. @param {(attentive: boolean) => void} changed @returns {() => void} Ends it. */
+export function watchAttention(changed) {
+  const look = () => changed(document.visibilityState === 'visible' && document.hasFocus());
+  document.addEventListener('visibilitychange', look);
+  window.addEventListener('focus', look);
+  window.addEventListener('blur', look);
+  look();
+  return () => {
+    document.removeEventListener('visibilitychange', look);
+    window.removeEventListener('focus', look);
+    window.removeEventListener('blur', look);
+  };
+}
 
 /** Tells when another network may be there: the machine came online, or the page is looked at again. @param {() => void} changed @returns {() => void} Ends it. */
 export function watchNetwork(changed) {

@@ -13,6 +13,7 @@
  * @property {string} joinWebUrl
  * @property {string} [joinMeetingId]
  * @property {string} [passcode]
+ * @property {string} chatId
  * @property {string} createdDateTime
  * @property {boolean} isLive
  * @property {number} participants
@@ -122,6 +123,10 @@ export const createMeeting = async (subject) =>
 /** @returns {Promise<Meeting[]>} */
 export const listMeetings = async () =>
   /** @type {{ value: Meeting[] }} */ (await call('GET', '/v1/onlineMeetings')).value;
+
+/** In the chats with the newest events. @returns {Promise<number>} */
+export const unreadInChats = async () =>
+  /** @type {{ value: { unread: number }[] }} */ (await call('GET', '/v1/me/chats')).value.reduce((sum, { unread }) => sum + unread, 0);
 
 /** @param {string} secret @returns {Promise<JoinPreview>} */
 export const lookAtMeeting = async (secret) =>

@@ -7,6 +7,12 @@
  *   bytes -> parseServerMessage -> state/        ui/ -> constructors -> connection.js
  */
 
+import { count, flag, listOf, oneOf, optional, orNull, shape, text } from './checks.js';
+import { CHAT_EVENT_KINDS } from './chat-events.js';
+
+/** @import { ChatThreadEvent, MessageBody } from './chat-events.js' */
+/** @import { Check } from './checks.js' */
+
 /** @typedef {'microphone' | 'camera'} CaptureKind */
 /** @typedef {'screen' | 'screenAudio'} ShareKind Announced only while they are shared. */
 /** @typedef {CaptureKind | ShareKind} PublicationKind */
@@ -36,12 +42,12 @@
 /** @typedef {{ state: RecordingState, recordingId: string | null }} Recording */
 
 /** @typedef {{ seq: number, id: string, time: string }} EventBase */
-/** @typedef {EventBase & { kind: 'message', from: { participantId: string | null, displayName: string }, text: string, clientMessageId: string }} MessageEvent_ */
+/** @typedef {EventBase & { kind: 'message' } & MessageBody} MessageEvent_ */
 /** @typedef {EventBase & { kind: 'meetingStarted' | 'meetingEnded' }} RunEvent */
 /** @typedef {EventBase & { kind: 'participantJoined' | 'participantLeft', participantId: string, displayName: string }} PresenceEvent */
 /** @typedef {EventBase & { kind: 'recordingStarted' | 'recordingReady', recordingId: string, by: string }} RecordingEvent */
 /** @typedef {EventBase & { kind: 'recordingFailed', recordingId: string, reason: string }} RecordingFailedEvent */
-/** @typedef {MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingFailedEvent} ThreadEvent */
+/** @typedef {MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingFailedEvent | (EventBase & ChatThreadEvent)} ThreadEvent */
 
 /**
  * @typedef {object} Welcome
@@ -131,28 +137,6 @@ export const ping = () => ({ type: 'ping' });
 /** @returns {Beat} */
 export const pong = () => ({ type: 'pong' });
 
-/** @typedef {(value: unknown) => boolean} Check */
-
-/** @type {Check} */
-const text = (value) => typeof value === 'string';
-/** @type {Check} */
-const flag = (value) => typeof value === 'boolean';
-/** @type {Check} */
-const count = (value) => Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
-/** @param {...string} words @returns {Check} */
-const oneOf = (...words) => (value) => typeof value === 'string' && words.includes(value);
-/** @param {Check} check @returns {Check} */
-const orNull = (check) => (value) => value === null || check(value);
-/** @param {Check} check @returns {Check} */
-const optional = (check) => (value) => value === undefined || value === null || check(value);
-/** @param {Check} check @returns {Check} */
-const listOf = (check) => (value) => Array.isArray(value) && value.every(check);
-/** @param {Record<string, Check>} fields @returns {Check} */
-const shape = (fields) => (value) =>
-  typeof value === 'object' &&
-  value !== null &&
-  Object.entries(fields).every(([name, check]) => check(/** @type {Record<string, unknown>} */ (value)[name]));
-
 const participant = shape({
   id: text,
   displayName: text,
@@ -174,7 +158,7 @@ const meeting = shape({ id: text, subject: text, joinWebUrl: text, chatId: text 
 
 /** @type {Record<string, Check>} Kinds missing here come from a newer server: kept for their `seq`, never drawn. */
 const EVENT_KINDS = {
-  message: shape({ from: shape({ participantId: orNull(text), displayName: text }), text, clientMessageId: text }),
+  ...CHAT_EVENT_KINDS,
   participantJoined: shape({ participantId: text, displayName: text }),
   participantLeft: shape({ participantId: text, displayName: text }),
   recordingStarted: shape({ recordingId: text, by: text }),
@@ -183,7 +167,7 @@ const EVENT_KINDS = {
 };
 const eventBase = shape({ seq: count, id: text, time: text, kind: text });
 /** @type {Check} */
-const event = (value) => {
+export const event = (value) => {
   if (!eventBase(value)) return false;
   const check = EVENT_KINDS[/** @type {ThreadEvent} */ (value).kind];
   return check === undefined || check(value);

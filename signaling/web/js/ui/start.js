@@ -3,10 +3,11 @@
  */
 
 import { recordingHref } from '../protocol/http.js';
+import { chats as chatsText } from '../text/en-chats.js';
 import { dayAndClock } from '../text/format.js';
 import { en } from '../text/en.js';
 import { brand } from './brand.js';
-import { field, h, icon, setHidden, setText } from './dom.js';
+import { field, h, icon, setAttr, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
 /** @import { Me, Meeting, RecordingDetails } from '../protocol/http.js' */
@@ -20,6 +21,7 @@ import { secretOf } from '../app/place.js';
  * @property {(number: string, passcode: string) => void} openNumber
  * @property {() => Promise<Meeting[]>} meetings
  * @property {(meetingId: string) => Promise<RecordingDetails[]>} recordings
+ * @property {() => Promise<number>} unreadInChats
  */
 
 /** @param {StartContext} context */
@@ -29,7 +31,7 @@ export function createStart(context) {
   const element = h(
     'div',
     { class: 'page' },
-    brand(me ? en.start.signedInAs(me.displayName) : ''),
+    head(context),
     h(
       'main',
       { class: 'start', attrs: { id: 'main' } },
@@ -40,6 +42,25 @@ export function createStart(context) {
     ),
   );
   return { element, dispose: () => {} };
+}
+
+/** @param {StartContext} context */
+function head({ me, unreadInChats }) {
+  const header = brand(me ? en.start.signedInAs(me.displayName) : '');
+  if (!me) return header;
+  const count = h('span', { class: 'chat-row-unread', attrs: { 'aria-hidden': 'true', hidden: true } });
+  const link = h('a', { class: 'button start-chats', attrs: { href: '/#/chats' } }, icon('chat'), chatsText.heading, count);
+  void unreadInChats().then(
+    (unread) => {
+      if (unread === 0) return;
+      setText(count, chatsText.manyUnread(unread));
+      setHidden(count, false);
+      setAttr(link, 'aria-label', chatsText.link(unread));
+    },
+    () => {},
+  );
+  header.append(link);
+  return header;
 }
 
 /** @param {StartContext} context */
