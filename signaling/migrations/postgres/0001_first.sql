@@ -1,4 +1,4 @@
--- The same tables as SQLite's, as they are after its third migration; see there for what each is for. Ids are kept as their
+-- The same tables as SQLite's, as they are after its fourth migration; see there for what each is for. Ids are kept as their
 -- printed form, times are milliseconds since 1970 (UTC).
 
 CREATE TABLE thread (
@@ -53,6 +53,7 @@ CREATE TABLE account (
     admin       BOOLEAN NOT NULL,
     created     BIGINT NOT NULL,
     mail        TEXT NOT NULL DEFAULT '',
+    valid_after BIGINT NOT NULL DEFAULT 0,
     UNIQUE (tenant, name)
 );
 CREATE INDEX account_by_name ON account (tenant, lower(name) text_pattern_ops);
@@ -67,7 +68,8 @@ CREATE TABLE sign_in_link (
 CREATE TABLE session (
     cookie_hash BYTEA PRIMARY KEY,
     user_id     TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-    expires     BIGINT NOT NULL
+    expires     BIGINT NOT NULL,
+    created     BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE member (

@@ -24,6 +24,14 @@ use crate::store::{CHAT_MEMBERS, Store, StoreError, StoreLocation};
 /// A sign-in link works for a day.
 pub const LINK_SECONDS: i64 = 24 * 3600;
 /// A session lasts a month.
+pub const INVITATION_SECONDS: i64 = 7 * 24 * 3600;
+/// How long a link for another device of one's own is good.
+pub const DEVICE_LINK_SECONDS: i64 = 10 * 60;
+/// A session's cookie is exchanged once it is older ...
+pub const COOKIE_SECONDS: i64 = 24 * 3600;
+/// ... and the old one stays good for requests that are under way.
+pub const OLD_COOKIE_SECONDS: i64 = 60;
+/// How long a session is good.
 pub const SESSION_SECONDS: i64 = 30 * 24 * 3600;
 /// The tenant of everybody who was not put into another.
 pub const DEFAULT_TENANT: &str = "default";
@@ -99,6 +107,12 @@ pub async fn sign_in_link(store: &Store, base_url: &str) -> Result<String, Store
     let user = store.find_or_create_user(DEFAULT_TENANT, ORGANISER, true).await?;
     let key = Secret::generate();
     store.add_sign_in_link(&key.hash(), user.id, Timestamp::now().plus_seconds(LINK_SECONDS)).await?;
+    Ok(link_of(base_url, &key))
+}
+
+/// The address that a sign-in key is handed over as.
+#[must_use]
+pub fn link_of(base_url: &str, key: &Secret) -> String {
     // In the fragment, so that it reaches no server log and no Referer header.
-    Ok(format!("{}/#key={}", base_url.trim_end_matches('/'), key.reveal()))
+    format!("{}/#key={}", base_url.trim_end_matches('/'), key.reveal())
 }

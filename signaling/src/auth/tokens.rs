@@ -43,6 +43,9 @@ pub struct UserClaims {
     pub tenant: String,
     /// May administer.
     pub admin: bool,
+    /// When it was issued, in seconds; tokens of before there was a revocation have none.
+    #[serde(default)]
+    pub iat: i64,
 }
 
 /// What a participant token says.
@@ -62,6 +65,15 @@ pub struct ParticipantClaims {
     pub name: String,
 }
 
+impl UserClaims {
+    /// Whether the token was issued after the last revocation of everything that its owner was signed in by. Seconds are all
+    /// that a token tells, so that one of the same second counts as issued before.
+    #[must_use]
+    pub fn is_valid_for(&self, user: &UserRow) -> bool {
+        self.iat.saturating_mul(1000) >= user.valid_after.as_millis()
+    }
+}
+
 impl SigningKeys {
     /// Makes a token for a user.
     ///
@@ -76,6 +88,7 @@ impl SigningKeys {
             name: user.name.clone(),
             tenant: user.tenant.clone(),
             admin: user.admin,
+            iat: Timestamp::now().as_seconds(),
         };
         sign(Algorithm::EdDSA, &self.signing, &claims)
     }
@@ -173,7 +186,7 @@ mod tests {
     #[test]
     fn a_participant_token_is_not_a_user_token_nor_the_other_way_round() {
         let (_folder, keys) = keys();
-        let user = UserRow { id: UserId::generate(), tenant: "t".into(), name: "Ada".into(), admin: true };
+        let user = UserRow { id: UserId::generate(), tenant: "t".into(), name: "Ada".into(), admin: true, valid_after: Timestamp::from_millis(0) };
         let user_token = keys.sign_user(&user).unwrap();
         let guest =
             keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada").unwrap();

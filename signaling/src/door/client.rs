@@ -125,7 +125,7 @@ async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiErr
         // Another kind of token says nothing against the cookie beside it.
         if let Ok(claims) = state.keys.check_user(token) {
             // The row says whether the user still exists and what they may do now.
-            let user = state.store.user(claims.sub).await?;
+            let user = state.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user));
             user.iter().for_each(|user| state.store.keep_bearer(token_hash.clone(), user));
             return Ok(user);
         }

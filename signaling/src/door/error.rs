@@ -10,7 +10,7 @@ use crate::auth::AuthError;
 use crate::live::PollError;
 use crate::meeting::OpenMeetingError;
 use crate::ports::{MediaRefused, RecordingRefused};
-use crate::feed::ListenError;
+use crate::feed::{HearError, ListenError};
 use crate::store::{Impossible, StoreError};
 
 /// Seconds after which a call that failed for a moment is worth another try ...
@@ -118,6 +118,15 @@ impl From<ListenError> for ApiError {
         match error {
             ListenError::TooMany => Self::new(StatusCode::CONFLICT, "too_many_devices", error.to_string()),
             ListenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<HearError> for ApiError {
+    fn from(error: HearError) -> Self {
+        match error {
+            HearError::SignedOut => Self::unauthorized(),
+            HearError::Store(error) => error.into(),
         }
     }
 }

@@ -178,7 +178,7 @@ async fn by_secret(state: &AppState, client: &Client, secret: &str) -> Result<Me
     Err(ApiError::not_found("meeting"))
 }
 
-fn clean_name(name: &str) -> Result<String, ApiError> {
+pub(super) fn clean_name(name: &str) -> Result<String, ApiError> {
     let name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
     match name.chars().count() {
         0 => Err(ApiError::bad_request("displayName is empty. Say under which name the others shall see you.")),

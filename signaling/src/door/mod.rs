@@ -13,6 +13,7 @@ mod chats;
 mod client;
 mod error;
 mod feed;
+mod identity;
 mod join;
 mod layers;
 mod live;
@@ -62,7 +63,11 @@ pub fn router(state: AppState) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/v1/session", post(sign_in::sign_in).delete(sign_in::sign_out))
-        .route("/v1/me", get(sign_in::me))
+        .route("/v1/me", get(identity::me).merge(patch(identity::rename)))
+        .route("/v1/me/sessions", delete(identity::sign_out_everywhere))
+        .route("/v1/me/signInLinks", post(identity::device_link))
+        .route("/v1/invitations", post(identity::invite))
+        .route("/v1/users/{id}/sessions", delete(identity::sign_somebody_out))
         .route("/v1/onlineMeetings", get(meetings::list).post(meetings::create))
         .route("/v1/onlineMeetings/{id}", get(meetings::read).merge(patch(meetings::change)).delete(meetings::delete))
         .route("/v1/onlineMeetings/{id}/recordings", get(recordings::list))

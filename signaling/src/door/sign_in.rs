@@ -1,17 +1,15 @@
-//! Signing in by a link that works once, and saying who one is.
+//! Signing in by a link that works once, and out.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::client::{ApiJson, Client, SESSION_COOKIE, SignedIn, cookie};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::{SESSION_SECONDS, Secret, hash};
 use crate::clock::Timestamp;
-use crate::id::UserId;
 
 #[derive(Deserialize)]
 pub(super) struct SignIn {
@@ -51,18 +49,6 @@ pub(super) async fn sign_out(
         state.store.end_session(&hash(secret)).await?;
     }
     Ok((StatusCode::NO_CONTENT, set_cookie(SESSION_COOKIE, "", "/", 0, client.secure)).into_response())
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Me {
-    user_id: UserId,
-    display_name: String,
-}
-
-/// `GET /v1/me`.
-pub(super) async fn me(SignedIn(user): SignedIn) -> Json<Me> {
-    Json(Me { user_id: user.id, display_name: user.name })
 }
 
 /// A cookie that scripts cannot read and other sites cannot make use of.

@@ -56,14 +56,20 @@ struct Listener {
     behind: Arc<Behind>,
 }
 
-/// Something was left out.
+/// Something was left out, or it is all over.
 #[derive(Debug, Default)]
 struct Behind {
     is: AtomicBool,
+    over: AtomicBool,
     news: Notify,
 }
 
 impl Behind {
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+
     fn set(&self) {
         self.is.store(true, Ordering::Release);
         self.news.notify_one();
@@ -96,6 +102,17 @@ pub enum ListenError {
     #[error("you are connected from as many devices as one person may be. Close one of them")]
     TooMany,
     /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why there is nothing more to hear.
+#[derive(Debug, thiserror::Error)]
+pub enum HearError {
+    /// What the listener was signed in by is good no more.
+    #[error("you were signed out everywhere. Sign in again")]
+    SignedOut,
+    /// The store failed; a cursor is good later.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -231,6 +248,13 @@ impl Feeds {
         }
         self.0.hearers.insert(thread, Arc::clone(&hearers));
         Ok(hearers)
+    }
+
+    /// Ends whatever somebody listens by.
+    pub fn sign_out(&self, user: UserId) {
+        if let Some(listeners) = self.0.listeners.get(&user) {
+            listeners.iter().for_each(|listener| listener.behind.end());
+        }
     }
 
     /// A chat is gone; nobody is its member any more.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use super::{Behind, Cursor, Feeds, Told};
+use super::{Behind, Cursor, Feeds, HearError, Told};
 use crate::id::UserId;
 use crate::protocol::{Frame, ServerMessage};
 use crate::store::{Committed, CommittedNews, FeedEntry, FeedNews, FeedState, StoreError};
@@ -77,8 +77,11 @@ impl Reader {
     /// What is there already, without waiting for anything new.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn ready(&mut self) -> Result<Option<Item>, StoreError> {
+    /// [`HearError`].
+    pub async fn ready(&mut self) -> Result<Option<Item>, HearError> {
+        if self.behind.over.load(Ordering::Acquire) {
+            return Err(HearError::SignedOut);
+        }
         if std::mem::take(&mut self.resync) {
             let cursor = Some(self.cursor());
             return Ok(Some(Item { frame: Frame::encode(&ServerMessage::Resync { cursor }), counts: true }));
@@ -113,8 +116,8 @@ impl Reader {
     /// The next thing, whenever it comes. May be dropped in the middle: nothing is lost.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn next(&mut self) -> Result<Item, StoreError> {
+    /// [`HearError`].
+    pub async fn next(&mut self) -> Result<Item, HearError> {
         loop {
             if let Some(item) = self.ready().await? {
                 return Ok(item);

@@ -28,7 +28,7 @@ pub(super) async fn open(context: &LiveContext, wish: Wish, user: Option<UserRow
                 .check_user(&token)
                 .map_err(|error| OpenRefused::error("token_refused", &error, CloseCode::TokenRefused))?;
             // The row says whether the user still exists.
-            context.store.user(claims.sub).await?
+            context.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user))
         }
         None => user,
     };

@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 
 use super::session::{Inbound, LiveContext, Next, OpenRefused, Outbound, Received, open};
 use super::subscription;
-use crate::feed::Reader;
+use crate::feed::{HearError, Reader};
 use crate::protocol::{ClientMessage, CloseCode, FRAME_BYTES, Frame, ParseError, ServerMessage, parse};
 use crate::store::UserRow;
 
@@ -216,8 +216,9 @@ async fn listen(socket: &mut Socket, context: &LiveContext, mut reader: Reader) 
                         return;
                     }
                 }
+                Err(HearError::SignedOut) => return close(socket, context, CloseCode::TokenRefused).await,
                 // The client comes back with its cursor when the store can be read again.
-                Err(error) => {
+                Err(error @ HearError::Store(_)) => {
                     tracing::warn!(%error, "a feed could not be read");
                     return close(socket, context, CloseCode::GoingAway).await;
                 }

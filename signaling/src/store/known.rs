@@ -64,6 +64,11 @@ impl Known {
         self.members.entry(thread).or_default().insert(row.user, (now, row));
     }
 
+    /// Something about a person changed.
+    pub(super) fn forget_user(&self, user: UserId) {
+        self.bearers.retain(|_, (_, row)| row.id != user);
+    }
+
     /// Something about a thread changed, perhaps its members.
     pub(super) fn forget_members(&self, thread: ThreadId) {
         self.members.remove(&thread);
@@ -73,12 +78,13 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
     use crate::protocol::ChatRole;
 
     #[test]
     fn what_is_known_is_believed_for_half_a_second() {
         let (known, now) = (Known::default(), Instant::now());
-        let row = UserRow { id: UserId::generate(), tenant: "t".to_owned(), name: "Ada".to_owned(), admin: false };
+        let row = UserRow { id: UserId::generate(), tenant: "t".to_owned(), name: "Ada".to_owned(), admin: false, valid_after: Timestamp::from_millis(0) };
         known.keep_bearer(vec![7; 32], row.clone(), now);
         assert_eq!(known.bearer(&vec![7; 32], now + FRESH / 2), Some(row.clone()));
         assert_eq!(known.bearer(&vec![8; 32], now), None);

@@ -33,7 +33,7 @@ pub use engine::StoreLocation;
 pub use feed::{FeedEntry, FeedNews, FeedState};
 pub use hub::{Committed, CommittedNews, Followed, FollowedAll};
 pub use meetings::{MeetingRow, NewMeeting};
-pub use people::UserRow;
+pub use people::{Invited, UserRow};
 pub use recordings::{RecordingRow, RecordingRowState};
 pub use search::Found;
 pub use threads::{Presence, RunOfThread, ThreadState};

@@ -19,12 +19,26 @@ pub struct UserRow {
     pub name: String,
     /// May administer.
     pub admin: bool,
+    /// Tokens that were issued before are good no more.
+    pub valid_after: Timestamp,
 }
 
-type Columns = (String, String, String, bool);
+type Columns = (String, String, String, bool, i64);
 
-fn user_of_row((id, tenant, name, admin): Columns) -> Result<UserRow, StoreError> {
-    Ok(UserRow { id: id.parse().map_err(|e| bad_row("user")(&e))?, tenant, name, admin })
+fn user_of_row((id, tenant, name, admin, valid_after): Columns) -> Result<UserRow, StoreError> {
+    let id = id.parse().map_err(|e| bad_row("account")(&e))?;
+    Ok(UserRow { id, tenant, name, admin, valid_after: Timestamp::from_millis(valid_after) })
+}
+
+/// Somebody who is invited.
+#[derive(Clone, Debug)]
+pub struct Invited<'a> {
+    /// To which tenant.
+    pub tenant: &'a str,
+    /// Their name.
+    pub name: &'a str,
+    /// Their mail address, or nothing.
+    pub mail: &'a str,
 }
 
 impl Store {
@@ -36,7 +50,7 @@ impl Store {
         let row: Columns = on!(&self.write, pool => sqlx::query_as(
             "INSERT INTO account (id, tenant, name, admin, created) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (tenant, name) DO UPDATE SET admin = account.admin OR excluded.admin
-             RETURNING id, tenant, name, admin",
+             RETURNING id, tenant, name, admin, valid_after",
         )
         .bind(UserId::generate().to_string())
         .bind(tenant)
@@ -53,7 +67,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
-        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as("SELECT id, tenant, name, admin FROM account WHERE id = $1")
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as("SELECT id, tenant, name, admin, valid_after FROM account WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(pool)
             .await)?;
@@ -106,10 +120,11 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
             if let Some((user,)) = &user {
-                sqlx::query("INSERT INTO session (cookie_hash, user_id, expires) VALUES ($1, $2, $3)")
+                sqlx::query("INSERT INTO session (cookie_hash, user_id, expires, created) VALUES ($1, $2, $3, $4)")
                     .bind(cookie_hash)
                     .bind(user)
                     .bind(session_expires.as_millis())
+                    .bind(now.as_millis())
                     .execute(&mut *transaction)
                     .await?;
             }
@@ -126,7 +141,7 @@ impl Store {
     /// When the store fails.
     pub async fn session_user(&self, cookie_hash: &[u8], now: Timestamp) -> Result<Option<UserRow>, StoreError> {
         let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT u.id, u.tenant, u.name, u.admin FROM session s JOIN account u ON u.id = s.user_id
+            "SELECT u.id, u.tenant, u.name, u.admin, u.valid_after FROM session s JOIN account u ON u.id = s.user_id
              WHERE s.cookie_hash = $1 AND s.expires > $2",
         )
         .bind(cookie_hash)
@@ -134,6 +149,128 @@ impl Store {
         .fetch_optional(pool)
         .await)?;
         row.map(user_of_row).transpose()
+    }
+
+    /// Makes an account for somebody, with a sign-in key for it. `Ok(None)`: the name is taken in that tenant.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn invite(
+        &self,
+        invited: Invited<'_>,
+        key_hash: &[u8],
+        expires: Timestamp,
+    ) -> Result<Option<UserRow>, StoreError> {
+        let row: Option<Columns> = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            let row: Option<Columns> = sqlx::query_as(
+                "INSERT INTO account (id, tenant, name, admin, created, mail) VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT (tenant, name) DO NOTHING RETURNING id, tenant, name, admin, valid_after",
+            )
+            .bind(UserId::generate().to_string())
+            .bind(invited.tenant)
+            .bind(invited.name)
+            .bind(false)
+            .bind(Timestamp::now().as_millis())
+            .bind(invited.mail)
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if let Some((id, ..)) = &row {
+                sqlx::query("INSERT INTO sign_in_link (key_hash, user_id, expires) VALUES ($1, $2, $3)")
+                    .bind(key_hash)
+                    .bind(id)
+                    .bind(expires.as_millis())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            row
+        });
+        row.map(user_of_row).transpose()
+    }
+
+    /// Gives somebody another name. `Ok(false)`: it is taken in their tenant.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rename_user(&self, user: &UserRow, name: &str) -> Result<bool, StoreError> {
+        let renamed = on!(&self.write, pool => sqlx::query(
+            "UPDATE account SET name = $2 WHERE id = $1
+                 AND NOT EXISTS (SELECT 1 FROM account WHERE tenant = $3 AND name = $2 AND id <> $1)",
+        )
+        .bind(user.id.to_string())
+        .bind(name)
+        .bind(&user.tenant)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()))?;
+        self.known.forget_user(user.id);
+        Ok(renamed > 0)
+    }
+
+    /// Ends everything that somebody is signed in by: sessions, links that are not used yet, and tokens issued so far.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn revoke(&self, user: UserId, now: Timestamp) -> Result<(), StoreError> {
+        on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            sqlx::query("UPDATE account SET valid_after = $2 WHERE id = $1")
+                .bind(user.to_string())
+                .bind(now.as_millis())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM session WHERE user_id = $1")
+                .bind(user.to_string())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM sign_in_link WHERE user_id = $1")
+                .bind(user.to_string())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+        });
+        self.known.forget_user(user);
+        Ok(())
+    }
+
+    /// Exchanges a session's cookie if it is older than `before`; the old one is good until `old_until`, for requests that
+    /// are under way. Whether it was exchanged.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rotate_session(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        (before, now, old_until, new_until): (Timestamp, Timestamp, Timestamp, Timestamp),
+    ) -> Result<bool, StoreError> {
+        let rotated = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            // Its date is moved too: of two requests at the same time one exchanges it.
+            let user: Option<(String,)> = sqlx::query_as(
+                "UPDATE session SET expires = $3, created = $4 WHERE cookie_hash = $1 AND created < $2 AND expires > $4
+                 RETURNING user_id",
+            )
+            .bind(old)
+            .bind(before.as_millis())
+            .bind(old_until.as_millis())
+            .bind(now.as_millis())
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if let Some((user,)) = &user {
+                sqlx::query("INSERT INTO session (cookie_hash, user_id, expires, created) VALUES ($1, $2, $3, $4)")
+                    .bind(new)
+                    .bind(user)
+                    .bind(new_until.as_millis())
+                    .bind(now.as_millis())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            user.is_some()
+        });
+        Ok(rotated)
     }
 
     /// Ends a session.
@@ -166,9 +303,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(UserRow, String)>, StoreError> {
         let prefix = format!("{}%", escape_like(&text.trim().to_lowercase()));
-        type Found = (String, String, String, bool, String);
+        type Found = (String, String, String, bool, i64, String);
         let rows: Vec<Found> = on!(&self.read, pool => sqlx::query_as(
-            r"SELECT id, tenant, name, admin, mail FROM account
+            r"SELECT id, tenant, name, admin, valid_after, mail FROM account
               WHERE tenant = $1 AND (lower(name) LIKE $2 ESCAPE '\' OR lower(name) LIKE $3 ESCAPE '\'
                                      OR lower(mail) LIKE $2 ESCAPE '\')
               ORDER BY name, id LIMIT $4",
@@ -180,7 +317,7 @@ impl Store {
         .fetch_all(pool)
         .await)?;
         rows.into_iter()
-            .map(|(id, tenant, name, admin, mail)| Ok((user_of_row((id, tenant, name, admin))?, mail)))
+            .map(|(id, tenant, name, admin, valid, mail)| Ok((user_of_row((id, tenant, name, admin, valid))?, mail)))
             .collect()
     }
 

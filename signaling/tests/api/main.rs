@@ -5,4 +5,5 @@ mod chat;
 mod chats;
 mod common;
 mod http;
+mod identity;
 mod meeting;
