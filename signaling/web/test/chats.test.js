@@ -153,6 +153,12 @@ test('members and topic follow the events', () => {
   assert.deepEqual(chatIn(state, 'a').members.map(({ userId }) => userId), [ME, 'usr_eve']);
   state = after(state, news('a', happened(4, 'memberRemoved', { userId: ME, displayName: 'Me' })));
   assert.equal(chatIn(state, 'a'), undefined, 'whoever is out no longer has it');
+  assert.ok(state.absent.has('a'));
+  const me = { userId: ME, displayName: 'Me', role: 'member' };
+  state = after(state, news('a', happened(5, 'membersAdded', { members: [me] })));
+  assert.ok(state.stale.has('a'), 'whoever is in again asks for it');
+  state = after(state, { type: 'summary', chat: body('a', { lastSeq: 5 }) });
+  assert.deepEqual([state.absent.size, state.stale.size], [0, 0]);
 });
 
 test('the divider stands where reading ended, and stays while one reads', () => {
