@@ -5,6 +5,7 @@
 //! ```text
 //! id, clock, ports      names, time, and what signalling asks of engine and recorder
 //! protocol              the live protocol as types
+//! policy                who gets in and who may do what: pure functions
 //! store                 threads, meetings, people, recordings: one SQLite file
 //! auth                  keys, tokens, secrets
 //! meeting               live meetings: a pure state machine each, its task, the directory
@@ -21,6 +22,7 @@ pub mod door;
 pub mod id;
 pub mod live;
 pub mod meeting;
+pub mod policy;
 pub mod ports;
 pub mod protocol;
 pub mod store;

@@ -547,7 +547,7 @@ impl Task {
 fn visible_after(role: Role, cursor: u64, run: Option<u64>, upto: u64) -> u64 {
     let floor = match role {
         Role::Organizer => 0,
-        Role::Presenter => run.map_or(upto, |run| run.saturating_sub(1)),
+        Role::Coorganizer | Role::Presenter | Role::Attendee => run.map_or(upto, |run| run.saturating_sub(1)),
     };
     let cursor = if cursor > upto { 0 } else { cursor };
     cursor.max(floor).max(upto.saturating_sub(EVENTS as u64))

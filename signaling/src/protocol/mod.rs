@@ -10,15 +10,17 @@
 mod client;
 mod event;
 mod frame;
+mod people;
 mod server;
 mod welcome;
 
 pub use client::{ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
 pub use event::{Event, EventBody, Sender};
 pub use frame::{Burst, Frame};
+pub use people::{LobbyReason, Right, Role};
 pub use server::{
     MediaState, MeetingView, NetworkGrade, ParticipantKind, ParticipantView, PublicationView, RecordingState,
-    RecordingView, RemovedReason, Role, ServerMessage, SlotLine, SlotView, Welcome,
+    RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView, Welcome,
 };
 pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead};
 

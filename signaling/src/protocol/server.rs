@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
+use super::people::Role;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId};
 use crate::ports::{MediaHealth, PublicationKind, SlotKind};
@@ -209,16 +210,6 @@ pub enum ParticipantKind {
     Person,
     /// The recording, visible to all.
     Recorder,
-}
-
-/// What a participant may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Role {
-    /// Made the meeting: may mute, remove and record.
-    Organizer,
-    /// May speak, show and write.
-    Presenter,
 }
 
 /// One publication.

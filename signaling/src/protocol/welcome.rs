@@ -13,7 +13,8 @@ use bytes::{Buf, Bytes};
 use serde::Serialize;
 
 use super::frame::{Frame, head};
-use super::server::{MeetingView, ParticipantView, PublicationView, RecordingView, Role, SlotView};
+use super::people::Role;
+use super::server::{MeetingView, ParticipantView, PublicationView, RecordingView, SlotView};
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, SessionId};
 
