@@ -89,6 +89,8 @@ pub struct Meetings {
     pub participants: usize,
     /// How long somebody whose connection was lost keeps their place.
     pub grace: Duration,
+    /// Organisations beside a meeting's own whose people have proven who they are.
+    pub trusted_tenants: Vec<String>,
 }
 
 /// `[recorder]`
@@ -307,6 +309,7 @@ impl Config {
             meetings: Meetings {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),
                 grace: Duration::from_secs(settings.number("meetings.grace_seconds", 30, 1..=3600) as u64),
+                trusted_tenants: settings.list("meetings.trusted_tenants", parse::tenant),
             },
             recorder: Recorder { reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30) },
             limits: Limits {
@@ -433,6 +436,13 @@ mod parse {
             );
         }
         Ok(announce)
+    }
+
+    pub(super) fn tenant(text: &str) -> Result<String, String> {
+        match text.trim() {
+            "" => Err("names no organisation. Write the name that its people's tokens carry".to_owned()),
+            name => Ok(name.to_owned()),
+        }
     }
 
     pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

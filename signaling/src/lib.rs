@@ -65,6 +65,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Whether to believe `X-Forwarded-*`: only when a proxy of ours sets them.
     pub behind_proxy: bool,
+    /// Organisations beside a meeting's own whose people have proven who they are.
+    pub trusted_tenants: Vec<String>,
     /// How large meetings may be, and the grace time.
     pub limits: Limits,
     /// How patient connections are.
@@ -83,6 +85,7 @@ impl Config {
             data_dir,
             public_url: None,
             behind_proxy: false,
+            trusted_tenants: Vec::new(),
             limits: Limits::default(),
             timings: Timings::default(),
             resume: RESUME,
@@ -131,7 +134,7 @@ impl Signaling {
         directory.resume_open_runs().await?;
         directory.settle_recordings().await?;
         let live = LiveContext { store: store.clone(), keys, directory: directory.clone(), timings: config.timings };
-        let state = AppState::new(config.public_url, config.behind_proxy, live, recordings);
+        let state = AppState::new(config.public_url, config.behind_proxy, config.trusted_tenants, live, recordings);
         let mut tasks = JoinSet::new();
         let (media_events, mut media_news) = mpsc::channel(NEWS);
         let (recording_events, mut recording_news) = mpsc::channel(NEWS);

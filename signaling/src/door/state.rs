@@ -19,6 +19,8 @@ pub struct AppState(Arc<Inner>);
 pub struct Inner {
     pub(super) public_url: Option<String>,
     pub(super) behind_proxy: bool,
+    /// Organisations whose people are known here.
+    pub(super) trusted_tenants: Vec<String>,
     pub(super) store: Store,
     pub(super) keys: SigningKeys,
     pub(super) directory: Directory,
@@ -46,12 +48,14 @@ impl AppState {
     pub(crate) fn new(
         public_url: Option<String>,
         behind_proxy: bool,
+        trusted_tenants: Vec<String>,
         live: LiveContext,
         recordings: Arc<dyn Recordings>,
     ) -> Self {
         Self(Arc::new(Inner {
             public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
             behind_proxy,
+            trusted_tenants,
             store: live.store.clone(),
             keys: live.keys.clone(),
             directory: live.directory.clone(),

@@ -14,15 +14,16 @@ mod people;
 mod server;
 mod welcome;
 
-pub use client::{ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
+pub use client::{ClientMessage, HeldBack, LayoutWish, PictureWant, Reaction, RecordAction, SendLine, WantKind};
 pub use event::{Event, EventBody, Sender};
 pub use frame::{Burst, Frame};
 pub use people::{LobbyReason, Right, Role};
 pub use server::{
-    MediaState, MeetingView, NetworkGrade, ParticipantKind, ParticipantView, PublicationView, RecordingState,
-    RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView, Welcome,
+    LobbyState, MediaState, MeetingView, NetworkGrade, OptionsView, ParticipantKind, ParticipantView, PublicationView,
+    ReactionView, RecordingState, RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView, WaitingView,
+    Welcome,
 };
-pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead};
+pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead, WelcomeScene};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "plenum.v1";
@@ -62,6 +63,8 @@ pub enum CloseCode {
     MeetingEnded,
     /// The meeting or the server has no room.
     Full,
+    /// Waited in the lobby and was not let in.
+    NotLetIn,
 }
 
 impl CloseCode {
@@ -79,6 +82,7 @@ impl CloseCode {
             Self::TooSlow => 4005,
             Self::MeetingEnded => 4006,
             Self::Full => 4007,
+            Self::NotLetIn => 4008,
         }
     }
 
@@ -96,6 +100,7 @@ impl CloseCode {
             Self::TooSlow => "too slow, come back with the cursor",
             Self::MeetingEnded => "the meeting ended",
             Self::Full => "no room, try again later",
+            Self::NotLetIn => "you were not let in",
         }
     }
 }
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_newer_clients_message_is_told_from_a_broken_one() {
-        assert_eq!(parse(br#"{"type":"raiseHand","id":9}"#), Err(ParseError::UnknownType(Some(9))));
+        assert_eq!(parse(br#"{"type":"dance","id":9}"#), Err(ParseError::UnknownType(Some(9))));
         assert_eq!(parse(br#"{"type":"chat","id":9}"#), Err(ParseError::Malformed));
         assert_eq!(parse(b"[]"), Err(ParseError::Malformed));
         assert_eq!(parse(b"\xff"), Err(ParseError::Malformed));

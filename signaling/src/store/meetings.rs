@@ -21,6 +21,8 @@ pub struct NewMeeting {
     pub join_number: String,
     /// What they need beside the number.
     pub passcode: String,
+    /// Its options, as JSON.
+    pub settings: String,
 }
 
 /// A meeting.
@@ -46,12 +48,14 @@ pub struct MeetingRow {
     pub created: Timestamp,
     /// The newest event that the organiser has seen.
     pub read_seq: u64,
+    /// Its options, as JSON.
+    pub settings: String,
 }
 
-type Columns = (String, String, String, String, String, String, String, String, i64, i64);
+type Columns = (String, String, String, String, String, String, String, String, i64, i64, String);
 
 fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
-    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created, read_seq) = row;
+    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created, read_seq, settings) = row;
     let bad = bad_row("meeting");
     Ok(MeetingRow {
         id: id.parse().map_err(|e| bad(&e))?,
@@ -64,13 +68,15 @@ fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
         passcode,
         created: Timestamp::from_millis(created),
         read_seq: unsigned(read_seq),
+        settings,
     })
 }
 
 macro_rules! select_meeting {
     ($rest:literal) => {
         concat!(
-            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created, read_seq ",
+            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created, read_seq, ",
+            "settings ",
             "FROM meeting ",
             $rest
         )
@@ -94,6 +100,7 @@ impl Store {
             passcode: new.passcode,
             created: Timestamp::now(),
             read_seq: 0,
+            settings: new.settings,
         };
         let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("INSERT INTO thread (id, kind, tenant) VALUES ($1, 'meeting', $2)")
@@ -103,8 +110,8 @@ impl Store {
             .await?;
         let inserted = sqlx::query(
             "INSERT INTO meeting (id, thread_id, tenant, organizer, subject, join_secret, join_hash, join_number,
-                                  passcode, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (join_number) DO NOTHING",
+                                  passcode, created, settings)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (join_number) DO NOTHING",
         )
         .bind(row.id.to_string())
         .bind(row.thread.to_string())
@@ -116,6 +123,7 @@ impl Store {
         .bind(&row.join_number)
         .bind(&row.passcode)
         .bind(row.created.as_millis())
+        .bind(&row.settings)
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -236,6 +244,21 @@ impl Store {
         self.meetings.forget(meeting);
         written?;
         Ok(())
+    }
+
+    /// Changes a meeting's options, if they still are what the caller believes. `false`: somebody was faster; read again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_settings(&self, meeting: MeetingId, before: &str, after: &str) -> Result<bool, StoreError> {
+        let written = sqlx::query("UPDATE meeting SET settings = $3 WHERE id = $1 AND settings = $2")
+            .bind(meeting.to_string())
+            .bind(before)
+            .bind(after)
+            .execute(&self.write)
+            .await;
+        self.meetings.forget(meeting);
+        Ok(written?.rows_affected() == 1)
     }
 
     /// Deletes a meeting with its thread and everything in it.

@@ -428,6 +428,7 @@ mod tests {
             join_secret: number.to_string(),
             join_hash: number.to_be_bytes().to_vec(),
             join_number: number.to_string(),
+            settings: "{}".into(),
             passcode: String::new(),
         };
         store.create_meeting(new).await.unwrap().unwrap().thread

@@ -4,4 +4,5 @@
 mod chat;
 mod common;
 mod http;
+mod lobby;
 mod meeting;
