@@ -136,15 +136,18 @@ impl Meeting {
             member.standing = standing;
         }
         let after = rights(standing, &self.settings);
+        // First, so that its owner knows why what follows ends.
+        if let Some(session) = session
+            && (before != after || was.role != standing.role)
+        {
+            self.send(session, ServerMessage::Rights { role: standing.role, may: after.clone() });
+        }
         self.silence_if_barred(participant, by);
         let shares = self.members.get(&participant).is_some_and(|member| member.shares_screen);
         if shares && !after.contains(&Right::Share) {
             self.stop_share(participant, by);
         }
         if let Some(session) = session {
-            if before != after || was.role != standing.role {
-                self.send(session, ServerMessage::Rights { role: standing.role, may: after.clone() });
-            }
             let (heard, hears) = (before.contains(&Right::Admit), after.contains(&Right::Admit));
             if heard != hears {
                 self.effects.push(Effect::HearLobby { session, hears });

@@ -230,8 +230,8 @@ async fn options_that_change_during_the_meeting_act_in_the_router() {
     assert!(bob.welcome["may"].as_array().unwrap().contains(&json!("share")));
     let options = json!({"allowedPresenters": "organizer", "allowAttendeeToEnableMic": false});
     assert_eq!(house.change(&booked, &booked.user, options).await.status, StatusCode::OK);
-    assert_eq!(bob.until("muted").await["by"], Value::Null);
     let rights = bob.until("rights").await;
+    assert_eq!(bob.until("muted").await["by"], Value::Null);
     assert_eq!(rights["role"], "attendee");
     assert!(!rights["may"].as_array().unwrap().contains(&json!("microphone")));
     let muted = format!("mute {} Microphone true", guest.participant);

@@ -1,0 +1,34 @@
+/**
+ * What the page has to say, as data: notices that are read and dismissed, and what is said once to those who only hear.
+ */
+
+/** @import { Announcement, MeetingState, NoticeContent } from './meeting.js' */
+
+/** Older notices make room for newer ones. */
+const NOTICES_MAX = 3;
+
+/** @param {MeetingState} state @param {NoticeContent} content @returns {MeetingState} */
+export function withNotice(state, content) {
+  const notice = { ...content, id: state.nextId };
+  // What is tried again and again is said once.
+  const others = state.notices.filter(({ code }) => code !== 'busy' || content.code !== 'busy');
+  return { ...state, nextId: state.nextId + 1, notices: [...others, notice].slice(-NOTICES_MAX) };
+}
+
+/** @param {MeetingState} state @param {Announcement['content']} content @returns {MeetingState} */
+export const announce = (state, content) => ({
+  ...state,
+  nextId: state.nextId + 1,
+  announcement: { id: state.nextId, content },
+});
+
+/**
+ * Those whom we may let in are announced as they come.
+ *
+ * @param {MeetingState} state
+ * @param {import('../protocol/messages.js').WaitingMessage} message
+ */
+export function announceWaiting(state, { all, added }) {
+  const [first] = added;
+  return all || first === undefined ? state : announce(state, { code: 'waits', name: first.displayName });
+}
