@@ -4,14 +4,15 @@
 
 /** @import { Announcement, MeetingState, NoticeContent } from './meeting.js' */
 
+/** What is tried again and again. @type {ReadonlySet<NoticeContent['code']>} */
+const SAID_ONCE = new Set(['busy', 'hardMuted']);
 /** Older notices make room for newer ones. */
 const NOTICES_MAX = 3;
 
 /** @param {MeetingState} state @param {NoticeContent} content @returns {MeetingState} */
 export function withNotice(state, content) {
   const notice = { ...content, id: state.nextId };
-  // What is tried again and again is said once.
-  const others = state.notices.filter(({ code }) => code !== 'busy' || content.code !== 'busy');
+  const others = state.notices.filter(({ code }) => !SAID_ONCE.has(code) || code !== content.code);
   return { ...state, nextId: state.nextId + 1, notices: [...others, notice].slice(-NOTICES_MAX) };
 }
 

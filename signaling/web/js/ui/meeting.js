@@ -5,6 +5,7 @@
  */
 
 import { canShare } from '../media/display.js';
+import { may } from '../state/order.js';
 import { isOwnMuted, isRaised, isRecording, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
 import { createChat } from './chat.js';
@@ -32,9 +33,16 @@ export function createMeeting(call, { leave }) {
     const link = store.state.meeting?.joinWebUrl;
     if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
   };
+  /** Whether the meeting lets us send nothing of that kind. @param {import('../protocol/messages.js').CaptureKind} kind */
+  const isBarred = (kind) => store.state.everOpen && !may(store.state, kind);
   /** @param {import('../protocol/messages.js').CaptureKind} kind */
   const toggle = (kind) => {
     const wanted = isOwnMuted(store.state, kind);
+    if (wanted && isBarred(kind)) {
+      // Not kept as a wish: it must not come true by itself when it is allowed again.
+      store.dispatch({ type: 'notice', notice: { code: 'hardMuted', name: '' } });
+      return;
+    }
     // Whoever turns the camera on while there is sound alone wants pictures.
     if (kind === 'camera' && wanted && store.state.audioOnly.active) showVideo();
     call.devices.want(kind, wanted);
@@ -175,7 +183,7 @@ export function createMeeting(call, { leave }) {
     toggleHand,
     toggleShare: () => canShare() && call.devices.screen.toggle(),
     hold: (talking) => call.devices.want('microphone', talking),
-    isMuted: () => isOwnMuted(store.state, 'microphone'),
+    isMuted: () => isOwnMuted(store.state, 'microphone') && !isBarred('microphone'),
     help: shortcutsDialog,
     escape: closePanel,
     turn: stage.turn,

@@ -40,9 +40,11 @@ export async function openOptions(meetingId) {
   const save = h('button', { class: 'button primary', attrs: { type: 'button' } }, text.save);
   const dialog = openDialog({
     heading: text.heading,
-    body: [h('div', { class: 'options' }, scope.element, ...flags.slice(0, 3).map(({ element }) => element), presenters.element, ...flags.slice(3).map(({ element }) => element), chat.element), problem, h('div', { class: 'dialog-actions' }, save)],
+    body: [h('div', { class: 'options' }, scope.element, ...flags.slice(0, 3).map(({ element }) => element), presenters.element, ...flags.slice(3).map(({ element }) => element), chat.element), problem],
     actions: [done],
   });
+  // Not one of the actions that close it: it closes when the server has taken it.
+  done.after(save);
   save.addEventListener('click', () => {
     save.disabled = true;
     http

@@ -143,9 +143,10 @@ function createRow(id, context) {
     'li',
     { class: 'person', data: { personId: id } },
     face,
-    h('span', { class: 'person-words' }, name, note, role),
+    h('span', { class: 'person-words' }, name, note),
     h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element),
     h('span', { class: 'person-actions' }, lower, spotlight, mute, remove),
+    role,
   );
   return {
     row,
