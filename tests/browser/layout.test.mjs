@@ -117,6 +117,31 @@ test('before joining', { timeout: 60_000 }, async () => {
   await judge(bob, 'before-joining');
 });
 
+test('in the lobby, and before those who decide', { timeout: 120_000 }, async () => {
+  const closed = await createMeeting(ada, 'Behind a door', { lobbyBypassSettings: { scope: 'organizer' } });
+  const knock = async ({ page }, name) => {
+    await page.goto(closed.joinWebUrl);
+    await page.getByRole('textbox', { name: 'Your name' }).fill(name);
+    await press({ page }, 'Join');
+  };
+  await knock(bob, 'Bob with a name that goes on and on');
+  await bob.page.getByRole('heading', { name: 'Someone will let you in' }).waitFor();
+  await judge(bob, 'lobby');
+  await join(ada, closed.joinWebUrl, 'Ada');
+  await ada.page.getByRole('button', { name: /^Admit Bob/ }).waitFor();
+  await judge(ada, 'lobby-notice');
+  await press(ada, 'People');
+  await judge(ada, 'lobby-panel');
+  await press(ada, 'Meeting options');
+  await ada.page.getByRole('combobox', { name: 'Who comes in without waiting' }).waitFor();
+  await judge(ada, 'options');
+  await press(ada, 'Cancel');
+  await press(ada, 'People');
+  await press(bob, 'Leave');
+  await bob.page.getByRole('heading', { name: 'You left' }).waitFor();
+  await press(ada, 'Leave');
+});
+
 test('in the meeting', { timeout: 90_000 }, async () => {
   await join(ada, meeting.joinWebUrl, 'Ada');
   await join(bob, meeting.joinWebUrl, 'Bob with a name that goes on and on');
