@@ -594,7 +594,8 @@ mod tests {
         let (session, mut decides, _keep) = arrive(&mut audience);
         let (_, mut other, _keep_other) = arrive(&mut audience);
         turn(&mut audience);
-        (heard(&mut decides), heard(&mut other));
+        heard(&mut decides);
+        heard(&mut other);
         audience.hear_lobby(session, true, vec![waiting(1)]);
         audience.note_lobby(vec![waiting(2), waiting(3)], vec![]);
         audience.note_lobby(vec![], vec![ParticipantId::from_u128(3)]);

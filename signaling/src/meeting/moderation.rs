@@ -28,9 +28,7 @@ const REACTION_BURST: u32 = 5;
 /// The right that a wish needs, if it needs one.
 fn right_for(by: ParticipantId, message: &ClientMessage) -> Option<Right> {
     match message {
-        // Nobody needs leave to be silent.
-        ClientMessage::Mute { muted: true, .. } => None,
-        ClientMessage::Mute { kind, .. } => Some(match kind {
+        ClientMessage::Mute { kind, muted: false, .. } => Some(match kind {
             PublicationKind::Microphone => Right::Microphone,
             PublicationKind::Camera => Right::Camera,
             PublicationKind::Screen | PublicationKind::ScreenAudio => Right::Share,
@@ -42,12 +40,14 @@ fn right_for(by: ParticipantId, message: &ClientMessage) -> Option<Right> {
         ClientMessage::Lock { .. } => Some(Right::Lock),
         ClientMessage::Hand { participant_id: Some(whom), .. } if *whom != by => Some(Right::LowerHands),
         ClientMessage::Hand { raised: true, .. } => Some(Right::RaiseHand),
-        ClientMessage::Hand { .. } => None,
         ClientMessage::React { .. } => Some(Right::React),
         ClientMessage::Spotlight { .. } => Some(Right::Spotlight),
         ClientMessage::Chat { .. } => Some(Right::Chat),
         ClientMessage::Record { .. } => Some(Right::Record),
-        ClientMessage::Offer { .. }
+        // Nobody needs leave to be silent.
+        ClientMessage::Mute { muted: true, .. }
+        | ClientMessage::Hand { raised: false, .. }
+        | ClientMessage::Offer { .. }
         | ClientMessage::Layout(_)
         | ClientMessage::Uplink { .. }
         | ClientMessage::Leave { .. }

@@ -42,6 +42,7 @@ export const lobby = {
 
 export const options = {
   heading: 'Meeting options',
+  short: 'Options',
   save: 'Save',
   scope: 'Who comes in without waiting',
   /** @type {Record<string, string>} */

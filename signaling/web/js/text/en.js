@@ -251,6 +251,7 @@ export const en = {
     unverified: 'Guest',
     muteAll: 'Mute all',
     lock: 'Lock the meeting',
+    lockShort: 'Lock',
     held: 'Guests wait in the lobby since somebody was removed. You can change that in the meeting options.',
     /** @param {string} name */
     roleOf: (name) => `Role of ${name}`,

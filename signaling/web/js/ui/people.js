@@ -83,11 +83,11 @@ const inOrder = (people) => [
 /** What concerns everybody at once. @param {PeopleContext} context */
 function createTools({ asks, options }) {
   let isLocked = false;
-  const tool = (/** @type {string} */ picture, /** @type {string} */ text, /** @type {() => void} */ click) =>
-    h('button', { class: 'button small', attrs: { type: 'button' }, on: { click } }, icon(picture), text);
-  const muteAll = tool('mic-off', en.people.muteAll, asks.muteAll);
-  const lock = tool('lock', en.people.lock, () => asks.lock(!isLocked));
-  const settings = tool('options', en.options.heading, options);
+  const tool = (/** @type {string} */ picture, /** @type {string} */ text, /** @type {string} */ name, /** @type {() => void} */ click) =>
+    h('button', { class: 'button small', attrs: { type: 'button', 'aria-label': name, title: name }, on: { click } }, icon(picture), text);
+  const muteAll = tool('mic-off', en.people.muteAll, en.people.muteAll, asks.muteAll);
+  const lock = tool('lock', en.people.lockShort, en.people.lock, () => asks.lock(!isLocked));
+  const settings = tool('options', en.options.short, en.options.heading, options);
   const held = h('p', { class: 'panel-note' }, en.people.held);
   const element = h('div', { class: 'people-tools' }, muteAll, lock, settings, held);
   return {
@@ -145,8 +145,7 @@ function createRow(id, context) {
     face,
     h('span', { class: 'person-words' }, name, note),
     h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element),
-    h('span', { class: 'person-actions' }, lower, spotlight, mute, remove),
-    role,
+    h('span', { class: 'person-actions' }, role, lower, spotlight, mute, remove),
   );
   return {
     row,
