@@ -1,6 +1,7 @@
 //! What a meeting is told, and what it wants done.
 
-use crate::id::{ParticipantId, RecordingId, SessionId};
+use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
+use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
 use crate::ports::{
     EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart,
@@ -150,16 +151,28 @@ pub enum SettingsChange {
     Lock(bool),
     /// Anonymous people wait, or not.
     HoldAnonymous(bool),
+    /// An account is a co-organiser from now on.
+    AddCoorganizer(UserId),
+    /// An account is none any more.
+    RemoveCoorganizer(UserId),
 }
 
 impl SettingsChange {
     /// The options with it.
     #[must_use]
-    pub fn apply(self, settings: MeetingSettings) -> MeetingSettings {
+    pub fn apply(self, mut settings: MeetingSettings) -> MeetingSettings {
         match self {
-            Self::Lock(is_locked) => MeetingSettings { is_locked, ..settings },
-            Self::HoldAnonymous(are_anonymous_held) => MeetingSettings { are_anonymous_held, ..settings },
+            Self::Lock(locked) => settings.is_locked = locked,
+            Self::HoldAnonymous(held) => settings.are_anonymous_held = held,
+            Self::AddCoorganizer(user) => {
+                let list = &mut settings.coorganizers;
+                if !list.contains(&user) && list.len() < COORGANIZERS {
+                    list.push(user);
+                }
+            }
+            Self::RemoveCoorganizer(user) => settings.coorganizers.retain(|other| *other != user),
         }
+        settings
     }
 }
 

@@ -21,6 +21,7 @@ mod member;
 mod moderation;
 mod network;
 mod news;
+mod options;
 mod recent;
 mod recording;
 mod sharing;

@@ -14,6 +14,7 @@ use super::member::Member;
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::policy::roles::{Standing, default_role, may, may_set_role, outranks, rights};
+use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
 use crate::ports::PublicationKind;
 use crate::protocol::{
@@ -212,7 +213,8 @@ impl Meeting {
             return;
         }
         let target = self.members.get(&whom).and_then(|member| member.session);
-        self.removed_users.extend(self.members.get(&whom).and_then(|member| member.person.user));
+        let user = self.members.get(&whom).and_then(|member| member.person.user);
+        self.removed_users.extend(user);
         self.removed.insert(whom);
         self.lobby.forget(whom);
         if let Some(target) = target {
@@ -220,10 +222,10 @@ impl Meeting {
             self.effects.push(Effect::Close { session: target, code: CloseCode::Removed });
         }
         // The same link lets them in under another name; only a person can tell.
-        let held = MeetingSettings { are_anonymous_held: true, ..self.settings.clone() };
-        if held != self.settings {
-            self.apply_settings(held);
-            self.effects.push(Effect::ChangeSettings { change: SettingsChange::HoldAnonymous(true), ack: None });
+        self.change_settings(SettingsChange::HoldAnonymous(true), None);
+        // Who is a co-organiser is past every lobby.
+        if let Some(user) = user {
+            self.change_settings(SettingsChange::RemoveCoorganizer(user), None);
         }
         self.depart(whom);
         self.effects.push(Effect::PersistRemoval { participant: whom, ack: (session, id) });
@@ -246,25 +248,52 @@ impl Meeting {
             self.fail(session, id, "not_allowed", text);
             return;
         }
-        let is_known = self.members.get(&whom).is_some_and(|member| member.person.user.is_some());
-        if role == Role::Coorganizer && !is_known {
-            self.fail(session, id, "not_allowed", "Only somebody who is signed in can be a co-organiser.");
+        let user = self.members.get(&whom).and_then(|member| member.person.user);
+        let change = match user {
+            Some(user) if role == Role::Coorganizer => Some(SettingsChange::AddCoorganizer(user)),
+            None if role == Role::Coorganizer => {
+                self.fail(session, id, "not_allowed", "Only somebody who is signed in can be a co-organiser.");
+                return;
+            }
+            Some(user) => Some(SettingsChange::RemoveCoorganizer(user)),
+            None => None,
+        };
+        let is_full = self.settings.coorganizers.len() >= COORGANIZERS;
+        if role == Role::Coorganizer && is_full && !user.is_some_and(|user| self.settings.coorganizers.contains(&user))
+        {
+            self.fail(
+                session,
+                id,
+                "too_many_accounts",
+                "A meeting has at most 10 co-organisers. Make one a presenter first.",
+            );
             return;
         }
         let before = self.rights(whom);
         self.given_roles.insert(whom, role);
         self.set_standing(whom, &before, Some(by));
-        self.ack(session, id);
+        // Who organises a meeting is kept with it; other roles last as long as the run.
+        let ack = Some((session, id));
+        if !change.is_some_and(|change| self.change_settings(change, ack)) {
+            self.ack(session, id);
+        }
     }
 
     pub(super) fn lock(&mut self, session: SessionId, id: Option<u64>, locked: bool) {
-        if self.settings.is_locked == locked {
+        if !self.change_settings(SettingsChange::Lock(locked), Some((session, id))) {
             self.ack(session, id);
-            return;
         }
-        self.apply_settings(MeetingSettings { is_locked: locked, ..self.settings.clone() });
-        let change = SettingsChange::Lock(locked);
-        self.effects.push(Effect::ChangeSettings { change, ack: Some((session, id)) });
+    }
+
+    /// Changes the options and has it stored, with the `ack` after that. `false`: they are like that already.
+    fn change_settings(&mut self, change: SettingsChange, ack: Option<(SessionId, Option<u64>)>) -> bool {
+        let changed = change.apply(self.settings.clone());
+        let is_news = changed != self.settings;
+        if is_news {
+            self.apply_settings(changed);
+            self.effects.push(Effect::ChangeSettings { change, ack });
+        }
+        is_news
     }
 
     /// The meeting has other options from now on.

@@ -23,7 +23,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audience::{Arrival, Audience, Greeting, Past, SessionHandle, WelcomeOrder};
-use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, SettingsChange, Ticket};
+use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::directory::Shared;
 use super::recent::{EVENTS, Recent};
 use super::state::Meeting;
@@ -44,8 +44,6 @@ pub(super) const MAILBOX: usize = 256;
 const STEP: usize = 64;
 /// How long the engine may take for an answer.
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a change of the options is tried again when somebody else changed them at the same moment.
-const SETTINGS_TRIES: u32 = 5;
 /// How long a task without any deadline sleeps.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -111,7 +109,7 @@ pub(super) struct Task {
     /// The newest event that is in the news or was told.
     delivered: u64,
     recent: Recent,
-    audience: Audience,
+    pub(super) audience: Audience,
     /// Events that are appended with the next turn, and what is to follow.
     events: Vec<NewEvent>,
     wishes: Vec<Wish>,
@@ -120,7 +118,7 @@ pub(super) struct Task {
     tickets: HashMap<Ticket, oneshot::Sender<DoorReply>>,
     next_ticket: u64,
     /// Commands that follow from effects; handled in the same step.
-    follow_ups: Vec<Command>,
+    pub(super) follow_ups: Vec<Command>,
 }
 
 impl Task {
@@ -494,42 +492,6 @@ impl Task {
         self.audience.close(session, code);
     }
 
-    /// Several may change the options at the same time, also by HTTP; each changes what it finds.
-    async fn change_settings(&mut self, change: SettingsChange, ack: Option<(SessionId, Option<u64>)>) {
-        let stored = self.store_settings(change).await;
-        if stored.is_err() {
-            tracing::error!(meeting = %self.row.id, "a change of the options could not be stored");
-        }
-        if let Some((session, id)) = ack {
-            let message = if stored.is_ok() { ServerMessage::Ack { id, seq: None } } else { store_failed(id) };
-            self.audience.tell(session, Frame::encode(&message));
-        }
-    }
-
-    async fn store_settings(&self, change: SettingsChange) -> Result<(), StoreError> {
-        for _ in 0..SETTINGS_TRIES {
-            let Some(row) = self.shared.store.meeting(self.row.id).await? else { return Ok(()) };
-            let changed = change.apply(MeetingSettings::read(&row.settings)).write();
-            if self.shared.store.set_settings(row.id, &row.settings, &changed).await? {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Append("the options are changed by others all the time".to_owned()))
-    }
-
-    /// Takes up what was stored.
-    async fn read_settings(&mut self) {
-        match self.shared.store.meeting(self.row.id).await {
-            Ok(Some(row)) => {
-                let settings = Box::new(MeetingSettings::read(&row.settings));
-                self.follow_ups.push(Command::Settings(settings));
-            }
-            // Deleted: the end is on its way.
-            Ok(None) => {}
-            Err(error) => tracing::error!(meeting = %self.row.id, %error, "the options could not be read"),
-        }
-    }
-
     fn mark_read(&self) {
         let (store, meeting, seq) = (self.shared.store.clone(), self.row.id, self.delivered);
         tokio::spawn(async move {
@@ -620,7 +582,7 @@ fn visible_after(role: Role, cursor: u64, run: Option<u64>, upto: u64) -> u64 {
     cursor.max(floor).max(upto.saturating_sub(EVENTS as u64))
 }
 
-fn store_failed(id: Option<u64>) -> ServerMessage {
+pub(super) fn store_failed(id: Option<u64>) -> ServerMessage {
     ServerMessage::Error {
         id,
         code: "store_failed".to_owned(),

@@ -102,6 +102,43 @@ fn roles_are_kept_while_the_meeting_lasts_and_told_to_all() {
 }
 
 #[test]
+fn who_organises_is_kept_with_the_meeting() {
+    let mut table = Table::new(Limits::default());
+    let organiser = table.join(&person(Role::Organizer));
+    let eve = somebody(Kind::Member);
+    let user = eve.person.user.unwrap();
+    let session = table.join(&eve);
+    let set = |role| ClientMessage::SetRole { id: Some(7), participant_id: eve.participant, role };
+    let effects = table.say(organiser, set(Role::Coorganizer));
+    place(&effects, |e| {
+        matches!(e, Effect::ChangeSettings { change: super::super::SettingsChange::AddCoorganizer(of), ack: Some((to, Some(7))) }
+            if *of == user && *to == organiser)
+    });
+    assert!(table.meeting.rights(eve.participant).contains(&Right::ChangeOptions));
+    // By another participant of the same account, too.
+    let other = Identity { participant: ParticipantId::generate(), ..eve.clone() };
+    table.join(&other);
+    assert_eq!(table.meeting.role(other.participant), Role::Coorganizer);
+    assert_eq!(errors(&table.say(session, set(Role::Presenter))), ["not_allowed"], "they do not unmake themselves");
+    table.say(organiser, set(Role::Presenter));
+    assert_eq!(
+        (table.meeting.role(eve.participant), table.meeting.role(other.participant)),
+        (Role::Presenter, Role::Presenter)
+    );
+    assert!(table.meeting.settings.coorganizers.is_empty());
+
+    table.say(organiser, set(Role::Coorganizer));
+    table.say(organiser, ClientMessage::RemoveParticipant { id: None, participant_id: eve.participant });
+    assert!(table.meeting.settings.coorganizers.is_empty(), "who is put out is no co-organiser any more");
+
+    let full = MeetingSettings { coorganizers: (0..10).map(|_| UserId::generate()).collect(), ..Default::default() };
+    let mut table = Table::with(full);
+    let organiser = table.join(&person(Role::Organizer));
+    table.join(&eve);
+    assert_eq!(errors(&table.say(organiser, set(Role::Coorganizer))), ["too_many_accounts"]);
+}
+
+#[test]
 fn a_demotion_during_a_share_stops_the_share() {
     let mut table = Table::new(Limits::default());
     let organiser = table.join(&person(Role::Organizer));
