@@ -319,3 +319,32 @@ impl Store {
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("removed")(&e))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn options_are_changed_by_who_knows_them_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let organizer = store.find_or_create_user("default", "Ada", false).await.unwrap().id;
+        let new = NewMeeting {
+            tenant: "default".to_owned(),
+            organizer,
+            subject: String::new(),
+            join_secret: "secret".to_owned(),
+            join_hash: vec![1],
+            join_number: "123456789".to_owned(),
+            passcode: "pass".to_owned(),
+            settings: "one".to_owned(),
+        };
+        let meeting = store.create_meeting(new).await.unwrap().unwrap();
+        assert_eq!(store.meeting(meeting.id).await.unwrap().unwrap().settings, "one");
+        assert!(store.set_settings(meeting.id, "one", "two").await.unwrap());
+        assert!(!store.set_settings(meeting.id, "one", "three").await.unwrap(), "somebody was faster");
+        assert_eq!(store.meeting(meeting.id).await.unwrap().unwrap().settings, "two", "and the cache knows it");
+    }
+}

@@ -84,6 +84,30 @@ async fn a_hostile_client_in_the_lobby_learns_nothing_and_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_decides_and_comes_later_is_told_of_all_who_wait() {
+    let data = tempfile::tempdir().unwrap();
+    let house = House::open(data.path()).await;
+    let booked = house.meeting(data.path()).await;
+    house.change(&booked, &booked.user, scope(CLOSED)).await;
+    let guests = [house.join(&booked, "", "One").await, house.join(&booked, "", "Two").await];
+    let mut pages = Vec::new();
+    for guest in &guests {
+        pages.push(house.wait(&guest.token).await);
+    }
+    let organiser = house.join(&booked, &booked.user, "Ada").await;
+    let mut ada = house.enter(&organiser.token, 0).await;
+    let told = ada.hear().await.unwrap();
+    assert_eq!((&told["type"], &told["all"]), (&json!("waiting"), &json!(true)), "right after the welcome");
+    let mut names: Vec<_> = told["added"].as_array().unwrap().iter().map(|one| one["displayName"].clone()).collect();
+    names.sort_by_key(Value::to_string);
+    assert_eq!(names, ["One", "Two"]);
+    ada.say(json!({"type": "admitAll", "id": 1})).await;
+    for page in &mut pages {
+        page.until("welcome").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_by_long_poll_waits_alike() {
     let data = tempfile::tempdir().unwrap();
     let house = House::open(data.path()).await;
@@ -248,6 +272,7 @@ async fn options_that_change_during_the_meeting_act_in_the_router() {
     ada.until_such(|m| m["type"] == "ack" && m["id"] == 5).await;
     let body = house.change(&booked, &booked.user, json!({"allowTeamworkReactions": false})).await.json();
     assert_eq!((&body["isLocked"], &body["allowTeamworkReactions"]), (&json!(true), &json!(false)));
+    assert_eq!(body["allowedPresenters"], "organizer", "what was changed before stays");
     bob.until_such(|m| m["type"] == "rights" && !m["may"].as_array().unwrap().contains(&json!("react"))).await;
     let late = house.join(&booked, "", "Late").await;
     let page = house.wait(&late.token).await;
