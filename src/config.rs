@@ -108,6 +108,8 @@ pub struct Meetings {
     pub participants: usize,
     /// How long somebody whose connection was lost keeps their place.
     pub grace: Duration,
+    /// Organisations beside a meeting's own whose people have proven who they are.
+    pub trusted_tenants: Vec<String>,
 }
 
 /// `[chats]`
@@ -336,6 +338,7 @@ impl Config {
             meetings: Meetings {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),
                 grace: Duration::from_secs(settings.number("meetings.grace_seconds", 30, 1..=3600) as u64),
+                trusted_tenants: settings.list("meetings.trusted_tenants", parse::tenant),
             },
             chats: Chats {
                 members: u32::try_from(settings.number("chats.members", 250, 2..=10_000)).unwrap_or(250),
@@ -486,6 +489,13 @@ mod parse {
             );
         }
         Ok(announce)
+    }
+
+    pub(super) fn tenant(text: &str) -> Result<String, String> {
+        match text.trim() {
+            "" => Err("names no organisation. Write the name that its people's tokens carry".to_owned()),
+            name => Ok(name.to_owned()),
+        }
     }
 
     pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

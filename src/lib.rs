@@ -228,7 +228,12 @@ fn signaling_config(config: &Config) -> signaling::Config {
     signaling::Config {
         public_url: config.server.public_url.as_ref().map(Origin::to_string),
         behind_proxy: config.server.behind_proxy,
-        limits: signaling::Limits { participants: config.meetings.participants, grace: config.meetings.grace },
+        trusted_tenants: config.meetings.trusted_tenants.clone(),
+        limits: signaling::Limits {
+            participants: config.meetings.participants,
+            grace: config.meetings.grace,
+            ..signaling::Limits::default()
+        },
         store: config.store_location(),
         chats: signaling::ChatLimits { members: config.chats.members, added_at_once: config.chats.added_at_once },
         shutdown_patience: RECORDINGS_PATIENCE,

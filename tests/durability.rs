@@ -2,7 +2,14 @@
 //!
 //! Quick: four rounds. All of it: `PLENUM_FULL=1 cargo test --workspace --test durability` makes a hundred. With
 //! `PLENUM_TEST_POSTGRES` the store is a PostgreSQL database; `sh tests/run` does both.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "../signaling/tests/support/store.rs"]
 mod store;
@@ -110,8 +117,7 @@ fn what_was_acknowledged_is_there_once_and_in_order_after_any_kill() {
     let mut mint = plenum(directory.path(), &["token", "--user", "Ada"]);
     mint.envs(url.iter().map(|url| ("PLENUM__STORE__URL", url)));
     let token = String::from_utf8(mint.output().unwrap().stdout).unwrap().trim().to_owned();
-    let mut chat =
-        Chat { token, path: String::new(), port: AtomicU16::new(server.port), over: false.into() };
+    let mut chat = Chat { token, path: String::new(), port: AtomicU16::new(server.port), over: false.into() };
     let (_, made) = chat.call(server.port, "POST", "/v1/chats", r#"{"chatType": "group", "members": []}"#).unwrap();
     chat.path = format!("/v1/chats/{}/messages", made["id"].as_str().unwrap());
     let chat = Arc::new(chat);

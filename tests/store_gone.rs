@@ -2,7 +2,14 @@
 //! thrown out, and all of it goes on by itself.
 //!
 //! Runs with `PLENUM_TEST_POSTGRES` (see `sh tests/run postgres`); an embedded store does not go away without its server.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
 
 #[path = "../signaling/tests/support/store.rs"]
 mod store;

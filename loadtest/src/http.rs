@@ -104,7 +104,8 @@ impl Connection {
     pub(crate) async fn open(server: &Uri, reach: Reach, token: &str) -> Result<Self, HttpError> {
         let target = Target::of(server, reach)?;
         let address = target.resolve().await?;
-        let stream = TcpStream::connect(address).await.map_err(|error| HttpError::Connect(target.authority(), error))?;
+        let stream =
+            TcpStream::connect(address).await.map_err(|error| HttpError::Connect(target.authority(), error))?;
         stream.set_nodelay(true).map_err(|error| HttpError::Connect(target.authority(), error))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends when the sender is dropped.

@@ -5,6 +5,7 @@
 //! ```text
 //! id, clock, ports      names, time, and what signalling asks of engine and recorder
 //! protocol              the live protocol as types
+//! policy                who gets in and who may do what: pure functions
 //! text                  what may stand in a message
 //! store                 threads, chats, meetings, people, recordings: SQLite or PostgreSQL
 //! auth                  keys, tokens, secrets
@@ -24,6 +25,7 @@ pub mod feed;
 pub mod id;
 pub mod live;
 pub mod meeting;
+pub mod policy;
 pub mod ports;
 pub mod protocol;
 pub mod store;
@@ -44,10 +46,10 @@ pub use store::StoreLocation;
 use auth::{KeyError, SigningKeys};
 use clock::Timestamp;
 use door::AppState;
+use feed::Feeds;
 use live::LiveContext;
 use meeting::Directory;
 use ports::{Media, MediaEvent, RecordingEvent, Recordings};
-use feed::Feeds;
 use store::{CHAT_MEMBERS, Store, StoreError};
 
 /// News of engine and recorder that wait to be taken. Filled when many meetings change at once; when full, the sender
@@ -73,6 +75,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Whether to believe `X-Forwarded-*`: only when a proxy of ours sets them.
     pub behind_proxy: bool,
+    /// Organisations beside a meeting's own whose people have proven who they are.
+    pub trusted_tenants: Vec<String>,
     /// How large meetings may be, and the grace time.
     pub limits: Limits,
     /// How patient connections are.
@@ -93,6 +97,7 @@ impl Config {
             chats: ChatLimits::default(),
             public_url: None,
             behind_proxy: false,
+            trusted_tenants: Vec::new(),
             limits: Limits::default(),
             timings: Timings::default(),
             resume: RESUME,
@@ -158,7 +163,14 @@ impl Signaling {
         directory.settle_recordings().await?;
         let live =
             LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };
-        let state = AppState::new(config.public_url, config.behind_proxy, config.chats, live, recordings);
+        let state = AppState::new(
+            config.public_url,
+            config.behind_proxy,
+            config.trusted_tenants,
+            config.chats,
+            live,
+            recordings,
+        );
         let mut tasks = JoinSet::new();
         let (media_events, mut media_news) = mpsc::channel(NEWS);
         let (recording_events, mut recording_news) = mpsc::channel(NEWS);

@@ -53,7 +53,7 @@ const browsers = [];
 before(async () => {
   server = await startServer();
   browsers.push(...await Promise.all([openOrganiser(server), openBrowser({ person: 1 })]));
-  meeting = await createMeeting(browsers[0], 'Estimator');
+  meeting = await createMeeting(browsers[0], 'Estimator', { canAnonymousStart: true });
   encoder = await openWhip(browsers[1].page, server.url);
   await makeNoise(encoder.page, 15, { width: 960, height: 540 });
   await encoder.page.evaluate(async () => {

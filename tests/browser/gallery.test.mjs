@@ -31,7 +31,7 @@ before(async () => {
   mkdirSync(shotsDir, { recursive: true });
   server = await startServer();
   [ada, bob] = await Promise.all([openOrganiser(server, { person: 0, context: { viewport: DESK } }), openBrowser({ person: 1 })]);
-  const meeting = await createMeeting(ada, 'Everybody');
+  const meeting = await createMeeting(ada, 'Everybody', { canAnonymousStart: true });
   crowd = await openCrowd(server, meeting.joinWebUrl, CROWD);
   await join(bob, meeting.joinWebUrl, 'Bob');
   await join(ada, meeting.joinWebUrl, 'Ada');

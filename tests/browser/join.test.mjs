@@ -37,7 +37,7 @@ before(async () => {
   server = await startServer();
   proxy = await startProxy({ tcpTarget: server.port, udpTarget: server.port, seed });
   organiser = await openOrganiser(server, {});
-  const meeting = await createMeeting(organiser, 'Joining');
+  const meeting = await createMeeting(organiser, 'Joining', { canAnonymousStart: true });
   speaker = await openBrowser({ person: SPEAKER });
   await join(speaker, meeting.joinWebUrl, 'Speaker');
   newcomer = await openBrowser({ person: 1 });

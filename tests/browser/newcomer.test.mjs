@@ -26,7 +26,7 @@ const browsers = [];
 before(async () => {
   server = await startServer();
   organiser = await openOrganiser(server, {});
-  meeting = await createMeeting(organiser, 'Newcomers');
+  meeting = await createMeeting(organiser, 'Newcomers', { canAnonymousStart: true });
   const browser = await openBrowser({ person: PERSON });
   browsers.push(browser);
   publisher = await openStranger(browser.page, server.url);

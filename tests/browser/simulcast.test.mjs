@@ -23,7 +23,7 @@ let meeting;
 before(async () => {
   server = await startServer();
   browsers.push(...await Promise.all([openOrganiser(server, { person: 0 }), openBrowser(), openBrowser()]));
-  meeting = await createMeeting(browsers[0], 'Layers');
+  meeting = await createMeeting(browsers[0], 'Layers', { canAnonymousStart: true });
   [encoder, player] = await Promise.all(browsers.slice(1).map(({ page }) => openWhip(page, server.url)));
 }, { timeout: 60_000 });
 

@@ -40,7 +40,7 @@ let audience;
 before(async () => {
   server = await startServer();
   browsers.push(...await Promise.all([openOrganiser(server), openBrowser(), openBrowser()]));
-  const { joinWebUrl } = await createMeeting(browsers[0], 'Trains');
+  const { joinWebUrl } = await createMeeting(browsers[0], 'Trains', { canAnonymousStart: true });
   [camera, audience] = await Promise.all(browsers.slice(1).map(({ page }) => openWhip(page, server.url)));
   await makeNoise(camera.page, 25);
   await publish(await ticketFor(server, joinWebUrl, 'Camera'));

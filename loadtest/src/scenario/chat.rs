@@ -131,9 +131,10 @@ impl Report {
     /// Whether everything was acknowledged and heard, once and in order.
     #[must_use]
     pub fn passed(&self) -> bool {
-        let heard = self.delivered.as_ref().is_none_or(|heard| {
-            heard.heard == heard.expected && heard.twice == 0 && heard.out_of_order == 0
-        });
+        let heard = self
+            .delivered
+            .as_ref()
+            .is_none_or(|heard| heard.heard == heard.expected && heard.twice == 0 && heard.out_of_order == 0);
         self.failed == 0 && self.acknowledged > 0 && heard
     }
 
@@ -368,7 +369,8 @@ async fn write(
     let mut connection = Connection::open(&scenario.server, scenario.reach, token(scenario, who)).await?;
     let pause = scenario.rate.map(|rate| Duration::from_secs_f64(scenario.senders as f64 / rate));
     // Spread over the pause, so that the senders do not write all at once.
-    let mut next = Instant::now() + pause.map_or(Duration::ZERO, |pause| pause.mul_f64(sender as f64 / scenario.senders as f64));
+    let mut next =
+        Instant::now() + pause.map_or(Duration::ZERO, |pause| pause.mul_f64(sender as f64 / scenario.senders as f64));
     let padding = "word ".repeat(scenario.bytes / 5 + 1);
     let padding = padding.get(..scenario.bytes).unwrap_or_default();
     let mut written = Written::new();

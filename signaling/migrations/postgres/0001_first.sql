@@ -1,4 +1,4 @@
--- The same tables as SQLite's, as they are after its fourth migration; see there for what each is for. Ids are kept as their
+-- The same tables as SQLite's, as they are after its fifth migration; see there for what each is for. Ids are kept as their
 -- printed form, times are milliseconds since 1970 (UTC).
 
 CREATE TABLE thread (
@@ -95,7 +95,8 @@ CREATE TABLE meeting (
     join_hash       BYTEA NOT NULL UNIQUE,
     join_number     TEXT NOT NULL UNIQUE,
     passcode        TEXT NOT NULL,
-    created         BIGINT NOT NULL
+    created         BIGINT NOT NULL,
+    settings        TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX meeting_by_organizer ON meeting (organizer, created);
 

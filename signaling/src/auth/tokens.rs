@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::SigningKeys;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, UserId};
-use crate::protocol::Role;
+use crate::policy::Person;
 use crate::store::UserRow;
 
 const ISSUER: &str = "plenum";
@@ -59,8 +59,9 @@ pub struct ParticipantClaims {
     pub participant: ParticipantId,
     /// Where.
     pub meeting: MeetingId,
-    /// As what.
-    pub role: Role,
+    /// Which account, if any, and what it is to the meeting.
+    #[serde(flatten)]
+    pub person: Person,
     /// Under which name.
     pub name: String,
 }
@@ -101,7 +102,7 @@ impl SigningKeys {
         &self,
         meeting: MeetingId,
         participant: ParticipantId,
-        role: Role,
+        person: Person,
         name: &str,
     ) -> Result<String, AuthError> {
         self.sign_claims(&ParticipantClaims {
@@ -110,7 +111,7 @@ impl SigningKeys {
             exp: Timestamp::now().plus_seconds(PARTICIPANT_SECONDS).as_seconds(),
             participant,
             meeting,
-            role,
+            person,
             name: name.to_owned(),
         })
     }
@@ -159,8 +160,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
+    use crate::policy::Kind;
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use proptest::prelude::*;
+
+    const ORGANIZER: Person = Person { kind: Kind::Organizer, user: None };
 
     fn keys() -> (tempfile::TempDir, SigningKeys) {
         let folder = tempfile::tempdir().unwrap();
@@ -172,7 +176,7 @@ mod tests {
     fn a_key_survives_a_restart_and_only_its_owner_may_read_it() {
         let (folder, keys) = keys();
         let token =
-            keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada").unwrap();
+            keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Person::ANONYMOUS, "Ada").unwrap();
         let again = SigningKeys::load_or_create(folder.path()).unwrap();
         assert_eq!(again.check_participant(&token).unwrap().name, "Ada");
         #[cfg(unix)]
@@ -186,10 +190,16 @@ mod tests {
     #[test]
     fn a_participant_token_is_not_a_user_token_nor_the_other_way_round() {
         let (_folder, keys) = keys();
-        let user = UserRow { id: UserId::generate(), tenant: "t".into(), name: "Ada".into(), admin: true, valid_after: Timestamp::from_millis(0) };
+        let user = UserRow {
+            id: UserId::generate(),
+            tenant: "t".into(),
+            name: "Ada".into(),
+            admin: true,
+            valid_after: Timestamp::from_millis(0),
+        };
         let user_token = keys.sign_user(&user).unwrap();
         let guest =
-            keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Role::Presenter, "Ada").unwrap();
+            keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Person::ANONYMOUS, "Ada").unwrap();
         assert_eq!(keys.check_user(&user_token).unwrap().sub, user.id);
         assert_eq!(keys.check_user(&guest), Err(AuthError::BadToken));
         assert_eq!(keys.check_participant(&user_token), Err(AuthError::BadToken));
@@ -206,7 +216,7 @@ mod tests {
             exp: Timestamp::now().plus_seconds(60).as_seconds(),
             participant: ParticipantId::generate(),
             meeting: MeetingId::generate(),
-            role: Role::Organizer,
+            person: ORGANIZER,
             name: String::new(),
         };
         assert!(keys.check_participant(&keys.sign_claims(&claims).unwrap()).is_ok());
@@ -222,7 +232,7 @@ mod tests {
         let (_one, keys_one) = keys();
         let (_two, keys_two) = keys();
         let (meeting, me) = (MeetingId::generate(), ParticipantId::generate());
-        let token = keys_one.sign_participant(meeting, me, Role::Organizer, "Ada").unwrap();
+        let token = keys_one.sign_participant(meeting, me, ORGANIZER, "Ada").unwrap();
         assert_eq!(keys_two.check_participant(&token), Err(AuthError::BadToken));
         // {"alg":"none","typ":"JWT"} in front of the same claims.
         let claims = token.split('.').nth(1).unwrap();
@@ -240,7 +250,7 @@ mod tests {
                 exp: Timestamp::now().plus_seconds(-3600).as_seconds(),
                 participant: ParticipantId::generate(),
                 meeting: MeetingId::generate(),
-                role: Role::Presenter,
+                person: Person::ANONYMOUS,
                 name: String::new(),
             })
             .unwrap();

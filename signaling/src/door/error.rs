@@ -7,10 +7,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::AuthError;
+use crate::feed::{HearError, ListenError};
 use crate::live::PollError;
 use crate::meeting::OpenMeetingError;
 use crate::ports::{MediaRefused, RecordingRefused};
-use crate::feed::{HearError, ListenError};
 use crate::store::{Impossible, StoreError};
 
 /// Seconds after which a call that failed for a moment is worth another try ...

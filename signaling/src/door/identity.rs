@@ -117,11 +117,8 @@ pub(super) async fn invite(
     let invited = Invited { tenant: &user.tenant, name: &name, mail };
     let invited = state.store.invite(invited, &key.hash(), expires).await?.ok_or_else(name_taken)?;
     metrics::counter!("signaling_invitations_total").increment(1);
-    let link = SignInLink {
-        user_id: invited.id,
-        sign_in_url: link_of(&client.base_url, &key),
-        expiration_date_time: expires,
-    };
+    let link =
+        SignInLink { user_id: invited.id, sign_in_url: link_of(&client.base_url, &key), expiration_date_time: expires };
     Ok((StatusCode::CREATED, Json(link)).into_response())
 }
 

@@ -13,8 +13,11 @@ use super::sign_in::set_cookie;
 use super::state::AppState;
 use crate::auth::{hash, same};
 use crate::id::{MeetingId, ParticipantId, ThreadId};
+use crate::policy::lobby::{self, Entry};
+use crate::policy::roles::default_role;
+use crate::policy::{Kind, MeetingSettings, Person};
 use crate::protocol::Role;
-use crate::store::MeetingRow;
+use crate::store::{MeetingRow, UserRow};
 
 /// A display name has at most so many characters.
 const NAME_CHARACTERS: usize = 100;
@@ -37,15 +40,19 @@ pub(super) struct Preview {
 pub(super) async fn preview(
     State(state): State<AppState>,
     client: Client,
+    user: Option<SignedIn>,
     Path(secret): Path<String>,
 ) -> Result<Json<Preview>, ApiError> {
     let row = by_secret(&state, &client, &secret).await?;
     let organizer = state.store.user(row.organizer).await?.map(|user| user.name).unwrap_or_default();
     let glimpse = state.directory.glimpse(row.id);
+    let person = user.map_or(Person::ANONYMOUS, |SignedIn(user)| person_of(&state, &row, &user));
+    // Whoever would have to wait is given no hint of who is inside.
+    let waits = lobby::decide(person, &MeetingSettings::read(&row.settings), glimpse.started) != Entry::Enter;
     Ok(Json(Preview {
         subject: row.subject,
         organizer,
-        participants: glimpse.participants,
+        participants: if waits { 0 } else { glimpse.participants },
         is_recording: glimpse.recording,
     }))
 }
@@ -106,7 +113,16 @@ pub(super) async fn join(
         },
         None => None,
     };
-    if before.is_none() && state.directory.glimpse(row.id).participants >= state.directory.participants_limit() {
+    let known = before.as_ref().map_or(Person::ANONYMOUS, |claims| claims.person);
+    // Who signs in meanwhile is more than they were, and nobody becomes less by coming without the cookie.
+    let person = match user {
+        Some(SignedIn(user)) if known.kind != Kind::Organizer => person_of(&state, &row, &user),
+        _ => known,
+    };
+    let glimpse = state.directory.glimpse(row.id);
+    // The organiser's seat is kept.
+    let is_full = glimpse.participants >= state.directory.participants_limit() && person.kind != Kind::Organizer;
+    if before.is_none() && is_full {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "meeting_full",
@@ -117,16 +133,16 @@ pub(super) async fn join(
         metrics::counter!("signaling_joins_refused_total", "why" => "busy").increment(1);
         return Err(ApiError::busy(BUSY));
     }
-    let organizes = user.is_some_and(|SignedIn(user)| user.id == row.organizer)
-        || before.as_ref().is_some_and(|claims| claims.role == Role::Organizer);
-    let role = if organizes { Role::Organizer } else { Role::Presenter };
+    let settings = MeetingSettings::read(&row.settings);
+    // The live meeting decides; this is what it would do now.
+    let is_in_lobby = lobby::decide(person, &settings, glimpse.started) != Entry::Enter;
     let participant = before.map_or_else(ParticipantId::generate, |claims| claims.participant);
-    let token = state.keys.sign_participant(row.id, participant, role, &name)?;
+    let token = state.keys.sign_participant(row.id, participant, person, &name)?;
     metrics::counter!("signaling_joins_total").increment(1);
     let cookie = set_cookie(PARTICIPANT_COOKIE, &token, "/v1/recordings", COOKIE_SECONDS, client.secure);
     let joined = Joined {
         participant_id: participant,
-        is_in_lobby: false,
+        is_in_lobby,
         token,
         // http becomes ws, https becomes wss.
         signal_url: format!("{}/v1/live", client.base_url.replacen("http", "ws", 1)),
@@ -139,9 +155,13 @@ pub(super) async fn join(
             subject: row.subject,
             chat_id: row.thread,
         },
-        role,
+        role: default_role(person, &settings),
     };
     Ok((cookie, Json(joined)).into_response())
+}
+
+fn person_of(state: &AppState, row: &MeetingRow, user: &UserRow) -> Person {
+    Person::signed_in(user.id, &user.tenant, &row.tenant, row.organizer, &state.trusted_tenants)
 }
 
 async fn locate(state: &AppState, client: &Client, request: &JoinRequest) -> Result<MeetingRow, ApiError> {

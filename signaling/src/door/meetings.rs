@@ -1,10 +1,11 @@
-//! Meetings over HTTP: make, list, look, rename, delete.
+//! Meetings over HTTP: make, list, look, change, delete.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::client::{ApiJson, Caller, Client, SignedIn};
 use super::error::ApiError;
@@ -13,6 +14,7 @@ use crate::auth::{Secret, join_number, passcode};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ThreadId};
 use crate::meeting::Command;
+use crate::policy::{MeetingSettings, SettingsError};
 use crate::store::{MeetingRow, NewMeeting, UserRow};
 
 /// A subject has at most so many characters.
@@ -21,11 +23,41 @@ const SUBJECT_CHARACTERS: usize = 200;
 const LISTED: u32 = 200;
 /// A number is taken about once in a billion per meeting; five misses in a row mean that something else is wrong.
 const NUMBER_TRIES: u32 = 5;
+/// How often a change of the options is tried again when somebody else changed them at the same moment.
+const SETTINGS_TRIES: u32 = 5;
 
+/// Members of a request that other servers of this kind know, and that are not kept here yet.
+const PASSED_OVER: [&str; 2] = ["startDateTime", "endDateTime"];
+
+/// What a meeting is made of, or changed to: its subject and its options. A member that is not named stays as it is.
 #[derive(Deserialize)]
-pub(super) struct Subject {
+pub(super) struct Wishes {
     #[serde(default)]
-    subject: String,
+    subject: Option<String>,
+    #[serde(flatten)]
+    options: Map<String, Value>,
+}
+
+impl Wishes {
+    fn apply(&self, settings: &MeetingSettings) -> Result<MeetingSettings, ApiError> {
+        let mut options = self.options.clone();
+        PASSED_OVER.into_iter().for_each(|name| drop(options.remove(name)));
+        settings.changed(&options).map_err(|error| {
+            let code = match error {
+                SettingsError::Unknown(_) => "unknown_option",
+                SettingsError::BadValue(_) => "bad_option",
+                SettingsError::TooMany(..) => "too_many_accounts",
+            };
+            ApiError::new(StatusCode::BAD_REQUEST, code, sentence(&error))
+        })
+    }
+}
+
+/// An error's text as a sentence.
+fn sentence(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 /// A meeting as the API shows it.
@@ -44,6 +76,9 @@ pub(super) struct MeetingBody {
     is_live: bool,
     participants: usize,
     unread: u64,
+    /// For organisers.
+    #[serde(flatten)]
+    settings: Option<MeetingSettings>,
 }
 
 #[derive(Serialize)]
@@ -56,9 +91,10 @@ pub(super) async fn create(
     State(state): State<AppState>,
     client: Client,
     SignedIn(user): SignedIn,
-    ApiJson(Subject { subject }): ApiJson<Subject>,
+    ApiJson(wishes): ApiJson<Wishes>,
 ) -> Result<Response, ApiError> {
-    let subject = clean_subject(&subject)?;
+    let subject = clean_subject(wishes.subject.as_deref().unwrap_or_default())?;
+    let settings = wishes.apply(&MeetingSettings::default())?.write();
     for _ in 0..NUMBER_TRIES {
         let secret = Secret::generate_short();
         let made = state
@@ -71,6 +107,7 @@ pub(super) async fn create(
                 join_secret: secret.reveal().to_owned(),
                 join_number: join_number(),
                 passcode: passcode(),
+                settings: settings.clone(),
             })
             .await?;
         if let Some(row) = made {
@@ -103,25 +140,57 @@ pub(super) async fn read(
 ) -> Result<Json<MeetingBody>, ApiError> {
     let row = find(&state, &id).await?;
     match caller {
-        Caller::User(user) if user.id == row.organizer => Ok(Json(full(&state, &client, row).await?)),
-        Caller::Participant(claims) if claims.meeting == row.id => Ok(Json(outside(&state, &client, row))),
+        Caller::User(user) if organizes(&row, &user) => Ok(Json(full(&state, &client, row).await?)),
+        Caller::Participant(claims) if claims.meeting == row.id => {
+            let run = state.store.thread_state(row.thread).await?.run;
+            let was_in = match run {
+                Some(run) => state.store.presence_in_run(row.thread, run.started, claims.participant).await?.is_some(),
+                None => false,
+            };
+            let mut body = outside(&state, &client, row);
+            // Whoever waits in the lobby is given no hint of who is inside.
+            body.participants = if was_in { body.participants } else { 0 };
+            Ok(Json(body))
+        }
         _ => Err(not_yours()),
     }
 }
 
-/// `PATCH /v1/onlineMeetings/{id}`.
+/// `PATCH /v1/onlineMeetings/{id}`: by its organiser and its co-organisers.
 pub(super) async fn change(
     State(state): State<AppState>,
     client: Client,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
-    ApiJson(Subject { subject }): ApiJson<Subject>,
+    ApiJson(wishes): ApiJson<Wishes>,
 ) -> Result<Json<MeetingBody>, ApiError> {
-    let mut row = own(&state, &id, &user).await?;
-    row.subject = clean_subject(&subject)?;
-    state.store.set_subject(row.id, &row.subject).await?;
-    state.directory.tell(row.id, Command::Renamed { subject: row.subject.clone() }).await;
+    let mut row = find(&state, &id).await?;
+    if !organizes(&row, &user) {
+        return Err(not_yours());
+    }
+    if !wishes.options.is_empty() {
+        row = change_settings(&state, row, &wishes).await?;
+    }
+    if let Some(subject) = &wishes.subject {
+        row.subject = clean_subject(subject)?;
+        state.store.set_subject(row.id, &row.subject).await?;
+        state.directory.tell(row.id, Command::Renamed { subject: row.subject.clone() }).await;
+    }
     Ok(Json(full(&state, &client, row).await?))
+}
+
+/// Others may change the options at the same time, also from within the meeting: each changes what it finds.
+async fn change_settings(state: &AppState, mut row: MeetingRow, wishes: &Wishes) -> Result<MeetingRow, ApiError> {
+    for _ in 0..SETTINGS_TRIES {
+        let changed = wishes.apply(&MeetingSettings::read(&row.settings))?.write();
+        if state.store.set_settings(row.id, &row.settings, &changed).await? {
+            row.settings = changed;
+            state.directory.tell(row.id, Command::SettingsStored).await;
+            return Ok(row);
+        }
+        row = state.store.meeting(row.id).await?.ok_or_else(|| ApiError::not_found("meeting"))?;
+    }
+    Err(ApiError::new(StatusCode::CONFLICT, "conflict", "Others change these options all the time. Try again."))
 }
 
 /// `DELETE /v1/onlineMeetings/{id}`: ends it for everybody, and deletes chat and recordings.
@@ -151,6 +220,11 @@ async fn own(state: &AppState, id: &str, user: &UserRow) -> Result<MeetingRow, A
     if row.organizer == user.id { Ok(row) } else { Err(not_yours()) }
 }
 
+/// Whether somebody is the organiser or a co-organiser.
+fn organizes(row: &MeetingRow, user: &UserRow) -> bool {
+    row.organizer == user.id || MeetingSettings::read(&row.settings).coorganizers.contains(&user.id)
+}
+
 pub(super) fn not_yours() -> ApiError {
     ApiError::forbidden("This belongs to another organiser's meeting, or to a run of it that you were not in.")
 }
@@ -158,10 +232,12 @@ pub(super) fn not_yours() -> ApiError {
 async fn full(state: &AppState, client: &Client, row: MeetingRow) -> Result<MeetingBody, ApiError> {
     let unread = state.store.unread(row.thread, row.organizer).await?;
     let (number, code) = (spaced(&row.join_number), row.passcode.clone());
+    let settings = MeetingSettings::read(&row.settings);
     let mut body = outside(state, client, row);
     body.join_meeting_id = Some(number);
     body.passcode = Some(code);
     body.unread = unread;
+    body.settings = Some(settings);
     Ok(body)
 }
 
@@ -178,6 +254,7 @@ fn outside(state: &AppState, client: &Client, row: MeetingRow) -> MeetingBody {
         is_live: glimpse.live,
         participants: glimpse.participants,
         unread: 0,
+        settings: None,
     }
 }
 

@@ -79,7 +79,10 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/chats/{id}", get(chats::read).merge(patch(chats::change)))
         .route("/v1/chats/{id}/members", get(chats::list_members).post(chats::add_members))
         .route("/v1/chats/{id}/members/{user}", delete(chats::remove_member))
-        .route("/v1/chats/{id}/messages", get(chats::page).post(chats::write).layer(DefaultBodyLimit::max(MESSAGE_BODY)))
+        .route(
+            "/v1/chats/{id}/messages",
+            get(chats::page).post(chats::write).layer(DefaultBodyLimit::max(MESSAGE_BODY)),
+        )
         .route(
             "/v1/chats/{id}/messages/{seq}",
             patch(chats::change_message).delete(chats::delete_message).layer(DefaultBodyLimit::max(MESSAGE_BODY)),

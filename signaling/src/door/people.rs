@@ -36,7 +36,8 @@ pub(super) async fn search(
     SignedIn(user): SignedIn,
     query: Result<Query<PeopleQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ListBody<PersonBody>>, ApiError> {
-    let Query(PeopleQuery { search }) = query.map_err(|_| ApiError::bad_request("Say whom to look for: $search=text."))?;
+    let Query(PeopleQuery { search }) =
+        query.map_err(|_| ApiError::bad_request("Say whom to look for: $search=text."))?;
     if search.len() > QUESTION_BYTES {
         return Err(ApiError::bad_request("$search is too long. The beginning of a name or mail address is enough."));
     }

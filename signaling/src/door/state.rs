@@ -20,6 +20,8 @@ pub struct AppState(Arc<Inner>);
 pub struct Inner {
     pub(super) public_url: Option<String>,
     pub(super) behind_proxy: bool,
+    /// Organisations whose people are known here.
+    pub(super) trusted_tenants: Vec<String>,
     pub(super) chats: ChatLimits,
     pub(super) store: Store,
     pub(super) keys: SigningKeys,
@@ -48,6 +50,7 @@ impl AppState {
     pub(crate) fn new(
         public_url: Option<String>,
         behind_proxy: bool,
+        trusted_tenants: Vec<String>,
         chats: ChatLimits,
         live: LiveContext,
         recordings: Arc<dyn Recordings>,
@@ -55,6 +58,7 @@ impl AppState {
         Self(Arc::new(Inner {
             public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
             behind_proxy,
+            trusted_tenants,
             chats,
             store: live.store.clone(),
             keys: live.keys.clone(),

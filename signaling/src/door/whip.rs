@@ -54,7 +54,7 @@ async fn offer(
         ));
     }
     let sdp = std::str::from_utf8(body).map_err(|_| ApiError::bad_request("The offer is not UTF-8 text."))?;
-    let who = Identity { participant: claims.participant, role: claims.role, display_name: claims.name };
+    let who = Identity { participant: claims.participant, person: claims.person, display_name: claims.name };
     let resource = SessionId::generate();
     for _ in 0..TRIES {
         let meeting = state.directory.open(claims.meeting).await?;
@@ -69,7 +69,17 @@ async fn offer(
             DoorReply::Answer(sdp) => created(&format!("/{door}/{resource}"), sdp),
             DoorReply::Refused(refused) => Err(refused.into()),
             DoorReply::NotLetIn(Refusal::Removed) => Err(ApiError::removed()),
-            DoorReply::NotLetIn(Refusal::Full) => Err(ApiError::new(
+            DoorReply::NotLetIn(Refusal::Denied) => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "not_let_in",
+                "Somebody in the meeting decided not to let this participant in.",
+            )),
+            DoorReply::NotLetIn(Refusal::Waits) => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "in_lobby",
+                "This participant has to be let in first. Join with the page or the live protocol, and come back when admitted.",
+            )),
+            DoorReply::NotLetIn(Refusal::Full | Refusal::LobbyFull) => Err(ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "meeting_full",
                 "The meeting has as many people as it can take. Try again when somebody has left.",

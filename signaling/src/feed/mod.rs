@@ -271,10 +271,7 @@ impl Feeds {
 }
 
 fn changes_members(body: &EventBody) -> bool {
-    matches!(
-        body,
-        EventBody::ChatCreated { .. } | EventBody::MembersAdded { .. } | EventBody::MemberRemoved { .. }
-    )
+    matches!(body, EventBody::ChatCreated { .. } | EventBody::MembersAdded { .. } | EventBody::MemberRemoved { .. })
 }
 
 /// What is told, as everybody gets it.

@@ -134,7 +134,7 @@ pub async fn open(context: &LiveContext, first: &[u8], base_url: &str) -> Result
             code: CloseCode::Removed,
         });
     }
-    let who = Identity { participant: claims.participant, role: claims.role, display_name: claims.name };
+    let who = Identity { participant: claims.participant, person: claims.person, display_name: claims.name };
     for _ in 0..HELLO_TRIES {
         let meeting = context.directory.open(claims.meeting).await?;
         let session = SessionId::generate();
@@ -204,7 +204,7 @@ impl Inbound {
         if self.limiter.check().is_err() {
             metrics::counter!("signaling_messages_limited_total").increment(1);
             let text = "Too many messages: at most 30 a second. Nothing was done; send it again later.";
-            return answer_error(request_id(&message), "too_many_requests", text);
+            return answer_error(message.id(), "too_many_requests", text);
         }
         match message {
             ClientMessage::Ping {} => Received::Answer(Frame::encode(&ServerMessage::Pong {})),
@@ -329,23 +329,4 @@ async fn welcome(store: &Store, order: &WelcomeOrder) -> Result<WelcomeFrame, St
 
 fn answer_error(id: Option<u64>, code: &str, message: &str) -> Received {
     Received::Answer(Frame::encode(&ServerMessage::Error { id, code: code.to_owned(), message: message.to_owned() }))
-}
-
-fn request_id(message: &ClientMessage) -> Option<u64> {
-    match message {
-        ClientMessage::Offer { id, .. }
-        | ClientMessage::Mute { id, .. }
-        | ClientMessage::MuteParticipant { id, .. }
-        | ClientMessage::RemoveParticipant { id, .. }
-        | ClientMessage::Spotlight { id, .. }
-        | ClientMessage::Chat { id, .. }
-        | ClientMessage::Record { id, .. }
-        | ClientMessage::Leave { id } => *id,
-        ClientMessage::Hello { .. }
-        | ClientMessage::Subscribe { .. }
-        | ClientMessage::Layout { .. }
-        | ClientMessage::Uplink { .. }
-        | ClientMessage::Ping {}
-        | ClientMessage::Pong {} => None,
-    }
 }

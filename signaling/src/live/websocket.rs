@@ -80,12 +80,7 @@ pub async fn serve<P: Send>(
 }
 
 /// The hello, and what comes of it.
-async fn begin(
-    socket: &mut Socket,
-    context: &LiveContext,
-    base_url: &str,
-    user: Option<UserRow>,
-) -> Option<Begun> {
+async fn begin(socket: &mut Socket, context: &LiveContext, base_url: &str, user: Option<UserRow>) -> Option<Begun> {
     let first = match timeout(context.timings.hello, first_text(socket)).await {
         Ok(text) => text?,
         Err(_) => {

@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::news::News;
+use super::news::{LobbyNews, News};
 use crate::id::{ParticipantId, SessionId, ThreadId};
-use crate::protocol::{Burst, CloseCode, Frame, WelcomeBody, WelcomeHead};
+use crate::protocol::{Burst, CloseCode, Frame, ServerMessage, WaitingView, WelcomeBody, WelcomeHead};
 
 /// What waits for one session. Filled when its network is slow; when full, the session is closed with 4005 and comes back
 /// with its cursor.
@@ -132,6 +132,10 @@ struct Seat {
     handle: SessionHandle,
     welcomed: bool,
     arrival: Option<Arrival>,
+    /// May let people in, and is told who waits.
+    hears_lobby: bool,
+    /// Waits in the lobby.
+    aside: bool,
     /// Set: nothing more goes out before the next turn.
     holding: bool,
     held: Vec<Frame>,
@@ -150,11 +154,24 @@ impl Seat {
     }
 }
 
+/// What a session that is let in is given.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    pub(super) order: WelcomeOrder,
+    /// What follows it.
+    pub(super) next: Vec<Frame>,
+    /// Whether it may let people in, and is told of the lobby.
+    pub(super) hears_lobby: bool,
+}
+
 /// Everybody who listens.
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     seats: HashMap<SessionId, Seat>,
     pub(super) news: News,
+    lobby_news: LobbyNews,
+    /// Those who wait in the lobby: they are told nothing, so they cost the others no time.
+    aside: usize,
     /// Whose seats hold something for the next turn.
     waiting: Vec<SessionId>,
     /// When something was told last.
@@ -167,30 +184,55 @@ impl Audience {
     /// Takes a session that said hello. It hears nothing before it is welcomed or sent away.
     pub(super) fn seat(&mut self, handle: SessionHandle) {
         let session = handle.session;
-        let seat = Seat { handle, welcomed: false, arrival: None, holding: true, held: Vec::new() };
+        let seat = Seat {
+            handle,
+            welcomed: false,
+            arrival: None,
+            hears_lobby: false,
+            aside: false,
+            holding: true,
+            held: Vec::new(),
+        };
         self.seats.insert(session, seat);
+    }
+
+    /// A session waits in the lobby: what concerns it goes to it at once, and nothing else does.
+    pub(super) fn wait(&mut self, session: SessionId) {
+        if let Some(seat) = self.seats.get_mut(&session) {
+            seat.holding = false;
+            seat.aside = true;
+            self.aside += 1;
+        }
     }
 
     /// Lets a session in with the next turn.
     pub(super) fn welcome(&mut self, session: SessionId, arrival: Arrival) {
         let Some(seat) = self.seats.get_mut(&session) else { return };
+        seat.holding = true;
+        self.aside -= usize::from(std::mem::take(&mut seat.aside));
         seat.arrival = Some(arrival);
         self.waiting.push(session);
     }
 
     /// The connection is gone.
     pub(super) fn forget(&mut self, session: SessionId) {
-        self.seats.remove(&session);
+        self.remove(session);
+    }
+
+    fn remove(&mut self, session: SessionId) -> Option<Seat> {
+        let seat = self.seats.remove(&session)?;
+        self.aside -= usize::from(seat.aside);
+        Some(seat)
     }
 
     /// Whether anything waits for the next turn.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() || !self.news.is_empty()
+        !self.waiting.is_empty() || !self.news.is_empty() || !self.lobby_news.is_empty()
     }
 
     /// When the next word may be; `None`: now.
     pub(super) fn next_word(&self) -> Option<Instant> {
-        let listeners = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
+        let listeners = u32::try_from(self.seats.len() - self.aside).unwrap_or(u32::MAX);
         self.told.filter(|_| listeners > SMALL).map(|told| told + PAUSE * listeners)
     }
 
@@ -198,6 +240,20 @@ impl Audience {
     pub(super) fn next_turn(&self) -> Option<Instant> {
         let paced = self.turns_until.and_then(|until| until.checked_sub(ROSTER_PAUSE * (ROSTER_BURST - 1)));
         self.next_word().max(paced)
+    }
+
+    /// Something of the lobby, for those who may let people in.
+    pub(super) fn note_lobby(&mut self, added: Vec<WaitingView>, removed: Vec<ParticipantId>) {
+        self.lobby_news.note(added, removed);
+    }
+
+    /// From now on a session is told of the lobby, or not any more. `waiting`: who waits at this moment.
+    pub(super) fn hear_lobby(&mut self, session: SessionId, hears: bool, waiting: Vec<WaitingView>) {
+        let Some(seat) = self.seats.get_mut(&session).filter(|seat| seat.welcomed) else { return };
+        seat.hears_lobby = hears;
+        // Whoever may not decide any more is not to keep the list.
+        let added = if hears { waiting } else { Vec::new() };
+        self.tell(session, Frame::encode(&ServerMessage::Waiting { all: true, added, removed: vec![] }));
     }
 
     /// A word was said.
@@ -248,18 +304,20 @@ impl Audience {
     /// The turn's first part: everybody who is in hears the news.
     pub(super) fn tell_news(&mut self) {
         let news = self.news.take();
-        self.tell_all(news);
+        self.tell_all(news, |_| true);
+        let lobby_news = self.lobby_news.take();
+        self.tell_all(lobby_news, |seat| seat.hears_lobby);
     }
 
     /// A word: everybody who is in hears what waits for no turn.
     pub(super) fn tell_urgent(&mut self) {
         let news = self.news.take_urgent();
-        self.tell_all(news);
+        self.tell_all(news, |_| true);
     }
 
-    fn tell_all(&mut self, news: Option<Burst>) {
+    fn tell_all(&mut self, news: Option<Burst>, listens: impl Fn(&Seat) -> bool) {
         let Some(burst) = news else { return };
-        let behind = |seat: &&Seat| seat.welcomed && !seat.give(Outgoing::Burst(burst.clone()));
+        let behind = |seat: &&Seat| seat.welcomed && listens(seat) && !seat.give(Outgoing::Burst(burst.clone()));
         let slow: Vec<_> = self.seats.values().filter(behind).map(|seat| seat.handle.session).collect();
         for session in slow {
             self.cut(session);
@@ -268,17 +326,15 @@ impl Audience {
 
     /// The rest: who came in is welcomed, and what was held is given out. `welcome` makes the welcome, and what is to
     /// follow it.
-    pub(super) fn release(
-        &mut self,
-        mut welcome: impl FnMut(&SessionHandle, Arrival) -> (WelcomeOrder, Option<Frame>),
-    ) {
+    pub(super) fn release(&mut self, mut welcome: impl FnMut(&SessionHandle, Arrival) -> Greeting) {
         for session in std::mem::take(&mut self.waiting) {
             // Gone in the meantime.
             let Some(seat) = self.seats.get_mut(&session) else { continue };
             let mut kept_up = true;
             if let Some(arrival) = seat.arrival.take() {
-                let (order, next) = welcome(&seat.handle, arrival);
+                let Greeting { order, next, hears_lobby } = welcome(&seat.handle, arrival);
                 seat.welcomed = true;
+                seat.hears_lobby = hears_lobby;
                 kept_up = seat.give(Outgoing::Welcome(Box::new(order)));
                 seat.held.splice(..0, next);
             }
@@ -290,7 +346,7 @@ impl Audience {
 
     /// Closes a session after what it was sent.
     pub(super) fn close(&mut self, session: SessionId, code: CloseCode) {
-        let Some(mut seat) = self.seats.remove(&session) else { return };
+        let Some(mut seat) = self.remove(session) else { return };
         if !(seat.give_held() && seat.give(Outgoing::Close(code))) {
             // A session that is gone already needs no order.
             let _ = seat.handle.close.send(code);
@@ -299,7 +355,7 @@ impl Audience {
 
     /// Ends a session that does not read at once; what waits for it is lost, which the cursor makes good.
     fn cut(&mut self, session: SessionId) {
-        if let Some(seat) = self.seats.remove(&session) {
+        if let Some(seat) = self.remove(session) {
             metrics::counter!("signaling_sessions_cut_total").increment(1);
             let _ = seat.handle.close.send(CloseCode::TooSlow);
         }
@@ -313,11 +369,13 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::id::MeetingId;
-    use crate::protocol::{MeetingView, RecordingState, RecordingView, Role, ServerMessage};
+    use crate::meeting::moderation::options_view;
+    use crate::policy::MeetingSettings;
+    use crate::protocol::{LobbyReason, MeetingView, RecordingState, RecordingView, Role, WelcomeScene};
 
     type Queue = mpsc::Receiver<Outgoing>;
 
-    fn order(handle: &SessionHandle, arrival: Arrival) -> (WelcomeOrder, Option<Frame>) {
+    fn order(handle: &SessionHandle, arrival: Arrival) -> Greeting {
         let meeting = MeetingView {
             id: MeetingId::generate(),
             subject: String::new(),
@@ -328,14 +386,23 @@ mod tests {
             session: handle.session,
             me: arrival.participant,
             role: Role::Presenter,
+            may: vec![],
             meeting,
             slots: vec![],
             cursor: 0,
             server_time: Timestamp::now(),
         };
         let recording = RecordingView { state: RecordingState::Off, recording_id: None };
-        let body = WelcomeBody::encode(&[], &[], &recording);
-        (WelcomeOrder { head, body, events: Past::Here(Bytes::new()) }, None)
+        let options = options_view(&MeetingSettings::default());
+        let body = WelcomeBody::encode(&WelcomeScene {
+            options,
+            roster_seq: 0,
+            roster: &[],
+            publications: &[],
+            recording: &recording,
+        });
+        let order = WelcomeOrder { head, body, events: Past::Here(Bytes::new()) };
+        Greeting { order, next: vec![], hears_lobby: false }
     }
 
     fn arrive(audience: &mut Audience) -> (SessionId, Queue, oneshot::Receiver<CloseOrder>) {
@@ -454,13 +521,92 @@ mod tests {
         turn(&mut audience);
         heard(&mut queue);
         let left = vec![ParticipantId::generate()];
-        audience.news.note(ServerMessage::Roster { joined: vec![], changed: vec![], left });
+        audience.news.note(ServerMessage::Roster { roster_seq: 0, joined: vec![], changed: vec![], left });
         audience.news.note(speaker());
         audience.tell_with_turn(session, ack(1));
         audience.tell_urgent();
         assert_eq!(heard(&mut queue), ["speaker"]);
         turn(&mut audience);
         assert_eq!(heard(&mut queue), ["roster", "ack"]);
+    }
+
+    fn waiting(number: u128) -> WaitingView {
+        let id = ParticipantId::from_u128(number);
+        WaitingView { id, display_name: String::new(), verified: false, reason: LobbyReason::Policy }
+    }
+
+    #[test]
+    fn who_waits_in_the_lobby_is_told_at_once_what_concerns_them_and_nothing_else() {
+        let mut audience = Audience::default();
+        let (_, _inside, _keep) = arrive(&mut audience);
+        turn(&mut audience);
+        let session = SessionId::generate();
+        let (handle, mut end) = session_channel(session, String::new());
+        audience.seat(handle);
+        audience.wait(session);
+        audience.tell(session, ack(1));
+        assert_eq!(heard(&mut end.queue), ["ack"], "before any turn");
+        audience.news.note(speaker());
+        audience.note_lobby(vec![waiting(1)], vec![]);
+        audience.tell_newest(session, ack(2));
+        turn(&mut audience);
+        audience.hear_lobby(session, true, vec![]);
+        assert_eq!(heard(&mut end.queue), [""; 0]);
+        assert!(!end.newest.has_changed().unwrap());
+        audience.welcome(session, Arrival { participant: ParticipantId::generate(), cursor: 0 });
+        audience.tell(session, ack(3));
+        assert_eq!(heard(&mut end.queue), [""; 0], "an answer does not overtake the welcome");
+        turn(&mut audience);
+        audience.news.note(speaker());
+        turn(&mut audience);
+        assert_eq!(heard(&mut end.queue), ["welcome", "ack", "speaker"]);
+    }
+
+    #[test]
+    fn a_crowd_in_the_lobby_costs_those_inside_no_time() {
+        let mut audience = Audience::default();
+        let _inside = arrive(&mut audience);
+        let crowd: Vec<_> = (0..1000)
+            .map(|_| {
+                let session = SessionId::generate();
+                let (handle, end) = session_channel(session, String::new());
+                audience.seat(handle);
+                audience.wait(session);
+                (session, end)
+            })
+            .collect();
+        turn(&mut audience);
+        assert_eq!(audience.next_word(), None);
+        for (place, (session, _)) in crowd.iter().enumerate() {
+            match place % 2 {
+                0 => audience.welcome(*session, Arrival { participant: ParticipantId::generate(), cursor: 0 }),
+                _ => audience.forget(*session),
+            }
+        }
+        turn(&mut audience);
+        assert!(audience.next_word() > audience.told, "five hundred of them are in");
+        assert_eq!((audience.aside, audience.seats.len()), (0, 501));
+    }
+
+    #[test]
+    fn of_the_lobby_hear_those_who_decide_and_no_longer_than_they_do() {
+        let mut audience = Audience::default();
+        let (session, mut decides, _keep) = arrive(&mut audience);
+        let (_, mut other, _keep_other) = arrive(&mut audience);
+        turn(&mut audience);
+        heard(&mut decides);
+        heard(&mut other);
+        audience.hear_lobby(session, true, vec![waiting(1)]);
+        audience.note_lobby(vec![waiting(2), waiting(3)], vec![]);
+        audience.note_lobby(vec![], vec![ParticipantId::from_u128(3)]);
+        assert!(audience.is_waiting());
+        turn(&mut audience);
+        assert_eq!((heard(&mut decides).len(), heard(&mut other).len()), (2, 0));
+        assert!(!audience.is_waiting());
+        audience.hear_lobby(session, false, vec![waiting(2)]);
+        audience.note_lobby(vec![], vec![ParticipantId::from_u128(2)]);
+        turn(&mut audience);
+        assert_eq!(heard(&mut decides), ["waiting"], "that there is nobody, and then no more");
     }
 
     #[test]

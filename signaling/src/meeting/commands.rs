@@ -1,18 +1,20 @@
 //! What a meeting is told, and what it wants done.
 
-use crate::id::{ParticipantId, RecordingId, SessionId};
+use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
+use crate::policy::settings::COORGANIZERS;
+use crate::policy::{MeetingSettings, Person};
 use crate::ports::{
     EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart,
 };
-use crate::protocol::{ClientMessage, CloseCode, EventBody, Role, ServerMessage};
+use crate::protocol::{ClientMessage, CloseCode, EventBody, ServerMessage, WaitingView};
 
 /// Who somebody is, as their token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The participant.
     pub participant: ParticipantId,
-    /// What they may do.
-    pub role: Role,
+    /// What is known about them.
+    pub person: Person,
     /// How they call themselves.
     pub display_name: String,
 }
@@ -117,6 +119,10 @@ pub enum Command {
         /// The new one.
         subject: String,
     },
+    /// The options were changed in the store; the task reads them.
+    SettingsStored,
+    /// The meeting has these options.
+    Settings(Box<MeetingSettings>),
     /// The meeting was deleted.
     Delete,
     /// The server goes down.
@@ -130,6 +136,44 @@ pub enum Refusal {
     Removed,
     /// No room.
     Full,
+    /// No room to wait either.
+    LobbyFull,
+    /// Sent away from the lobby earlier.
+    Denied,
+    /// Would have to wait, and cannot by this door.
+    Waits,
+}
+
+/// A change of the options that somebody in the meeting made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsChange {
+    /// Locked or unlocked.
+    Lock(bool),
+    /// Anonymous people wait, or not.
+    HoldAnonymous(bool),
+    /// An account is a co-organiser from now on.
+    AddCoorganizer(UserId),
+    /// An account is none any more.
+    RemoveCoorganizer(UserId),
+}
+
+impl SettingsChange {
+    /// The options with it.
+    #[must_use]
+    pub fn apply(self, mut settings: MeetingSettings) -> MeetingSettings {
+        match self {
+            Self::Lock(locked) => settings.is_locked = locked,
+            Self::HoldAnonymous(held) => settings.are_anonymous_held = held,
+            Self::AddCoorganizer(user) => {
+                let list = &mut settings.coorganizers;
+                if !list.contains(&user) && list.len() < COORGANIZERS {
+                    list.push(user);
+                }
+            }
+            Self::RemoveCoorganizer(user) => settings.coorganizers.retain(|other| *other != user),
+        }
+        settings
+    }
 }
 
 /// What the HTTP door is answered.
@@ -184,6 +228,25 @@ pub enum Effect {
         /// What it saw.
         cursor: u64,
     },
+    /// A session waits in the lobby: from now on it is told at once what concerns it, and nothing else.
+    Wait {
+        /// Which session.
+        session: SessionId,
+    },
+    /// Tell those who may let people in.
+    TellAdmitters {
+        /// Who waits now, or for another reason.
+        added: Vec<WaitingView>,
+        /// Who does not any more.
+        removed: Vec<ParticipantId>,
+    },
+    /// Whether a session is told of the lobby has changed.
+    HearLobby {
+        /// Which session.
+        session: SessionId,
+        /// Whether it is from now on.
+        hears: bool,
+    },
     /// Turn a session away.
     Refuse {
         /// Which session.
@@ -204,6 +267,13 @@ pub enum Effect {
         participant: ParticipantId,
         /// Who wants the `ack`.
         ack: (SessionId, Option<u64>),
+    },
+    /// Make a change of the options durable, then acknowledge it.
+    ChangeSettings {
+        /// The change.
+        change: SettingsChange,
+        /// Who wants the `ack`.
+        ack: Option<(SessionId, Option<u64>)>,
     },
     /// The organiser has seen everything up to now.
     MarkRead,

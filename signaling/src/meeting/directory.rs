@@ -64,6 +64,8 @@ pub struct Glimpse {
     pub live: bool,
     /// People in it.
     pub participants: usize,
+    /// Whether a verified person has been in it.
+    pub started: bool,
     /// Whether it is being recorded.
     pub recording: bool,
 }
@@ -197,7 +199,12 @@ impl Directory {
     pub fn glimpse(&self, id: MeetingId) -> Glimpse {
         self.live(id).map_or_else(Glimpse::default, |handle| {
             let participants = handle.shown.participants.load(Ordering::Relaxed);
-            Glimpse { live: participants > 0, participants, recording: handle.shown.recording.load(Ordering::Relaxed) }
+            Glimpse {
+                live: participants > 0,
+                participants,
+                started: handle.shown.started.load(Ordering::Relaxed),
+                recording: handle.shown.recording.load(Ordering::Relaxed),
+            }
         })
     }
 

@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use super::commands::{DoorReply, Effect, Identity, Offered, Ticket};
+use super::commands::{DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::member::{Line, Member, Purpose, WaitingOffer, slot_view, views};
 use super::network::Trend;
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
+use crate::policy::lobby::Entry;
 use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
 use crate::protocol::{LayoutWish, MediaState, SDP_BYTES, SEND_LINES, SendLine, ServerMessage, SlotLine, WANTS};
 
@@ -57,8 +58,15 @@ impl Meeting {
     pub(super) fn standard_offer(&mut self, ticket: Ticket, who: Identity, resource: SessionId, sdp: String) {
         let participant = who.participant;
         let before = self.members.get(&participant).map(Member::view);
-        if let Err(refusal) = self.admit(&who) {
+        let entry = match self.entry_of(&who) {
+            Ok(Entry::Enter) => self.admit(&who),
+            // Nobody waits on an HTTP request for somebody to decide.
+            Ok(Entry::Wait(_)) => Err(Refusal::Waits),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = entry {
             self.reply_door(ticket, DoorReply::NotLetIn(refusal));
+            self.end_if_empty();
             return;
         }
         let Some(member) = self.members.get_mut(&participant) else { return };
@@ -70,6 +78,7 @@ impl Meeting {
             Some(before) if before != view => self.changed(participant),
             Some(_) => {}
         }
+        self.note_start(participant);
         self.connect(participant, sdp, Vec::new(), None, Offered::Standard { ticket, resource });
     }
 

@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::commands::Identity;
 use super::network::Trend;
 use crate::id::{ParticipantId, SessionId};
+use crate::policy::Person;
+use crate::policy::roles::Standing;
 use crate::ports::{EndpointId, MediaPublication, PublicationKind};
-use crate::protocol::{HeldBack, ParticipantKind, ParticipantView, PublicationView, Role, SendLine, SlotView};
+use crate::protocol::{HeldBack, ParticipantKind, ParticipantView, PublicationView, SendLine, SlotView};
 
 /// What an endpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,9 @@ pub(super) struct WaitingOffer {
 pub(super) struct Member {
     pub(super) id: ParticipantId,
     pub(super) display_name: String,
-    pub(super) role: Role,
+    pub(super) person: Person,
+    /// What they are at this moment.
+    pub(super) standing: Standing,
     pub(super) microphone_muted: bool,
     pub(super) camera_muted: bool,
     pub(super) shares_screen: bool,
@@ -53,6 +57,10 @@ pub(super) struct Member {
     pub(super) shares_sound: bool,
     /// Shown first and large to everybody.
     pub(super) spotlit: bool,
+    /// Where their raised hand stands among all that were raised.
+    pub(super) hand: Option<u64>,
+    /// When all their reactions so far would be over, at their pace.
+    pub(super) reactions_until: Option<Instant>,
     pub(super) session: Option<SessionId>,
     /// When they are counted as gone, unless they come back.
     pub(super) leaves_at: Option<Instant>,
@@ -67,16 +75,19 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(who: Identity) -> Self {
+    pub(super) fn new(who: Identity, standing: Standing) -> Self {
         Self {
             id: who.participant,
             display_name: who.display_name,
-            role: who.role,
+            person: who.person,
+            standing,
             microphone_muted: false,
             camera_muted: false,
             shares_screen: false,
             shares_sound: false,
             spotlit: false,
+            hand: None,
+            reactions_until: None,
             session: None,
             leaves_at: None,
             lines: Vec::new(),
@@ -125,12 +136,14 @@ impl Member {
             id: self.id,
             display_name: self.display_name.clone(),
             kind: ParticipantKind::Person,
-            role: self.role,
+            role: self.standing.role,
+            verified: self.person.kind.is_verified(),
             microphone_muted: self.microphone_muted,
             camera_muted: self.camera_muted,
             has_microphone: self.publishes(PublicationKind::Microphone),
             has_camera: self.publishes(PublicationKind::Camera),
             spotlit: self.spotlit,
+            hand: self.hand,
             connected: self.is_connected(),
             network: self.lines.iter().filter_map(|line| line.network.grade()).max(),
         }

@@ -8,16 +8,20 @@
 //! ```
 //!
 //! [`Meeting`] decides and does nothing: no clock, no socket, no store. The task in `task.rs` does what it says: events
-//! first, and nobody is told of one before it is committed. `audience.rs` tells everybody, in turns. The directory finds
-//! the task of a meeting.
+//! first, and nobody is told of one before it is committed. `audience.rs` tells everybody, in turns. Whoever waits in the
+//! lobby (`lobby.rs`) is told of the lobby alone. The directory finds the task of a meeting.
 
+mod attendance;
 mod audience;
 mod commands;
 mod directory;
+mod lobby;
 mod media;
 mod member;
+mod moderation;
 mod network;
 mod news;
+mod options;
 mod recent;
 mod recording;
 mod sharing;
@@ -26,7 +30,7 @@ mod state;
 mod task;
 
 pub use audience::{CloseOrder, Outgoing, Past, SessionEnd, SessionHandle, WelcomeOrder, session_channel};
-pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
+pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, SettingsChange, Ticket};
 pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
 pub(crate) use recent::join;
 pub(crate) use state::check_client_id;

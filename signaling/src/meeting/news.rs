@@ -11,11 +11,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::ParticipantId;
-use crate::protocol::{Burst, Frame, ParticipantView, PublicationView, ServerMessage};
+use crate::protocol::{Burst, Frame, ParticipantView, PublicationView, ReactionView, ServerMessage, WaitingView};
+
+/// Reactions that are told at once. A hall that claps is not shown each pair of hands.
+const REACTIONS: usize = 50;
 
 /// What is not told yet.
 #[derive(Debug, Default)]
 pub(super) struct News {
+    /// Counts the `roster` messages.
+    roster_seq: u64,
     /// Said for good, in order.
     frames: Vec<Frame>,
     /// What still may change.
@@ -32,12 +37,13 @@ struct Open {
     added: BTreeMap<u32, PublicationView>,
     removed: BTreeSet<u32>,
     speaker: Option<Option<ParticipantId>>,
+    reactions: Vec<ReactionView>,
 }
 
 impl News {
     /// Whether there is nothing to tell.
     pub(super) fn is_empty(&self) -> bool {
-        let Open { events, joined, changed, left, added, removed, speaker } = &self.open;
+        let Open { events, joined, changed, left, added, removed, speaker, reactions } = &self.open;
         self.frames.is_empty()
             && events.is_empty()
             && joined.is_empty()
@@ -46,11 +52,17 @@ impl News {
             && added.is_empty()
             && removed.is_empty()
             && speaker.is_none()
+            && reactions.is_empty()
     }
 
     /// Whether there is something that does not wait until the roster may be told again.
     pub(super) fn is_urgent(&self) -> bool {
         !self.frames.is_empty() || !self.open.events.is_empty() || self.open.speaker.is_some()
+    }
+
+    /// The number of the newest `roster` message.
+    pub(super) fn roster_seq(&self) -> u64 {
+        self.roster_seq
     }
 
     /// The next entry of the thread.
@@ -61,7 +73,7 @@ impl News {
     /// Anything else.
     pub(super) fn note(&mut self, message: ServerMessage) {
         match message {
-            ServerMessage::Roster { joined, changed, left } => {
+            ServerMessage::Roster { joined, changed, left, .. } => {
                 // A message names the gone before the new; who goes and comes back needs two.
                 if joined.iter().any(|view| self.open.left.contains(&view.id)) {
                     self.close();
@@ -75,6 +87,10 @@ impl News {
                 self.open.note_publications(added, removed);
             }
             ServerMessage::Speaker { participant_id } => self.open.speaker = Some(participant_id),
+            ServerMessage::Reactions { reactions } => {
+                let room = REACTIONS.saturating_sub(self.open.reactions.len());
+                self.open.reactions.extend(reactions.into_iter().take(room));
+            }
             other => {
                 self.close();
                 self.frames.push(Frame::encode(&other));
@@ -101,11 +117,13 @@ impl News {
 
     /// Says what is open; what follows does not merge with it.
     fn close(&mut self) {
-        let Open { events, joined, changed, left, added, removed, speaker } = std::mem::take(&mut self.open);
+        let Open { events, joined, changed, left, added, removed, speaker, reactions } = std::mem::take(&mut self.open);
         self.frames.extend(events);
         // Who publishes is introduced before what they publish.
         if !(joined.is_empty() && changed.is_empty() && left.is_empty()) {
+            self.roster_seq += 1;
             self.frames.push(Frame::encode(&ServerMessage::Roster {
+                roster_seq: self.roster_seq,
                 joined: joined.into_values().collect(),
                 changed: changed.into_values().collect(),
                 left: left.into_iter().collect(),
@@ -118,6 +136,9 @@ impl News {
             }));
         }
         self.frames.extend(speaker.map(speaks));
+        if !reactions.is_empty() {
+            self.frames.push(Frame::encode(&ServerMessage::Reactions { reactions }));
+        }
     }
 }
 
@@ -153,6 +174,43 @@ impl Open {
     }
 }
 
+/// What those who may let people in are still to be told.
+#[derive(Debug, Default)]
+pub(super) struct LobbyNews {
+    added: BTreeMap<ParticipantId, WaitingView>,
+    removed: BTreeSet<ParticipantId>,
+}
+
+impl LobbyNews {
+    /// Whether there is nothing to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    /// Somebody waits, or does not any more. What counts is how things stand in the end; to remove whom nobody heard of does
+    /// no harm.
+    pub(super) fn note(&mut self, added: Vec<WaitingView>, removed: Vec<ParticipantId>) {
+        for participant in removed {
+            self.added.remove(&participant);
+            self.removed.insert(participant);
+        }
+        for view in added {
+            self.removed.remove(&view.id);
+            self.added.insert(view.id, view);
+        }
+    }
+
+    /// All of it, once.
+    pub(super) fn take(&mut self) -> Option<Burst> {
+        let Self { added, removed } = std::mem::take(self);
+        if added.is_empty() && removed.is_empty() {
+            return None;
+        }
+        let (added, removed) = (added.into_values().collect(), removed.into_iter().collect());
+        Some(Frame::encode(&ServerMessage::Waiting { all: false, added, removed }).into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -172,11 +230,13 @@ mod tests {
             display_name: format!("Person {number}"),
             kind: ParticipantKind::Person,
             role: Role::Presenter,
+            verified: true,
             microphone_muted: muted,
             camera_muted: false,
             has_microphone: false,
             has_camera: false,
             spotlit: false,
+            hand: None,
             connected: true,
             network: None,
         }
@@ -187,15 +247,20 @@ mod tests {
     }
 
     fn joined(view: ParticipantView) -> ServerMessage {
-        ServerMessage::Roster { joined: vec![view], changed: vec![], left: vec![] }
+        ServerMessage::Roster { roster_seq: 0, joined: vec![view], changed: vec![], left: vec![] }
     }
 
     fn changed(view: ParticipantView) -> ServerMessage {
-        ServerMessage::Roster { joined: vec![], changed: vec![view], left: vec![] }
+        ServerMessage::Roster { roster_seq: 0, joined: vec![], changed: vec![view], left: vec![] }
     }
 
     fn left(number: u128) -> ServerMessage {
-        ServerMessage::Roster { joined: vec![], changed: vec![], left: vec![ParticipantId::from_u128(number)] }
+        ServerMessage::Roster {
+            roster_seq: 0,
+            joined: vec![],
+            changed: vec![],
+            left: vec![ParticipantId::from_u128(number)],
+        }
     }
 
     fn said(messages: impl IntoIterator<Item = ServerMessage>) -> Vec<Value> {

@@ -34,11 +34,13 @@ impl ActiveRecording {
             display_name: RECORDER.to_owned(),
             kind: ParticipantKind::Recorder,
             role: Role::Presenter,
+            verified: true,
             microphone_muted: true,
             camera_muted: true,
             has_microphone: false,
             has_camera: false,
             spotlit: false,
+            hand: None,
             connected: true,
             network: None,
         }
@@ -54,9 +56,6 @@ impl ActiveRecording {
 
 impl Meeting {
     pub(super) fn record(&mut self, session: SessionId, id: Option<u64>, by: ParticipantId, action: RecordAction) {
-        if !self.may_organise(session, id, by, "record") {
-            return;
-        }
         match (action, self.recording.as_ref().map(|recording| recording.state)) {
             (RecordAction::Start, None) => {
                 self.start_recording(by);

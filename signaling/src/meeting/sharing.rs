@@ -46,15 +46,21 @@ impl Meeting {
             .members
             .values()
             .filter(|member| member.id != by && member.shares_screen)
-            .map(|member| (member.id, member.session))
+            .map(|member| member.id)
             .collect();
-        for (other, session) in others {
-            for kind in [PublicationKind::ScreenAudio, PublicationKind::Screen] {
-                self.set_shared(other, kind, false);
-            }
-            if let Some(session) = session {
-                self.send(session, ServerMessage::Muted { kind: PublicationKind::Screen, by });
-            }
+        for other in others {
+            self.stop_share(other, Some(by));
+        }
+    }
+
+    /// Ends what somebody shares, and tells them who did it.
+    pub(super) fn stop_share(&mut self, whom: ParticipantId, by: Option<ParticipantId>) {
+        for kind in [PublicationKind::ScreenAudio, PublicationKind::Screen] {
+            self.set_shared(whom, kind, false);
+        }
+        let session = self.members.get(&whom).and_then(|member| member.session);
+        if let Some(session) = session {
+            self.send(session, ServerMessage::Muted { kind: PublicationKind::Screen, by });
         }
     }
 

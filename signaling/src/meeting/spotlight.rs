@@ -7,10 +7,9 @@ use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 
 impl Meeting {
-    /// Puts somebody, or nobody, into the spotlight. Organisers and presenters may; nobody is less than that yet.
+    /// Puts somebody, or nobody, into the spotlight. Organisers and presenters may.
     pub(super) fn spotlight(&mut self, session: SessionId, id: Option<u64>, whom: Option<ParticipantId>) {
-        if whom.is_some_and(|whom| !self.members.contains_key(&whom)) {
-            self.fail(session, id, "not_in_meeting", "That participant is not in the meeting any more.");
+        if whom.is_some_and(|whom| !self.is_here(session, id, whom)) {
             return;
         }
         let differ: Vec<_> = self

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::commands::{Command, DoorReply, Effect, Identity, Refusal, Ticket};
+use super::commands::{Command, DoorReply, Effect, Identity, Ticket};
+use super::lobby::Lobby;
 use super::member::Member;
 use super::recording::ActiveRecording;
-use crate::id::{MeetingId, ParticipantId, SessionId};
+use crate::id::{MeetingId, ParticipantId, SessionId, UserId};
+use crate::policy::{MeetingSettings, Person};
 use crate::ports::{EndpointId, PublicationKind};
 use crate::protocol::{
-    CLIENT_ID_BYTES, ClientMessage, CloseCode, Event, EventBody, Message, ParticipantView, PublicationView, RecordingView,
-    RemovedReason, Role, Sender, ServerMessage, SlotView, TEXT_CHARACTERS,
+    CLIENT_ID_BYTES, ClientMessage, CloseCode, Event, EventBody, Message, ParticipantView, PublicationView,
+    RecordingView, Role, Sender, ServerMessage, SlotView, TEXT_CHARACTERS,
 };
 
 /// How large a meeting may be and how patient it is.
@@ -18,13 +20,15 @@ use crate::protocol::{
 pub struct Limits {
     /// People in one meeting.
     pub participants: usize,
+    /// People in its lobby.
+    pub lobby: usize,
     /// How long somebody whose connection was lost is kept in the roster.
     pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { participants: 1000, grace: Duration::from_secs(30) }
+        Self { participants: 1000, lobby: 1000, grace: Duration::from_secs(30) }
     }
 }
 
@@ -37,14 +41,24 @@ pub struct Meeting {
     pub(super) sessions: HashMap<SessionId, ParticipantId>,
     /// Whose endpoint is whose: the engine's news names endpoints, and there is much of it in a large meeting.
     pub(super) endpoints: HashMap<EndpointId, ParticipantId>,
-    removed: HashSet<ParticipantId>,
+    pub(super) settings: MeetingSettings,
+    pub(super) lobby: Lobby,
+    /// Whether a verified person has been in since the run began.
+    pub(super) started: bool,
+    /// What somebody was made by name. One entry for each such act.
+    pub(super) given_roles: HashMap<ParticipantId, Role>,
+    pub(super) removed: HashSet<ParticipantId>,
+    /// Accounts that were put out in this run.
+    pub(super) removed_users: HashSet<UserId>,
+    /// Counts raised hands.
+    pub(super) hands: u64,
     /// The seq of this run's `meetingStarted`, once it is committed.
     run: Option<u64>,
-    running: bool,
+    pub(super) running: bool,
     /// Not later than the first who is counted as gone; looked at again by then.
-    next_leave: Option<Instant>,
+    pub(super) next_leave: Option<Instant>,
     /// When a run that was taken over from before a restart ends, if nobody is in it.
-    empty_until: Option<Instant>,
+    pub(super) empty_until: Option<Instant>,
     pub(super) recording: Option<ActiveRecording>,
     pub(super) speaker: Option<ParticipantId>,
     pub(super) over: bool,
@@ -54,10 +68,16 @@ pub struct Meeting {
 impl Meeting {
     /// A meeting in which nobody is yet.
     #[must_use]
-    pub fn new(meeting: MeetingId, limits: Limits) -> Self {
+    pub fn new(meeting: MeetingId, limits: Limits, settings: MeetingSettings) -> Self {
         Self {
             id: meeting,
             limits,
+            settings,
+            lobby: Lobby::default(),
+            started: false,
+            given_roles: HashMap::new(),
+            removed_users: HashSet::new(),
+            hands: 0,
             members: BTreeMap::new(),
             sessions: HashMap::new(),
             endpoints: HashMap::new(),
@@ -78,18 +98,23 @@ impl Meeting {
     pub fn resume(
         meeting: MeetingId,
         limits: Limits,
+        settings: MeetingSettings,
         run: u64,
         present: Vec<(ParticipantId, String)>,
         until: Instant,
     ) -> Self {
-        let mut resumed = Self::new(meeting, limits);
+        let mut resumed = Self::new(meeting, limits, settings);
         resumed.run = Some(run);
         resumed.running = true;
+        // Whoever might begin it did.
+        resumed.started = true;
         resumed.next_leave = Some(until);
         resumed.empty_until = Some(until);
         for (participant, display_name) in present {
-            // The role is in the token that they come back with.
-            let mut member = Member::new(Identity { participant, role: Role::Presenter, display_name });
+            // Who they are is in the token that they come back with.
+            let person = Person::ANONYMOUS;
+            let standing = resumed.standing_of(participant, person);
+            let mut member = Member::new(Identity { participant, person, display_name }, standing);
             member.leaves_at = Some(until);
             resumed.members.insert(participant, member);
         }
@@ -99,9 +124,9 @@ impl Meeting {
     /// Takes a command and says what is to be done.
     pub fn handle(&mut self, command: Command, now: Instant) -> Vec<Effect> {
         match command {
-            Command::Join { session, who, cursor } => self.join(session, who, cursor),
+            Command::Join { session, who, cursor } => self.join(session, who, cursor, now),
             Command::SessionLost { session } => self.session_lost(session, now),
-            Command::Client { session, message } => self.client(session, message),
+            Command::Client { session, message } => self.client(session, message, now),
             Command::StandardOffer { ticket, who, resource, sdp } => self.standard_offer(ticket, who, resource, sdp),
             Command::StandardEnd { ticket, participant, resource } => self.standard_end(ticket, participant, resource),
             Command::MediaAnswered { participant, offered, result } => {
@@ -111,7 +136,8 @@ impl Meeting {
             Command::RecordingTaken { recording, taken } => self.recording_taken(recording, taken),
             Command::RecordingOn { recording } => self.recording_on(recording),
             Command::RecordingOver { recording } => self.recording_over(recording),
-            Command::Renamed { .. } => {}
+            Command::Renamed { .. } | Command::SettingsStored => {}
+            Command::Settings(settings) => self.apply_settings(*settings),
             Command::Delete => self.delete(),
             Command::Shutdown => self.shutdown(),
         }
@@ -127,6 +153,7 @@ impl Meeting {
             self.empty_until = None;
             self.end_if_empty();
         }
+        self.tick_lobby(now);
         std::mem::take(&mut self.effects)
     }
 
@@ -146,7 +173,7 @@ impl Meeting {
     /// When [`Self::tick`] has something to do next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.next_leave.into_iter().chain(self.empty_until).min()
+        self.next_leave.into_iter().chain(self.empty_until).chain(self.lobby.next_timeout()).min()
     }
 
     /// Whether the run is over and the task may end.
@@ -197,10 +224,16 @@ impl Meeting {
         self.members.get(&participant).map(Member::slots).unwrap_or_default()
     }
 
-    /// What a participant may do.
+    /// What a participant is.
     #[must_use]
     pub fn role(&self, participant: ParticipantId) -> Role {
-        self.members.get(&participant).map_or(Role::Presenter, |member| member.role)
+        self.members.get(&participant).map_or(Role::Attendee, |member| member.standing.role)
+    }
+
+    /// Whether a verified person has been in since the run began.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started
     }
 
     /// The recording as everybody sees it.
@@ -215,148 +248,18 @@ impl Meeting {
         self.speaker
     }
 
-    // --- coming and going ---------------------------------------------------------------------------
-
-    /// Makes sure that somebody is a member. The answer says whether they may be.
-    pub(super) fn admit(&mut self, who: &Identity) -> Result<(), Refusal> {
-        if self.removed.contains(&who.participant) {
-            return Err(Refusal::Removed);
-        }
-        if let Some(member) = self.members.get_mut(&who.participant) {
-            member.role = who.role;
-            member.display_name.clone_from(&who.display_name);
-            return Ok(());
-        }
-        if self.members.len() >= self.limits.participants {
-            return Err(Refusal::Full);
-        }
-        if !self.running {
-            self.running = true;
-            self.append(EventBody::MeetingStarted {});
-        }
-        self.members.insert(who.participant, Member::new(who.clone()));
-        self.append(EventBody::ParticipantJoined {
-            participant_id: who.participant,
-            display_name: who.display_name.clone(),
-        });
-        if let Some(recording) = &self.recording {
-            self.effects.push(Effect::NoteParticipant {
-                recording: recording.id,
-                participant: who.participant,
-                display_name: who.display_name.clone(),
-            });
-        }
-        Ok(())
-    }
-
-    fn join(&mut self, session: SessionId, who: Identity, cursor: u64) {
-        let known = self.members.get(&who.participant).map(Member::view);
-        if let Err(refusal) = self.admit(&who) {
-            self.effects.push(Effect::Refuse { session, refusal });
-            return;
-        }
-        let Some(member) = self.members.get_mut(&who.participant) else { return };
-        member.leaves_at = None;
-        // The grace time of those who came back is over, and the run has somebody again.
-        let older = member.session.replace(session);
-        let view = member.view();
-        self.empty_until = None;
-        self.sessions.insert(session, who.participant);
-        if let Some(older) = older {
-            self.sessions.remove(&older);
-            self.send(older, ServerMessage::Removed { reason: RemovedReason::Replaced });
-            self.effects.push(Effect::Close { session: older, code: CloseCode::Replaced });
-        }
-        match known {
-            None => self.roster_message(vec![view], vec![], vec![]),
-            Some(before) if before != view => self.roster_message(vec![], vec![view], vec![]),
-            Some(_) => {}
-        }
-        self.effects.push(Effect::Welcome { session, participant: who.participant, cursor });
-        self.repeat_demands(session, who.participant);
-    }
-
-    fn session_lost(&mut self, session: SessionId, now: Instant) {
-        let Some(participant) = self.sessions.remove(&session) else { return };
-        let grace = self.limits.grace;
-        let Some(member) = self.members.get_mut(&participant) else { return };
-        if member.session != Some(session) {
-            return;
-        }
-        member.session = None;
-        if member.role == Role::Organizer {
-            self.effects.push(Effect::MarkRead);
-        }
-        if !member.is_connected() {
-            let at = now + grace;
-            member.leaves_at = Some(at);
-            self.next_leave = Some(self.next_leave.map_or(at, |first| first.min(at)));
-            self.changed(participant);
-        }
-    }
-
-    /// Takes somebody out of the meeting; the last one out ends the run.
-    pub(super) fn depart(&mut self, participant: ParticipantId) {
-        let Some(member) = self.members.remove(&participant) else { return };
-        if let Some(session) = member.session {
-            self.sessions.remove(&session);
-        }
-        member.lines.iter().for_each(|line| self.forget_endpoint(participant, line.endpoint));
-        if let Some(offer) = &member.waiting_offer {
-            self.fail(offer.session, offer.id, "not_in_meeting", "The participant left before the offer was answered.");
-        }
-        self.effects.push(Effect::RemoveMedia(participant));
-        self.append(EventBody::ParticipantLeft {
-            participant_id: participant,
-            display_name: member.display_name.clone(),
-        });
-        let gone = member.publications().map(|publication| publication.id).collect();
-        self.publications_message(vec![], gone);
-        self.roster_message(vec![], vec![], vec![participant]);
-        if self.speaker == Some(participant) {
-            self.set_speaker(None);
-        }
-        self.end_if_empty();
-    }
-
-    fn end_if_empty(&mut self) {
-        if !self.members.is_empty() || !self.running || self.empty_until.is_some() || self.over {
-            return;
-        }
-        self.stop_recording();
-        self.append(EventBody::MeetingEnded {});
-        self.running = false;
-        self.over = true;
-    }
-
-    fn delete(&mut self) {
-        self.stop_recording();
-        self.close_all(Some(ServerMessage::Removed { reason: RemovedReason::MeetingEnded }), CloseCode::MeetingEnded);
-        let members: Vec<_> = self.members.keys().copied().collect();
-        self.effects.extend(members.into_iter().map(Effect::RemoveMedia));
-        self.over = true;
-    }
-
-    /// The run is left open: it goes on if somebody comes back soon after the next start.
-    fn shutdown(&mut self) {
-        self.stop_recording();
-        self.close_all(None, CloseCode::GoingAway);
-        self.over = true;
-    }
-
-    fn close_all(&mut self, last_words: Option<ServerMessage>, code: CloseCode) {
-        if let Some(message) = last_words {
-            self.broadcast(message);
-        }
-        let sessions: Vec<_> = self.sessions.keys().copied().collect();
-        self.effects.extend(sessions.into_iter().map(|session| Effect::Close { session, code }));
-    }
-
     // --- what clients ask -----------------------------------------------------------------------------
 
-    fn client(&mut self, session: SessionId, message: ClientMessage) {
+    fn client(&mut self, session: SessionId, message: ClientMessage, now: Instant) {
+        if self.lobby.has_session(session) {
+            self.lobby_client(session, &message);
+            return;
+        }
         // A message may cross with the session's end; it has no sender any more.
         let Some(participant) = self.sessions.get(&session).copied() else { return };
+        if !self.allows(session, participant, &message) {
+            return;
+        }
         match message {
             ClientMessage::Offer { id, sdp, lines } => self.offer(participant, session, id, sdp, lines),
             ClientMessage::Mute { id, kind, muted } if kind.is_shared() => {
@@ -369,6 +272,18 @@ impl Meeting {
             ClientMessage::MuteParticipant { id, participant_id } => {
                 self.mute_other(session, id, participant, participant_id);
             }
+            ClientMessage::MuteAll { id } => self.mute_all(session, id, participant),
+            ClientMessage::SetRole { id, participant_id, role } => {
+                self.set_role(session, id, participant, participant_id, role);
+            }
+            ClientMessage::Admit { id, participant_id } => self.admit_waiting(session, id, participant_id),
+            ClientMessage::AdmitAll { id } => self.admit_all(session, id),
+            ClientMessage::Deny { id, participant_id } => self.deny(session, id, participant_id),
+            ClientMessage::Lock { id, locked } => self.lock(session, id, locked),
+            ClientMessage::Hand { id, raised, participant_id } => {
+                self.hand(session, id, participant, raised, participant_id);
+            }
+            ClientMessage::React { id, reaction } => self.react(session, id, participant, reaction, now),
             ClientMessage::RemoveParticipant { id, participant_id } => {
                 self.remove_other(session, id, participant, participant_id);
             }
@@ -395,7 +310,7 @@ impl Meeting {
         }
     }
 
-    fn mute(&mut self, participant: ParticipantId, kind: PublicationKind, muted: bool) {
+    pub(super) fn mute(&mut self, participant: ParticipantId, kind: PublicationKind, muted: bool) {
         let Some(member) = self.members.get_mut(&participant) else { return };
         let before = member.is_muted(kind);
         member.set_muted(kind, muted);
@@ -404,44 +319,6 @@ impl Meeting {
         if before != muted {
             self.changed(participant);
         }
-    }
-
-    fn mute_other(&mut self, session: SessionId, id: Option<u64>, by: ParticipantId, whom: ParticipantId) {
-        if !self.may_organise(session, id, by, "mute others") {
-            return;
-        }
-        let Some(member) = self.members.get(&whom) else {
-            self.fail(session, id, "not_in_meeting", "That participant is not in the meeting any more.");
-            return;
-        };
-        let target = member.session;
-        self.mute(whom, PublicationKind::Microphone, true);
-        if let Some(target) = target {
-            self.send(target, ServerMessage::Muted { kind: PublicationKind::Microphone, by });
-        }
-        self.ack(session, id);
-    }
-
-    fn remove_other(&mut self, session: SessionId, id: Option<u64>, by: ParticipantId, whom: ParticipantId) {
-        if !self.may_organise(session, id, by, "remove others") {
-            return;
-        }
-        if whom == by {
-            self.fail(session, id, "not_allowed", "You cannot remove yourself; leave the meeting instead.");
-            return;
-        }
-        let Some(member) = self.members.get(&whom) else {
-            self.fail(session, id, "not_in_meeting", "That participant is not in the meeting any more.");
-            return;
-        };
-        let target = member.session;
-        self.removed.insert(whom);
-        if let Some(target) = target {
-            self.send(target, ServerMessage::Removed { reason: RemovedReason::Removed });
-            self.effects.push(Effect::Close { session: target, code: CloseCode::Removed });
-        }
-        self.depart(whom);
-        self.effects.push(Effect::PersistRemoval { participant: whom, ack: (session, id) });
     }
 
     fn chat(
@@ -462,15 +339,6 @@ impl Meeting {
         let client_id = Some(format!("{participant}:{client_message_id}"));
         let body = EventBody::Message(Box::new(Message::plain(from, text, client_message_id)));
         self.effects.push(Effect::Append { body, client_id, ack: Some((session, id)) });
-    }
-
-    /// Whether somebody is the organiser; tells them if not.
-    pub(super) fn may_organise(&mut self, session: SessionId, id: Option<u64>, who: ParticipantId, what: &str) -> bool {
-        if self.role(who) == Role::Organizer {
-            return true;
-        }
-        self.fail(session, id, "not_allowed", &format!("Only the organiser can {what}. Ask them to do it."));
-        false
     }
 
     // --- small words --------------------------------------------------------------------------------------
@@ -512,7 +380,8 @@ impl Meeting {
         changed: Vec<ParticipantView>,
         left: Vec<ParticipantId>,
     ) {
-        self.broadcast(ServerMessage::Roster { joined, changed, left });
+        // Counted when it is told: several may become one.
+        self.broadcast(ServerMessage::Roster { roster_seq: 0, joined, changed, left });
     }
 
     pub(super) fn publications_message(&mut self, added: Vec<PublicationView>, removed: Vec<u32>) {

@@ -22,17 +22,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::audience::{Arrival, Audience, Past, SessionHandle, WelcomeOrder};
+use super::audience::{Arrival, Audience, Greeting, Past, SessionHandle, WelcomeOrder};
 use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::directory::Shared;
 use super::recent::{EVENTS, Recent};
 use super::state::Meeting;
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, RecordingId, SessionId};
+use crate::policy::MeetingSettings;
 use crate::ports::{MediaConnect, MediaRefused, RecordingStart};
 use crate::protocol::{
     CloseCode, Event, EventBody, Frame, MeetingView, RecordingState, RemovedReason, Role, ServerMessage, WelcomeBody,
-    WelcomeHead,
+    WelcomeHead, WelcomeScene,
 };
 use crate::store::{Followed, MeetingRow, NewEvent, RecordingRow, RecordingRowState, StoreError};
 
@@ -94,6 +95,7 @@ struct Wish {
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     pub(super) participants: AtomicUsize,
+    pub(super) started: AtomicBool,
     pub(super) recording: AtomicBool,
 }
 
@@ -107,7 +109,7 @@ pub(super) struct Task {
     /// The newest event that is in the news or was told.
     delivered: u64,
     recent: Recent,
-    audience: Audience,
+    pub(super) audience: Audience,
     /// Events that are appended with the next turn, and what is to follow.
     events: Vec<NewEvent>,
     wishes: Vec<Wish>,
@@ -116,7 +118,7 @@ pub(super) struct Task {
     tickets: HashMap<Ticket, oneshot::Sender<DoorReply>>,
     next_ticket: u64,
     /// Commands that follow from effects; handled in the same step.
-    follow_ups: Vec<Command>,
+    pub(super) follow_ups: Vec<Command>,
 }
 
 impl Task {
@@ -131,13 +133,14 @@ impl Task {
         let followed = shared.store.follow(row.thread);
         let state = shared.store.thread_state(row.thread).await?;
         let limits = shared.limits;
+        let settings = MeetingSettings::read(&row.settings);
         let mut meeting = match state.run {
             Some(run) if run.open => {
                 let present = shared.store.present_in_run(row.thread, run.started).await?;
                 let until = shared.resume_until.max(Instant::now() + limits.grace);
-                Meeting::resume(row.id, limits, run.started, present, until)
+                Meeting::resume(row.id, limits, settings, run.started, present, until)
             }
-            _ => Meeting::new(row.id, limits),
+            _ => Meeting::new(row.id, limits, settings),
         };
         for participant in shared.store.removed_from(row.id).await? {
             meeting.note_removed(participant);
@@ -170,6 +173,9 @@ impl Task {
                 count = mail.recv_many(&mut step, STEP) => {
                     if count == 0 {
                         return;
+                    }
+                    if step.iter().any(|mail| matches!(mail, Mail::Do(Command::SettingsStored))) {
+                        self.read_settings().await;
                     }
                     let commands = step.drain(..).filter_map(|mail| self.command_of(mail)).collect();
                     self.step(commands).await;
@@ -225,6 +231,7 @@ impl Task {
 
     fn show(&self) {
         self.shown.participants.store(self.meeting.participants(), Ordering::Relaxed);
+        self.shown.started.store(self.meeting.is_started(), Ordering::Relaxed);
         self.shown.recording.store(self.meeting.recording().state != RecordingState::Off, Ordering::Relaxed);
     }
 
@@ -377,6 +384,11 @@ impl Task {
             Effect::Welcome { session, participant, cursor } => {
                 self.audience.welcome(session, Arrival { participant, cursor });
             }
+            Effect::Wait { session } => self.audience.wait(session),
+            Effect::TellAdmitters { added, removed } => self.audience.note_lobby(added, removed),
+            Effect::HearLobby { session, hears } => {
+                self.audience.hear_lobby(session, hears, self.meeting.waiting());
+            }
             Effect::Refuse { session, refusal } => self.refuse(session, refusal),
             Effect::Close { session, code } => self.close(session, code).await,
             Effect::PersistRemoval { participant, ack: (session, id) } => {
@@ -386,6 +398,7 @@ impl Task {
                 };
                 self.audience.tell(session, Frame::encode(&message));
             }
+            Effect::ChangeSettings { change, ack } => self.change_settings(change, ack).await,
             Effect::MarkRead => self.mark_read(),
             Effect::Connect { request, offered } => self.connect(request, offered),
             Effect::Disconnect(endpoint) => self.shared.media.disconnect(endpoint),
@@ -427,6 +440,7 @@ impl Task {
         let Self { audience, meeting, recent, row, delivered, .. } = self;
         let upto = *delivered;
         let mut body = None;
+        let roster_seq = audience.news.roster_seq();
         audience.release(|handle, Arrival { participant, cursor }| {
             let role = meeting.role(participant);
             let after = visible_after(role, cursor, meeting.run(), upto);
@@ -434,6 +448,7 @@ impl Task {
                 session: handle.session,
                 me: participant,
                 role,
+                may: meeting.rights(participant),
                 meeting: MeetingView {
                     id: row.id,
                     subject: row.subject.clone(),
@@ -445,11 +460,22 @@ impl Task {
                 server_time: Timestamp::now(),
             };
             let body = body.get_or_insert_with(|| {
-                WelcomeBody::encode(&meeting.roster(), &meeting.publications(), &meeting.recording())
+                WelcomeBody::encode(&WelcomeScene {
+                    options: meeting.options(),
+                    roster_seq,
+                    roster: &meeting.roster(),
+                    publications: &meeting.publications(),
+                    recording: &meeting.recording(),
+                })
             });
             let events = recent.after(after, upto).map_or(Past::Stored { thread: row.thread, after, upto }, Past::Here);
             let speaker = meeting.speaker().map(|who| ServerMessage::Speaker { participant_id: Some(who) });
-            (WelcomeOrder { head, body: body.clone(), events }, speaker.as_ref().map(Frame::encode))
+            let hears_lobby = meeting.hears_of_lobby(participant);
+            let waiting = if hears_lobby { meeting.waiting() } else { Vec::new() };
+            let waiting =
+                (!waiting.is_empty()).then_some(ServerMessage::Waiting { all: true, added: waiting, removed: vec![] });
+            let next = speaker.iter().chain(&waiting).map(Frame::encode).collect();
+            Greeting { order: WelcomeOrder { head, body: body.clone(), events }, next, hears_lobby }
         });
         recent.forget_answer();
     }
@@ -457,7 +483,10 @@ impl Task {
     fn refuse(&mut self, session: SessionId, refusal: Refusal) {
         let (message, code) = match refusal {
             Refusal::Removed => (ServerMessage::Removed { reason: RemovedReason::Removed }, CloseCode::Removed),
+            Refusal::Denied => (ServerMessage::Removed { reason: RemovedReason::Denied }, CloseCode::NotLetIn),
             Refusal::Full => (meeting_full(), CloseCode::Full),
+            // A session may always wait, as long as there is room to.
+            Refusal::LobbyFull | Refusal::Waits => (lobby_full(), CloseCode::Full),
         };
         self.audience.tell(session, Frame::encode(&message));
         self.audience.close(session, code);
@@ -548,18 +577,26 @@ impl Task {
 fn visible_after(role: Role, cursor: u64, run: Option<u64>, upto: u64) -> u64 {
     let floor = match role {
         Role::Organizer => 0,
-        Role::Presenter => run.map_or(upto, |run| run.saturating_sub(1)),
+        Role::Coorganizer | Role::Presenter | Role::Attendee => run.map_or(upto, |run| run.saturating_sub(1)),
     };
     let cursor = if cursor > upto { 0 } else { cursor };
     cursor.max(floor).max(upto.saturating_sub(EVENTS as u64))
 }
 
-fn store_failed(id: Option<u64>) -> ServerMessage {
+pub(super) fn store_failed(id: Option<u64>) -> ServerMessage {
     ServerMessage::Error {
         id,
         code: "store_failed".to_owned(),
         message: "The server could not store it; nothing was sent. Try again; if it stays so, tell its operator."
             .to_owned(),
+    }
+}
+
+fn lobby_full() -> ServerMessage {
+    ServerMessage::Error {
+        id: None,
+        code: "lobby_full".to_owned(),
+        message: "Too many people wait to be let in. Try again in a while.".to_owned(),
     }
 }
 

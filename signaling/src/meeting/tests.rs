@@ -8,13 +8,18 @@ use proptest::prelude::*;
 use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::state::{Limits, Meeting};
 use crate::clock::Timestamp;
-use crate::id::{EventId, MeetingId, ParticipantId, SessionId};
+use crate::id::{EventId, MeetingId, ParticipantId, SessionId, UserId};
+use crate::policy::{Kind, MeetingSettings, Person};
 use crate::ports::{
     EndpointId, MediaConnected, MediaEvent, MediaHealth, MediaPublication, PublicationKind, SlotKind, UplinkHealth,
 };
 use crate::protocol::{
     ClientMessage, CloseCode, Event, EventBody, NetworkGrade, RecordAction, RecordingState, Role, ServerMessage,
 };
+
+mod lobby;
+mod order;
+mod roster;
 
 /// A meeting with a clock, and a thread that takes every append.
 struct Table {
@@ -25,7 +30,11 @@ struct Table {
 
 impl Table {
     fn new(limits: Limits) -> Self {
-        Self { meeting: Meeting::new(MeetingId::generate(), limits), now: Instant::now(), thread: Vec::new() }
+        Self {
+            meeting: Meeting::new(MeetingId::generate(), limits, MeetingSettings::default()),
+            now: Instant::now(),
+            thread: Vec::new(),
+        }
     }
 
     fn commit(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
@@ -59,6 +68,19 @@ impl Table {
         self.commit(effects)
     }
 
+    fn with(settings: MeetingSettings) -> Self {
+        let mut table = Self::new(Limits::default());
+        table.meeting.settings = settings;
+        table
+    }
+
+    /// Says hello, whatever comes of it.
+    fn knock(&mut self, who: &Identity) -> (SessionId, Vec<Effect>) {
+        let session = SessionId::generate();
+        let effects = self.give(Command::Join { session, who: who.clone(), cursor: 0 });
+        (session, effects)
+    }
+
     fn join(&mut self, who: &Identity) -> SessionId {
         let session = SessionId::generate();
         let effects = self.give(Command::Join { session, who: who.clone(), cursor: 0 });
@@ -71,8 +93,16 @@ impl Table {
     }
 }
 
+/// The organiser, or somebody with the link and a name.
 fn person(role: Role) -> Identity {
-    Identity { participant: ParticipantId::generate(), role, display_name: "Somebody".to_owned() }
+    let kind = if role == Role::Organizer { Kind::Organizer } else { Kind::Anonymous };
+    somebody(kind)
+}
+
+fn somebody(kind: Kind) -> Identity {
+    let user = (kind != Kind::Anonymous).then(UserId::generate);
+    let person = Person { kind, user };
+    Identity { participant: ParticipantId::generate(), person, display_name: "Somebody".to_owned() }
 }
 
 fn errors(effects: &[Effect]) -> Vec<&str> {
@@ -143,7 +173,7 @@ fn a_lost_connection_has_thirty_seconds_to_come_back() {
 #[test]
 fn who_does_not_come_back_leaves_when_the_grace_time_is_over() {
     let mut table = Table::new(Limits::default());
-    let session = table.join(&person(Role::Presenter));
+    let session = table.join(&somebody(Kind::Member));
     table.give(Command::SessionLost { session });
     assert_eq!(table.meeting.deadline(), Some(table.now + Duration::from_secs(30)));
     table.wait(Duration::from_secs(30));
@@ -154,7 +184,7 @@ fn who_does_not_come_back_leaves_when_the_grace_time_is_over() {
 #[test]
 fn a_newer_connection_replaces_the_older_and_nobody_sees_a_leave() {
     let mut table = Table::new(Limits::default());
-    let bob = person(Role::Presenter);
+    let bob = somebody(Kind::Member);
     let older = table.join(&bob);
     let newer = SessionId::generate();
     let effects = table.give(Command::Join { session: newer, who: bob, cursor: 0 });
@@ -173,7 +203,8 @@ fn an_interrupted_run_goes_on_with_who_comes_back_and_lets_the_others_go() {
     let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
     let present = vec![(ada.participant, "Ada".to_owned()), (bob.participant, "Bob".to_owned())];
     let until = now + Duration::from_secs(120);
-    let meeting = Meeting::resume(MeetingId::generate(), Limits::default(), 7, present, until);
+    let meeting =
+        Meeting::resume(MeetingId::generate(), Limits::default(), MeetingSettings::default(), 7, present, until);
     let mut table = Table { meeting, now, thread: Vec::new() };
     table.wait(Duration::from_secs(100));
     table.join(&ada);
@@ -189,7 +220,8 @@ fn an_interrupted_run_to_which_nobody_comes_back_ends() {
     let until = now + Duration::from_secs(120);
     let present = vec![(ParticipantId::generate(), "Ada".to_owned())];
     for (present, events) in [(present, vec!["participantLeft", "meetingEnded"]), (vec![], vec!["meetingEnded"])] {
-        let meeting = Meeting::resume(MeetingId::generate(), Limits::default(), 7, present, until);
+        let meeting =
+            Meeting::resume(MeetingId::generate(), Limits::default(), MeetingSettings::default(), 7, present, until);
         let mut table = Table { meeting, now, thread: Vec::new() };
         table.wait(Duration::from_secs(119));
         assert!(!table.meeting.is_over());
@@ -200,7 +232,7 @@ fn an_interrupted_run_to_which_nobody_comes_back_ends() {
 }
 
 #[test]
-fn only_the_organiser_may_mute_remove_and_record() {
+fn whoever_has_only_the_link_may_not_mute_remove_and_record() {
     let mut table = Table::new(Limits::default());
     let (ada, bob) = (person(Role::Organizer), person(Role::Presenter));
     table.join(&ada);
@@ -406,7 +438,7 @@ fn a_lost_media_path_takes_its_publications_with_it_and_tells_its_owner() {
 #[test]
 fn a_standard_publisher_is_in_the_meeting_as_long_as_its_resource() {
     let mut table = Table::new(Limits::default());
-    let bob = person(Role::Presenter);
+    let bob = somebody(Kind::Member);
     let (ticket, resource) = (Ticket(1), SessionId::generate());
     table.give(Command::StandardOffer { ticket, who: bob.clone(), resource, sdp: String::new() });
     assert_eq!(table.meeting.participants(), 1);
@@ -471,7 +503,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..4_usize).prop_map(Step::Join),
         (0..12_usize).prop_map(Step::Lose),
-        (0..12_usize, 0..9_usize, 0..4_usize).prop_map(|(who, what, whom)| Step::Say(who, what, whom)),
+        (0..12_usize, 0..14_usize, 0..4_usize).prop_map(|(who, what, whom)| Step::Say(who, what, whom)),
         (0..12_usize, 0..6_u64).prop_map(|(who, endpoint)| Step::Answer(who, endpoint)),
         (0..6_u64).prop_map(Step::Lost),
         (0..40_u64).prop_map(Step::Wait),
@@ -510,6 +542,10 @@ proptest! {
                         3 => ClientMessage::Record { id: None, action: RecordAction::Start },
                         4 => ClientMessage::Record { id: None, action: RecordAction::Stop },
                         5 | 6 => ClientMessage::Offer { id: None, sdp: String::new(), lines: Vec::new() },
+                        9 => ClientMessage::Admit { id: None, participant_id },
+                        10 => ClientMessage::Deny { id: None, participant_id },
+                        11 => ClientMessage::Lock { id: None, locked: whom % 2 == 0 },
+                        12 => ClientMessage::AdmitAll { id: None },
                         7 => ClientMessage::Mute { id: None, kind: PublicationKind::Camera, muted: true },
                         _ => ClientMessage::Layout(Default::default()),
                     };
@@ -532,6 +568,11 @@ proptest! {
             }
             let meeting = &table.meeting;
             prop_assert!(meeting.participants() <= 3);
+            let organizes = meeting.members.values().any(|member| member.person.kind == Kind::Organizer);
+            prop_assert!(organizes || meeting.participants() <= 2, "the organiser's seat is kept");
+            for waiting in meeting.waiting() {
+                prop_assert!(!meeting.members.contains_key(&waiting.id), "who waits is not in");
+            }
             prop_assert!(meeting.sessions.len() <= meeting.participants());
             for (session, participant) in &meeting.sessions {
                 prop_assert_eq!(meeting.members[participant].session, Some(*session));
@@ -546,7 +587,9 @@ proptest! {
         let left = table.kinds().iter().filter(|kind| **kind == "participantLeft").count();
         prop_assert!(started <= 1);
         prop_assert_eq!(joined - left, table.meeting.participants());
-        prop_assert_eq!(table.meeting.is_over(), table.kinds().last() == Some(&"meetingEnded"));
+        let ended = started == 0 || table.kinds().last() == Some(&"meetingEnded");
+        prop_assert!(!table.meeting.is_over() || ended && table.meeting.waiting().is_empty());
+        prop_assert!(table.meeting.is_over() || started == 0 || !ended);
     }
 }
 
@@ -610,7 +653,7 @@ fn whoever_begins_to_share_takes_over_and_the_other_is_told() {
     let effects = share(&mut table, second, PublicationKind::Screen, true);
     place(&effects, |e| {
         matches!(e, Effect::Send { session, message: ServerMessage::Muted { kind: PublicationKind::Screen, by } }
-            if *session == first && *by == bob.participant)
+            if *session == first && *by == Some(bob.participant))
     });
     place(&effects, |e| {
         matches!(e, Effect::SetMuted { participant, kind: PublicationKind::Screen, muted: true }

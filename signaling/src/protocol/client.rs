@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::people::Role;
 use crate::id::ParticipantId;
 use crate::ports::PublicationKind;
 
@@ -12,7 +13,15 @@ pub(super) const TYPES: &[&str] = &[
     "offer",
     "mute",
     "muteParticipant",
+    "muteAll",
     "removeParticipant",
+    "setRole",
+    "admit",
+    "admitAll",
+    "deny",
+    "lock",
+    "hand",
+    "react",
     "spotlight",
     "chat",
     "layout",
@@ -73,6 +82,12 @@ pub enum ClientMessage {
         /// Whose.
         participant_id: ParticipantId,
     },
+    /// Silences everybody else's microphones.
+    MuteAll {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
     /// Puts somebody out for good.
     RemoveParticipant {
         /// Request id.
@@ -80,6 +95,65 @@ pub enum ClientMessage {
         id: Option<u64>,
         /// Whom.
         participant_id: ParticipantId,
+    },
+    /// Makes somebody a co-organiser, a presenter or an attendee.
+    SetRole {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whom.
+        participant_id: ParticipantId,
+        /// What they are to be.
+        role: Role,
+    },
+    /// Lets somebody in from the lobby.
+    Admit {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whom.
+        participant_id: ParticipantId,
+    },
+    /// Lets everybody in who waits.
+    AdmitAll {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// Sends somebody away from the lobby.
+    Deny {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whom.
+        participant_id: ParticipantId,
+    },
+    /// Locks the meeting: whoever comes now waits. Or unlocks it.
+    Lock {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The new state.
+        locked: bool,
+    },
+    /// Raises or lowers a hand.
+    Hand {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The new state.
+        raised: bool,
+        /// Whose, to lower it; missing: the own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        participant_id: Option<ParticipantId>,
+    },
+    /// A sign that everybody sees for a moment.
+    React {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Which.
+        reaction: CallReaction,
     },
     /// Shows somebody first and large to everybody, in the place of whoever was; or ends that.
     Spotlight {
@@ -124,6 +198,37 @@ pub enum ClientMessage {
     Ping {},
     /// I am.
     Pong {},
+}
+
+impl ClientMessage {
+    /// The client's number for the request, if it is one and has one.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Offer { id, .. }
+            | Self::Mute { id, .. }
+            | Self::MuteParticipant { id, .. }
+            | Self::MuteAll { id }
+            | Self::RemoveParticipant { id, .. }
+            | Self::SetRole { id, .. }
+            | Self::Admit { id, .. }
+            | Self::AdmitAll { id }
+            | Self::Deny { id, .. }
+            | Self::Lock { id, .. }
+            | Self::Hand { id, .. }
+            | Self::React { id, .. }
+            | Self::Spotlight { id, .. }
+            | Self::Chat { id, .. }
+            | Self::Record { id, .. }
+            | Self::Leave { id } => *id,
+            Self::Hello { .. }
+            | Self::Subscribe { .. }
+            | Self::Layout { .. }
+            | Self::Uplink { .. }
+            | Self::Ping {}
+            | Self::Pong {} => None,
+        }
+    }
 }
 
 /// What a client would like to see. It takes the place of what was said before.
@@ -212,6 +317,25 @@ pub enum HeldBack {
     Network,
     /// Its processor.
     Device,
+}
+
+/// A sign that everybody sees for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CallReaction {
+    /// A thumb up.
+    Like,
+    /// A heart.
+    Heart,
+    /// Clapping hands.
+    Applause,
+    /// A laughing face.
+    Laugh,
+    /// A surprised face.
+    Surprised,
+    /// Of a newer client; nobody is shown it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What to do with the recording.

@@ -11,18 +11,21 @@ mod chat;
 mod client;
 mod event;
 mod frame;
+mod people;
 mod server;
 mod welcome;
 
 pub use chat::{ChatRole, MemberView, Mention, Message, Reaction, Sender};
-pub use client::{ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
+pub use client::{CallReaction, ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
 pub use event::{Event, EventBody};
 pub use frame::{Burst, Frame};
+pub use people::{LobbyReason, Right, Role};
 pub use server::{
-    MediaState, MeetingView, NetworkGrade, ParticipantKind, ParticipantView, PublicationView, RecordingState,
-    RecordingView, RemovedReason, Role, ServerMessage, SlotLine, SlotView, Welcome,
+    LobbyState, MediaState, MeetingView, NetworkGrade, OptionsView, ParticipantKind, ParticipantView, PublicationView,
+    ReactionView, RecordingState, RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView, WaitingView,
+    Welcome,
 };
-pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead};
+pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead, WelcomeScene};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "plenum.v1";
@@ -64,6 +67,8 @@ pub enum CloseCode {
     MeetingEnded,
     /// The meeting or the server has no room.
     Full,
+    /// Waited in the lobby and was not let in.
+    NotLetIn,
 }
 
 impl CloseCode {
@@ -81,6 +86,7 @@ impl CloseCode {
             Self::TooSlow => 4005,
             Self::MeetingEnded => 4006,
             Self::Full => 4007,
+            Self::NotLetIn => 4008,
         }
     }
 
@@ -98,6 +104,7 @@ impl CloseCode {
             Self::TooSlow => "too slow, come back with the cursor",
             Self::MeetingEnded => "the meeting ended",
             Self::Full => "no room, try again later",
+            Self::NotLetIn => "you were not let in",
         }
     }
 }
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_newer_clients_message_is_told_from_a_broken_one() {
-        assert_eq!(parse(br#"{"type":"raiseHand","id":9}"#), Err(ParseError::UnknownType(Some(9))));
+        assert_eq!(parse(br#"{"type":"dance","id":9}"#), Err(ParseError::UnknownType(Some(9))));
         assert_eq!(parse(br#"{"type":"chat","id":9}"#), Err(ParseError::Malformed));
         assert_eq!(parse(b"[]"), Err(ParseError::Malformed));
         assert_eq!(parse(b"\xff"), Err(ParseError::Malformed));

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::client::CallReaction;
 use super::event::Event;
+use super::people::{LobbyReason, Right, Role};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId, UserId};
 use crate::ports::{MediaHealth, PublicationKind, SlotKind};
@@ -18,8 +20,40 @@ pub enum ServerMessage {
         /// The entry.
         event: Event,
     },
+    /// In the place of the welcome: whoever hears this waits, and hears nothing else of the meeting until the welcome.
+    Lobby {
+        /// What they do there.
+        state: LobbyState,
+        /// Why; it may change.
+        reason: LobbyReason,
+    },
+    /// To those who may let people in: who waits.
+    Waiting {
+        /// Whether this is everybody who waits, in the place of what was said before.
+        all: bool,
+        /// New ones, and those of whom something else is known now.
+        added: Vec<WaitingView>,
+        /// Those who do not wait any more.
+        removed: Vec<ParticipantId>,
+    },
+    /// What this client is and may do has changed.
+    Rights {
+        /// What it is.
+        role: Role,
+        /// All that it may do.
+        may: Vec<Right>,
+    },
+    /// The meeting's options have changed.
+    Options(OptionsView),
+    /// Signs that people gave.
+    Reactions {
+        /// Each of them.
+        reactions: Vec<ReactionView>,
+    },
     /// Who came, changed, went.
     Roster {
+        /// Counts these messages from the welcome's on without a gap.
+        roster_seq: u64,
         /// New ones.
         joined: Vec<ParticipantView>,
         /// Those that look different now.
@@ -55,8 +89,8 @@ pub enum ServerMessage {
     Muted {
         /// Which publication.
         kind: PublicationKind,
-        /// Who did it.
-        by: ParticipantId,
+        /// Who did it; null: the meeting's options.
+        by: Option<ParticipantId>,
     },
     /// The recording's state.
     Recording {
@@ -162,10 +196,16 @@ pub struct Welcome {
     /// Who the client is.
     #[serde(rename = "self")]
     pub me: ParticipantId,
-    /// What it may do.
+    /// What it is.
     pub role: Role,
+    /// All that it may do.
+    pub may: Vec<Right>,
     /// Where it is.
     pub meeting: MeetingView,
+    /// The meeting's options, as far as they concern everybody.
+    pub options: OptionsView,
+    /// The number of the `roster` message before the first that follows.
+    pub roster_seq: u64,
     /// Who is there.
     pub roster: Vec<ParticipantView>,
     /// What is published.
@@ -206,8 +246,11 @@ pub struct ParticipantView {
     pub display_name: String,
     /// Person or recorder.
     pub kind: ParticipantKind,
-    /// What they may do.
+    /// What they are.
     pub role: Role,
+    /// Whether they have proven who they are; otherwise the name is what they say.
+    #[serde(default)]
+    pub verified: bool,
     /// Silent.
     pub microphone_muted: bool,
     /// Unseen.
@@ -219,11 +262,60 @@ pub struct ParticipantView {
     /// Shown first and large to everybody.
     #[serde(default)]
     pub spotlit: bool,
+    /// Where their raised hand stands among all that were raised; null: not raised.
+    #[serde(default)]
+    pub hand: Option<u64>,
     /// False within the grace time after the connection was lost.
     pub connected: bool,
     /// How good the way of what they send is; null: not known.
     #[serde(default)]
     pub network: Option<NetworkGrade>,
+}
+
+/// What somebody does in the lobby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LobbyState {
+    /// They wait.
+    Waiting,
+}
+
+/// Somebody in the lobby, as those see them who may let them in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingView {
+    /// Who.
+    pub id: ParticipantId,
+    /// As they call themselves.
+    pub display_name: String,
+    /// Whether they have proven who they are.
+    pub verified: bool,
+    /// Why they wait.
+    pub reason: LobbyReason,
+}
+
+/// The meeting's options, as far as they concern everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionsView {
+    /// Whether everybody but organisers waits.
+    pub is_locked: bool,
+    /// Whether anonymous people wait, since somebody was removed.
+    pub are_anonymous_held: bool,
+    /// Whether attendees may switch their microphones on.
+    pub allow_attendee_to_enable_mic: bool,
+    /// Whether attendees may switch their cameras on.
+    pub allow_attendee_to_enable_camera: bool,
+}
+
+/// A sign that somebody gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionView {
+    /// Who.
+    pub participant_id: ParticipantId,
+    /// Which.
+    pub reaction: CallReaction,
 }
 
 /// How good somebody's network is. Later ones are worse.
@@ -246,16 +338,6 @@ pub enum ParticipantKind {
     Person,
     /// The recording, visible to all.
     Recorder,
-}
-
-/// What a participant may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Role {
-    /// Made the meeting: may mute, remove and record.
-    Organizer,
-    /// May speak, show and write.
-    Presenter,
 }
 
 /// One publication.
@@ -330,8 +412,12 @@ pub enum MediaState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RemovedReason {
-    /// The organiser did it.
+    /// Somebody who may put others out did it.
     Removed,
+    /// They waited in the lobby and were sent away.
+    Denied,
+    /// They waited in the lobby too long.
+    LobbyTimeout,
     /// The meeting was deleted.
     MeetingEnded,
     /// A newer connection took over.

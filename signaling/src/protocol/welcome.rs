@@ -13,7 +13,8 @@ use bytes::{Buf, Bytes};
 use serde::Serialize;
 
 use super::frame::{Frame, head};
-use super::server::{MeetingView, ParticipantView, PublicationView, RecordingView, Role, SlotView};
+use super::people::{Right, Role};
+use super::server::{MeetingView, OptionsView, ParticipantView, PublicationView, RecordingView, SlotView};
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, SessionId};
 
@@ -26,8 +27,10 @@ pub struct WelcomeHead {
     /// Who the client is.
     #[serde(rename = "self")]
     pub me: ParticipantId,
-    /// What it may do.
+    /// What it is.
     pub role: Role,
+    /// All that it may do.
+    pub may: Vec<Right>,
     /// Where it is.
     pub meeting: MeetingView,
     /// This client's slots, when its media still stands.
@@ -38,6 +41,22 @@ pub struct WelcomeHead {
     pub server_time: Timestamp,
 }
 
+/// What there is to see.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WelcomeScene<'a> {
+    /// The meeting's options, as far as they concern everybody.
+    pub options: OptionsView,
+    /// The number of the `roster` message before the first that follows.
+    pub roster_seq: u64,
+    /// Who is there.
+    pub roster: &'a [ParticipantView],
+    /// What is published.
+    pub publications: &'a [PublicationView],
+    /// Whether the meeting is recorded.
+    pub recording: &'a RecordingView,
+}
+
 /// What all who are let in at the same moment see alike. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WelcomeBody(Bytes);
@@ -45,14 +64,8 @@ pub struct WelcomeBody(Bytes);
 impl WelcomeBody {
     /// Encodes it once.
     #[must_use]
-    pub fn encode(roster: &[ParticipantView], publications: &[PublicationView], recording: &RecordingView) -> Self {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            roster: &'a [ParticipantView],
-            publications: &'a [PublicationView],
-            recording: &'a RecordingView,
-        }
-        let mut json = open_object(&Body { roster, publications, recording });
+    pub fn encode(scene: &WelcomeScene<'_>) -> Self {
+        let mut json = open_object(scene);
         json.extend_from_slice(br#""events":["#);
         Self(json.into())
     }
@@ -120,12 +133,19 @@ mod tests {
             session: welcome.session,
             me: welcome.me,
             role: welcome.role,
+            may: welcome.may.clone(),
             meeting: welcome.meeting.clone(),
             slots: welcome.slots.clone(),
             cursor: welcome.cursor,
             server_time: welcome.server_time,
         };
-        let body = WelcomeBody::encode(&welcome.roster, &welcome.publications, &welcome.recording);
+        let body = WelcomeBody::encode(&WelcomeScene {
+            options: welcome.options,
+            roster_seq: welcome.roster_seq,
+            roster: &welcome.roster,
+            publications: &welcome.publications,
+            recording: &welcome.recording,
+        });
         let events: Vec<_> = welcome.events.iter().map(|event| Frame::event(event).1).collect();
         WelcomeFrame::new(&head, &body, events.join(&b","[..]).into())
     }

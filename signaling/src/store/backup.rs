@@ -13,11 +13,7 @@ use sqlx::sqlite::SqlitePool;
 use super::StoreError;
 
 /// Copies the file if migrations are about to change what is in it.
-pub(super) async fn before_migration(
-    pool: &SqlitePool,
-    file: &Path,
-    migrations: &Migrator,
-) -> Result<(), StoreError> {
+pub(super) async fn before_migration(pool: &SqlitePool, file: &Path, migrations: &Migrator) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;

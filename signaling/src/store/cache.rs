@@ -93,6 +93,7 @@ mod tests {
             join_number: String::new(),
             passcode: String::new(),
             created: Timestamp::now(),
+            settings: "{}".into(),
         }
     }
 

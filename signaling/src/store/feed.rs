@@ -103,7 +103,11 @@ impl Store {
             let bad = bad_row("member");
             let thread = thread.parse().map_err(|e| bad(&e))?;
             let user = user.parse().map_err(|e| bad(&e))?;
-            entries.push(FeedEntry { place: unsigned(place), thread, news: FeedNews::Read { user, seq: unsigned(seq) } });
+            entries.push(FeedEntry {
+                place: unsigned(place),
+                thread,
+                news: FeedNews::Read { user, seq: unsigned(seq) },
+            });
         }
         entries.sort_by_key(|entry| entry.place);
         // Beyond the last of a full list the other may lack something.

@@ -112,10 +112,7 @@ impl Store {
     #[must_use]
     pub fn follow(&self, thread: ThreadId) -> Followed {
         let followers = self.hub.threads.entry(thread).or_insert_with(|| broadcast::channel(FOLLOW_QUEUE).0);
-        Followed {
-            events: followers.subscribe(),
-            _until_dropped: Following { hub: Arc::clone(&self.hub), thread },
-        }
+        Followed { events: followers.subscribe(), _until_dropped: Following { hub: Arc::clone(&self.hub), thread } }
     }
 
     /// Follows everything. There is one such follower, the last that asked.

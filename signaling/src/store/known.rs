@@ -84,7 +84,13 @@ mod tests {
     #[test]
     fn what_is_known_is_believed_for_half_a_second() {
         let (known, now) = (Known::default(), Instant::now());
-        let row = UserRow { id: UserId::generate(), tenant: "t".to_owned(), name: "Ada".to_owned(), admin: false, valid_after: Timestamp::from_millis(0) };
+        let row = UserRow {
+            id: UserId::generate(),
+            tenant: "t".to_owned(),
+            name: "Ada".to_owned(),
+            admin: false,
+            valid_after: Timestamp::from_millis(0),
+        };
         known.keep_bearer(vec![7; 32], row.clone(), now);
         assert_eq!(known.bearer(&vec![7; 32], now + FRESH / 2), Some(row.clone()));
         assert_eq!(known.bearer(&vec![8; 32], now), None);

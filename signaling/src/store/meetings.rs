@@ -22,6 +22,8 @@ pub struct NewMeeting {
     pub join_number: String,
     /// What they need beside the number.
     pub passcode: String,
+    /// Its options, as JSON.
+    pub settings: String,
 }
 
 /// A meeting.
@@ -45,12 +47,14 @@ pub struct MeetingRow {
     pub passcode: String,
     /// When it was made.
     pub created: Timestamp,
+    /// Its options, as JSON.
+    pub settings: String,
 }
 
-type Columns = (String, String, String, String, String, String, String, String, i64);
+type Columns = (String, String, String, String, String, String, String, String, i64, String);
 
 fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
-    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created) = row;
+    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created, settings) = row;
     let bad = bad_row("meeting");
     Ok(MeetingRow {
         id: id.parse().map_err(|e| bad(&e))?,
@@ -62,13 +66,14 @@ fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
         join_number,
         passcode,
         created: Timestamp::from_millis(created),
+        settings,
     })
 }
 
 macro_rules! select_meeting {
     ($rest:literal) => {
         concat!(
-            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created ",
+            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created, settings ",
             "FROM meeting ",
             $rest
         )
@@ -91,6 +96,7 @@ impl Store {
             join_number: new.join_number,
             passcode: new.passcode,
             created: Timestamp::now(),
+            settings: new.settings,
         };
         let is_made = on!(&self.write, pool => {
             let mut transaction = pool.begin_writing().await?;
@@ -103,8 +109,8 @@ impl Store {
                 .await?;
             let inserted = sqlx::query(
                 "INSERT INTO meeting (id, thread_id, tenant, organizer, subject, join_secret, join_hash, join_number,
-                                      passcode, created)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (join_number) DO NOTHING",
+                                      passcode, created, settings)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (join_number) DO NOTHING",
             )
             .bind(row.id.to_string())
             .bind(row.thread.to_string())
@@ -116,6 +122,7 @@ impl Store {
             .bind(&row.join_number)
             .bind(&row.passcode)
             .bind(row.created.as_millis())
+            .bind(&row.settings)
             .execute(&mut *transaction)
             .await?;
             let is_made = inserted.rows_affected() > 0;
@@ -146,8 +153,7 @@ impl Store {
             Ok(row) => return Ok(Some(row)),
             Err(seen) => seen,
         };
-        let row: Option<Columns> =
-            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE id = $1")).bind(id.to_string()).fetch_optional(pool).await)?;
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE id = $1")).bind(id.to_string()).fetch_optional(pool).await)?;
         let row = row.map(meeting_of_row).transpose()?;
         row.iter().for_each(|row| self.meetings.keep(seen, row, None));
         Ok(row)
@@ -174,8 +180,7 @@ impl Store {
             Ok(row) => return Ok(Some(row)),
             Err(seen) => seen,
         };
-        let row: Option<Columns> =
-            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE join_hash = $1")).bind(hash).fetch_optional(pool).await)?;
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE join_hash = $1")).bind(hash).fetch_optional(pool).await)?;
         let row = row.map(meeting_of_row).transpose()?;
         row.iter().for_each(|row| self.meetings.keep(seen, row, Some(hash)));
         Ok(row)
@@ -186,8 +191,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn meeting_by_number(&self, number: &str) -> Result<Option<MeetingRow>, StoreError> {
-        let row: Option<Columns> =
-            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE join_number = $1")).bind(number).fetch_optional(pool).await)?;
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE join_number = $1")).bind(number).fetch_optional(pool).await)?;
         row.map(meeting_of_row).transpose()
     }
 
@@ -196,8 +200,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn meetings_of(&self, organizer: UserId, limit: u32) -> Result<Vec<MeetingRow>, StoreError> {
-        let rows: Vec<Columns> =
-            on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE organizer = $1 ORDER BY created DESC, id DESC LIMIT $2"))
+        let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE organizer = $1 ORDER BY created DESC, id DESC LIMIT $2"))
                 .bind(organizer.to_string())
                 .bind(i64::from(limit))
                 .fetch_all(pool)
@@ -218,6 +221,25 @@ impl Store {
         self.meetings.forget(meeting);
         written?;
         Ok(())
+    }
+
+    /// Puts other options in the place of those that one has seen. Whether they were still those: if not, nothing was
+    /// changed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_settings(&self, meeting: MeetingId, before: &str, after: &str) -> Result<bool, StoreError> {
+        let written = on!(&self.write, pool => sqlx::query(
+            "UPDATE meeting SET settings = $3 WHERE id = $1 AND settings = $2",
+        )
+        .bind(meeting.to_string())
+        .bind(before)
+        .bind(after)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()));
+        self.meetings.forget(meeting);
+        Ok(written? == 1)
     }
 
     /// Deletes a meeting with its thread and everything in it.

@@ -118,8 +118,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn unfinished_recordings(&self) -> Result<Vec<RecordingId>, StoreError> {
-        let rows: Vec<(String,)> =
-            on!(&self.read, pool => sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(pool).await)?;
+        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(pool).await)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
     }
 

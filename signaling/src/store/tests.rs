@@ -99,7 +99,8 @@ async fn a_large_batch_over_several_threads_is_numbered_without_gap_in_each_and_
     assert!(places.iter().copied().eq(1..=1202), "each place once");
     assert_eq!(store.feed_state().await.unwrap().place, 1202);
     for thread in threads {
-        let last = store.feed(ada.id, 0, 5000).await.unwrap().iter().rfind(|entry| entry.thread == thread).unwrap().place;
+        let last =
+            store.feed(ada.id, 0, 5000).await.unwrap().iter().rfind(|entry| entry.thread == thread).unwrap().place;
         assert_eq!(store.chat(thread).await.unwrap().unwrap().place, last);
     }
 }
@@ -279,7 +280,8 @@ async fn a_feed_in_pages_of_any_size_is_the_feed() {
     let data = tempfile::tempdir().unwrap();
     let store = open(data.path()).await;
     let (ada, bob) = (user(&store, "Ada").await, user(&store, "Bob").await);
-    let threads = [group(&store, &[&ada, &bob]).await, group(&store, &[&bob, &ada]).await, group(&store, &[&bob]).await];
+    let threads =
+        [group(&store, &[&ada, &bob]).await, group(&store, &[&bob, &ada]).await, group(&store, &[&bob]).await];
     for number in 0..30 {
         let thread = threads[number % 3];
         let seq = say(&store, thread, &bob, "hello").await;
@@ -326,7 +328,17 @@ async fn a_question_full_of_operators_is_only_words() {
     let ada = user(&store, "Ada").await;
     let thread = group(&store, &[&ada]).await;
     say(&store, thread, &ada, "It's a \"quoted\" naïve Übung, 100% (sure) thread:x AND NOT").await;
-    for text in ["quoted", "\"quoted\" it", "ÜBUNG", "nai\u{308}ve", "100%", "(sure)", "thread:x", "AND NOT", "a' | 'b:* quoted"] {
+    for text in [
+        "quoted",
+        "\"quoted\" it",
+        "ÜBUNG",
+        "nai\u{308}ve",
+        "100%",
+        "(sure)",
+        "thread:x",
+        "AND NOT",
+        "a' | 'b:* quoted",
+    ] {
         let found = store.search(ada.id, text, u64::MAX, 9).await.unwrap().len();
         assert_eq!(found, usize::from(!text.contains('|') && !text.contains('\u{308}')), "{text}");
     }
@@ -354,6 +366,28 @@ async fn followers_hear_of_what_is_committed_in_its_order() {
     }
     assert!(places.is_sorted() && places.len() == 4 && !all.missed_some());
     assert_eq!(places[3], store.feed_state().await.unwrap().place);
+}
+
+#[tokio::test]
+async fn options_are_changed_by_who_knows_them_as_they_are() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let organizer = user(&store, "Ada").await.id;
+    let new = NewMeeting {
+        tenant: "default".to_owned(),
+        organizer,
+        subject: String::new(),
+        join_secret: "secret".to_owned(),
+        join_hash: vec![1],
+        join_number: "123456789".to_owned(),
+        passcode: "pass".to_owned(),
+        settings: "one".to_owned(),
+    };
+    let meeting = store.create_meeting(new).await.unwrap().unwrap();
+    assert_eq!(store.meeting(meeting.id).await.unwrap().unwrap().settings, "one");
+    assert!(store.set_settings(meeting.id, "one", "two").await.unwrap());
+    assert!(!store.set_settings(meeting.id, "one", "three").await.unwrap(), "somebody was faster");
+    assert_eq!(store.meeting(meeting.id).await.unwrap().unwrap().settings, "two", "and the cache knows it");
 }
 
 /// An embedded store of the version before chats, with a meeting in which something was said.
@@ -408,8 +442,8 @@ async fn an_embedded_store_of_yesterday_is_copied_and_brought_up_to_date_with_al
     }
     let again = Store::open(&StoreLocation::Embedded(data.path().to_owned()), FEW).await.unwrap();
     again.close().await;
-    let copies = std::fs::read_dir(data.path()).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().contains("schema")
-    });
+    let copies = std::fs::read_dir(data.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("schema"));
     assert_eq!(copies.count(), 1, "nothing is copied when nothing changes");
 }

@@ -17,8 +17,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::sqlite::SqlitePool;
 use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{BeginWriting as _, Pool, on};
@@ -131,10 +131,13 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.work.send(Work::Append { event, reply }).await.map_err(|_| StoreError::Closed)?;
         let (appended, event) = answer.await.map_err(|_| StoreError::Closed)??;
-        Ok((appended, match event {
-            Some(event) => Some(event),
-            None => self.event(thread, appended.seq).await?.map(Arc::new),
-        }))
+        Ok((
+            appended,
+            match event {
+                Some(event) => Some(event),
+                None => self.event(thread, appended.seq).await?.map(Arc::new),
+            },
+        ))
     }
 
     /// A member has read everything up to `seq`. Earlier marks, and those of who is no member, change nothing.
@@ -558,11 +561,8 @@ fn revised(row: &str, event: &EventBody, at: Timestamp) -> Result<String, StoreE
         }
         EventBody::MessageDeleted { .. } => {
             let Message { from, client_message_id, reply_to, .. } = *message;
-            message = Box::new(Message {
-                deleted: true,
-                reply_to,
-                ..Message::plain(from, String::new(), client_message_id)
-            });
+            message =
+                Box::new(Message { deleted: true, reply_to, ..Message::plain(from, String::new(), client_message_id) });
         }
         EventBody::MessageReaction { reaction, by, .. } => {
             match reaction {

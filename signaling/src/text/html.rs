@@ -9,9 +9,8 @@ use std::sync::LazyLock;
 use ammonia::Builder;
 
 /// Marks for text, paragraphs, lists, quotes, code, links. No pictures, no styles, no classes, nothing that loads or runs.
-const TAGS: [&str; 17] = [
-    "p", "br", "b", "strong", "i", "em", "u", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "sub", "sup",
-];
+const TAGS: [&str; 17] =
+    ["p", "br", "b", "strong", "i", "em", "u", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "sub", "sup"];
 /// Where a link may lead.
 const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 /// What begins on a line of its own in plain text.

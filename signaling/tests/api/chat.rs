@@ -142,6 +142,7 @@ async fn the_organiser_writes_from_outside_and_those_in_the_call_see_it() {
     let data = tempfile::tempdir().unwrap();
     let house = House::open(data.path()).await;
     let booked = house.meeting(data.path()).await;
+    house.change(&booked, &booked.user, json!({"canAnonymousStart": true})).await;
     let guest = house.join(&booked, "", "Bob").await;
     let mut bob = house.enter(&guest.token, 0).await;
     let path = format!("/v1/chats/{}/messages", booked.chat());

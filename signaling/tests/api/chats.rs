@@ -136,8 +136,7 @@ async fn a_message_is_written_marked_answered_edited_felt_about_found_and_taken_
     assert_eq!(house.get("/v1/search/messages?q=morn", &bob.token).await.json()["value"], json!([]));
     let all = events(&house, &chat, &bob).await;
     let kinds: Vec<_> = all.iter().map(|event| event["kind"].as_str().unwrap()).collect();
-    let expected =
-        ["chatCreated", "message", "message", "messageEdited", "messageReaction", "messageDeleted"];
+    let expected = ["chatCreated", "message", "message", "messageEdited", "messageReaction", "messageDeleted"];
     assert_eq!(kinds, expected);
     assert_eq!((&all[1]["text"], &all[1]["deleted"]), (&json!(""), &json!(true)));
     let again = send(&house, Method::PATCH, &one, &ada, json!({"text": "back"})).await;
@@ -268,7 +267,8 @@ async fn a_poll_without_news_waits_and_one_with_a_bad_cursor_is_told_to_start_ov
         say(&house, &chat, &ada, "at last").await
     });
     assert_eq!(answer.json()["value"][0]["event"]["seq"], seq);
-    let empty = house.get(&format!("/v1/me/events?cursor={}", answer.json()["cursor"].as_str().unwrap()), &bob.token).await;
+    let empty =
+        house.get(&format!("/v1/me/events?cursor={}", answer.json()["cursor"].as_str().unwrap()), &bob.token).await;
     assert_eq!(empty.json()["value"], json!([]), "without wait it answers at once");
     let over = house.get("/v1/me/events?cursor=of-another-server", &bob.token).await.json();
     assert_eq!(over["value"], json!([{"type": "resync", "cursor": over["cursor"]}]));

@@ -249,6 +249,22 @@ impl House {
         Booked { user, body: made.json() }
     }
 
+    /// Changes options of a meeting.
+    pub(crate) async fn change(&self, booked: &Booked, user: &str, options: Value) -> Answer {
+        let bearer = format!("Bearer {user}");
+        let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
+        self.call(Method::PATCH, &format!("/v1/onlineMeetings/{}", booked.id()), &headers, options.to_string()).await
+    }
+
+    /// Says hello and waits in the lobby.
+    pub(crate) async fn wait(&self, token: &str) -> Page {
+        let mut page = self.knock().await;
+        page.say(json!({"type": "hello", "token": token, "cursor": 0})).await;
+        let first = page.hear().await.unwrap();
+        assert_eq!(first["type"], "lobby", "{first}");
+        page
+    }
+
     /// The token that a join gives.
     pub(crate) async fn join(&self, booked: &Booked, user: &str, name: &str) -> Joined {
         let body = json!({"joinWebUrl": booked.body["joinWebUrl"], "displayName": name});
@@ -259,6 +275,7 @@ impl House {
             token: body["token"].as_str().unwrap().to_owned(),
             participant: body["participantId"].as_str().unwrap().to_owned(),
             role: body["role"].as_str().unwrap().to_owned(),
+            waits: body["isInLobby"].as_bool().unwrap(),
         }
     }
 
@@ -313,6 +330,7 @@ pub(crate) struct Joined {
     pub(crate) token: String,
     pub(crate) participant: String,
     pub(crate) role: String,
+    pub(crate) waits: bool,
 }
 
 #[derive(Debug)]

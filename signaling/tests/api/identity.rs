@@ -46,7 +46,8 @@ async fn a_colleague_comes_in_by_an_invitation_and_their_phone_by_a_link_of_thei
     let taken = with_cookie(&house, Method::PATCH, "/v1/me", &phone, json!({"displayName": "Ada"})).await;
     assert_eq!(taken.status, StatusCode::CONFLICT);
     assert_eq!(with_cookie(&house, Method::GET, "/v1/me", &bob, json!({})).await.json()["displayName"], "Robert");
-    for bad in [json!({"displayName": " "}), json!({"displayName": "X", "mail": "no mail"}), json!({"displayName": 5})] {
+    for bad in [json!({"displayName": " "}), json!({"displayName": "X", "mail": "no mail"}), json!({"displayName": 5})]
+    {
         assert_eq!(house.post("/v1/invitations", &ada, bad).await.status, StatusCode::BAD_REQUEST);
     }
     assert_eq!(house.post("/v1/invitations", "", json!({"displayName": "X"})).await.status, StatusCode::UNAUTHORIZED);

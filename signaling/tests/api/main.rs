@@ -6,4 +6,5 @@ mod chats;
 mod common;
 mod http;
 mod identity;
+mod lobby;
 mod meeting;

@@ -8,8 +8,8 @@ use crate::common::{House, Page, eventually, seqs, texts};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use signaling::ports::{EndpointId, MediaEvent, RecordingEvent};
 use signaling::Limits;
+use signaling::ports::{EndpointId, MediaEvent, RecordingEvent};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_guest_cannot_come_back_by_any_door() {

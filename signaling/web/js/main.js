@@ -31,6 +31,7 @@ import { createPreJoin } from './ui/prejoin.js';
 import { explain } from './ui/problems.js';
 import { createRecording } from './ui/recording.js';
 import { createStart } from './ui/start.js';
+import { createWaiting } from './ui/waiting.js';
 import { chats as chatsText } from './text/en-chats.js';
 import { en } from './text/en.js';
 
@@ -187,29 +188,36 @@ function makeCall(place, wanted, tracks, ahead) {
   return call;
 }
 
-/** @param {Call} call */
+/** The meeting, or the lobby in front of it. @param {Call} call */
 function meetingPage(call) {
-  const meeting = createMeeting(call, { leave: () => void call.leave() });
+  const waits = call.store.state.order.lobby !== null;
+  const page = (waits ? createWaiting : createMeeting)(call, { leave: () => void call.leave() });
+  let goesOn = false;
   let look = rememberedLook();
   /** @type {MeetingState['wanted'] | null} */
   let remembered = null;
-  const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, dataSaver }) => {
+  const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, dataSaver, order }) => {
     // Storage is slow, and the state changes with everybody who comes and goes.
     if (remembered !== wanted) rememberWanted((remembered = wanted));
     if (look.view !== view || look.pinned !== pinned || look.dataSaver !== dataSaver) rememberLook((look = { view, pinned, dataSaver }));
-    if (ending === null) return;
+    if (ending === null && (order.lobby !== null) === waits) return;
     end();
+    if (ending === null) {
+      goesOn = true;
+      meetingPage(call);
+      return;
+    }
     if (ending !== 'replaced') givePlaceUp();
     // A place from yesterday that was never taken up again: simply ask for the name.
     if (ending === 'refused' && !everOpen) route();
     else endedPage(ending);
   });
   show({
-    element: meeting.element,
+    element: page.element,
     dispose: () => {
       end();
-      meeting.dispose();
-      if (call.store.state.ending !== 'left') call.dispose();
+      page.dispose();
+      if (!goesOn && call.store.state.ending !== 'left') call.dispose();
     },
   });
 }

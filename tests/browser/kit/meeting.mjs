@@ -14,17 +14,21 @@ export async function openOrganiser(server, options = {}) {
   return organiser;
 }
 
-/** A meeting by the API, with the organiser's session. */
-export async function createMeeting({ page }, subject = 'Standup') {
-  return page.evaluate(async (name) => {
+/**
+ * A meeting by the API, with the organiser's session.
+ *
+ * @param {object} [options] of the meeting, such as `{ canAnonymousStart: true }` where the organiser stays away
+ */
+export async function createMeeting({ page }, subject = 'Standup', options = {}) {
+  return page.evaluate(async (wishes) => {
     const response = await fetch('/v1/onlineMeetings', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ subject: name }),
+      body: JSON.stringify(wishes),
     });
     if (response.status !== 201) throw new Error(`creating a meeting: ${response.status} ${await response.text()}`);
     return response.json();
-  }, subject);
+  }, { subject, ...options });
 }
 
 const button = (page, name) => page.getByRole('button', { name, exact: true });

@@ -19,7 +19,7 @@ export async function openStranger(page, origin) {
     page,
     /** POST /v1/join. @returns {Promise<{status: number, body: any}>} */
     join: (joinWebUrl, displayName) => call('join', joinWebUrl, displayName),
-    /** Connects and says hello. @returns {Promise<any>} the `welcome` */
+    /** Connects and says hello. @returns {Promise<any>} the `welcome`, or `lobby` for whoever has to wait */
     connect: (token, cursor = 0) => call('connect', token, cursor),
     /** Sends a request and waits for its ack, answer or error (which throws). */
     request: (message) => call('request', message),
@@ -94,7 +94,7 @@ function inPage() {
           const message = JSON.parse(data);
           this.messages.push(message);
           this.#take(message);
-          if (message.type === 'welcome') resolve(message);
+          if (message.type === 'welcome' || message.type === 'lobby') resolve(message);
         };
       });
     }

@@ -97,7 +97,9 @@ pub(in crate::door) async fn remove(
     }
     let member = state.store.member(membership.chat.id, who).await?.ok_or_else(|| ApiError::not_found("member"))?;
     if membership.chat.kind == "meeting" && member.role == ChatRole::Owner {
-        return Err(ApiError::bad_request("The organiser stays in the chat of their meeting. Delete the meeting instead."));
+        return Err(ApiError::bad_request(
+            "The organiser stays in the chat of their meeting. Delete the meeting instead.",
+        ));
     }
     let body = EventBody::MemberRemoved { user_id: who, display_name: member.name, by: membership.sender() };
     state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
@@ -105,11 +107,7 @@ pub(in crate::door) async fn remove(
 }
 
 /// People of the caller's own tenant. Anybody else does not exist, whoever asks.
-pub(super) async fn colleagues(
-    state: &AppState,
-    caller: &UserRow,
-    ids: &[UserId],
-) -> Result<Vec<UserRow>, ApiError> {
+pub(super) async fn colleagues(state: &AppState, caller: &UserRow, ids: &[UserId]) -> Result<Vec<UserRow>, ApiError> {
     if ids.len() > state.chats.added_at_once {
         return Err(ApiError::bad_request(format!(
             "At most {} people are added at once. Add them in several requests.",

@@ -60,8 +60,8 @@ pub(in crate::door) async fn page(
     }
     let value = state.store.events(thread, after.max(floor), upto, limit).await?;
     let last = value.last().map_or(0, |event| event.seq);
-    let next = (value.len() == limit && last < upto)
-        .then(|| format!("/v1/chats/{thread}/messages?after={last}&top={limit}"));
+    let next =
+        (value.len() == limit && last < upto).then(|| format!("/v1/chats/{thread}/messages?after={last}&top={limit}"));
     Ok(Json(PageBody { value, next }))
 }
 
@@ -158,8 +158,7 @@ pub(in crate::door) async fn delete(
     match state.store.event(membership.chat.id, message).await?.map(|event| event.body) {
         Some(EventBody::Message(said)) if said.from.key() == by.key() => {}
         // In a one-to-one chat both are owners, and neither takes the other's words back.
-        Some(EventBody::Message(_))
-            if membership.me.role == ChatRole::Owner && membership.chat.kind != "oneOnOne" => {}
+        Some(EventBody::Message(_)) if membership.me.role == ChatRole::Owner && membership.chat.kind != "oneOnOne" => {}
         Some(EventBody::Message(_)) => {
             return Err(ApiError::forbidden("Only its sender or an owner of the chat can delete this message."));
         }

@@ -17,6 +17,7 @@ import { INITIAL, reduce } from '../state/meeting.js';
 import { picturesIn, slotsFor, wishOf } from '../state/scene.js';
 import { isVisible, selfOf } from '../state/select.js';
 import { Store } from '../state/store.js';
+import { Asks } from './asks.js';
 import { connectionEnv, markOnce, watchNetwork } from './browser.js';
 import { watchHealth } from './health.js';
 import { MuteKeeper } from './mutes.js';
@@ -56,6 +57,7 @@ export class Call {
   /** @type {Receiver} */ receiver;
   /** @type {OwnDevices} */ devices;
   /** @type {Transport | null} */ transport = null;
+  /** @type {Asks} */ asks;
   /** @type {Connection} */ #connection;
   /** @type {MuteKeeper} */ #mutes;
   /** @type {Wishes} */ #wishes;
@@ -97,6 +99,7 @@ export class Call {
       link: (link) => this.store.dispatch({ type: 'link', link }),
       ended: (reason) => this.#ended(reason),
     });
+    this.asks = new Asks(this.#connection, (action) => this.store.dispatch(action));
     this.#mutes = new MuteKeeper(this.store, this.#connection);
     this.#wishes = new Wishes(() => this.store.state, this.#connection);
     this.devices = new OwnDevices(this.store, () => this.#mutes.reconcileAll());
@@ -128,26 +131,6 @@ export class Call {
       );
   }
 
-  /** @param {'start' | 'stop'} action */
-  record(action) {
-    this.#ask((id) => messages.record(id, action));
-  }
-
-  /** @param {string} participantId */
-  muteParticipant(participantId) {
-    this.#ask((id) => messages.muteParticipant(id, participantId));
-  }
-
-  /** @param {string | null} participantId Null: nobody any more. */
-  spotlight(participantId) {
-    this.#ask((id) => messages.spotlight(id, participantId));
-  }
-
-  /** @param {string} participantId */
-  removeParticipant(participantId) {
-    this.#ask((id) => messages.removeParticipant(id, participantId));
-  }
-
   /**
    * What is in sight, and how large; the server spends its slots and the network on it.
    *
@@ -174,7 +157,7 @@ export class Call {
   }
 
   async leave() {
-    const goodbye = this.#connection.request(messages.leave, { timeoutMs: LEAVE_TIMEOUT_MS }).catch(() => {});
+    const goodbye = this.#connection.request(messages.leave, { early: true, timeoutMs: LEAVE_TIMEOUT_MS }).catch(() => {});
     this.devices.close();
     this.store.dispatch({ type: 'ended', ending: 'left' });
     await goodbye;
@@ -214,6 +197,14 @@ export class Call {
         for (const { mid } of message.slots) this.#slotChanged(mid);
         break;
       case 'roster':
+        if (this.store.state.order.gap) this.#connection.resync();
+        this.#coverUnseen();
+        this.#mutes.reconcileAll();
+        break;
+      case 'rights':
+        if (!this.store.state.wanted.microphone) this.devices.silence('microphone');
+        this.#mutes.reconcileAll();
+        break;
       case 'publications':
         this.#coverUnseen();
         this.#mutes.reconcileAll();
@@ -248,7 +239,7 @@ export class Call {
     const unmutedBefore = before.everOpen && selfOf(before)?.microphoneMuted === false;
     if (self?.hasMicrophone && self.microphoneMuted && unmutedBefore && state.wanted.microphone) {
       // Somebody silenced us while we were away; speaking on regardless would undo their act.
-      this.store.dispatch({ type: 'server', message: { type: 'muted', kind: 'microphone', by: '' } });
+      this.store.dispatch({ type: 'server', message: { type: 'muted', kind: 'microphone', by: null } });
       this.devices.silence('microphone');
     }
     const known = [...state.publications.values()].some(({ participantId }) => participantId === state.self);
@@ -385,13 +376,5 @@ export class Call {
       this.store.dispatch({ type: 'shown', mid, publicationId: null });
       this.receiver.forget(mid);
     }
-  }
-
-  /** @param {(id: number) => messages.ClientRequest} build */
-  #ask(build) {
-    this.#connection.request(build).catch((error) => {
-      const message = error instanceof RequestError && error.message !== error.code ? error.message : '';
-      this.store.dispatch({ type: 'notice', notice: { code: 'refused', message } });
-    });
   }
 }

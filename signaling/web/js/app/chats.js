@@ -248,14 +248,13 @@ export class Chats {
   /** Reads what the state asks for. */
   #tend() {
     if (this.#over) return;
-    const { stale, absent, openId, chats, phase } = this.store.state;
+    const { stale, openId, chats, phase } = this.store.state;
     if (phase === 'loading') return;
     for (const id of stale.keys()) void this.#ask(id);
-    if (openId === null || absent.has(openId) || this.#unreadable.has(openId)) return;
+    if (openId === null || this.#unreadable.has(openId)) return;
     const chat = chats.get(openId);
     if (!chat) void this.#ask(openId);
-    // With all that is new in it, if that is not too much.
-    else if (chat.events.length === 0 && hasEarlier(chat)) void this.loadEarlier(openId, Math.min(PAGE_FAR, Math.max(PAGE, chat.lastSeq - chat.readUpTo + PAGE / 2)));
+    else if (chat.events.length === 0 && hasEarlier(chat)) void this.loadEarlier(openId);
   }
 
   /** @param {string} id */
@@ -267,6 +266,7 @@ export class Chats {
         this.store.dispatch({ type: 'summary', chat: await this.#api.readChat(id) });
       } catch (error) {
         if (statusOf(error) !== 404) throw error;
+        this.#unreadable.add(id);
         this.store.dispatch({ type: 'gone', id });
         return;
       }

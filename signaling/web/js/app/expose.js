@@ -33,6 +33,7 @@ function snapshot(state) {
     media: state.media,
     self: state.self,
     role: state.role,
+    order: { ...state.order, waiting: [...state.order.waiting.values()] },
     meeting: state.meeting,
     participants: [...state.participants.values()],
     publications: [...state.publications.values()],

@@ -19,6 +19,9 @@ import { isMutedAtServer, selfOf } from '../state/select.js';
 /** @type {readonly PublicationKind[]} */
 const KINDS = ['microphone', 'camera', 'screen', 'screenAudio'];
 
+/** @type {Record<PublicationKind, import('../protocol/messages.js').Right>} */
+const RIGHTS = { microphone: 'microphone', camera: 'camera', screen: 'share', screenAudio: 'share' };
+
 export class MuteKeeper {
   /** @type {MuteStore} */ #store;
   /** @type {MuteConnection} */ #connection;
@@ -56,6 +59,8 @@ export class MuteKeeper {
     if (state.wanted[kind] && state.capture[kind] === 'asking') return;
     const isStopped = kind === 'camera' && state.audioOnly.active;
     const muted = isStopped || !(state.wanted[kind] && state.capture[kind] === 'live');
+    // The server would refuse, and ask nobody to try again.
+    if (!muted && !state.order.may.includes(RIGHTS[kind])) return;
     // Read once a connection: a later change of the roster may be somebody muting us, which is not ours to undo.
     this.#told[kind] ??= isMutedAtServer(state, self, kind);
     if (muted === this.#told[kind]) return;

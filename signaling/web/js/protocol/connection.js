@@ -25,8 +25,8 @@ import { hello, parseServerMessage, ping, pong } from './messages.js';
  * @property {() => number} random From 0 up to 1.
  */
 /** @typedef {'socket' | 'poll'} Transport_ */
-/** @typedef {{ phase: 'connecting' | 'open' | 'waiting', attempt: number, transport: Transport_ }} Link */
-/** @typedef {'removed' | 'meetingEnded' | 'replaced' | 'refused' | 'closed'} EndReason */
+/** @typedef {{ phase: 'connecting' | 'lobby' | 'open' | 'waiting', attempt: number, transport: Transport_ }} Link */
+/** @typedef {'removed' | 'meetingEnded' | 'replaced' | 'denied' | 'lobbyTimeout' | 'refused' | 'closed'} EndReason */
 /**
  * @typedef {object} ConnectionHandlers
  * @property {() => number} cursor The last sequence seen.
@@ -62,7 +62,7 @@ const SOCKET_FAILURES_MAX = 2;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 /** @type {Readonly<Record<number, EndReason>>} Close codes after which coming back is of no use. */
-const FINAL_CODES = { 4001: 'refused', 4003: 'removed', 4004: 'replaced', 4006: 'meetingEnded' };
+const FINAL_CODES = { 4001: 'refused', 4003: 'removed', 4004: 'replaced', 4006: 'meetingEnded', 4008: 'denied' };
 
 export class RequestError extends Error {
   /** @param {string} code @param {string} [message] */
@@ -83,6 +83,8 @@ export class Connection {
   /** The hello is out. */
   #greeted = false;
   #welcomed = false;
+  /** Waits in the lobby: the connection stands, and only the welcome is missing. */
+  #waits = false;
   #over = false;
   #attempt = 0;
   #socketFailures = 0;
@@ -111,6 +113,11 @@ export class Connection {
     // Whoever made the promise also hears of its failure; here it only must not count as unhandled.
     if (typeof token !== 'string') token.catch(() => this.close());
     this.#connect();
+  }
+
+  /** Something was said on this carrier that counts. */
+  get #stands() {
+    return this.#welcomed || this.#waits;
   }
 
   get isOpen() {
@@ -151,7 +158,7 @@ export class Connection {
     if (this.#over) return;
     if (this.#retry !== null) {
       this.#connect();
-    } else if (this.#welcomed) {
+    } else if (this.#stands) {
       this.#carrier?.send(ping());
       const asked = this.#env.now();
       const generation = this.#generation;
@@ -176,6 +183,7 @@ export class Connection {
     const generation = ++this.#generation;
     this.#greeted = false;
     this.#welcomed = false;
+    this.#waits = false;
     this.#handlers.link({ phase: 'connecting', attempt: this.#attempt, transport: this.#transport });
     this.#deadline = this.#env.setTimer(() => this.#lose(), WELCOME_MAX_MS);
     /** @type {CarrierEvents} */
@@ -225,6 +233,9 @@ export class Connection {
       case 'welcome':
         this.#open();
         break;
+      case 'lobby':
+        this.#wait();
+        break;
       case 'ack':
       case 'answer':
         this.#settle(message.id)?.resolve(message);
@@ -248,13 +259,25 @@ export class Connection {
   }
 
   #open() {
+    this.#stand('open');
     this.#welcomed = true;
-    this.#welcomedAt = this.#env.now();
+    this.#waits = false;
+  }
+
+  /** Somebody decides when the welcome comes. */
+  #wait() {
+    this.#stand('lobby');
+    this.#waits = true;
+  }
+
+  /** @param {'open' | 'lobby'} phase */
+  #stand(phase) {
+    if (!this.#stands) this.#welcomedAt = this.#env.now();
     if (this.#transport === 'socket') this.#socketFailures = 0;
     if (this.#deadline !== null) this.#env.clearTimer(this.#deadline);
     this.#deadline = null;
-    this.#handlers.link({ phase: 'open', attempt: 0, transport: this.#transport });
-    this.#listen();
+    this.#handlers.link({ phase, attempt: 0, transport: this.#transport });
+    if (this.#watch === null) this.#listen();
   }
 
   #listen() {
@@ -305,8 +328,8 @@ export class Connection {
   /** The carrier is of no more use; another one is tried after a pause. */
   #lose() {
     if (this.#over) return;
-    const lived = this.#welcomed ? this.#env.now() - this.#welcomedAt : 0;
-    if (!this.#welcomed) this.#chooseTransport();
+    const lived = this.#stands ? this.#env.now() - this.#welcomedAt : 0;
+    if (!this.#stands) this.#chooseTransport();
     if (lived >= STABLE_AFTER_MS) this.#attempt = 0;
     this.#drop();
     this.#attempt += 1;
@@ -329,6 +352,7 @@ export class Connection {
     this.#generation += 1;
     this.#greeted = false;
     this.#welcomed = false;
+    this.#waits = false;
     const carrier = this.#carrier;
     this.#carrier = null;
     carrier?.close();

@@ -124,6 +124,25 @@ export const createMeeting = async (subject) =>
 export const listMeetings = async () =>
   /** @type {{ value: Meeting[] }} */ (await call('GET', '/v1/onlineMeetings')).value;
 
+/**
+ * @typedef {object} Settings The options of a meeting.
+ * @property {{ scope: string }} lobbyBypassSettings
+ * @property {boolean} canAnonymousStart
+ * @property {string} allowedPresenters
+ * @property {boolean} allowAttendeeToEnableMic
+ * @property {boolean} allowAttendeeToEnableCamera
+ * @property {string} allowMeetingChat
+ * @property {boolean} allowTeamworkReactions
+ * @property {boolean} isLocked
+ * @property {boolean} areAnonymousHeld
+ */
+
+/** @param {string} meetingId @returns {Promise<Settings>} */
+export const readSettings = async (meetingId) => /** @type {Settings} */ (await call('GET', `/v1/onlineMeetings/${part(meetingId)}`));
+
+/** @param {string} meetingId @param {Partial<Settings>} changed */
+export const changeSettings = (meetingId, changed) => call('PATCH', `/v1/onlineMeetings/${part(meetingId)}`, { body: changed });
+
 /** In the chats with the newest events. @returns {Promise<number>} */
 export const unreadInChats = async () =>
   /** @type {{ value: { unread: number }[] }} */ (await call('GET', '/v1/me/chats')).value.reduce((sum, { unread }) => sum + unread, 0);

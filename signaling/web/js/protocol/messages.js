@@ -16,7 +16,15 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {'microphone' | 'camera'} CaptureKind */
 /** @typedef {'screen' | 'screenAudio'} ShareKind Announced only while they are shared. */
 /** @typedef {CaptureKind | ShareKind} PublicationKind */
-/** @typedef {'organizer' | 'presenter'} Role */
+/** @typedef {'organizer' | 'coorganizer' | 'presenter' | 'attendee'} Role */
+/**
+ * @typedef {'microphone' | 'camera' | 'chat' | 'raiseHand' | 'react' | 'share' | 'spotlight' | 'mute' | 'remove' | 'admit' | 'lowerHands'
+ *   | 'setRoles' | 'lock' | 'record' | 'changeOptions'} Right
+ */
+/** @typedef {'policy' | 'notStarted' | 'locked'} LobbyReason */
+/** @typedef {'like' | 'heart' | 'applause' | 'laugh' | 'surprised'} Reaction */
+/** @typedef {{ id: string, displayName: string, verified: boolean, reason: LobbyReason }} WaitingPerson */
+/** @typedef {{ isLocked: boolean, areAnonymousHeld: boolean, allowAttendeeToEnableMic: boolean, allowAttendeeToEnableCamera: boolean }} MeetingOptions */
 /** @typedef {'off' | 'starting' | 'on' | 'stopping'} RecordingState */
 /** @typedef {'good' | 'weak' | 'poor'} NetworkGrade */
 /** @typedef {'none' | 'network' | 'device'} HeldBack */
@@ -27,11 +35,13 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  * @property {string} displayName
  * @property {'person' | 'recorder'} kind
  * @property {Role} role
+ * @property {boolean} verified They have proven who they are; otherwise the name is what they say.
  * @property {boolean} microphoneMuted
  * @property {boolean} cameraMuted
  * @property {boolean} hasMicrophone
  * @property {boolean} hasCamera
  * @property {boolean} spotlit Shown first and large to everybody.
+ * @property {number | null} [hand] Where their raised hand stands among all that were raised; null: not raised.
  * @property {boolean} connected False within the grace time after its connection was lost.
  * @property {NetworkGrade | null} [network] How well arrives what they send; null: not known.
  */
@@ -55,7 +65,10 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  * @property {string} session
  * @property {string} self
  * @property {Role} role
+ * @property {Right[]} may
  * @property {MeetingInfo} meeting
+ * @property {MeetingOptions} options
+ * @property {number} rosterSeq
  * @property {Participant[]} roster
  * @property {Publication[]} publications
  * @property {Slot[]} slots
@@ -66,12 +79,17 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  */
 
 /** @typedef {{ type: 'event', event: ThreadEvent }} EventMessage */
-/** @typedef {{ type: 'roster', joined: Participant[], changed: Participant[], left: string[] }} RosterMessage */
+/** @typedef {{ type: 'lobby', state: 'waiting', reason: LobbyReason }} LobbyMessage In the place of the welcome. */
+/** @typedef {{ type: 'waiting', all: boolean, added: WaitingPerson[], removed: string[] }} WaitingMessage To those who may let people in. */
+/** @typedef {{ type: 'rights', role: Role, may: Right[] }} RightsMessage */
+/** @typedef {{ type: 'options' } & MeetingOptions} OptionsMessage */
+/** @typedef {{ type: 'reactions', reactions: { participantId: string, reaction: Reaction }[] }} ReactionsMessage */
+/** @typedef {{ type: 'roster', rosterSeq: number, joined: Participant[], changed: Participant[], left: string[] }} RosterMessage */
 /** @typedef {{ type: 'publications', added: Publication[], removed: number[] }} PublicationsMessage */
 /** @typedef {{ type: 'slots', slots: Slot[] }} SlotsMessage */
 /** @typedef {{ type: 'speaker', participantId: string | null }} SpeakerMessage */
 /** @typedef {{ type: 'demand', publicationId: number, highestLayer: number }} DemandMessage */
-/** @typedef {{ type: 'muted', kind: PublicationKind, by: string }} MutedMessage */
+/** @typedef {{ type: 'muted', kind: PublicationKind, by: string | null }} MutedMessage Null: the meeting's options. */
 /** @typedef {{ type: 'recording' } & Recording} RecordingMessage */
 /** @typedef {{ type: 'media', state: 'connected' | 'lost' }} MediaMessage */
 /** @typedef {'nothing' | 'queue' | 'loss' | 'silence' | 'client' | 'operator'} HealthLimit */
@@ -82,10 +100,10 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'answer', id: number, sdp: string, slots: { mid: string, kind: 'audio' | 'video' }[], publications: Publication[] }} AnswerMessage */
 /** @typedef {{ type: 'ack', id: number, seq?: number }} AckMessage */
 /** @typedef {{ type: 'error', id?: number, code: string, message: string }} ErrorMessage */
-/** @typedef {{ type: 'removed', reason: 'removed' | 'meetingEnded' | 'replaced' }} RemovedMessage */
+/** @typedef {{ type: 'removed', reason: 'removed' | 'meetingEnded' | 'replaced' | 'denied' | 'lobbyTimeout' }} RemovedMessage */
 /** @typedef {{ type: 'resync' } | { type: 'ping' } | { type: 'pong' }} BareMessage */
 /**
- * @typedef {Welcome | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | DemandMessage | MutedMessage
+ * @typedef {Welcome | LobbyMessage | WaitingMessage | RightsMessage | OptionsMessage | ReactionsMessage | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | DemandMessage | MutedMessage
  *   | RecordingMessage | MediaMessage | HealthMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
@@ -95,7 +113,12 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ mid: string, kind: PublicationKind }} SendLine What a line of the offer carries. */
 /** @typedef {{ type: 'offer', id: number, sdp: string, lines: SendLine[] }} Offer */
 /** @typedef {{ type: 'mute', id: number, kind: PublicationKind, muted: boolean }} Mute */
-/** @typedef {{ type: 'muteParticipant' | 'removeParticipant', id: number, participantId: string }} Moderate */
+/** @typedef {{ type: 'muteParticipant' | 'removeParticipant' | 'admit' | 'deny', id: number, participantId: string }} Moderate */
+/** @typedef {{ type: 'muteAll' | 'admitAll', id: number }} ModerateAll */
+/** @typedef {{ type: 'setRole', id: number, participantId: string, role: Role }} SetRole */
+/** @typedef {{ type: 'lock', id: number, locked: boolean }} Lock */
+/** @typedef {{ type: 'hand', id: number, raised: boolean, participantId?: string }} Hand */
+/** @typedef {{ type: 'react', id: number, reaction: Reaction }} React */
 /** @typedef {{ type: 'spotlight', id: number, participantId: string | null }} Spotlight */
 /** @typedef {{ type: 'chat', id: number, clientMessageId: string, text: string }} Chat */
 /** @typedef {{ type: 'layout' } & LayoutWish} Layout */
@@ -103,7 +126,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'record', id: number, action: 'start' | 'stop' }} Record_ */
 /** @typedef {{ type: 'leave', id: number }} Leave */
 /** @typedef {{ type: 'ping' } | { type: 'pong' }} Beat */
-/** @typedef {Offer | Mute | Moderate | Spotlight | Chat | Record_ | Leave} ClientRequest Messages that get an answer with their id. */
+/** @typedef {Offer | Mute | Moderate | ModerateAll | SetRole | Lock | Hand | React | Spotlight | Chat | Record_ | Leave} ClientRequest Messages that get an answer with their id. */
 /** @typedef {Hello | Layout | Uplink | Beat | ClientRequest} ClientMessage */
 
 export const SUBPROTOCOL = 'plenum.v1';
@@ -120,6 +143,22 @@ export const mute = (id, kind, muted) => ({ type: 'mute', id, kind, muted });
 export const muteParticipant = (id, participantId) => ({ type: 'muteParticipant', id, participantId });
 /** @param {number} id @param {string} participantId @returns {Moderate} */
 export const removeParticipant = (id, participantId) => ({ type: 'removeParticipant', id, participantId });
+/** @param {number} id @returns {ModerateAll} */
+export const muteAll = (id) => ({ type: 'muteAll', id });
+/** @param {number} id @param {string} participantId @param {Role} role @returns {SetRole} */
+export const setRole = (id, participantId, role) => ({ type: 'setRole', id, participantId, role });
+/** @param {number} id @param {string} participantId @returns {Moderate} */
+export const admit = (id, participantId) => ({ type: 'admit', id, participantId });
+/** @param {number} id @returns {ModerateAll} */
+export const admitAll = (id) => ({ type: 'admitAll', id });
+/** @param {number} id @param {string} participantId @returns {Moderate} */
+export const deny = (id, participantId) => ({ type: 'deny', id, participantId });
+/** @param {number} id @param {boolean} locked @returns {Lock} */
+export const lock = (id, locked) => ({ type: 'lock', id, locked });
+/** @param {number} id @param {boolean} raised @param {string} [participantId] Whose, to lower it; missing: the own. @returns {Hand} */
+export const hand = (id, raised, participantId) => ({ type: 'hand', id, raised, ...(participantId === undefined ? {} : { participantId }) });
+/** @param {number} id @param {Reaction} reaction @returns {React} */
+export const react = (id, reaction) => ({ type: 'react', id, reaction });
 /** @param {number} id @param {string | null} participantId @returns {Spotlight} */
 export const spotlight = (id, participantId) => ({ type: 'spotlight', id, participantId });
 /** @param {number} id @param {string} clientMessageId @param {string} text @returns {Chat} */
@@ -137,16 +176,21 @@ export const ping = () => ({ type: 'ping' });
 /** @returns {Beat} */
 export const pong = () => ({ type: 'pong' });
 
+const role = oneOf('organizer', 'coorganizer', 'presenter', 'attendee');
+const lobbyReason = oneOf('policy', 'notStarted', 'locked');
+const options = { isLocked: flag, areAnonymousHeld: flag, allowAttendeeToEnableMic: flag, allowAttendeeToEnableCamera: flag };
 const participant = shape({
   id: text,
   displayName: text,
   kind: text,
-  role: oneOf('organizer', 'presenter'),
+  role,
+  verified: flag,
   microphoneMuted: flag,
   cameraMuted: flag,
   hasMicrophone: flag,
   hasCamera: flag,
   spotlit: flag,
+  hand: optional(count),
   connected: flag,
   network: optional(oneOf('good', 'weak', 'poor')),
 });
@@ -178,8 +222,11 @@ const SHAPES = {
   welcome: shape({
     session: text,
     self: text,
-    role: oneOf('organizer', 'presenter'),
+    role,
+    may: listOf(text),
     meeting,
+    options: shape(options),
+    rosterSeq: count,
     roster: listOf(participant),
     publications: listOf(publication),
     slots: listOf(slot),
@@ -189,12 +236,17 @@ const SHAPES = {
     serverTime: text,
   }),
   event: shape({ event }),
-  roster: shape({ joined: listOf(participant), changed: listOf(participant), left: listOf(text) }),
+  lobby: shape({ state: text, reason: lobbyReason }),
+  waiting: shape({ all: flag, added: listOf(shape({ id: text, displayName: text, verified: flag, reason: lobbyReason })), removed: listOf(text) }),
+  rights: shape({ role, may: listOf(text) }),
+  options: shape(options),
+  reactions: shape({ reactions: listOf(shape({ participantId: text, reaction: oneOf('like', 'heart', 'applause', 'laugh', 'surprised') })) }),
+  roster: shape({ rosterSeq: count, joined: listOf(participant), changed: listOf(participant), left: listOf(text) }),
   publications: shape({ added: listOf(publication), removed: listOf(count) }),
   slots: shape({ slots: listOf(slot) }),
   speaker: shape({ participantId: orNull(text) }),
   demand: shape({ publicationId: count, highestLayer: count }),
-  muted: shape({ kind: publicationKind, by: text }),
+  muted: shape({ kind: publicationKind, by: orNull(text) }),
   recording: shape(recording),
   media: shape({ state: oneOf('connected', 'lost') }),
   health: shape({

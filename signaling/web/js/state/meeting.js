@@ -8,6 +8,9 @@
 
 import { WITH_PICTURES, chooseAudioOnly, stepAudioOnly } from './audio-only.js';
 import { NO_HEALTH, lookOf, reduceHealth } from './health.js';
+import { announce, announceWaiting, withNotice } from './notices.js';
+import { NO_ORDER, forgetSigns, reduceOrder } from './order.js';
+import { keepOrder, reduceRoster } from './roster.js';
 import { togglePin } from './scene.js';
 import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
 
@@ -17,14 +20,15 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /** @import { Thread } from './thread.js' */
 /** @import { HealthState } from './health.js' */
 /** @import { AudioOnly } from './audio-only.js' */
+/** @import { Order } from './order.js' */
 /** @import { Measured } from '../media/measure.js' */
 
-/** @typedef {'left' | 'removed' | 'meetingEnded' | 'replaced' | 'refused'} Ending */
+/** @typedef {'left' | 'removed' | 'meetingEnded' | 'replaced' | 'denied' | 'lobbyTimeout' | 'refused'} Ending */
 /** @typedef {'chat' | 'people' | 'health'} Panel */
 /** @typedef {'none' | 'asking' | 'live'} Capture What the browser gives for one kind of device. */
 /** @typedef {'denied' | 'missing' | 'busy' | 'insecure' | 'failed'} DeviceProblem */
 /**
- * @typedef {{ code: 'mutedBy' | 'shareTaken', name: string }
+ * @typedef {{ code: 'mutedBy' | 'hardMuted' | 'shareTaken' | 'shareEnded', name: string }
  *   | { code: 'shareFailed' }
  *   | { code: 'device', kinds: readonly CaptureKind[], problem: DeviceProblem }
  *   | { code: 'refused', message: string }
@@ -36,7 +40,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /**
  * @typedef {object} Announcement Said once to those who do not see the page.
  * @property {number} id
- * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore' | 'spotlit', name: string } | { code: 'message', name: string, text: string }} content
+ * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore' | 'spotlit' | 'raised' | 'waits', name: string } | { code: 'message', name: string, text: string }} content
  */
 /**
  * @typedef {object} MeetingState
@@ -46,6 +50,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {boolean} everOpen Whether the first `welcome` has come.
  * @property {string | null} self
  * @property {Role} role
+ * @property {Order} order Rights, options, lobby, signs.
  * @property {MeetingInfo | null} meeting
  * @property {ReadonlyMap<string, Participant>} participants In the order in which they came.
  * @property {ReadonlyMap<number, Publication>} publications
@@ -88,6 +93,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  *   | { type: 'measured', own: Measured | null }
  *   | { type: 'audioOnly', choice: AudioOnly['choice'] }
  *   | { type: 'soundBlocked', blocked: boolean }
+ *   | { type: 'signsSeen', upto: number }
  *   | { type: 'panel', panel: Panel | null }
  *   | { type: 'chatQueued', clientMessageId: string, text: string }
  *   | { type: 'chatSettled', clientMessageId: string, state: 'sent' | 'failed' }
@@ -102,7 +108,8 @@ export const INITIAL = {
   media: 'connecting',
   everOpen: false,
   self: null,
-  role: 'presenter',
+  role: 'attendee',
+  order: NO_ORDER,
   meeting: null,
   participants: new Map(),
   publications: new Map(),
@@ -128,9 +135,6 @@ export const INITIAL = {
   nextId: 1,
 };
 
-/** Older notices make room for newer ones. */
-const NOTICES_MAX = 3;
-
 /**
  * @template K, V
  * @param {Iterable<V>} values
@@ -143,7 +147,7 @@ const byKey = (values, key) => new Map(Array.from(values, (value) => [key(value)
 export function reduce(state, action) {
   switch (action.type) {
     case 'server':
-      return reduceServer(state, action.message);
+      return reduceServer({ ...state, order: reduceOrder(state.order, action.message) }, action.message);
     case 'link':
       return { ...state, link: action.link };
     case 'ended':
@@ -187,6 +191,8 @@ export function reduce(state, action) {
       return { ...state, capture: { ...state.capture, [action.kind]: action.capture } };
     case 'soundBlocked':
       return { ...state, soundBlocked: action.blocked };
+    case 'signsSeen':
+      return { ...state, order: forgetSigns(state.order, action.upto) };
     case 'panel':
       return readIfOpen({ ...state, panel: action.panel });
     case 'chatQueued':
@@ -204,7 +210,7 @@ export function reduce(state, action) {
 function reduceServer(state, message) {
   switch (message.type) {
     case 'welcome':
-      return readIfOpen({
+      return withoutBarred(readIfOpen({
         ...state,
         everOpen: true,
         self: message.self,
@@ -215,7 +221,7 @@ function reduceServer(state, message) {
         slots: byKey(message.slots, ({ mid }) => mid),
         recording: message.recording,
         thread: resume(state.thread, message.events, message.cursor),
-      });
+      }));
     case 'event':
       return reduceEvent(state, message.event);
     case 'roster':
@@ -226,17 +232,12 @@ function reduceServer(state, message) {
       return reduceSlots(state, message.slots);
     case 'speaker':
       return withSpeaker(state, message.participantId);
-    case 'muted': {
-      const muted = state.self === null ? state : patchParticipant(state, state.self, muteField(message.kind, true));
-      const name = state.participants.get(message.by)?.displayName ?? '';
-      if (message.kind === 'screen') {
-        return withNotice({ ...state, wanted: { ...state.wanted, screen: false, screenAudio: false } }, { code: 'shareTaken', name });
-      }
-      return withNotice(
-        { ...muted, wanted: { ...muted.wanted, [message.kind]: false } },
-        { code: 'mutedBy', name },
-      );
-    }
+    case 'muted':
+      return mutedByOthers(state, message);
+    case 'rights':
+      return withoutBarred({ ...state, role: message.role });
+    case 'waiting':
+      return announceWaiting(state, message);
     case 'recording':
       return { ...state, recording: { state: message.state, recordingId: message.recordingId } };
     case 'answer': {
@@ -248,6 +249,9 @@ function reduceServer(state, message) {
       const next = { ...state, health: reduceHealth(state.health, { told: message }) };
       return { ...next, audioOnly: stepAudioOnly(state.audioOnly, lookOf(next)) };
     }
+    case 'lobby':
+    case 'options':
+    case 'reactions':
     case 'demand':
     case 'media':
     case 'ack':
@@ -258,6 +262,25 @@ function reduceServer(state, message) {
     case 'pong':
       return state;
   }
+}
+
+/** @param {MeetingState} state @param {import('../protocol/messages.js').MutedMessage} message @returns {MeetingState} */
+function mutedByOthers(state, { kind, by }) {
+  const name = state.participants.get(by ?? '')?.displayName ?? '';
+  if (kind === 'screen') {
+    const code = state.order.may.includes('share') ? 'shareTaken' : 'shareEnded';
+    return withNotice({ ...state, wanted: { ...state.wanted, screen: false, screenAudio: false } }, { code, name });
+  }
+  const muted = state.self === null ? state : patchParticipant(state, state.self, muteField(kind, true));
+  const code = kind !== 'screenAudio' && state.order.may.includes(kind) ? 'mutedBy' : 'hardMuted';
+  return withNotice({ ...muted, wanted: { ...muted.wanted, [kind]: false } }, { code, name });
+}
+
+/** Whoever may not speak does not begin to by themselves when they may again. @param {MeetingState} state @returns {MeetingState} */
+function withoutBarred(state) {
+  const { may } = state.order;
+  const { microphone, camera } = state.wanted;
+  return { ...state, wanted: { ...state.wanted, microphone: microphone && may.includes('microphone'), camera: camera && may.includes('camera') } };
 }
 
 /** @param {MeetingState} state @param {import('../protocol/messages.js').ThreadEvent} event @returns {MeetingState} */
@@ -271,28 +294,6 @@ function reduceEvent(state, event) {
     next = withNotice(next, { code: 'recordingFailed', reason: event.reason });
   }
   return readIfOpen(next);
-}
-
-/** @param {MeetingState} state @param {import('../protocol/messages.js').RosterMessage} message @returns {MeetingState} */
-function reduceRoster(state, message) {
-  const participants = new Map(state.participants);
-  let next = state;
-  for (const id of message.left) {
-    const gone = participants.get(id);
-    participants.delete(id);
-    if (gone && id !== state.self) next = announce(next, { code: 'left', name: gone.displayName });
-  }
-  for (const participant of message.joined) {
-    const isNew = !participants.has(participant.id) && participant.id !== state.self;
-    participants.set(participant.id, participant);
-    if (isNew) next = announce(next, { code: 'joined', name: participant.displayName });
-  }
-  for (const participant of message.changed) {
-    const isNews = participant.spotlit && participants.get(participant.id)?.spotlit === false && participant.id !== state.self;
-    participants.set(participant.id, participant);
-    if (isNews) next = announce(next, { code: 'spotlit', name: participant.displayName });
-  }
-  return { ...next, participants };
 }
 
 /** @param {MeetingState} state @param {import('../protocol/messages.js').PublicationsMessage} message @returns {MeetingState} */
@@ -344,24 +345,6 @@ const withSpeaker = (state, speaker) => ({
   lastSpeaker: speaker === null || speaker === state.self ? state.lastSpeaker : speaker,
 });
 
-/**
- * After a reconnection everybody stays in their place; newcomers go to the end.
- *
- * @param {ReadonlyMap<string, Participant>} before
- * @param {readonly Participant[]} roster
- */
-function keepOrder(before, roster) {
-  const now = byKey(roster, ({ id }) => id);
-  /** @type {Map<string, Participant>} */
-  const ordered = new Map();
-  for (const id of before.keys()) {
-    const participant = now.get(id);
-    if (participant) ordered.set(id, participant);
-  }
-  for (const participant of roster) ordered.set(participant.id, participant);
-  return ordered;
-}
-
 /** @param {PublicationKind} kind @param {boolean} muted @returns {Partial<Participant>} */
 function muteField(kind, muted) {
   if (kind === 'microphone') return { microphoneMuted: muted };
@@ -375,21 +358,6 @@ function patchParticipant(state, id, patch) {
   if (!participant) return state;
   return { ...state, participants: new Map(state.participants).set(id, { ...participant, ...patch }) };
 }
-
-/** @param {MeetingState} state @param {NoticeContent} content @returns {MeetingState} */
-function withNotice(state, content) {
-  const notice = { ...content, id: state.nextId };
-  // What is tried again and again is said once.
-  const others = state.notices.filter(({ code }) => code !== 'busy' || content.code !== 'busy');
-  return { ...state, nextId: state.nextId + 1, notices: [...others, notice].slice(-NOTICES_MAX) };
-}
-
-/** @param {MeetingState} state @param {Announcement['content']} content @returns {MeetingState} */
-const announce = (state, content) => ({
-  ...state,
-  nextId: state.nextId + 1,
-  announcement: { id: state.nextId, content },
-});
 
 /** @param {MeetingState} state @returns {MeetingState} */
 const readIfOpen = (state) => (state.panel === 'chat' ? { ...state, thread: markRead(state.thread) } : state);

@@ -49,6 +49,9 @@ export function isVisible({ participants }, { participantId, kind }) {
   return person !== undefined && (kind === 'screen' || !person.cameraMuted);
 }
 
+/** Whether somebody's hand is raised. @param {Participant | null} participant */
+export const isRaised = (participant) => typeof participant?.hand === 'number';
+
 /** @param {MeetingState} state */
 export const isRecording = (state) => state.recording.state === 'starting' || state.recording.state === 'on';
 

@@ -7,8 +7,6 @@
  *   welcome.events, event -> addEvents -> ui/chat.js;   own text -> queue -> (acknowledged | failed) -> event
  */
 
-import { fold } from './fold.js';
-
 /** @import { ThreadEvent } from '../protocol/messages.js' */
 
 /** @typedef {{ clientMessageId: string, text: string, state: 'sending' | 'sent' | 'failed' }} OwnMessage */
@@ -72,8 +70,7 @@ function append(thread, taken, cursor) {
   const arrived = new Set(taken.map((event) => (event.kind === 'message' ? event.clientMessageId : '')));
   return {
     ...thread,
-    // A welcome brings messages as they are; a change that comes later is put into what is here.
-    events: taken.length === 0 ? thread.events : fold([...thread.events, ...taken], taken),
+    events: taken.length === 0 ? thread.events : [...thread.events, ...taken],
     cursor,
     pending: thread.pending.filter(({ clientMessageId }) => !arrived.has(clientMessageId)),
   };

@@ -6,6 +6,7 @@
  */
 
 import { health } from './en-health.js';
+import { lobby, options, reactions, roles } from './en-order.js';
 import { plural } from './format.js';
 
 /** @import { DeviceProblem } from '../state/meeting.js' */
@@ -129,6 +130,16 @@ export const en = {
     stopSharing: 'Stop sharing',
     stop: 'Stop',
     youShare: 'You are sharing your screen.',
+    shareEnded: 'You may not share any more, so your share has ended.',
+    hardMuted: 'That is switched off for attendees in this meeting. Raise your hand to be given the word.',
+    raiseHand: 'Raise hand',
+    lowerHand: 'Lower hand',
+    handTag: 'Hand raised',
+    react: 'React',
+    signs: 'Reactions',
+    locked: 'Locked',
+    /** @param {string} name */
+    raised: (name) => `${name} raised their hand.`,
     shareFailed: 'Your browser could not share that. Try again, or share another window.',
     /** @param {string} name */
     shareTaken: (name) => `${name === '' ? 'Somebody else' : name} is sharing now, so your share has ended.`,
@@ -236,6 +247,16 @@ export const en = {
     you: (name) => `${name} (you)`,
     organiser: 'Organiser',
     recorder: 'Recorder',
+    roles,
+    unverified: 'Guest',
+    muteAll: 'Mute all',
+    lock: 'Lock the meeting',
+    lockShort: 'Lock',
+    held: 'Guests wait in the lobby since somebody was removed. You can change that in the meeting options.',
+    /** @param {string} name */
+    roleOf: (name) => `Role of ${name}`,
+    /** @param {string} name */
+    lowerHand: (name) => `Lower the hand of ${name}`,
     shares: 'Sharing their screen',
     comingBack: 'Coming back…',
     microphoneOn: 'Microphone on',
@@ -257,6 +278,9 @@ export const en = {
   },
 
   health,
+  lobby,
+  options,
+  reactions,
 
   shortcuts: {
     heading: 'Keyboard shortcuts',
@@ -265,6 +289,7 @@ export const en = {
       ['Ctrl + Shift + M', 'Microphone on or off'],
       ['Ctrl + Shift + O', 'Camera on or off'],
       ['Ctrl + Shift + E', 'Share your screen, or stop'],
+      ['Ctrl + Shift + K', 'Raise or lower your hand'],
       ['Space, held down', 'Talk while muted'],
       ['Page Up, Page Down', 'Previous or next page of people'],
       ['Arrow keys on a tile’s pin', 'Move to the next tile'],
@@ -276,6 +301,8 @@ export const en = {
   ended: {
     left: { heading: 'You left', text: 'The meeting goes on without you.' },
     removed: { heading: 'You were removed', text: 'The organiser removed you from this meeting.' },
+    denied: { heading: 'You were not let in', text: 'Somebody in the meeting decided so. Ask whoever invited you.' },
+    lobbyTimeout: { heading: 'Nobody let you in', text: 'You waited for half an hour. Ask whoever invited you, then try again.' },
     meetingEnded: { heading: 'The meeting has ended', text: 'Its chat and recordings stay with the organiser.' },
     replaced: {
       heading: 'You are here in another window',

@@ -274,12 +274,6 @@ export function createThread(id, { chats, api, joinLink }) {
     setText(typing, names.length === 0 ? '' : words.thread.typing(names));
   };
 
-  // A keyboard that opens, a box that grows: whoever is at the end stays there.
-  const sizes = new ResizeObserver(() => {
-    if (follows && placed) scroll.scrollTop = scroll.scrollHeight;
-  });
-  sizes.observe(scroll);
-
   let asked = false;
   /** Only meetings have one. */
   const findJoinLink = () => {
@@ -300,6 +294,8 @@ export function createThread(id, { chats, api, joinLink }) {
     focusTitle: () => title.focus({ preventScroll: true }),
     draft: composer.draft,
     restore: composer.restore,
+    /** The size of what is around it changed. */
+    resized: () => follows && placed && (scroll.scrollTop = scroll.scrollHeight),
     /** @param {ChatsState} state */
     update(state) {
       const chat = state.chats.get(id) ?? null;
@@ -317,9 +313,6 @@ export function createThread(id, { chats, api, joinLink }) {
       // Read is what is before somebody's eyes.
       if (follows && placed && state.attentive && unreadOf(chat, me) > 0) chats.read(id);
     },
-    dispose() {
-      sizes.disconnect();
-      menu.element.remove();
-    },
+    dispose: () => menu.element.remove(),
   };
 }

@@ -87,11 +87,14 @@ export function createChats({ chats, api, joinLink }) {
     }
   };
 
+  const resized = () => void thread?.resized();
   const ends = [
     store.subscribe(update),
     watchAttention((attentive) => chats.attend(attentive)),
     watchNetwork(() => chats.networkChanged()),
+    () => window.removeEventListener('resize', resized),
   ];
+  window.addEventListener('resize', resized);
   update(store.state);
 
   return {

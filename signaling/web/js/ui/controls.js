@@ -1,12 +1,13 @@
 /**
- * The bar: microphone, camera, share, chat, people, recording; leave apart.
+ * The bar: microphone, camera, share, hand and reactions, chat, people, recording; leave apart.
  *
  * Why names and not only pictures: the name of each button says what a press will do, and is what tests, screen
  * readers and voice control call it by. Buttons never move; only their name and icon change.
  */
 
 import { canShare } from '../media/display.js';
-import { isOwnMuted, isRecording, isSharing } from '../state/select.js';
+import { may } from '../state/order.js';
+import { isOwnMuted, isRaised, isRecording, isSharing, selfOf } from '../state/select.js';
 import { unreadCount } from '../state/thread.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden, setIcon, setText } from './dom.js';
@@ -18,6 +19,7 @@ import { h, icon, setAttr, setHidden, setIcon, setText } from './dom.js';
  * @typedef {object} ControlsContext
  * @property {(kind: CaptureKind) => void} toggle
  * @property {() => void} toggleShare
+ * @property {() => void} toggleHand
  * @property {(panel: Panel) => void} togglePanel
  * @property {() => void} toggleRecording
  * @property {() => void} leave
@@ -54,6 +56,8 @@ export function createControls(context) {
   const microphone = control({ name: text.mute, icon: 'mic', shortcut: 'Ctrl+Shift+M', click: () => context.toggle('microphone') });
   const camera = control({ name: text.cameraOff, icon: 'camera', shortcut: 'Ctrl+Shift+O', click: () => context.toggle('camera') });
   const share = control({ name: text.share, icon: 'screen', shortcut: 'Ctrl+Shift+E', click: context.toggleShare });
+  const hand = control({ name: text.raiseHand, icon: 'hand', shortcut: 'Ctrl+Shift+K', click: context.toggleHand });
+  const react = control({ name: text.react, icon: 'smile', class: 'control-react', click: () => {} });
   const chat = control({ name: text.chat, icon: 'chat', click: () => context.togglePanel('chat') });
   const people = control({ name: text.people, icon: 'people', click: () => context.togglePanel('people') });
   const record = control({ name: text.record, icon: 'record', class: 'control-record', click: context.toggleRecording });
@@ -61,12 +65,13 @@ export function createControls(context) {
   setAttr(microphone.button, 'aria-keyshortcuts', 'Control+Shift+M');
   setAttr(camera.button, 'aria-keyshortcuts', 'Control+Shift+O');
   setAttr(share.button, 'aria-keyshortcuts', 'Control+Shift+E');
-  setHidden(share.button, !canShare());
+  setAttr(hand.button, 'aria-keyshortcuts', 'Control+Shift+K');
+  setAttr(react.button, 'popovertarget', 'reactions');
   for (const { button } of [chat, people]) setAttr(button, 'aria-controls', 'panel');
   const element = h(
     'nav',
     { class: 'bar', attrs: { 'aria-label': text.controls } },
-    h('div', { class: 'bar-group' }, microphone.button, camera.button, share.button, chat.button, people.button, record.button),
+    h('div', { class: 'bar-group' }, microphone.button, camera.button, share.button, hand.button, react.button, chat.button, people.button, record.button),
     leave.button,
   );
 
@@ -86,6 +91,12 @@ export function createControls(context) {
       share.set(sharing ? text.stopSharing : text.share, sharing ? 'screen-off' : 'screen');
       share.button.classList.toggle('is-sharing', sharing);
 
+      setHidden(share.button, !canShare() || (!sharing && state.everOpen && !may(state, 'share')));
+      const raised = isRaised(selfOf(state));
+      hand.set(raised ? text.lowerHand : text.raiseHand, 'hand');
+      hand.button.classList.toggle('is-sharing', raised);
+      setHidden(react.button, !may(state, 'react'));
+
       const unread = unreadCount(state.thread, state.self);
       setHidden(chat.badge, unread === 0);
       setAttr(chat.badge, 'data-count', unread > 99 ? '99+' : String(unread));
@@ -97,7 +108,7 @@ export function createControls(context) {
       people.badge.classList.add('badge-quiet');
       setAttr(people.badge, 'data-count', String(present));
 
-      setHidden(record.button, state.role !== 'organizer');
+      setHidden(record.button, !may(state, 'record'));
       const recording = isRecording(state);
       record.set(recording ? text.stopRecording : text.record, recording ? 'stop' : 'record');
       record.button.classList.toggle('is-recording', recording);

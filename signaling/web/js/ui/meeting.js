@@ -5,11 +5,15 @@
  */
 
 import { canShare } from '../media/display.js';
-import { isOwnMuted, isRecording } from '../state/select.js';
+import { may } from '../state/order.js';
+import { isOwnMuted, isRaised, isRecording, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
 import { createChat } from './chat.js';
 import { createControls } from './controls.js';
 import { copyLink, shortcutsDialog } from './dialog.js';
+import { createLobbyNotice } from './lobby.js';
+import { openOptions } from './options.js';
+import { createReactionMenu, createSigns } from './reactions.js';
 import { h, setHidden, setText } from './dom.js';
 import { createHealth, createHealthButton } from './health.js';
 import { createNotices } from './notices.js';
@@ -29,13 +33,21 @@ export function createMeeting(call, { leave }) {
     const link = store.state.meeting?.joinWebUrl;
     if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
   };
+  /** Whether the meeting lets us send nothing of that kind. @param {import('../protocol/messages.js').CaptureKind} kind */
+  const isBarred = (kind) => store.state.everOpen && !may(store.state, kind);
   /** @param {import('../protocol/messages.js').CaptureKind} kind */
   const toggle = (kind) => {
     const wanted = isOwnMuted(store.state, kind);
+    if (wanted && isBarred(kind)) {
+      // Not kept as a wish: it must not come true by itself when it is allowed again.
+      store.dispatch({ type: 'notice', notice: { code: 'hardMuted', name: '' } });
+      return;
+    }
     // Whoever turns the camera on while there is sound alone wants pictures.
     if (kind === 'camera' && wanted && store.state.audioOnly.active) showVideo();
     call.devices.want(kind, wanted);
   };
+  const toggleHand = () => call.asks.hand(!isRaised(selfOf(store.state)));
   const showVideo = () => call.chooseAudioOnly(store.state.audioOnly.choice === 'on' ? 'auto' : 'off');
 
   const selfView = createSelfView({ track: (kind) => call.devices.publisher.track(kind) });
@@ -53,14 +65,15 @@ export function createMeeting(call, { leave }) {
   const controls = createControls({
     toggle,
     toggleShare: () => call.devices.screen.toggle(),
+    toggleHand,
     togglePanel: (panel) => (store.state.panel === panel ? closePanel() : openPanel(panel)),
-    toggleRecording: () => call.record(isRecording(store.state) ? 'stop' : 'start'),
+    toggleRecording: () => call.asks.record(isRecording(store.state) ? 'stop' : 'start'),
     leave,
   });
   const notices = createNotices({
     dismiss: (id) => store.dispatch({ type: 'dismissed', id }),
     retryDevices: (kinds) => call.devices.retry(kinds),
-    leaveSpotlight: () => call.spotlight(null),
+    leaveSpotlight: () => call.asks.spotlight(null),
     stopSharing: () => call.devices.screen.stop(),
     turnOnSound: () => void call.receiver.turnOnSound(),
     showVideo,
@@ -70,15 +83,20 @@ export function createMeeting(call, { leave }) {
     view: (view) => store.dispatch({ type: 'view', view }),
     saveData: (on) => store.dispatch({ type: 'dataSaver', on }),
   });
+  const lobby = createLobbyNotice(call.asks, () => openPanel('people'));
+  const signs = createSigns((upto) => store.dispatch({ type: 'signsSeen', upto }));
+  const locked = h('p', { class: 'locked-mark', attrs: { hidden: true } }, en.meeting.locked);
   const subject = h('h1', { class: 'meeting-subject' });
   const recordingText = h('span', {});
   const recording = h('p', { class: 'recording-mark', attrs: { role: 'status' } }, h('span', { class: 'recording-dot', attrs: { 'aria-hidden': 'true' } }), recordingText);
+  notices.element.prepend(lobby.element);
   const panel = h('aside', { class: 'panel', attrs: { id: 'panel', 'aria-labelledby': 'panel-heading' } });
   const element = h(
     'div',
     { class: 'meeting' },
-    h('header', { class: 'meeting-head' }, subject, recording, viewMenu.element, health.button),
-    h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, notices.element),
+    h('header', { class: 'meeting-head' }, subject, locked, recording, viewMenu.element, health.button),
+    h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, signs.element, notices.element),
+    createReactionMenu((reaction) => call.asks.react(reaction)),
     controls.element,
     panel,
   );
@@ -134,9 +152,8 @@ export function createMeeting(call, { leave }) {
     });
   const createPeoplePanel = () =>
     createPeople({
-      spotlight: (id) => call.spotlight(id),
-      mute: (id) => call.muteParticipant(id),
-      remove: (id) => call.removeParticipant(id),
+      asks: call.asks,
+      options: () => store.state.meeting && void openOptions(store.state.meeting.id),
       copyLink: () => void copy(),
       close: closePanel,
     });
@@ -151,6 +168,9 @@ export function createMeeting(call, { leave }) {
     recording.classList.toggle('is-on', isOn);
     updatePanel(state);
     controls.update(state);
+    lobby.update(state, state.panel === 'people');
+    signs.update(state);
+    setHidden(locked, !state.order.options.isLocked);
     health.update(state);
     notices.update(state);
     selfView.update(state);
@@ -160,9 +180,10 @@ export function createMeeting(call, { leave }) {
 
   const endKeys = watchKeys({
     toggle,
+    toggleHand,
     toggleShare: () => canShare() && call.devices.screen.toggle(),
     hold: (talking) => call.devices.want('microphone', talking),
-    isMuted: () => isOwnMuted(store.state, 'microphone'),
+    isMuted: () => isOwnMuted(store.state, 'microphone') && !isBarred('microphone'),
     help: shortcutsDialog,
     escape: closePanel,
     turn: stage.turn,

@@ -19,6 +19,10 @@ function wordsOf(notice) {
   switch (notice.code) {
     case 'shareTaken':
       return en.meeting.shareTaken(notice.name);
+    case 'shareEnded':
+      return en.meeting.shareEnded;
+    case 'hardMuted':
+      return en.meeting.hardMuted;
     case 'shareFailed':
       return en.meeting.shareFailed;
     case 'mutedBy':
@@ -49,6 +53,10 @@ function spoken(content) {
       return en.meeting.sharesNoMore(content.name);
     case 'spotlit':
       return en.meeting.spotlit(content.name);
+    case 'raised':
+      return en.meeting.raised(content.name);
+    case 'waits':
+      return en.lobby.waits(content.name);
     case 'message':
       return en.meeting.said(content.name, content.text);
   }

@@ -2,30 +2,37 @@
  * The people panel: who is here, how they are heard and seen, and what an organiser may do about it.
  */
 
-import { isOwnMuted } from '../state/select.js';
+import { may } from '../state/order.js';
+import { isOwnMuted, isRaised } from '../state/select.js';
 import { sharerOf } from '../state/share.js';
 import { en } from '../text/en.js';
 import { panelHead } from './chat.js';
 import { confirmDialog } from './dialog.js';
 import { createBars } from './bars.js';
 import { h, icon, keyed, setAttr, setHidden, setIcon, setText } from './dom.js';
+import { createLobby } from './lobby.js';
 import { paintFace } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
-/** @import { Participant } from '../protocol/messages.js' */
+/** @import { Asks } from '../app/asks.js' */
+/** @import { Participant, Role } from '../protocol/messages.js' */
 
 /**
  * @typedef {object} PeopleContext
- * @property {(participantId: string | null) => void} spotlight Null: nobody any more.
- * @property {(participantId: string) => void} mute
- * @property {(participantId: string) => void} remove
+ * @property {Asks} asks
+ * @property {() => void} options Opens the meeting's options.
  * @property {() => void} copyLink
  * @property {() => void} close
  */
 /** @typedef {(person: Participant, state: MeetingState) => void} PaintRow */
 
+/** What somebody can be made. @type {readonly Exclude<Role, 'organizer'>[]} */
+const ROLES = ['coorganizer', 'presenter', 'attendee'];
+
 /** @param {PeopleContext} context */
 export function createPeople(context) {
+  const tools = createTools(context);
+  const lobby = createLobby(context.asks);
   const count = h('p', { class: 'panel-note' });
   const list = h('ul', { class: 'people', attrs: { 'aria-labelledby': 'panel-heading' } });
   /** @type {Map<string, HTMLElement>} */
@@ -40,6 +47,8 @@ export function createPeople(context) {
       'div',
       { class: 'panel-scroll' },
       h('button', { class: 'button wide', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.people.copyJoinLink),
+      tools.element,
+      lobby.element,
       count,
       list,
     ),
@@ -48,7 +57,9 @@ export function createPeople(context) {
     element,
     /** @param {MeetingState} state */
     update(state) {
-      const people = [...state.participants.values()];
+      const people = inOrder([...state.participants.values()]);
+      tools.update(state);
+      lobby.update(state);
       setText(count, en.people.count(people.filter(({ kind }) => kind === 'person').length));
       keyed(list, elements, people, ({ id }) => id, (person) => {
         const { row, paint } = createRow(person.id, context);
@@ -59,6 +70,37 @@ export function createPeople(context) {
         const row = elements.get(person.id);
         if (row) painters.get(row)?.(person, state);
       }
+    },
+  };
+}
+
+/** Raised hands come first, in the order in which they were raised. @param {Participant[]} people */
+const inOrder = (people) => [
+  ...people.filter(isRaised).sort((one, other) => (one.hand ?? 0) - (other.hand ?? 0)),
+  ...people.filter((person) => !isRaised(person)),
+];
+
+/** What concerns everybody at once. @param {PeopleContext} context */
+function createTools({ asks, options }) {
+  let isLocked = false;
+  const tool = (/** @type {string} */ picture, /** @type {string} */ text, /** @type {string} */ name, /** @type {() => void} */ click) =>
+    h('button', { class: 'button small', attrs: { type: 'button', 'aria-label': name, title: name }, on: { click } }, icon(picture), text);
+  const muteAll = tool('mic-off', en.people.muteAll, en.people.muteAll, asks.muteAll);
+  const lock = tool('lock', en.people.lockShort, en.people.lock, () => asks.lock(!isLocked));
+  const settings = tool('options', en.options.short, en.options.heading, options);
+  const held = h('p', { class: 'panel-note' }, en.people.held);
+  const element = h('div', { class: 'people-tools' }, muteAll, lock, settings, held);
+  return {
+    element,
+    /** @param {MeetingState} state */
+    update(state) {
+      ({ isLocked } = state.order.options);
+      setHidden(muteAll, !may(state, 'mute'));
+      setHidden(lock, !may(state, 'lock'));
+      setAttr(lock, 'aria-pressed', String(isLocked));
+      setHidden(settings, !may(state, 'changeOptions'));
+      setHidden(held, !state.order.options.areAnonymousHeld || !may(state, 'admit'));
+      setHidden(element, !['mute', 'lock', 'changeOptions'].some((right) => may(state, /** @type {import('../protocol/messages.js').Right} */ (right))));
     },
   };
 }
@@ -75,10 +117,10 @@ function createRow(id, context) {
   const network = createBars(en.health.mark);
   const spotlight = h(
     'button',
-    { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.spotlight(spotlit ? null : id) } },
+    { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.asks.spotlight(spotlit ? null : id) } },
     icon('spotlight'),
   );
-  const mute = h('button', { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.mute(id) } }, icon('mic-off'));
+  const mute = h('button', { class: 'button icon-only quiet', attrs: { type: 'button' }, on: { click: () => context.asks.mute(id) } }, icon('mic-off'));
   const remove = h(
     'button',
     {
@@ -88,19 +130,22 @@ function createRow(id, context) {
         click: () =>
           confirmDialog(
             { heading: en.people.removeHeading(person), text: en.people.removeText, confirm: en.people.removeConfirm },
-            () => context.remove(id),
+            () => context.asks.remove(id),
           ),
       },
     },
     icon('remove'),
   );
+  const lower = h('button', { class: 'button icon-only quiet is-on', attrs: { type: 'button' }, on: { click: () => context.asks.hand(false, id) } }, icon('hand'));
+  const hand = h('span', { class: 'device-mark' }, icon('hand'), h('span', { class: 'visually-hidden' }, en.meeting.handTag));
+  const role = h('select', { class: 'person-role', on: { change: () => context.asks.setRole(id, /** @type {Role} */ (role.value)) } }, ...ROLES.map((name) => h('option', { attrs: { value: name } }, en.people.roles[name])));
   const row = h(
     'li',
     { class: 'person', data: { personId: id } },
     face,
     h('span', { class: 'person-words' }, name, note),
-    h('span', { class: 'person-devices' }, network.element, microphone.element, camera.element),
-    h('span', { class: 'person-actions' }, spotlight, mute, remove),
+    h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element),
+    h('span', { class: 'person-actions' }, role, lower, spotlight, mute, remove),
   );
   return {
     row,
@@ -108,7 +153,8 @@ function createRow(id, context) {
       person = participant.displayName;
       const isSelf = id === state.self;
       const isPerson = participant.kind === 'person';
-      const moderates = state.role === 'organizer' && !isSelf && isPerson;
+      const isOther = !isSelf && isPerson;
+      const raised = isRaised(participant);
       paintFace(face, person);
       setText(name, isSelf ? en.people.you(person) : person);
       setText(note, noteOf(participant, sharerOf(state) === id));
@@ -124,13 +170,23 @@ function createRow(id, context) {
       setAttr(spotlight, 'aria-label', spotlightWords);
       setAttr(spotlight, 'title', spotlightWords);
       spotlight.classList.toggle('is-on', spotlit);
-      setHidden(spotlight, !isPerson);
+      setHidden(spotlight, !isPerson || !may(state, 'spotlight'));
       setAttr(mute, 'aria-label', en.people.mute(person));
       setAttr(mute, 'title', en.people.mute(person));
       setAttr(remove, 'aria-label', en.people.remove(person));
       setAttr(remove, 'title', en.people.remove(person));
-      setHidden(mute, !moderates || !micOn);
-      setHidden(remove, !moderates);
+      setHidden(mute, !isOther || !micOn || !may(state, 'mute'));
+      // Nobody removes the organiser, and organisers alone each other.
+      const ranks = participant.role !== 'organizer' && (participant.role !== 'coorganizer' || state.role === 'organizer');
+      setHidden(remove, !isOther || !ranks || !may(state, 'remove'));
+      setHidden(lower, !isOther || !raised || !may(state, 'lowerHands'));
+      setHidden(hand, !raised || !lower.hidden);
+      setAttr(lower, 'aria-label', en.people.lowerHand(person));
+      setAttr(lower, 'title', en.people.lowerHand(person));
+      const assigns = isOther && ranks && may(state, 'setRoles');
+      setHidden(role, !assigns);
+      setAttr(role, 'aria-label', en.people.roleOf(person));
+      if (role.value !== participant.role && document.activeElement !== role) role.value = participant.role;
     },
   };
 }
@@ -140,7 +196,9 @@ function noteOf(participant, shares) {
   if (participant.kind === 'recorder') return en.people.recorder;
   if (!participant.connected) return en.people.comingBack;
   if (shares) return en.people.shares;
-  return participant.role === 'organizer' ? en.people.organiser : '';
+  if (participant.role === 'organizer') return en.people.organiser;
+  const role = participant.role === 'presenter' ? '' : en.people.roles[participant.role];
+  return [role, participant.verified ? '' : en.people.unverified].filter(Boolean).join(' · ');
 }
 
 /** @param {string} on @param {string} off @param {string} onText @param {string} offText */

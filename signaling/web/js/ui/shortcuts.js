@@ -10,6 +10,7 @@
  * @typedef {object} KeyContext
  * @property {(kind: CaptureKind) => void} toggle
  * @property {() => void} toggleShare
+ * @property {() => void} toggleHand
  * @property {(talking: boolean) => void} hold Space goes down or up while muted.
  * @property {() => boolean} isMuted
  * @property {() => void} help
@@ -30,7 +31,7 @@ const takesSpace = (target) => takesText(target) || (target instanceof HTMLEleme
 const scrolls = (target) => takesText(target) || (target instanceof HTMLElement && target.closest('.panel, dialog') !== null);
 
 /** @param {KeyContext} context @returns {() => void} Ends it. */
-export function watchKeys({ toggle, toggleShare, hold, isMuted, help, escape, turn }) {
+export function watchKeys({ toggle, toggleShare, toggleHand, hold, isMuted, help, escape, turn }) {
   let holding = false;
   /** @param {KeyboardEvent} event */
   const down = (event) => {
@@ -42,6 +43,9 @@ export function watchKeys({ toggle, toggleShare, hold, isMuted, help, escape, tu
     } else if (isChord && event.code === 'KeyE') {
       event.preventDefault();
       if (!event.repeat) toggleShare();
+    } else if (isChord && event.code === 'KeyK') {
+      event.preventDefault();
+      if (!event.repeat) toggleHand();
     } else if (event.key === '?' && !takesText(event.target)) {
       event.preventDefault();
       if (document.querySelector('dialog[open]') === null) help();

@@ -7,7 +7,7 @@ import { chats as chatsText } from '../text/en-chats.js';
 import { dayAndClock } from '../text/format.js';
 import { en } from '../text/en.js';
 import { brand } from './brand.js';
-import { field, h, icon, setHidden, setText } from './dom.js';
+import { field, h, icon, setAttr, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
 /** @import { Me, Meeting, RecordingDetails } from '../protocol/http.js' */
@@ -49,14 +49,13 @@ function head({ me, unreadInChats }) {
   const header = brand(me ? en.start.signedInAs(me.displayName) : '');
   if (!me) return header;
   const count = h('span', { class: 'chat-row-unread', attrs: { 'aria-hidden': 'true', hidden: true } });
-  const said = h('span', { class: 'visually-hidden' });
-  const link = h('a', { class: 'button start-chats', attrs: { href: '/#/chats' } }, icon('chat'), h('span', {}, chatsText.heading, said), count);
+  const link = h('a', { class: 'button start-chats', attrs: { href: '/#/chats' } }, icon('chat'), chatsText.heading, count);
   void unreadInChats().then(
     (unread) => {
       if (unread === 0) return;
       setText(count, chatsText.manyUnread(unread));
       setHidden(count, false);
-      setText(said, `, ${chatsText.unread(unread)}`);
+      setAttr(link, 'aria-label', chatsText.link(unread));
     },
     () => {},
   );

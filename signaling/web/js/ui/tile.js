@@ -6,6 +6,7 @@
  */
 
 import { hueOf, initials } from '../state/names.js';
+import { isRaised } from '../state/select.js';
 import { en } from '../text/en.js';
 import { createBars } from './bars.js';
 import { h, icon, setAttr, setHidden, setText } from './dom.js';
@@ -46,6 +47,7 @@ export function createTile(video, togglePin) {
   const name = h('span', { class: 'tile-name' });
   const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
   const spotlit = h('span', { class: 'tile-muted' }, icon('spotlight'), h('span', { class: 'visually-hidden' }, en.meeting.spotlitTag));
+  const hand = h('span', { class: 'tile-hand' }, icon('hand'), h('span', { class: 'visually-hidden' }, en.meeting.handTag));
   const network = createBars(en.health.mark);
   const away = h('span', { class: 'tile-away' }, en.meeting.reconnectingTag);
   const paused = h('span', { class: 'tile-away' }, en.health.pausedTag);
@@ -60,7 +62,7 @@ export function createTile(video, togglePin) {
     { class: 'tile' },
     video,
     cover,
-    h('div', { class: 'tile-label' }, pinned, spotlit, muted, name, network.element, paused, away),
+    h('div', { class: 'tile-label' }, pinned, spotlit, hand, muted, name, network.element, paused, away),
     h('div', { class: 'tile-ring' }),
     pin,
   );
@@ -85,6 +87,7 @@ export function createTile(video, togglePin) {
       element.classList.toggle('is-pinned', isPinned && !isScreen);
       // A screen is large anyway, and it is people that are pinned.
       setHidden(pin, isScreen);
+      setHidden(hand, isScreen || !isRaised(person));
       setHidden(spotlit, isScreen || !person.spotlit);
       network.set(person.connected && !isScreen ? markOf(person.network) : null);
       setHidden(paused, !isPaused || !person.connected);
