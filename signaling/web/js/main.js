@@ -72,6 +72,9 @@ function showPlain(content) {
 /** @param {string} text @param {() => void} click */
 const action = (text, click) => h('button', { class: 'button primary', attrs: { type: 'button' }, on: { click } }, text);
 
+/** Nothing of whoever was signed in stays on the page. */
+const startAnew = () => window.location.assign('/');
+
 async function startPage() {
   let notice = '';
   const key = new URLSearchParams(window.location.hash.slice(1)).get('key');
@@ -103,6 +106,13 @@ async function startPage() {
       openNumber: (joinMeetingId, passcode) => preJoinPage({ joinMeetingId, passcode }, null),
       meetings: http.listMeetings,
       recordings: http.listRecordings,
+      account: {
+        invite: http.invite,
+        deviceLink: http.deviceLink,
+        signOut: () => http.signOut().then(startAnew),
+        signOutEverywhere: () => http.signOutEverywhere().then(startAnew),
+        explain,
+      },
       unreadInChats: http.unreadInChats,
     }),
   );

@@ -116,6 +116,17 @@ export async function me() {
   }
 }
 
+/** Makes an account for a colleague. @param {string} displayName @param {string} mail @returns {Promise<string>} The link that signs them in, once. */
+export const invite = async (displayName, mail) =>
+  /** @type {{ signInUrl: string }} */ (await call('POST', '/v1/invitations', { body: { displayName, mail } })).signInUrl;
+
+/** @returns {Promise<string>} The link that signs another device of one's own in, once. */
+export const deviceLink = async () => /** @type {{ signInUrl: string }} */ (await call('POST', '/v1/me/signInLinks')).signInUrl;
+
+export const signOut = () => call('DELETE', '/v1/session');
+
+export const signOutEverywhere = () => call('DELETE', '/v1/me/sessions');
+
 /** @param {string} subject @returns {Promise<Meeting>} */
 export const createMeeting = async (subject) =>
   /** @type {Meeting} */ (await call('POST', '/v1/onlineMeetings', { body: { subject } }));

@@ -6,11 +6,13 @@ import { recordingHref } from '../protocol/http.js';
 import { chats as chatsText } from '../text/en-chats.js';
 import { dayAndClock } from '../text/format.js';
 import { en } from '../text/en.js';
+import { accountButtons } from './account.js';
 import { brand } from './brand.js';
 import { field, h, icon, setAttr, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
 /** @import { Me, Meeting, RecordingDetails } from '../protocol/http.js' */
+/** @import { AccountContext } from './account.js' */
 
 /**
  * @typedef {object} StartContext
@@ -22,6 +24,7 @@ import { secretOf } from '../app/place.js';
  * @property {() => Promise<Meeting[]>} meetings
  * @property {(meetingId: string) => Promise<RecordingDetails[]>} recordings
  * @property {() => Promise<number>} unreadInChats
+ * @property {Omit<AccountContext, 'name'>} account
  */
 
 /** @param {StartContext} context */
@@ -45,7 +48,7 @@ export function createStart(context) {
 }
 
 /** @param {StartContext} context */
-function head({ me, unreadInChats }) {
+function head({ me, unreadInChats, account }) {
   const header = brand(me ? en.start.signedInAs(me.displayName) : '');
   if (!me) return header;
   const count = h('span', { class: 'chat-row-unread', attrs: { 'aria-hidden': 'true', hidden: true } });
@@ -59,7 +62,7 @@ function head({ me, unreadInChats }) {
     },
     () => {},
   );
-  header.append(link);
+  header.append(accountButtons({ name: me.displayName, ...account }), link);
   return header;
 }
 
