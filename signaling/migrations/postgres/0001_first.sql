@@ -30,7 +30,8 @@ CREATE TABLE event (
     kind        TEXT NOT NULL,
     body        TEXT NOT NULL,
     client_id   TEXT,
-    -- A message's words; set by a trigger, for it changes with the body.
+    -- A message's words, and its thread's id as one more: a search over the caller's chats is an intersection within the
+    -- index, however many others have said the same word. Set by a trigger, for it changes with the body.
     words       TSVECTOR
 );
 CREATE UNIQUE INDEX event_by_seq ON event (thread_id, seq);
@@ -40,7 +41,7 @@ CREATE INDEX event_words ON event USING gin (words);
 
 CREATE FUNCTION note_words() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.words := to_tsvector('simple', coalesce(NEW.body::json ->> 'text', ''));
+    NEW.words := to_tsvector('simple', coalesce(NEW.body::json ->> 'text', '')) || array_to_tsvector(ARRAY[NEW.thread_id]);
     RETURN NEW;
 END $$;
 CREATE TRIGGER event_words BEFORE INSERT OR UPDATE OF body ON event

@@ -447,3 +447,44 @@ async fn an_embedded_store_of_yesterday_is_copied_and_brought_up_to_date_with_al
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("schema"));
     assert_eq!(copies.count(), 1, "nothing is copied when nothing changes");
 }
+
+/// `cargo test --workspace --lib -- --ignored --nocapture million`, some minutes. Prints what a search takes; on either store.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn a_search_among_a_million_messages() {
+    const CHATS: usize = 1000;
+    const MESSAGES: usize = 1_000_000;
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let (ada, other) = (user(&store, "Ada").await, user(&store, "Other").await);
+    let mut chats = Vec::new();
+    for number in 0..CHATS {
+        // The caller is in one of a hundred.
+        let people = if number % 100 == 0 { vec![&ada, &other] } else { vec![&other] };
+        chats.push(group(&store, &people).await);
+    }
+    let begun = std::time::Instant::now();
+    for round in 0..MESSAGES / 10_000 {
+        let events = (0..10_000).map(|number| {
+            let number = round * 10_000 + number;
+            // Every tenth has the word.
+            let word = if number % 10 == 3 { "quarterly" } else { "daily" };
+            let text = format!("message {number} about the {word} figures of place {}", number % 97);
+            NewEvent { thread: chats[number / 7 % CHATS], body: said(&other, &text), client_id: None }
+        });
+        assert!(store.append(events.collect()).await.iter().all(Result::is_ok));
+    }
+    println!("{MESSAGES} messages in {:.0} s", begun.elapsed().as_secs_f64());
+    for question in ["quarterly", "quart", "quarterly figures", "message", "place 13 quarterly"] {
+        let mut times = Vec::new();
+        let mut found = 0;
+        for _ in 0..100 {
+            let begun = std::time::Instant::now();
+            found = store.search(ada.id, question, u64::MAX, 25).await.unwrap().len();
+            times.push(begun.elapsed());
+        }
+        times.sort_unstable();
+        println!("{question:>20}: {found} found, p50 {:?}, p95 {:?}", times[50], times[95]);
+        assert!(found > 0);
+    }
+}
