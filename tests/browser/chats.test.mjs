@@ -1,12 +1,12 @@
 /**
  * Chats outside of meetings: written, answered, changed, felt about; on two devices at once, without WebSocket, through the
- * server's sudden death. Ada has pages; the others act by the same API as programs do.
+ * server's sudden death. Ada has pages; the others mostly act by the same API as programs do.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openBrowser } from './kit/browser.mjs';
 import { createMeeting, openOrganiser } from './kit/meeting.mjs';
-import { signedIn } from './kit/person.mjs';
+import { openPerson, signedIn } from './kit/person.mjs';
 import { startProxy } from './kit/proxy.mjs';
 import { startServer } from './kit/server.mjs';
 import { openStranger } from './kit/stranger.mjs';
@@ -88,6 +88,27 @@ test('Ada finds Bob and writes; Bob answers, and each sees that the other is wri
   await feed.close();
 });
 
+test('two people in two browsers: written, seen, answered, felt about', { timeout: 60_000 }, async (t) => {
+  const other = await openPerson(server, 'Bob');
+  await openChats(other);
+  await row(other, 'Organiser').click();
+  await sees(other, 'Hello Ada');
+  await box(ada).pressSequentially('Lunch?');
+  await other.page.getByText('Organiser is writing…').waitFor();
+  const pressed = performance.now();
+  await ada.page.keyboard.press('Enter');
+  await sees(other, 'Lunch?');
+  report(t, 'from Enter to the other’s page', performance.now() - pressed);
+  await ada.page.getByText('Seen', { exact: true }).waitFor();
+  await choose(other, 'Lunch?', 'menuitemradio', 'Laugh');
+  await post(ada, 'Lunch?').getByRole('button', { name: 'Laugh: Bob', exact: true }).waitFor();
+  await write(other, 'At one');
+  await sees(ada, 'At one');
+  assert.deepEqual(await textsIn(ada), await textsIn(other));
+  assert.deepEqual(other.complaints, []);
+  await other.close();
+});
+
 test('messages are changed, felt about, answered and taken back on both sides', { timeout: 60_000 }, async () => {
   const feed = await bob.listen(phone);
   await choose(ada, 'Hello Bob', 'menuitem', 'Edit');
@@ -135,7 +156,7 @@ test('what is read on one device is read on the other, and the start page counts
   await row(phone, /Bob.*2 unread messages/s).waitFor();
   const start = await ada.context.newPage();
   await start.goto(server.url);
-  await start.getByRole('link', { name: 'Chats, 2 unread messages' }).waitFor();
+  await start.getByRole('link', { name: /^Chats.*2 unread messages/ }).waitFor();
   await start.close();
   const opened = performance.now();
   await row(ada, /Bob/).click();
@@ -245,8 +266,10 @@ test('a group: people come, are spoken to, go, and one leaves oneself', { timeou
   const adding = ada.page.getByRole('dialog').getByRole('combobox');
   await adding.fill('bob');
   await ada.page.getByRole('option', { name: 'Bob' }).click();
+  await ada.page.getByRole('checkbox', { name: /written before/ }).check();
   await button(ada, 'Add').click();
   await ada.page.getByRole('dialog').getByRole('listitem').filter({ hasText: 'Bob' }).first().waitFor();
+  assert.deepEqual((await bob.messages(chatId)).map(({ text }) => text), ['Look, @Eve'], 'whoever may read what was before, can');
   await ada.page.getByRole('dialog').getByRole('textbox', { name: 'Topic' }).fill('Garden');
   await button(ada, 'Rename').click();
   await ada.page.locator('h2', { hasText: 'Garden' }).waitFor();
@@ -329,4 +352,18 @@ test('after kill -9 the page comes back by itself, with what was written in betw
   assert.ok(stored.indexOf('written while it was away') < stored.indexOf('and one more'), 'as they were written');
   await until('the note to be gone', async () => (await ada.page.getByText('The connection is gone.').count()) === 0);
   await feed.close();
+});
+
+test('whoever is not signed in is told so, before and while the page is open', { timeout: 60_000 }, async () => {
+  const guests = await ada.browser.newContext();
+  const page = await guests.newPage();
+  await page.goto(`${server.url}/#/chats`);
+  await page.getByRole('heading', { name: 'You are not signed in' }).waitFor();
+  await guests.close();
+  await openChats(phone);
+  await row(phone, /Bob/).click();
+  await box(phone).waitFor();
+  await phone.page.evaluate(() => fetch('/v1/session', { method: 'DELETE', headers: { 'content-type': 'application/json' } }));
+  await write(phone, 'from nobody');
+  await phone.page.getByRole('heading', { name: 'You are not signed in' }).waitFor();
 });

@@ -1,7 +1,26 @@
 /**
- * A signed-in person without a page: calls with a token as a program makes them, and the feed over WebSocket.
+ * Signed-in people: with a page of their own, or as a program that calls with a token and listens to the feed.
  */
+import { openBrowser } from './browser.mjs';
 import { until } from './wait.mjs';
+
+/**
+ * A browser that is somebody by their token: it goes along with each request and the feed's first message, as a session
+ * cookie would. @param {any} server @param {string} name @param {object} [options]
+ */
+export async function openPerson(server, name, options = {}) {
+  const token = await server.token(name);
+  const browser = await openBrowser(options);
+  await browser.context.route(/\/v1\//, (route) => route.continue({ headers: { ...route.request().headers(), authorization: `Bearer ${token}` } }));
+  await browser.context.routeWebSocket(/\/v1\/live$/, (page) => {
+    const live = page.connectToServer();
+    page.onMessage((text) => {
+      const message = JSON.parse(String(text));
+      live.send(JSON.stringify(message.type === 'subscribe' ? { ...message, token } : message));
+    });
+  });
+  return browser;
+}
 
 /** @param {any} server @param {string} name */
 export async function signedIn(server, name) {

@@ -189,6 +189,7 @@ export class Chats {
       settle({ state: 'sent', seq });
       return true;
     } catch (error) {
+      if (statusOf(error) === 401) throw error;
       if (!PASSING.has(statusOf(error))) {
         settle({ state: 'failed', problem: this.#explain(error) });
         return true;

@@ -93,7 +93,8 @@ export function createThread(id, { chats, api, joinLink }) {
     icon('next'),
     words.thread.toEnd,
   );
-  const typing = h('p', { class: 'thread-typing', attrs: { role: 'status' } });
+  // For eyes only: told aloud it would talk over what is being read.
+  const typing = h('p', { class: 'thread-typing' });
   const gone = h('p', { class: 'panel-empty', attrs: { hidden: true } }, words.thread.gone);
 
   const menu = createMenu({
