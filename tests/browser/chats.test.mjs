@@ -304,6 +304,30 @@ test('the chat of a meeting is here, and to read it is to have read it', { timeo
   await strangers.close();
 });
 
+test('a message whose answer is lost on the way is sent again, and stands once', { timeout: 60_000 }, async () => {
+  await openChats(ada, `/${chat}`);
+  await sees(ada, 'line 229');
+  let lost = 0;
+  await ada.page.route(/\/messages$/, async (route) => {
+    if (lost > 0) {
+      await route.fallback();
+      return;
+    }
+    lost += 1;
+    await route.fetch();
+    await route.abort('connectionreset');
+  });
+  await write(ada, 'said once');
+  await write(ada, 'and this after it');
+  await sees(ada, 'and this after it');
+  await until('nothing on its way', async () => (await log(ada).locator('[data-kind="pending"]').count()) === 0);
+  await ada.page.unroute(/\/messages$/);
+  assert.equal(lost, 1);
+  const { value } = await bob.call('GET', `/v1/chats/${chat}/messages?before=100000&top=50`);
+  const said = value.map(({ text }) => text).filter((text) => text === 'said once' || text === 'and this after it');
+  assert.deepEqual(said, ['said once', 'and this after it']);
+});
+
 test('where WebSocket is refused, the same happens over a long poll', { timeout: 60_000 }, async (t) => {
   const proxy = await startProxy({ tcpTarget: server.port, refuseUpgrade: true });
   const far = await openBrowser();

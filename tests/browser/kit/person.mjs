@@ -11,7 +11,9 @@ import { until } from './wait.mjs';
 export async function openPerson(server, name, options = {}) {
   const token = await server.token(name);
   const browser = await openBrowser(options);
-  await browser.context.route(/\/v1\//, (route) => route.continue({ headers: { ...route.request().headers(), authorization: `Bearer ${token}` } }));
+  const headers = (route) => ({ ...route.request().headers(), authorization: `Bearer ${token}` });
+  // What is under way when the browser is closed is nobody's any more.
+  await browser.context.route(/\/v1\//, (route) => route.continue({ headers: headers(route) }).catch(() => {}));
   await browser.context.routeWebSocket(/\/v1\/live$/, (page) => {
     const live = page.connectToServer();
     page.onMessage((text) => {

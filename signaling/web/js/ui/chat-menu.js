@@ -2,7 +2,7 @@
  * What can be done with one message: a row of reactions, and a short list below.
  *
  * Why one menu for all messages: hundreds of messages would be thousands of buttons. It is the browser's popover, which
- * closes on Esc and on a click elsewhere; arrow keys move in it, and the focus goes back to where it was opened.
+ * closes on Esc and on a click elsewhere and gives the focus back; arrow keys move in it.
  */
 
 import { REACTIONS } from '../protocol/chat-events.js';
@@ -69,8 +69,6 @@ export function createMenu(actions) {
     window.removeEventListener('resize', stay);
     if (!opener) return;
     setAttr(opener, 'aria-expanded', 'false');
-    // Whatever the act put the focus on keeps it.
-    if (document.activeElement === document.body || menu.contains(document.activeElement)) opener.focus();
     opener = null;
   });
 
