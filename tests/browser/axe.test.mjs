@@ -67,7 +67,7 @@ test('a thread: new messages, one’s own, one that failed, an answer, its menu'
   await box().fill('Refused');
   await ada.page.keyboard.press('Enter');
   await ada.page.getByText('Not here, not now.').waitFor();
-  await ada.page.unroute(/\/messages$/);
+  await ada.page.unrouteAll({ behavior: 'wait' });
   await bob.call('POST', `/v1/chats/${chat}/typing`, {});
   await judge(ada, 'thread', ZOOMED);
   const mine = ada.page.locator('.post', { hasText: 'And an answer' });
