@@ -101,6 +101,14 @@ test('read on another device is read here; read in the middle is asked for', () 
   assert.equal(after(state, read('a', ME, 3)), state, 'nobody reads backwards');
 });
 
+test('an answer that is ahead of the feed is asked for again, so that nothing counts twice', () => {
+  const ahead = { type: 'summary', chat: body('a', { lastSeq: 10, unread: 3, viewpoint: { lastReadSeq: 7 } }) };
+  const before = after(begin(body('a', { lastSeq: 9, unread: 4 })), read('a', ME, 7));
+  assert.equal(after(before, ahead), before);
+  const state = after(before, news('a', said(10)), ahead);
+  assert.deepEqual([unread(state, 'a'), state.stale.size], [3, 0]);
+});
+
 test('how far others have read is kept with them', () => {
   const state = after(begin(body('a', { lastSeq: 2 })), read('a', BOB, 2));
   assert.equal(chatIn(state, 'a').members[1].lastReadSeq, 2);
@@ -153,6 +161,12 @@ test('members and topic follow the events', () => {
   assert.deepEqual(chatIn(state, 'a').members.map(({ userId }) => userId), [ME, 'usr_eve']);
   state = after(state, news('a', happened(4, 'memberRemoved', { userId: ME, displayName: 'Me' })));
   assert.equal(chatIn(state, 'a'), undefined, 'whoever is out no longer has it');
+  assert.ok(state.absent.has('a'));
+  const me = { userId: ME, displayName: 'Me', role: 'member' };
+  state = after(state, news('a', happened(5, 'membersAdded', { members: [me] })));
+  assert.ok(state.stale.has('a'), 'whoever is in again asks for it');
+  state = after(state, { type: 'summary', chat: body('a', { lastSeq: 5 }) });
+  assert.deepEqual([state.absent.size, state.stale.size], [0, 0]);
 });
 
 test('the divider stands where reading ended, and stays while one reads', () => {

@@ -236,6 +236,17 @@ test('a changed network tries at once, and asks an open socket whether it lives'
   assert.equal(network.carriers.length, 2);
 });
 
+test('a changed network asks anew by poll, and the feed stays open', async () => {
+  blocked();
+  polls[0].answer([], 'e-2');
+  await settled();
+  feed.networkChanged();
+  assert.deepEqual([polls[1].signal.aborted, polls[2].wait, feed.isOpen], [true, 0, true]);
+  polls[2].answer([event('e-3')], 'e-3');
+  await settled();
+  assert.deepEqual([heard.length, polls[3].cursor, polls[3].wait > 0], [1, 'e-3', true]);
+});
+
 test('late news of an old socket and of a closed feed are not taken', () => {
   connect();
   const [first] = network.carriers;

@@ -19,6 +19,14 @@ test('a view may begin anywhere', () => {
   assert.equal(thread.gap, false);
 });
 
+test('what was changed or taken back outside of the call is so in it', () => {
+  const by = { participantId: null, userId: 'usr_b', displayName: 'B' };
+  const mark = (seq, more) => ({ seq, id: `evt_${seq}`, time: '2026-11-24T13:35:20.000Z', by, ...more });
+  let thread = resume(EMPTY_THREAD, [message(1), message(2)], 2);
+  thread = addEvents(thread, [mark(3, { kind: 'messageEdited', message: 1, text: 'new' }), mark(4, { kind: 'messageDeleted', message: 2 })]);
+  assert.deepEqual(thread.events.slice(0, 2).map(({ text, edited, deleted }) => [text, edited !== undefined, deleted === true]), [['new', true, false], ['', false, true]]);
+});
+
 test('a hole asks for a new connection and loses nothing', () => {
   const thread = addEvents(resume(EMPTY_THREAD, [message(1)], 1), [message(3)]);
   assert.equal(thread.gap, true);

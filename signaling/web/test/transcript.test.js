@@ -34,8 +34,15 @@ test('the divider stands before the first new message of somebody else', () => {
     { type: 'opened', id: 'a' },
   );
   assert.deepEqual(shape(state), ['day', 'message first', 'new', 'message first']);
-  const mine = after(begin(body('a', { lastSeq: 1, unread: 1, viewpoint: { lastReadSeq: 0 } })), { type: 'opened', id: 'a' }, news('a', said(2, ME), said(3)));
+  const mine = after(begin(body('a', { lastSeq: 1, viewpoint: { lastReadSeq: 1 } })), { type: 'opened', id: 'a' }, news('a', said(2, ME), said(3)));
   assert.deepEqual(shape(mine), ['day', 'message first', 'new', 'message first']);
+});
+
+test('while the new part begins further back than what is here, there is no divider', () => {
+  let state = after(begin(body('a', { lastSeq: 4, unread: 3, viewpoint: { lastReadSeq: 1 } })), { type: 'opened', id: 'a' }, page('a', [said(3), said(4)], 5, 2));
+  assert.ok(!shape(state).includes('new'));
+  state = after(state, page('a', [said(1), said(2)], 3, 0));
+  assert.deepEqual(shape(state), ['day', 'message first', 'new', 'message first', 'message', 'message']);
 });
 
 test('an own message keeps its key from its sending to its arrival', () => {

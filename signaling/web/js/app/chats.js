@@ -189,6 +189,7 @@ export class Chats {
       settle({ state: 'sent', seq });
       return true;
     } catch (error) {
+      if (statusOf(error) === 401) throw error;
       if (!PASSING.has(statusOf(error))) {
         settle({ state: 'failed', problem: this.#explain(error) });
         return true;
@@ -248,13 +249,14 @@ export class Chats {
   /** Reads what the state asks for. */
   #tend() {
     if (this.#over) return;
-    const { stale, openId, chats, phase } = this.store.state;
+    const { stale, absent, openId, chats, phase } = this.store.state;
     if (phase === 'loading') return;
     for (const id of stale.keys()) void this.#ask(id);
-    if (openId === null || this.#unreadable.has(openId)) return;
+    if (openId === null || absent.has(openId) || this.#unreadable.has(openId)) return;
     const chat = chats.get(openId);
     if (!chat) void this.#ask(openId);
-    else if (chat.events.length === 0 && hasEarlier(chat)) void this.loadEarlier(openId);
+    // With all that is new in it, if that is not too much.
+    else if (chat.events.length === 0 && hasEarlier(chat)) void this.loadEarlier(openId, Math.min(PAGE_FAR, Math.max(PAGE, chat.lastSeq - chat.readUpTo + PAGE / 2)));
   }
 
   /** @param {string} id */
@@ -266,7 +268,6 @@ export class Chats {
         this.store.dispatch({ type: 'summary', chat: await this.#api.readChat(id) });
       } catch (error) {
         if (statusOf(error) !== 404) throw error;
-        this.#unreadable.add(id);
         this.store.dispatch({ type: 'gone', id });
         return;
       }

@@ -75,9 +75,9 @@ export const markRead = (id, seq) => call('POST', `${chat(id)}/read`, { body: { 
 /** @param {string} id */
 export const sayTyping = (id) => call('POST', `${chat(id)}/typing`, { body: {} });
 
-/** @param {string} words @param {AbortSignal} signal @returns {Promise<Hit[]>} */
+/** @param {string} words @param {AbortSignal} signal @returns {Promise<Page<Hit>>} */
 export const searchMessages = async (words, signal) =>
-  /** @type {Page<Hit>} */ (await call('GET', `/v1/search/messages?q=${part(words)}`, { signal })).value;
+  /** @type {Page<Hit>} */ (await call('GET', `/v1/search/messages?q=${part(words)}`, { signal }));
 
 /** @param {string} words The beginning of a name or mail address. @param {AbortSignal} signal @returns {Promise<Person[]>} */
 export const searchPeople = async (words, signal) =>

@@ -105,7 +105,8 @@ export class Feed {
       });
     } else {
       // A poll that was under way through another network may never be answered.
-      this.#lose();
+      this.#polling?.abort();
+      void this.#pollOn();
     }
   }
 
@@ -167,12 +168,12 @@ export class Feed {
   }
 
   async #pollOn() {
+    // The first answer comes at once: it says whether there is a way at all.
+    let wait = 0;
     const polling = new AbortController();
     this.#polling = polling;
     try {
       while (!polling.signal.aborted) {
-        // The first answer comes at once: it says whether there is a way at all.
-        const wait = this.#open ? FEED_POLL_WAIT_SECONDS : 0;
         const asked = this.#env.now();
         const { value, cursor } = await this.#env.poll(this.#cursor, wait, polling.signal);
         // A socket may have taken over while this was under way; it tells the same.
@@ -185,6 +186,7 @@ export class Feed {
         this.#cursor = cursor;
         // Something on the way that does not let anybody wait must not make this a tight loop.
         if (wait > 0 && value.length === 0 && this.#env.now() - asked < POLL_EVERY_MS) await this.#pause(POLL_EVERY_MS);
+        wait = FEED_POLL_WAIT_SECONDS;
       }
     } catch (error) {
       if (polling.signal.aborted) return;

@@ -79,7 +79,7 @@ export function reduceChats(state, action) {
     case 'summary':
       return known(state, action.chat, null);
     case 'gone':
-      return { ...withoutStale(without(state, action.id), action.id), absent: new Set(state.absent).add(action.id) };
+      return without(state, action.id);
     case 'news':
       return reduceNews(state, action.message, action.now);
     case 'tick':
@@ -215,10 +215,10 @@ function change(state, id, how) {
 /** @param {ChatsState} state @param {(chat: Chat) => Chat} how @returns {ChatsState} */
 const changeAll = (state, how) => [...state.chats.keys()].reduce((next, id) => change(next, id, how), state);
 
-/** @param {ChatsState} state @param {string} id @returns {ChatsState} */
+/** One is not in that chat. @param {ChatsState} state @param {string} id @returns {ChatsState} */
 function without(state, id) {
-  if (!state.chats.has(id)) return state;
-  return { ...state, chats: new Map([...state.chats].filter(([other]) => other !== id)) };
+  const chats = new Map([...state.chats].filter(([other]) => other !== id));
+  return { ...withoutStale(state, id), chats, absent: new Set(state.absent).add(id) };
 }
 
 /** @param {ChatsState} state @param {string} id @returns {ChatsState} */

@@ -7,6 +7,8 @@
  *   welcome.events, event -> addEvents -> ui/chat.js;   own text -> queue -> (acknowledged | failed) -> event
  */
 
+import { fold } from './fold.js';
+
 /** @import { ThreadEvent } from '../protocol/messages.js' */
 
 /** @typedef {{ clientMessageId: string, text: string, state: 'sending' | 'sent' | 'failed' }} OwnMessage */
@@ -70,7 +72,8 @@ function append(thread, taken, cursor) {
   const arrived = new Set(taken.map((event) => (event.kind === 'message' ? event.clientMessageId : '')));
   return {
     ...thread,
-    events: taken.length === 0 ? thread.events : [...thread.events, ...taken],
+    // A welcome brings messages as they are; a change that comes later is put into what is here.
+    events: taken.length === 0 ? thread.events : fold([...thread.events, ...taken], taken),
     cursor,
     pending: thread.pending.filter(({ clientMessageId }) => !arrived.has(clientMessageId)),
   };

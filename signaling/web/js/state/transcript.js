@@ -52,7 +52,8 @@ export function entriesOf(chat, me) {
   /** @type {ThreadEvent | null} The one above, when it is a message. */
   let above = null;
   let day = '';
-  let isNew = chat.divider === null;
+  // Where the new part begins is not known while it lies further back.
+  let isNew = chat.divider === null || chat.divider < chat.floor;
   for (const event of chat.events) {
     if (isMark(event) || (event.kind !== 'message' && !LINES.has(event.kind))) continue;
     if (day !== dayOf(event.time)) {

@@ -23,8 +23,6 @@ export const chats = {
   /** @param {number} unread */
   title: (unread) => `${unread > 0 ? `(${unread}) ` : ''}Chats – Plenum`,
   toStart: 'Meetings',
-  /** @param {number} unread For the start page's link. */
-  link: (unread) => (unread === 0 ? 'Chats' : `Chats, ${plural(unread, { one: '# unread message', other: '# unread messages' })}`),
   loading: 'Loading your chats…',
   failed: 'Your chats could not be loaded. Trying again…',
   signedOutHeading: 'You are not signed in',
@@ -54,8 +52,8 @@ export const chats = {
     clear: 'Clear the search',
     none: 'Nothing found.',
     failed: 'The search did not work. Try again in a moment.',
-    /** @param {number} n */
-    found: (n) => plural(n, { one: '# message found', other: '# messages found' }),
+    /** @param {number} n @param {boolean} more */
+    found: (n, more) => (more ? plural(n, { one: 'The newest message found', other: 'The newest # messages found' }) : plural(n, { one: '# message found', other: '# messages found' })),
     tooFar: 'That message lies too far back to be shown here.',
   },
 

@@ -2,7 +2,7 @@
  * What can be done with one message: a row of reactions, and a short list below.
  *
  * Why one menu for all messages: hundreds of messages would be thousands of buttons. It is the browser's popover, which
- * closes on Esc and on a click elsewhere; arrow keys move in it, and the focus goes back to where it was opened.
+ * closes on Esc and on a click elsewhere and gives the focus back; arrow keys move in it.
  */
 
 import { REACTIONS } from '../protocol/chat-events.js';
@@ -60,11 +60,15 @@ export function createMenu(actions) {
     event.preventDefault();
     items[next]?.focus();
   });
+  const stay = () => opener && place(menu, opener);
   menu.addEventListener('toggle', (event) => {
-    if (/** @type {ToggleEvent} */ (event).newState === 'open' || !opener) return;
+    if (/** @type {ToggleEvent} */ (event).newState === 'open') {
+      window.addEventListener('resize', stay);
+      return;
+    }
+    window.removeEventListener('resize', stay);
+    if (!opener) return;
     setAttr(opener, 'aria-expanded', 'false');
-    // Whatever the act put the focus on keeps it.
-    if (document.activeElement === document.body || menu.contains(document.activeElement)) opener.focus();
     opener = null;
   });
 
@@ -89,12 +93,13 @@ export function createMenu(actions) {
   };
 }
 
-/** Below the button, or above it where there is no room; never beyond an edge. @param {HTMLElement} menu @param {HTMLElement} button */
+/** Below the button or above it, towards the middle of the page; never beyond an edge. @param {HTMLElement} menu @param {HTMLElement} button */
 function place(menu, button) {
   const at = button.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = menu;
   const top = at.bottom + height + 8 <= window.innerHeight ? at.bottom + 4 : Math.max(8, at.top - height - 4);
-  const left = Math.min(Math.max(8, at.right - width), window.innerWidth - width - 8);
+  const beside = at.left + at.right > window.innerWidth ? at.right - width : at.left;
+  const left = Math.min(Math.max(8, beside), window.innerWidth - width - 8);
   menu.style.top = `${top}px`;
   menu.style.left = `${left}px`;
 }

@@ -174,11 +174,12 @@ function paintReactions(list, event, chat, context) {
         {
           class: `post-reaction${mine ? ' is-mine' : ''}`,
           data: { reaction },
-          attrs: { type: 'button', 'aria-pressed': String(mine), 'aria-label': words.message.reacted(reaction, people, mine), title: people.join(', ') },
+          attrs: { type: 'button', 'aria-pressed': String(mine), title: people.join(', ') },
           on: { click: () => context.react(event, mine ? null : reaction) },
         },
+        h('span', { class: 'visually-hidden' }, words.message.reacted(reaction, people, mine)),
         h('span', { attrs: { 'aria-hidden': 'true' } }, words.message.reactions[reaction].sign),
-        h('span', {}, String(who.length)),
+        h('span', { attrs: { 'aria-hidden': 'true' } }, String(who.length)),
       );
       return [h('li', {}, button)];
     }),

@@ -6,7 +6,7 @@ import { chats as words } from '../text/en-chats.js';
 import { chatHref, shortTime, titleOf } from './chat-words.js';
 import { h, icon, setHidden, setText } from './dom.js';
 
-/** @import { Hit } from '../protocol/chats-http.js' */
+/** @import { Hit, Page } from '../protocol/chats-http.js' */
 /** @import { ChatsState } from '../state/chats.js' */
 
 /** Typing faster than this asks once. */
@@ -14,7 +14,7 @@ const PAUSE_MS = 220;
 
 /**
  * @param {object} context
- * @param {(words: string, signal: AbortSignal) => Promise<Hit[]>} context.search
+ * @param {(words: string, signal: AbortSignal) => Promise<Page<Hit>>} context.search
  * @param {() => ChatsState} context.state
  * @param {(isSearching: boolean) => void} context.changed
  */
@@ -63,9 +63,9 @@ export function createSearch({ search, state, changed }) {
     }
     const mine = (asking = new AbortController());
     try {
-      const found = await search(query, mine.signal);
+      const { value: found, '@odata.nextLink': more } = await search(query, mine.signal);
       if (mine.signal.aborted) return;
-      setText(note, found.length === 0 ? words.search.none : words.search.found(found.length));
+      setText(note, found.length === 0 ? words.search.none : words.search.found(found.length, more !== undefined));
       hits.replaceChildren(...found.map((hit) => hitRow(hit, state())));
     } catch {
       if (!mine.signal.aborted) setText(note, words.search.failed);

@@ -8,6 +8,7 @@
 import { recordingHref } from '../protocol/http.js';
 import { CHAT_TEXT_MAX } from '../protocol/messages.js';
 import { clock, day } from '../text/format.js';
+import { chats as chatsText } from '../text/en-chats.js';
 import { en } from '../text/en.js';
 import { h, icon, keyed, setAttr, setHidden, setText } from './dom.js';
 import { linked } from './links.js';
@@ -47,6 +48,9 @@ function systemLine(event) {
   }
 }
 
+/** A message that was changed or taken back gets an element of its own. @param {Extract<ThreadEvent, { kind: 'message' }>} event */
+const stateKey = ({ id, edited = '', deleted = false }) => `${id} ${edited} ${deleted}`;
+
 /** @param {readonly ThreadEvent[]} events @returns {Entry[]} */
 function entriesOf(events) {
   /** @type {ThreadEvent | undefined} */
@@ -61,7 +65,7 @@ function entriesOf(events) {
       before.from.displayName === event.from.displayName &&
       Date.parse(event.time) - Date.parse(before.time) < GROUP_MS;
     before = event;
-    return [{ key: event.id, event, first: !follows || newDay, newDay }];
+    return [{ key: event.kind === 'message' ? stateKey(event) : event.id, event, first: !follows || newDay, newDay }];
   });
 }
 
@@ -189,7 +193,10 @@ function eventEntry({ event, first, newDay }, self) {
     { class: `chat-message${own ? ' is-own' : ''}${first ? ' is-first' : ''}`, data: { seq: String(event.seq), kind: 'message' } },
     dayMark,
     first ? h('p', { class: 'chat-from' }, h('b', {}, event.from.displayName), ' ', h('time', { attrs: { datetime: event.time } }, clock(event.time))) : null,
-    h('p', { class: 'chat-text', attrs: { dir: 'auto' } }, ...linked(event.text)),
+    event.deleted
+      ? h('p', { class: 'chat-text is-deleted' }, chatsText.thread.deleted)
+      : h('p', { class: 'chat-text', attrs: { dir: 'auto' } }, ...linked(event.text)),
+    event.edited && !event.deleted ? h('p', { class: 'chat-state' }, chatsText.thread.edited) : null,
   );
 }
 

@@ -59,7 +59,6 @@ export function createChats({ chats, api, joinLink }) {
       { class: 'chats-list', attrs: { 'aria-labelledby': 'chats-heading' } },
       h('header', { class: 'chats-list-head' }, h('h1', { attrs: { id: 'chats-heading', tabindex: '-1' } }, words.heading), creating),
       search.element,
-      gone,
       list.element,
       search.results,
     ),
@@ -68,7 +67,7 @@ export function createChats({ chats, api, joinLink }) {
   const spoken = h('p', { class: 'visually-hidden', attrs: { 'aria-live': 'polite' } });
   const head = brand();
   head.append(h('a', { class: 'button quiet', attrs: { href: '/' } }, words.toStart));
-  const element = h('div', { class: 'page chats-page' }, head, main, spoken);
+  const element = h('div', { class: 'page chats-page' }, head, gone, main, spoken);
 
   /** @param {ChatsState} state */
   const update = (state) => {
@@ -87,14 +86,11 @@ export function createChats({ chats, api, joinLink }) {
     }
   };
 
-  const resized = () => void thread?.resized();
   const ends = [
     store.subscribe(update),
     watchAttention((attentive) => chats.attend(attentive)),
     watchNetwork(() => chats.networkChanged()),
-    () => window.removeEventListener('resize', resized),
   ];
-  window.addEventListener('resize', resized);
   update(store.state);
 
   return {

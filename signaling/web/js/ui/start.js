@@ -8,7 +8,7 @@ import { dayAndClock } from '../text/format.js';
 import { en } from '../text/en.js';
 import { accountButtons } from './account.js';
 import { brand } from './brand.js';
-import { field, h, icon, setAttr, setHidden, setText } from './dom.js';
+import { field, h, icon, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
 /** @import { Me, Meeting, RecordingDetails } from '../protocol/http.js' */
@@ -52,13 +52,14 @@ function head({ me, unreadInChats, account }) {
   const header = brand(me ? en.start.signedInAs(me.displayName) : '');
   if (!me) return header;
   const count = h('span', { class: 'chat-row-unread', attrs: { 'aria-hidden': 'true', hidden: true } });
-  const link = h('a', { class: 'button start-chats', attrs: { href: '/#/chats' } }, icon('chat'), chatsText.heading, count);
+  const said = h('span', { class: 'visually-hidden' });
+  const link = h('a', { class: 'button start-chats', attrs: { href: '/#/chats' } }, icon('chat'), h('span', {}, chatsText.heading, said), count);
   void unreadInChats().then(
     (unread) => {
       if (unread === 0) return;
       setText(count, chatsText.manyUnread(unread));
       setHidden(count, false);
-      setAttr(link, 'aria-label', chatsText.link(unread));
+      setText(said, `, ${chatsText.unread(unread)}`);
     },
     () => {},
   );
