@@ -334,8 +334,11 @@ impl Meeting {
             return;
         }
         let Some(member) = self.members.get(&participant) else { return };
-        let from =
-            Sender { participant_id: Some(participant), user_id: None, display_name: member.display_name.clone() };
+        let from = Sender {
+            participant_id: Some(participant),
+            user_id: member.person.user,
+            display_name: member.display_name.clone(),
+        };
         let client_id = Some(format!("{participant}:{client_message_id}"));
         let body = EventBody::Message(Box::new(Message::plain(from, text, client_message_id)));
         self.effects.push(Effect::Append { body, client_id, ack: Some((session, id)) });
