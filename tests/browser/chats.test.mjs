@@ -281,7 +281,7 @@ test('a group: people come, are spoken to, go, and one leaves oneself', { timeou
 });
 
 test('the chat of a meeting is here, and to read it is to have read it', { timeout: 60_000 }, async () => {
-  const meeting = await createMeeting(ada, 'Weekly');
+  const meeting = await createMeeting(ada, 'Weekly', { canAnonymousStart: true });
   // Without Ada's cookie, or the guest would be her.
   const strangers = await ada.browser.newContext();
   const page = await strangers.newPage();

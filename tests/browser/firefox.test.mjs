@@ -55,7 +55,7 @@ function meetings() {
   before(async () => {
     server = await startServer({ env: { PLENUM__MEDIA__ANNOUNCE: ADDRESS } });
     organiser = await openOrganiser(server, {});
-    ({ joinWebUrl } = await createMeeting(organiser, 'Foxes'));
+    ({ joinWebUrl } = await createMeeting(organiser, 'Foxes', { canAnonymousStart: true }));
     await organiser.close();
     ada = await openFirefox({ person: 0 });
     bob = await openFirefox({ person: 1 });

@@ -69,7 +69,8 @@ UPDATE thread SET place = coalesce((SELECT max(place) FROM event WHERE thread_id
 INSERT INTO member (thread_id, user_id, role, added, visible_after, read_seq)
     SELECT thread_id, organizer, 'owner', created, 0, read_seq FROM meeting;
 ALTER TABLE meeting DROP COLUMN read_seq;
-UPDATE thread SET created = (SELECT created FROM meeting WHERE thread_id = thread.id) WHERE kind = 'meeting';
+UPDATE thread SET created = (SELECT created FROM meeting WHERE thread_id = thread.id),
+                  topic = (SELECT subject FROM meeting WHERE thread_id = thread.id) WHERE kind = 'meeting';
 
 -- Words of messages, each with the thread's id as a word of its own: a search over the caller's chats is an intersection
 -- within the index, however many others have said the same word. The text itself stays in the event alone.

@@ -64,15 +64,30 @@ pub struct ParticipantClaims {
     pub person: Person,
     /// Under which name.
     pub name: String,
+    /// When it was issued, in seconds.
+    #[serde(default)]
+    pub iat: i64,
 }
 
 impl UserClaims {
-    /// Whether the token was issued after the last revocation of everything that its owner was signed in by. Seconds are all
-    /// that a token tells, so that one of the same second counts as issued before.
+    /// Whether the token was issued after the last revocation of everything that its owner was signed in by.
     #[must_use]
     pub fn is_valid_for(&self, user: &UserRow) -> bool {
-        self.iat.saturating_mul(1000) >= user.valid_after.as_millis()
+        is_valid(self.iat, user)
     }
+}
+
+impl ParticipantClaims {
+    /// The same of the account that somebody came with. Whoever came without one has none to be signed out of.
+    #[must_use]
+    pub fn is_valid_for(&self, user: Option<&UserRow>) -> bool {
+        self.person.user.is_none() || user.is_some_and(|user| is_valid(self.iat, user))
+    }
+}
+
+/// Seconds are all that a token tells, so that one of the same second counts as issued before.
+fn is_valid(iat: i64, user: &UserRow) -> bool {
+    iat.saturating_mul(1000) >= user.valid_after.as_millis()
 }
 
 impl SigningKeys {
@@ -113,6 +128,7 @@ impl SigningKeys {
             meeting,
             person,
             name: name.to_owned(),
+            iat: Timestamp::now().as_seconds(),
         })
     }
 
@@ -218,6 +234,7 @@ mod tests {
             meeting: MeetingId::generate(),
             person: ORGANIZER,
             name: String::new(),
+            iat: 0,
         };
         assert!(keys.check_participant(&keys.sign_claims(&claims).unwrap()).is_ok());
         let public = EncodingKey::from_secret(pair.public_key().as_ref());
@@ -252,6 +269,7 @@ mod tests {
                 meeting: MeetingId::generate(),
                 person: Person::ANONYMOUS,
                 name: String::new(),
+                iat: 0,
             })
             .unwrap();
         assert_eq!(keys.check_participant(&token), Err(AuthError::BadToken));

@@ -176,6 +176,11 @@ impl FromRequestParts<AppState> for Attendee {
 /// Reads a participant token and makes sure that its owner was not put out.
 pub(super) async fn attendee(token: &str, state: &AppState) -> Result<ParticipantClaims, ApiError> {
     let claims = state.keys.check_participant(token)?;
+    if let Some(user) = claims.person.user
+        && !claims.is_valid_for(state.store.user(user).await?.as_ref())
+    {
+        return Err(ApiError::unauthorized());
+    }
     if state.store.is_removed(claims.meeting, claims.participant).await? {
         return Err(ApiError::removed());
     }

@@ -137,7 +137,7 @@ pub(super) async fn device_link(
 }
 
 /// `DELETE /v1/me/sessions`: signs out everywhere. Sessions end, links and tokens of before are good no more, and what
-/// listens is closed.
+/// listens or takes part is closed.
 pub(super) async fn sign_out_everywhere(
     State(state): State<AppState>,
     client: Client,
@@ -166,6 +166,7 @@ pub(super) async fn sign_somebody_out(
 async fn revoke(state: &AppState, user: UserId) -> Result<(), ApiError> {
     state.store.revoke(user, Timestamp::now()).await?;
     state.live.feeds.sign_out(user);
+    state.directory.sign_out(user).await;
     metrics::counter!("signaling_revocations_total").increment(1);
     Ok(())
 }

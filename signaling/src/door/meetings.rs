@@ -206,6 +206,7 @@ pub(super) async fn delete(
         super::recordings::delete_contents(&state, recording.id).await?;
     }
     state.store.delete_meeting(&row).await?;
+    state.live.feeds.forget(row.thread);
     Ok(StatusCode::NO_CONTENT)
 }
 

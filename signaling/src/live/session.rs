@@ -126,6 +126,11 @@ pub async fn open(context: &LiveContext, first: &[u8], base_url: &str) -> Result
         .keys
         .check_participant(&token)
         .map_err(|error| OpenRefused::error("token_refused", &error, CloseCode::TokenRefused))?;
+    if let Some(user) = claims.person.user
+        && !claims.is_valid_for(context.store.user(user).await?.as_ref())
+    {
+        return Err(OpenRefused::close(CloseCode::TokenRefused));
+    }
     // A live meeting knows by itself whom it has put out; one that is not is not begun for them.
     let begins = context.directory.live(claims.meeting).is_none();
     if begins && context.store.is_removed(claims.meeting, claims.participant).await? {

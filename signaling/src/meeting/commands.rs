@@ -125,6 +125,11 @@ pub enum Command {
     Settings(Box<MeetingSettings>),
     /// The meeting was deleted.
     Delete,
+    /// Somebody was signed out everywhere.
+    SignedOut {
+        /// Who.
+        user: UserId,
+    },
     /// The server goes down.
     Shutdown,
 }

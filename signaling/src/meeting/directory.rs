@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 use super::commands::Command;
 use super::state::Limits;
 use super::task::{MAILBOX, Mail, Shown, Task};
-use crate::id::{MeetingId, RecordingId};
+use crate::id::{MeetingId, RecordingId, UserId};
 use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
 use crate::protocol::EventBody;
 use crate::store::{MeetingRow, NewEvent, RecordingRow, RecordingRowState, Store, StoreError};
@@ -225,6 +225,15 @@ impl Directory {
         if let Some(handle) = self.live(id) {
             // A meeting that ends at this moment needs to be told nothing.
             let _ = handle.send(Mail::Do(command)).await;
+        }
+    }
+
+    /// Ends whatever somebody takes part by, in every meeting.
+    pub async fn sign_out(&self, user: UserId) {
+        let handles: Vec<_> = self.shared.live.iter().map(|entry| entry.value().clone()).collect();
+        for handle in handles {
+            // A meeting that ends at this moment needs to be told nothing.
+            let _ = handle.send(Mail::Do(Command::SignedOut { user })).await;
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::commands::{Effect, Identity, Refusal};
 use super::state::Meeting;
-use crate::id::{ParticipantId, SessionId};
+use crate::id::{ParticipantId, SessionId, UserId};
 use crate::policy::lobby::{Entry, decide};
 use crate::protocol::{
     ClientMessage, CloseCode, LobbyReason, LobbyState, RemovedReason, Right, ServerMessage, WaitingView,
@@ -273,6 +273,19 @@ impl Meeting {
             }
         }
         self.lobby.next_timeout = None;
+    }
+
+    /// Those who wait as somebody who was signed out everywhere.
+    pub(super) fn sign_out_of_lobby(&mut self, user: UserId) {
+        for whom in self.lobby.in_order() {
+            let is_theirs = |waiting: &Waiting| waiting.who.person.user == Some(user);
+            if self.lobby.waiting.get(&whom).is_some_and(is_theirs)
+                && let Some(Waiting { session, .. }) = self.lobby.take(whom)
+            {
+                self.effects.push(Effect::Close { session, code: CloseCode::TokenRefused });
+                self.tell_waiting(vec![], vec![whom]);
+            }
+        }
     }
 
     fn send_away(&mut self, whom: ParticipantId, reason: RemovedReason, code: CloseCode) {

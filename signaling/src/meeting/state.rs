@@ -139,6 +139,7 @@ impl Meeting {
             Command::Renamed { .. } | Command::SettingsStored => {}
             Command::Settings(settings) => self.apply_settings(*settings),
             Command::Delete => self.delete(),
+            Command::SignedOut { user } => self.sign_out(user),
             Command::Shutdown => self.shutdown(),
         }
         std::mem::take(&mut self.effects)

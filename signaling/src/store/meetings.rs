@@ -213,11 +213,21 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn set_subject(&self, meeting: MeetingId, subject: &str) -> Result<(), StoreError> {
-        let written = on!(&self.write, pool => sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
-            .bind(meeting.to_string())
-            .bind(subject)
-            .execute(pool)
-            .await.map(drop));
+        let written = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
+                .bind(meeting.to_string())
+                .bind(subject)
+                .execute(&mut *transaction)
+                .await?;
+            // Its chat is called so too.
+            sqlx::query("UPDATE thread SET topic = $2 WHERE id = (SELECT thread_id FROM meeting WHERE id = $1)")
+                .bind(meeting.to_string())
+                .bind(subject)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        });
         self.meetings.forget(meeting);
         written?;
         Ok(())

@@ -423,6 +423,7 @@ async fn an_embedded_store_of_yesterday_is_copied_and_brought_up_to_date_with_al
     let (ada, thread) = (UserId::from_u128(1), ThreadId::from_u128(2));
     let chats = store.chats_of(ada, u64::MAX, 10).await.unwrap();
     assert_eq!((chats.len(), chats[0].chat.id, chats[0].unread, chats[0].me.read_seq), (1, thread, 1, 1));
+    assert_eq!(chats[0].chat.topic, "Standup");
     assert_eq!(message(&store, thread, 2).await.text, "an old word");
     assert_eq!(store.search(ada, "old word", u64::MAX, 9).await.unwrap().len(), 1);
     assert_eq!(store.feed(ada, 0, 9).await.unwrap().iter().map(|entry| entry.place).collect::<Vec<_>>(), [1, 2]);

@@ -244,6 +244,12 @@ impl House {
     /// A meeting of a new organiser.
     pub(crate) async fn meeting(&self, data: &Path) -> Booked {
         let user = token_of(data, "Ada", "default").await;
+        self.meeting_of(&user).await
+    }
+
+    /// A meeting of whoever has that token.
+    pub(crate) async fn meeting_of(&self, user: &str) -> Booked {
+        let user = user.to_owned();
         let made = self.post("/v1/onlineMeetings", &user, json!({"subject": "Standup"})).await;
         assert_eq!(made.status, StatusCode::CREATED);
         Booked { user, body: made.json() }

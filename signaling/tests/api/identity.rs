@@ -64,6 +64,9 @@ async fn signing_out_everywhere_acts_on_every_device_token_and_open_feed() {
     let mut page = house.knock().await;
     page.say(json!({"type": "subscribe", "token": token})).await;
     page.until("subscribed").await;
+    let booked = house.meeting_of(&token).await;
+    let joined = house.join(&booked, &token, "Ada").await;
+    let mut live = house.enter(&joined.token, 0).await;
     let cursor = house.get("/v1/me/events", &token).await.json()["cursor"].as_str().unwrap().to_owned();
     let path = format!("/v1/me/events?cursor={cursor}&wait=30");
     let waiting = house.get(&path, &token);
@@ -74,6 +77,10 @@ async fn signing_out_everywhere_acts_on_every_device_token_and_open_feed() {
     assert_eq!(out.status, StatusCode::NO_CONTENT, "{out:?}");
     assert_eq!(poll.status, StatusCode::UNAUTHORIZED, "a poll that waits ends");
     assert_eq!(page.until_closed().await, 4001);
+    assert_eq!(live.until_closed().await, 4001, "who takes part is out");
+    let mut again = house.knock().await;
+    again.say(json!({"type": "hello", "token": joined.token, "cursor": 0})).await;
+    assert_eq!(again.until_closed().await, 4001, "and stays out");
     assert_eq!(house.get("/v1/me", &token).await.status, StatusCode::UNAUTHORIZED);
     let read = house.call(Method::GET, "/v1/me", &[("cookie", &cookie)], Body::empty()).await;
     assert_eq!(read.status, StatusCode::UNAUTHORIZED);

@@ -8,7 +8,17 @@ import { join } from 'node:path';
 import { goldenDir } from './env.mjs';
 
 /** Fields that the protocol page marks with `?`. */
-const OPTIONAL = new Set(['server.ack.seq', 'server.error.id', 'client.offer.lines', 'client.layout.maxTiles', 'client.layout.maxBitrate']);
+const OPTIONAL = new Set([
+  'server.ack.seq',
+  'server.error.id',
+  'server.resync.cursor',
+  // Of who is signed in.
+  'server.event.message.from.userId',
+  'server.welcome.events.message.from.userId',
+  'client.offer.lines',
+  'client.layout.maxTiles',
+  'client.layout.maxBitrate',
+]);
 
 const shapes = new Map();
 for (const file of readdirSync(goldenDir)) {

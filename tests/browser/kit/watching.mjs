@@ -43,7 +43,7 @@ export async function openWatching(subject, plans) {
     await server.stop();
   };
   try {
-    const { joinWebUrl } = await createMeeting(kept(await openOrganiser(server)), subject);
+    const { joinWebUrl } = await createMeeting(kept(await openOrganiser(server)), subject, { canAnonymousStart: true });
     const people = [];
     for (const { person, media, script, noDevices } of plans) {
       const browser = kept(await openBrowser(noDevices ? {} : { person }));
