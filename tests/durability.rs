@@ -10,6 +10,8 @@
     missing_docs,
     reason = "tests"
 )]
+#![allow(clippy::print_stdout, reason = "the seed and what was counted")]
+#![allow(clippy::disallowed_methods, reason = "the server lives for a random time: that is the test")]
 
 #[path = "../signaling/tests/support/store.rs"]
 mod store;

@@ -10,6 +10,7 @@
     missing_docs,
     reason = "tests"
 )]
+#![allow(clippy::disallowed_methods, reason = "between tries of a client")]
 
 #[path = "../signaling/tests/support/store.rs"]
 mod store;

@@ -92,7 +92,7 @@ mod tests {
             valid_after: Timestamp::from_millis(0),
         };
         known.keep_bearer(vec![7; 32], row.clone(), now);
-        assert_eq!(known.bearer(&vec![7; 32], now + FRESH / 2), Some(row.clone()));
+        assert_eq!(known.bearer(&vec![7; 32], now + FRESH / 2), Some(row));
         assert_eq!(known.bearer(&vec![8; 32], now), None);
         assert_eq!(known.bearer(&vec![7; 32], now + FRESH), None);
     }

@@ -1,5 +1,5 @@
 //! The store on each engine; see `tests/support/store.rs` for how to choose.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 #[path = "../../tests/support/store.rs"]
 mod support;
@@ -388,6 +388,29 @@ async fn options_are_changed_by_who_knows_them_as_they_are() {
     assert!(store.set_settings(meeting.id, "one", "two").await.unwrap());
     assert!(!store.set_settings(meeting.id, "one", "three").await.unwrap(), "somebody was faster");
     assert_eq!(store.meeting(meeting.id).await.unwrap().unwrap().settings, "two", "and the cache knows it");
+}
+
+#[tokio::test]
+async fn an_old_cookie_is_exchanged_once_and_good_for_a_last_minute() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    let (began, day) = (Timestamp::from_millis(1_000_000_000_000), 24 * 3600);
+    store.add_sign_in_link(b"key", ada.id, began.plus_seconds(day)).await.unwrap();
+    store.redeem_link(b"key", b"old", began, began.plus_seconds(30 * day)).await.unwrap().unwrap();
+    let exchange = async |old: &[u8], new: &[u8], now: Timestamp| {
+        let dates = (now.plus_seconds(-day), now, now.plus_seconds(60), now.plus_seconds(30 * day));
+        store.rotate_session(old, new, dates).await.unwrap()
+    };
+    assert!(!exchange(b"old", b"early", began.plus_seconds(day - 1)).await, "a young one stays");
+    let later = began.plus_seconds(2 * day);
+    assert!(exchange(b"old", b"new", later).await);
+    assert!(!exchange(b"old", b"second", later.plus_seconds(1)).await, "of two requests at once one exchanges it");
+    let is_good = async |cookie: &[u8], now| store.session_user(cookie, now).await.unwrap().is_some();
+    assert!(is_good(b"old", later.plus_seconds(59)).await && !is_good(b"old", later.plus_seconds(61)).await);
+    assert!(is_good(b"new", later.plus_seconds(29 * day)).await && !is_good(b"early", later).await);
+    store.revoke(ada.id, later).await.unwrap();
+    assert!(!is_good(b"new", later).await && !is_good(b"old", later).await);
 }
 
 /// An embedded store of the version before chats, with a meeting in which something was said.

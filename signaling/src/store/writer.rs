@@ -225,13 +225,9 @@ impl Writer {
             return;
         }
         for pending in run {
-            let run = [pending];
-            let placed = self.insert(&run).await;
+            let placed = self.insert(std::slice::from_ref(&pending)).await;
             let placed = placed.and_then(|mut placed| placed.pop().unwrap_or(Err(StoreError::Closed)));
-            for pending in run {
-                self.answer(pending, placed);
-                break;
-            }
+            self.answer(pending, placed);
         }
     }
 
