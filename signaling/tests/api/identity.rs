@@ -71,7 +71,7 @@ async fn signing_out_everywhere_acts_on_every_device_token_and_open_feed() {
     let path = format!("/v1/me/events?cursor={cursor}&wait=30");
     let waiting = house.get(&path, &token);
     let (poll, out) = tokio::join!(waiting, async {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::task::yield_now().await;
         with_cookie(&house, Method::DELETE, "/v1/me/sessions", &cookie, json!({})).await
     });
     assert_eq!(out.status, StatusCode::NO_CONTENT, "{out:?}");
