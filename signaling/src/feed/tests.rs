@@ -209,7 +209,7 @@ proptest! {
                 match step {
                     0 | 1 => drop(house.say(thread, who, "text").await),
                     2 => {
-                        let seq = house.store.chat(thread).await.unwrap().unwrap().seq;
+                        let seq = house.store.thread_state(thread).await.unwrap().seq;
                         house.store.mark_read(thread, row.id, seq).await.unwrap();
                     }
                     3 => {

@@ -130,20 +130,6 @@ impl Store {
         id.0.parse().map_err(|e| bad_row("thread")(&e))
     }
 
-    /// A chat.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn chat(&self, id: ThreadId) -> Result<Option<ChatRow>, StoreError> {
-        let row: Option<ChatColumns> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT id, kind, tenant, topic, created, seq, place FROM thread WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .fetch_optional(pool)
-        .await)?;
-        row.map(chat_of_row).transpose()
-    }
-
     /// Somebody's membership, if they are a member now.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ async fn a_large_batch_over_several_threads_is_numbered_without_gap_in_each_and_
     for thread in threads {
         let last =
             store.feed(ada.id, 0, 5000).await.unwrap().iter().rfind(|entry| entry.thread == thread).unwrap().place;
-        assert_eq!(store.chat(thread).await.unwrap().unwrap().place, last);
+        assert_eq!(store.membership(thread, ada.id).await.unwrap().unwrap().0.place, last);
     }
 }
 
@@ -120,7 +120,11 @@ async fn a_resend_gets_the_place_of_its_first_copy_also_within_one_batch() {
     let body = EventBody::TopicChanged { topic: "Other".to_owned(), by: sender(&ada) };
     let changed = NewEvent { thread: one, body, client_id: Some("a".to_owned()) };
     assert_eq!(store.append_one(changed).await.unwrap(), Appended { seq: 2, fresh: false });
-    assert_eq!(store.chat(one).await.unwrap().unwrap().topic, "Talk", "nothing follows from a second copy");
+    assert_eq!(
+        store.membership(one, ada.id).await.unwrap().unwrap().0.topic,
+        "Talk",
+        "nothing follows from a second copy"
+    );
     assert_eq!(store.thread_state(one).await.unwrap().seq, 3);
 }
 

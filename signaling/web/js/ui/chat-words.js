@@ -4,7 +4,7 @@
 
 import { clock } from '../text/format.js';
 import { chats as words } from '../text/en-chats.js';
-import { en } from '../text/en.js';
+import { meetingLine } from './meeting-lines.js';
 
 /** @import { Chat } from '../state/chat.js' */
 /** @import { ThreadEvent } from '../protocol/messages.js' */
@@ -49,22 +49,8 @@ export function lineOf(event) {
       return event.by.userId === event.userId ? words.lines.left(event.displayName) : words.lines.removed(event.by.displayName, event.displayName);
     case 'topicChanged':
       return words.lines.topic(event.by.displayName, event.topic);
-    case 'meetingStarted':
-      return en.chat.started;
-    case 'meetingEnded':
-      return en.chat.ended;
-    case 'participantJoined':
-      return en.chat.joined(event.displayName);
-    case 'participantLeft':
-      return en.chat.left(event.displayName);
-    case 'recordingStarted':
-      return en.chat.recordingStarted;
-    case 'recordingReady':
-      return en.chat.recordingReady;
-    case 'recordingFailed':
-      return en.chat.recordingFailed(event.reason);
     default:
-      return '';
+      return meetingLine(event) ?? '';
   }
 }
 

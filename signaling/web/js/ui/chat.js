@@ -12,6 +12,7 @@ import { chats as chatsText } from '../text/en-chats.js';
 import { en } from '../text/en.js';
 import { h, icon, keyed, setAttr, setHidden, setText } from './dom.js';
 import { linked } from './links.js';
+import { meetingLine } from './meeting-lines.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
 /** @import { ThreadEvent } from '../protocol/messages.js' */
@@ -26,28 +27,6 @@ const FOLLOW_PX = 60;
 
 /** @typedef {{ key: string, event: ThreadEvent, first: boolean, newDay: boolean } | { key: string, own: OwnMessage }} Entry */
 
-/** @param {ThreadEvent} event @returns {string | null} The line for what is not a message. */
-function systemLine(event) {
-  switch (event.kind) {
-    case 'meetingStarted':
-      return en.chat.started;
-    case 'meetingEnded':
-      return en.chat.ended;
-    case 'participantJoined':
-      return en.chat.joined(event.displayName);
-    case 'participantLeft':
-      return en.chat.left(event.displayName);
-    case 'recordingStarted':
-      return en.chat.recordingStarted;
-    case 'recordingReady':
-      return en.chat.recordingReady;
-    case 'recordingFailed':
-      return en.chat.recordingFailed(event.reason);
-    default:
-      return null;
-  }
-}
-
 /** A message that was changed or taken back gets an element of its own. @param {Extract<ThreadEvent, { kind: 'message' }>} event */
 const stateKey = ({ id, edited = '', deleted = false }) => `${id} ${edited} ${deleted}`;
 
@@ -56,7 +35,7 @@ function entriesOf(events) {
   /** @type {ThreadEvent | undefined} */
   let before;
   return events.flatMap((event) => {
-    if (event.kind !== 'message' && systemLine(event) === null) return [];
+    if (event.kind !== 'message' && meetingLine(event) === null) return [];
     const newDay = before !== undefined && day(before.time) !== day(event.time);
     const follows =
       before?.kind === 'message' &&
@@ -181,7 +160,7 @@ function eventEntry({ event, first, newDay }, self) {
       'li',
       { class: 'chat-line', data: { seq: String(event.seq), kind: event.kind } },
       dayMark,
-      h('span', {}, systemLine(event) ?? ''),
+      h('span', {}, meetingLine(event) ?? ''),
       event.kind === 'recordingReady'
         ? h('a', { attrs: { href: recordingHref(event.recordingId), target: '_blank', rel: 'noopener' } }, en.chat.openRecording)
         : null,
