@@ -29,6 +29,13 @@ pub(super) struct EventsQuery {
 
 /// `GET /v1/me/events?cursor=c&wait=30`: what happened in one's chats after the cursor; waits for it up to `wait` seconds.
 /// Without a cursor it answers at once with where one would begin. `delta` is the same without waiting.
+#[utoipa::path(
+    get,
+    path = "/v1/me/events",
+    operation_id = "listNews",
+    tag = "live",
+    summary = "What happened in one's chats since a cursor"
+)]
 pub(super) async fn events(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,

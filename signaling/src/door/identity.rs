@@ -37,6 +37,7 @@ impl From<UserRow> for Me {
 }
 
 /// `GET /v1/me`. Exchanges a session's cookie that has become old.
+#[utoipa::path(get, path = "/v1/me", operation_id = "readMe", tag = "people", summary = "Who one is")]
 pub(super) async fn me(
     State(state): State<AppState>,
     client: Client,
@@ -72,6 +73,7 @@ pub(super) struct NewName {
 }
 
 /// `PATCH /v1/me`: another name.
+#[utoipa::path(patch, path = "/v1/me", operation_id = "renameMe", tag = "people", summary = "Take another name")]
 pub(super) async fn rename(
     State(state): State<AppState>,
     SignedIn(mut user): SignedIn,
@@ -104,6 +106,7 @@ struct SignInLink {
 
 /// `POST /v1/invitations`: makes an account for a colleague, and the link that signs them in, once, within a week. Whoever
 /// invites hands it over; the server sends no mail.
+#[utoipa::path(post, path = "/v1/invitations", operation_id = "invite", tag = "people", summary = "Invite a colleague")]
 pub(super) async fn invite(
     State(state): State<AppState>,
     client: Client,
@@ -123,6 +126,13 @@ pub(super) async fn invite(
 }
 
 /// `POST /v1/me/signInLinks`: a link for another device of one's own, good once and for ten minutes.
+#[utoipa::path(
+    post,
+    path = "/v1/me/signInLinks",
+    operation_id = "createSignInLink",
+    tag = "session",
+    summary = "A link for another device of one's own"
+)]
 pub(super) async fn device_link(
     State(state): State<AppState>,
     client: Client,
@@ -138,6 +148,13 @@ pub(super) async fn device_link(
 
 /// `DELETE /v1/me/sessions`: signs out everywhere. Sessions end, links and tokens of before are good no more, and what
 /// listens or takes part is closed.
+#[utoipa::path(
+    delete,
+    path = "/v1/me/sessions",
+    operation_id = "signOutEverywhere",
+    tag = "session",
+    summary = "Sign out on all devices"
+)]
 pub(super) async fn sign_out_everywhere(
     State(state): State<AppState>,
     client: Client,
@@ -148,6 +165,13 @@ pub(super) async fn sign_out_everywhere(
 }
 
 /// `DELETE /v1/users/{id}/sessions`: the same for somebody else, by an administrator of their tenant.
+#[utoipa::path(
+    delete,
+    path = "/v1/users/{id}/sessions",
+    operation_id = "signSomebodyOut",
+    tag = "people",
+    summary = "Sign somebody out on all devices"
+)]
 pub(super) async fn sign_somebody_out(
     State(state): State<AppState>,
     Path(id): Path<String>,

@@ -37,6 +37,13 @@ pub(super) struct Preview {
 }
 
 /// `GET /v1/join/{secret}`: a look before joining.
+#[utoipa::path(
+    get,
+    path = "/v1/join/{secret}",
+    operation_id = "previewMeeting",
+    tag = "join",
+    summary = "A look before joining"
+)]
 pub(super) async fn preview(
     State(state): State<AppState>,
     client: Client,
@@ -96,6 +103,7 @@ struct JoinedMeeting {
 }
 
 /// `POST /v1/join`.
+#[utoipa::path(post, path = "/v1/join", operation_id = "join", tag = "join", summary = "Join a meeting")]
 pub(super) async fn join(
     State(state): State<AppState>,
     client: Client,

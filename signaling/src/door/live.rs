@@ -14,6 +14,13 @@ use crate::live::{PollRequest, serve};
 use crate::protocol::SUBPROTOCOL;
 
 /// `GET /v1/live`.
+#[utoipa::path(
+    get,
+    path = "/v1/live",
+    operation_id = "openLive",
+    tag = "live",
+    summary = "The live protocol over WebSocket"
+)]
 pub(super) async fn websocket(
     State(state): State<AppState>,
     client: Client,
@@ -49,6 +56,13 @@ fn speaks(headers: &HeaderMap, protocol: &str) -> bool {
 }
 
 /// `POST /v1/live/poll`.
+#[utoipa::path(
+    post,
+    path = "/v1/live/poll",
+    operation_id = "pollLive",
+    tag = "live",
+    summary = "The live protocol by long polls"
+)]
 pub(super) async fn poll(
     State(state): State<AppState>,
     client: Client,

@@ -87,6 +87,13 @@ pub(super) struct ListBody<T> {
 }
 
 /// `POST /v1/onlineMeetings`.
+#[utoipa::path(
+    post,
+    path = "/v1/onlineMeetings",
+    operation_id = "createMeeting",
+    tag = "meetings",
+    summary = "Make a meeting"
+)]
 pub(super) async fn create(
     State(state): State<AppState>,
     client: Client,
@@ -119,6 +126,13 @@ pub(super) async fn create(
 }
 
 /// `GET /v1/onlineMeetings`: mine, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/onlineMeetings",
+    operation_id = "listMeetings",
+    tag = "meetings",
+    summary = "My meetings, newest first"
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     client: Client,
@@ -132,6 +146,13 @@ pub(super) async fn list(
 }
 
 /// `GET /v1/onlineMeetings/{id}`: full for its organiser, the outside for its participants.
+#[utoipa::path(
+    get,
+    path = "/v1/onlineMeetings/{id}",
+    operation_id = "readMeeting",
+    tag = "meetings",
+    summary = "One meeting"
+)]
 pub(super) async fn read(
     State(state): State<AppState>,
     client: Client,
@@ -152,11 +173,18 @@ pub(super) async fn read(
             body.participants = if was_in { body.participants } else { 0 };
             Ok(Json(body))
         }
-        _ => Err(not_yours()),
+        other => Err(refused(&row, &[other])),
     }
 }
 
 /// `PATCH /v1/onlineMeetings/{id}`: by its organiser and its co-organisers.
+#[utoipa::path(
+    patch,
+    path = "/v1/onlineMeetings/{id}",
+    operation_id = "changeMeeting",
+    tag = "meetings",
+    summary = "Change subject and options"
+)]
 pub(super) async fn change(
     State(state): State<AppState>,
     client: Client,
@@ -166,7 +194,7 @@ pub(super) async fn change(
 ) -> Result<Json<MeetingBody>, ApiError> {
     let mut row = find(&state, &id).await?;
     if !organizes(&row, &user) {
-        return Err(not_yours());
+        return Err(refused(&row, &[Caller::User(user)]));
     }
     if !wishes.options.is_empty() {
         row = change_settings(&state, row, &wishes).await?;
@@ -188,18 +216,25 @@ async fn change_settings(state: &AppState, mut row: MeetingRow, wishes: &Wishes)
             state.directory.tell(row.id, Command::SettingsStored).await;
             return Ok(row);
         }
-        row = state.store.meeting(row.id).await?.ok_or_else(|| ApiError::not_found("meeting"))?;
+        row = state.store.meeting(row.id).await?.ok_or_else(unknown)?;
     }
     Err(ApiError::new(StatusCode::CONFLICT, "conflict", "Others change these options all the time. Try again."))
 }
 
 /// `DELETE /v1/onlineMeetings/{id}`: ends it for everybody, and deletes chat and recordings.
+#[utoipa::path(
+    delete,
+    path = "/v1/onlineMeetings/{id}",
+    operation_id = "deleteMeeting",
+    tag = "meetings",
+    summary = "End a meeting and delete all of it"
+)]
 pub(super) async fn delete(
     State(state): State<AppState>,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
 ) -> Result<StatusCode, ApiError> {
-    let row = own(&state, &id, &user).await?;
+    let row = own(&state, &id, user).await?;
     state.directory.tell(row.id, Command::Delete).await;
     for recording in state.store.recordings_of(row.id).await? {
         state.recordings.stop(recording.id).await;
@@ -212,13 +247,13 @@ pub(super) async fn delete(
 
 /// The meeting of an id in a path.
 pub(super) async fn find(state: &AppState, id: &str) -> Result<MeetingRow, ApiError> {
-    let id: MeetingId = id.parse().map_err(|_| ApiError::not_found("meeting"))?;
-    state.store.meeting(id).await?.ok_or_else(|| ApiError::not_found("meeting"))
+    let id: MeetingId = id.parse().map_err(|_| unknown())?;
+    state.store.meeting(id).await?.ok_or_else(unknown)
 }
 
-async fn own(state: &AppState, id: &str, user: &UserRow) -> Result<MeetingRow, ApiError> {
+async fn own(state: &AppState, id: &str, user: UserRow) -> Result<MeetingRow, ApiError> {
     let row = find(state, id).await?;
-    if row.organizer == user.id { Ok(row) } else { Err(not_yours()) }
+    if row.organizer == user.id { Ok(row) } else { Err(refused(&row, &[Caller::User(user)])) }
 }
 
 /// Whether somebody is the organiser or a co-organiser.
@@ -226,8 +261,22 @@ fn organizes(row: &MeetingRow, user: &UserRow) -> bool {
     row.organizer == user.id || MeetingSettings::read(&row.settings).coorganizers.contains(&user.id)
 }
 
-pub(super) fn not_yours() -> ApiError {
-    ApiError::forbidden("This belongs to another organiser's meeting, or to a run of it that you were not in.")
+/// What somebody is told who may not have what they ask for. That a meeting exists is told within its organisation and to
+/// those who joined it; to everybody else it does not.
+pub(super) fn refused(meeting: &MeetingRow, callers: &[Caller]) -> ApiError {
+    let knows = callers.iter().any(|caller| match caller {
+        Caller::User(user) => user.tenant == meeting.tenant,
+        Caller::Participant(claims) => claims.meeting == meeting.id,
+    });
+    if knows {
+        ApiError::forbidden("This belongs to another organiser's meeting, or to a run of it that you were not in.")
+    } else {
+        unknown()
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("meeting")
 }
 
 async fn full(state: &AppState, client: &Client, row: MeetingRow) -> Result<MeetingBody, ApiError> {

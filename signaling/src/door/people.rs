@@ -31,6 +31,7 @@ pub(super) struct PersonBody {
 }
 
 /// `GET /v1/users?$search=text`: whose name, a part of it, or mail begins so.
+#[utoipa::path(get, path = "/v1/users", operation_id = "searchUsers", tag = "people", summary = "Find colleagues")]
 pub(super) async fn search(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,

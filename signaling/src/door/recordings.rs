@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::client::{Caller, Head, SignedIn, text};
 use super::error::ApiError;
-use super::meetings::{ListBody, find, not_yours};
+use super::meetings::{ListBody, find, refused};
 use super::state::AppState;
 use super::{range, recording_page};
 use crate::clock::Timestamp;
@@ -63,6 +63,13 @@ impl From<&RecordingRow> for RecordingBody {
 }
 
 /// `GET /v1/onlineMeetings/{id}/recordings`.
+#[utoipa::path(
+    get,
+    path = "/v1/onlineMeetings/{id}/recordings",
+    operation_id = "listRecordings",
+    tag = "recordings",
+    summary = "Recordings of a meeting"
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -80,10 +87,17 @@ pub(super) async fn list(
     }
     let takes_part =
         callers.iter().any(|caller| matches!(caller, Caller::Participant(claims) if claims.meeting == meeting.id));
-    if organizes || takes_part { Ok(Json(ListBody { value })) } else { Err(not_yours()) }
+    if organizes || takes_part { Ok(Json(ListBody { value })) } else { Err(refused(&meeting, &callers)) }
 }
 
 /// `GET /v1/recordings/{id}`: JSON for programs, a page for people who follow the link in the chat.
+#[utoipa::path(
+    get,
+    path = "/v1/recordings/{id}",
+    operation_id = "readRecording",
+    tag = "recordings",
+    summary = "One recording"
+)]
 pub(super) async fn read(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -115,6 +129,13 @@ pub(super) fn content_url(recording: RecordingId, track: u32) -> String {
 }
 
 /// `GET` and `HEAD /v1/recordings/{id}/tracks/{n}/content`.
+#[utoipa::path(
+    get,
+    path = "/v1/recordings/{id}/tracks/{n}/content",
+    operation_id = "readTrack",
+    tag = "recordings",
+    summary = "The bytes of a track"
+)]
 pub(super) async fn content(
     State(state): State<AppState>,
     Path((id, track)): Path<(String, String)>,
@@ -183,6 +204,13 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 }
 
 /// `DELETE /v1/recordings/{id}`: its meeting's organiser only.
+#[utoipa::path(
+    delete,
+    path = "/v1/recordings/{id}",
+    operation_id = "deleteRecording",
+    tag = "recordings",
+    summary = "Delete a recording"
+)]
 pub(super) async fn delete(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -190,7 +218,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let (meeting, row) = locate(&state, &id).await?;
     if meeting.organizer != user.id {
-        return Err(not_yours());
+        return Err(not_yours(&meeting, &[Caller::User(user)]));
     }
     if state.directory.is_recording(row.id) {
         return Err(ApiError::new(
@@ -224,15 +252,28 @@ async fn allowed(
 ) -> Result<(MeetingRow, RecordingRow), ApiError> {
     let callers = callers(state, parts).await?;
     let (meeting, row) = locate(state, id).await?;
-    if may_read(state, &callers, &meeting, &row).await? { Ok((meeting, row)) } else { Err(not_yours()) }
+    if may_read(state, &callers, &meeting, &row).await? {
+        Ok((meeting, row))
+    } else {
+        Err(not_yours(&meeting, &callers))
+    }
 }
 
 async fn locate(state: &AppState, id: &str) -> Result<(MeetingRow, RecordingRow), ApiError> {
-    let missing = || ApiError::not_found("recording");
-    let id: RecordingId = id.parse().map_err(|_| missing())?;
-    let row = state.store.recording(id).await?.ok_or_else(missing)?;
-    let meeting = state.store.meeting(row.meeting).await?.ok_or_else(missing)?;
+    let id: RecordingId = id.parse().map_err(|_| unknown())?;
+    let row = state.store.recording(id).await?.ok_or_else(unknown)?;
+    let meeting = state.store.meeting(row.meeting).await?.ok_or_else(unknown)?;
     Ok((meeting, row))
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("recording")
+}
+
+/// To whom the meeting does not exist, its recordings do not either.
+fn not_yours(meeting: &MeetingRow, callers: &[Caller]) -> ApiError {
+    let refused = refused(meeting, callers);
+    if refused.status == StatusCode::NOT_FOUND { unknown() } else { refused }
 }
 
 async fn may_read(

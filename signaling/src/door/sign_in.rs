@@ -17,6 +17,13 @@ pub(super) struct SignIn {
 }
 
 /// `POST /v1/session`: uses the key of the organiser's link up.
+#[utoipa::path(
+    post,
+    path = "/v1/session",
+    operation_id = "signIn",
+    tag = "session",
+    summary = "Sign in by a link, once"
+)]
 pub(super) async fn sign_in(
     State(state): State<AppState>,
     client: Client,
@@ -39,6 +46,7 @@ pub(super) async fn sign_in(
 }
 
 /// `DELETE /v1/session`: signs out.
+#[utoipa::path(delete, path = "/v1/session", operation_id = "signOut", tag = "session", summary = "Sign out")]
 pub(super) async fn sign_out(
     State(state): State<AppState>,
     client: Client,

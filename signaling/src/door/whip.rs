@@ -20,6 +20,7 @@ const SDP: &str = "application/sdp";
 const TRIES: u32 = 3;
 
 /// `POST /whip`.
+#[utoipa::path(post, path = "/whip", operation_id = "publish", tag = "media", summary = "Publish by WHIP")]
 pub(super) async fn publish(
     State(state): State<AppState>,
     Attendee(claims): Attendee,
@@ -30,6 +31,7 @@ pub(super) async fn publish(
 }
 
 /// `POST /whep`.
+#[utoipa::path(post, path = "/whep", operation_id = "play", tag = "media", summary = "Play by WHEP")]
 pub(super) async fn play(
     State(state): State<AppState>,
     Attendee(claims): Attendee,
@@ -96,12 +98,39 @@ fn created(location: &str, sdp: String) -> Result<Response, ApiError> {
     Ok((StatusCode::CREATED, headers, sdp).into_response())
 }
 
-/// `DELETE /whip/{session}` and `DELETE /whep/{session}`.
+/// `DELETE /whip/{session}`.
+#[utoipa::path(
+    delete,
+    path = "/whip/{session}",
+    operation_id = "endPublishing",
+    tag = "media",
+    summary = "End a WHIP session"
+)]
 pub(super) async fn end(
     State(state): State<AppState>,
     Attendee(claims): Attendee,
     Path(session): Path<String>,
 ) -> Result<StatusCode, ApiError> {
+    end_session(&state, &claims, &session).await
+}
+
+/// `DELETE /whep/{session}`.
+#[utoipa::path(
+    delete,
+    path = "/whep/{session}",
+    operation_id = "endPlaying",
+    tag = "media",
+    summary = "End a WHEP session"
+)]
+pub(super) async fn end_playing(
+    State(state): State<AppState>,
+    Attendee(claims): Attendee,
+    Path(session): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    end_session(&state, &claims, &session).await
+}
+
+async fn end_session(state: &AppState, claims: &ParticipantClaims, session: &str) -> Result<StatusCode, ApiError> {
     let resource: SessionId = session.parse().map_err(|_| ApiError::not_found("session"))?;
     let meeting = state.directory.live(claims.meeting).ok_or_else(|| ApiError::not_found("session"))?;
     let (reply, answer) = oneshot::channel();

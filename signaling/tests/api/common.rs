@@ -171,7 +171,12 @@ async fn location(data: &Path) -> StoreLocation {
 
 /// A token of somebody of that tenant.
 pub(crate) async fn token_of(data: &Path, name: &str, tenant: &str) -> String {
-    signaling::mint_user_token(data, &location(data).await, name, tenant, false).await.unwrap()
+    token_as(data, name, tenant, false).await
+}
+
+/// A token of somebody of that tenant, who may be its administrator.
+pub(crate) async fn token_as(data: &Path, name: &str, tenant: &str, admin: bool) -> String {
+    signaling::mint_user_token(data, &location(data).await, name, tenant, admin).await.unwrap()
 }
 
 /// A link that signs the organiser in.

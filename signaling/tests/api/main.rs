@@ -1,6 +1,7 @@
 //! The room through its own doors: HTTP and WebSocket on loopback, with fakes for engine and recorder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod access;
 mod chat;
 mod chats;
 mod common;

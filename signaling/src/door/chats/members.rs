@@ -35,6 +35,13 @@ impl From<MemberRow> for MemberBody {
 }
 
 /// `GET /v1/chats/{id}/members`.
+#[utoipa::path(
+    get,
+    path = "/v1/chats/{id}/members",
+    operation_id = "listMembers",
+    tag = "chats",
+    summary = "Members of a chat"
+)]
 pub(in crate::door) async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -55,6 +62,13 @@ pub(in crate::door) struct NewMembers {
 }
 
 /// `POST /v1/chats/{id}/members`.
+#[utoipa::path(
+    post,
+    path = "/v1/chats/{id}/members",
+    operation_id = "addMembers",
+    tag = "chats",
+    summary = "Add members"
+)]
 pub(in crate::door) async fn add(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -82,6 +96,13 @@ pub(in crate::door) async fn add(
 }
 
 /// `DELETE /v1/chats/{id}/members/{user}`: oneself, or as an owner anybody.
+#[utoipa::path(
+    delete,
+    path = "/v1/chats/{id}/members/{user}",
+    operation_id = "removeMember",
+    tag = "chats",
+    summary = "Take a member out, or leave"
+)]
 pub(in crate::door) async fn remove(
     State(state): State<AppState>,
     Path((id, who)): Path<(String, String)>,

@@ -41,6 +41,13 @@ pub(in crate::door) struct PageBody {
 
 /// `GET /v1/chats/{id}/messages`: with `after=seq` upwards from there (a client that catches up), with `before=seq` the
 /// newest before it (one that scrolls back). Oldest first in each page.
+#[utoipa::path(
+    get,
+    path = "/v1/chats/{id}/messages",
+    operation_id = "listMessages",
+    tag = "messages",
+    summary = "Messages and other events of a chat"
+)]
 pub(in crate::door) async fn page(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -89,6 +96,13 @@ pub(in crate::door) struct NewMessage {
 }
 
 /// `POST /v1/chats/{id}/messages`. Durable when answered; the same `clientMessageId` again is the same message.
+#[utoipa::path(
+    post,
+    path = "/v1/chats/{id}/messages",
+    operation_id = "writeMessage",
+    tag = "messages",
+    summary = "Write a message"
+)]
 pub(in crate::door) async fn write(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -130,6 +144,13 @@ pub(in crate::door) struct MessageChange {
 }
 
 /// `PATCH /v1/chats/{id}/messages/{seq}`: by its sender.
+#[utoipa::path(
+    patch,
+    path = "/v1/chats/{id}/messages/{seq}",
+    operation_id = "changeMessage",
+    tag = "messages",
+    summary = "Change a message"
+)]
 pub(in crate::door) async fn change(
     State(state): State<AppState>,
     Path((id, seq)): Path<(String, String)>,
@@ -147,6 +168,13 @@ pub(in crate::door) async fn change(
 }
 
 /// `DELETE /v1/chats/{id}/messages/{seq}`: by its sender, or by an owner of the chat. What it said is gone for good.
+#[utoipa::path(
+    delete,
+    path = "/v1/chats/{id}/messages/{seq}",
+    operation_id = "deleteMessage",
+    tag = "messages",
+    summary = "Take a message back"
+)]
 pub(in crate::door) async fn delete(
     State(state): State<AppState>,
     Path((id, seq)): Path<(String, String)>,
@@ -176,6 +204,13 @@ pub(in crate::door) struct NewReaction {
 }
 
 /// `PUT /v1/chats/{id}/messages/{seq}/reaction`: in the place of one's earlier one; null takes it back.
+#[utoipa::path(
+    put,
+    path = "/v1/chats/{id}/messages/{seq}/reaction",
+    operation_id = "react",
+    tag = "messages",
+    summary = "React to a message"
+)]
 pub(in crate::door) async fn react(
     State(state): State<AppState>,
     Path((id, seq)): Path<(String, String)>,

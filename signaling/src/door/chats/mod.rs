@@ -3,15 +3,10 @@
 //! A chat is read by its members, each from the event on from which they may; the chat of a meeting also by who is in its
 //! present run, from the run's start to their leaving.
 
-mod members;
-mod messages;
-mod rows;
-mod search;
-
-pub(super) use members::{add as add_members, list as list_members, remove as remove_member};
-pub(super) use messages::{change as change_message, delete as delete_message, page, react, write};
-pub(super) use rows::{change, create, mark_read, mine, read, typing};
-pub(super) use search::search;
+pub(super) mod members;
+pub(super) mod messages;
+pub(super) mod rows;
+pub(super) mod search;
 
 use super::client::Caller;
 use super::error::ApiError;

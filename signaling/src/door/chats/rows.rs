@@ -72,6 +72,7 @@ pub(in crate::door) struct ChatPage {
 }
 
 /// `POST /v1/chats`. A second one-to-one chat of the same two is the first.
+#[utoipa::path(post, path = "/v1/chats", operation_id = "createChat", tag = "chats", summary = "Begin a chat")]
 pub(in crate::door) async fn create(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
@@ -105,6 +106,7 @@ pub(in crate::door) async fn create(
 }
 
 /// `GET /v1/chats/{id}`.
+#[utoipa::path(get, path = "/v1/chats/{id}", operation_id = "readChat", tag = "chats", summary = "One chat")]
 pub(in crate::door) async fn read(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -121,6 +123,13 @@ pub(in crate::door) struct ChatChange {
 }
 
 /// `PATCH /v1/chats/{id}`: another topic.
+#[utoipa::path(
+    patch,
+    path = "/v1/chats/{id}",
+    operation_id = "changeChat",
+    tag = "chats",
+    summary = "Give a group chat another topic"
+)]
 pub(in crate::door) async fn change(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -149,6 +158,13 @@ pub(in crate::door) struct ChatsQuery {
 }
 
 /// `GET /v1/me/chats?top=n`: the one with the newest event first.
+#[utoipa::path(
+    get,
+    path = "/v1/me/chats",
+    operation_id = "listChats",
+    tag = "chats",
+    summary = "My chats, the one with the newest event first"
+)]
 pub(in crate::door) async fn mine(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
@@ -176,6 +192,13 @@ pub(in crate::door) struct ReadUpTo {
 }
 
 /// `POST /v1/chats/{id}/read`: on all devices.
+#[utoipa::path(
+    post,
+    path = "/v1/chats/{id}/read",
+    operation_id = "markRead",
+    tag = "chats",
+    summary = "Mark as read up to an event"
+)]
 pub(in crate::door) async fn mark_read(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -191,6 +214,13 @@ pub(in crate::door) async fn mark_read(
 }
 
 /// `POST /v1/chats/{id}/typing`: for those who are there at this moment.
+#[utoipa::path(
+    post,
+    path = "/v1/chats/{id}/typing",
+    operation_id = "type",
+    tag = "chats",
+    summary = "Tell that one is writing"
+)]
 pub(in crate::door) async fn typing(
     State(state): State<AppState>,
     Path(id): Path<String>,

@@ -41,6 +41,13 @@ pub(in crate::door) struct Hits {
 
 /// `GET /v1/search/messages?q=words`: messages in the caller's chats that have all these words, or words that begin so;
 /// newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/search/messages",
+    operation_id = "searchMessages",
+    tag = "messages",
+    summary = "Search one's chats"
+)]
 pub(in crate::door) async fn search(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
