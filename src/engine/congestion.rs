@@ -268,6 +268,13 @@ impl Controller {
         self.fixed.unwrap_or(self.target as u64)
     }
 
+    /// What the path carries, in bits a second. Less is sent while a queue drains, but who takes a picture away for that
+    /// moment gives it back seconds later.
+    #[must_use]
+    pub fn carried_bits_per_second(&self) -> u64 {
+        self.target_bits_per_second().max(self.drained.filter(|_| self.fixed.is_none()).unwrap_or_default() as u64)
+    }
+
     /// Believes this from now on, whatever feedback says.
     pub const fn fix(&mut self, bits_per_second: u64) {
         self.fixed = Some(bits_per_second);

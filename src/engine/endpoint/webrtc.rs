@@ -372,7 +372,7 @@ impl Endpoint {
         if !self.follows_estimate {
             return;
         }
-        let known = self.congestion.is_known().then(|| self.congestion.target_bits_per_second());
+        let known = self.congestion.is_known().then(|| self.congestion.carried_bits_per_second());
         if !self.congestion.is_silent() {
             self.budget.look(now, known, self.congestion.has_queue());
         }
