@@ -110,6 +110,10 @@ pub struct Meetings {
     pub grace: Duration,
     /// Organisations beside a meeting's own whose people have proven who they are.
     pub trusted_tenants: Vec<String>,
+    /// For how many hours the link of a meeting without a time is good after its last use.
+    pub link_hours: u32,
+    /// For how many days the link of a scheduled one is.
+    pub scheduled_link_days: u32,
 }
 
 /// `[chats]`
@@ -339,6 +343,8 @@ impl Config {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),
                 grace: Duration::from_secs(settings.number("meetings.grace_seconds", 30, 1..=3600) as u64),
                 trusted_tenants: settings.list("meetings.trusted_tenants", parse::tenant),
+                link_hours: settings.number("meetings.link_hours", 8, 1..=876_000) as u32,
+                scheduled_link_days: settings.number("meetings.scheduled_link_days", 60, 1..=36_500) as u32,
             },
             chats: Chats {
                 members: u32::try_from(settings.number("chats.members", 250, 2..=10_000)).unwrap_or(250),

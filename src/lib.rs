@@ -234,6 +234,10 @@ fn signaling_config(config: &Config) -> signaling::Config {
             grace: config.meetings.grace,
             ..signaling::Limits::default()
         },
+        links: signaling::LinkRules {
+            at_once_seconds: i64::from(config.meetings.link_hours) * 3600,
+            scheduled_seconds: i64::from(config.meetings.scheduled_link_days) * 24 * 3600,
+        },
         store: config.store_location(),
         chats: signaling::ChatLimits { members: config.chats.members, added_at_once: config.chats.added_at_once },
         shutdown_patience: RECORDINGS_PATIENCE,

@@ -21,7 +21,7 @@ impl Timestamp {
 
     /// From the store's form.
     #[must_use]
-    pub fn from_millis(millis: i64) -> Self {
+    pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 

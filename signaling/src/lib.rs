@@ -41,6 +41,7 @@ use tokio::task::JoinSet;
 pub use auth::{MintError, mint_user_token, mint_user_tokens, new_sign_in_link};
 pub use live::Timings;
 pub use meeting::Limits;
+pub use policy::schedule::LinkRules;
 pub use store::StoreLocation;
 
 use auth::{KeyError, SigningKeys};
@@ -71,6 +72,8 @@ pub struct Config {
     pub store: StoreLocation,
     /// How large chats may be.
     pub chats: ChatLimits,
+    /// How long join links are good.
+    pub links: LinkRules,
     /// Scheme and host of all links, when the request's own must not be used.
     pub public_url: Option<String>,
     /// Whether to believe `X-Forwarded-*`: only when a proxy of ours sets them.
@@ -95,6 +98,7 @@ impl Config {
             store: StoreLocation::Embedded(data_dir.clone()),
             data_dir,
             chats: ChatLimits::default(),
+            links: LinkRules::default(),
             public_url: None,
             behind_proxy: false,
             trusted_tenants: Vec::new(),
@@ -168,6 +172,7 @@ impl Signaling {
             config.behind_proxy,
             config.trusted_tenants,
             config.chats,
+            config.links,
             live,
             recordings,
         );

@@ -1,8 +1,11 @@
-//! Guessing is slow: failed attempts at links, passcodes and keys are counted by network.
+//! Guessing is slow: failed attempts at links, passcodes and keys are counted, by network and by meeting number.
 //!
 //! Only failures count, so that a classroom behind one address joins unhindered, while somebody who tries passcodes is
-//! stopped after a handful. IPv6 is counted by /64, which is what one home has.
+//! stopped after a handful. IPv6 is counted by /64, which is what one home has. Somebody with many networks is stopped by
+//! the count of the number that they try: it is closed to everybody for a while then, and the meeting's link is not.
+//! Numbers that no meeting has are counted alike, so that nothing is learnt from being stopped.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -11,51 +14,113 @@ use dashmap::DashMap;
 use super::error::ApiError;
 
 /// Failures a minute before a network has to wait.
-const FAILURES: u32 = 20;
-/// The span that is counted.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Networks that are remembered. When there are more, the oldest windows are dropped early: forgetting is better than
-/// growing without end.
-const NETWORKS: usize = 100_000;
+const OF_NETWORK: u32 = 20;
+const NETWORK_WINDOW: Duration = Duration::from_secs(60);
+/// Failures within ten minutes before a number is closed: at that rate the odds to find one of 8.5 * 10^11 passcodes within a
+/// year are six in a million.
+const OF_NUMBER: u32 = 100;
+const NUMBER_WINDOW: Duration = Duration::from_secs(600);
+/// Networks, and numbers, that are remembered. When there are more, the oldest windows are dropped early: forgetting is
+/// better than growing without end.
+const REMEMBERED: usize = 100_000;
 
-/// Failures by network.
-#[derive(Debug, Default)]
+const NETWORK_WAITS: &str = "Too many failed attempts from your network. Wait a moment and try again.";
+const NUMBER_WAITS: &str = "There were too many attempts with a wrong passcode for this meeting number. Wait some minutes, or \
+                            join by the link.";
+
+/// Failures that count.
+#[derive(Debug)]
 pub(super) struct Attempts {
-    failures: DashMap<IpAddr, (Instant, u32)>,
+    networks: Failures<IpAddr>,
+    numbers: Failures<u64>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { networks: Failures::new(OF_NETWORK, NETWORK_WINDOW), numbers: Failures::new(OF_NUMBER, NUMBER_WINDOW) }
+    }
 }
 
 impl Attempts {
     /// Whether that network may try.
     pub(super) fn check(&self, ip: IpAddr) -> Result<(), ApiError> {
-        let Some(entry) = self.failures.get(&network(ip)) else { return Ok(()) };
-        let (since, count) = *entry;
-        let age = since.elapsed();
-        if count < FAILURES || age >= WINDOW {
-            return Ok(());
-        }
-        metrics::counter!("signaling_attempts_limited_total").increment(1);
-        Err(ApiError::too_many((WINDOW - age).as_secs().max(1)))
+        refuse(self.networks.wait(&network(ip)), NETWORK_WAITS)
     }
 
     /// Counts a failure.
     pub(super) fn failed(&self, ip: IpAddr) {
-        if self.failures.len() >= NETWORKS {
+        self.networks.count(network(ip));
+    }
+
+    /// Whether that network may try the number of a meeting, given as digits.
+    pub(super) fn check_number(&self, ip: IpAddr, digits: &str) -> Result<(), ApiError> {
+        self.check(ip)?;
+        refuse(self.numbers.wait(&number(digits)), NUMBER_WAITS)
+    }
+
+    /// Counts a failure with a number.
+    pub(super) fn failed_number(&self, ip: IpAddr, digits: &str) {
+        self.failed(ip);
+        self.numbers.count(number(digits));
+    }
+
+    /// Drops what no longer counts.
+    pub(super) fn forget(&self) {
+        self.networks.forget();
+        self.numbers.forget();
+    }
+}
+
+fn refuse(wait: Option<Duration>, why: &str) -> Result<(), ApiError> {
+    let Some(wait) = wait else { return Ok(()) };
+    metrics::counter!("signaling_attempts_limited_total").increment(1);
+    Err(ApiError::too_many(wait.as_secs().max(1), why))
+}
+
+/// Failures of each of many.
+#[derive(Debug)]
+struct Failures<K: Eq + Hash> {
+    /// Since when, and how many.
+    of: DashMap<K, (Instant, u32)>,
+    most: u32,
+    window: Duration,
+}
+
+impl<K: Eq + Hash> Failures<K> {
+    fn new(most: u32, window: Duration) -> Self {
+        Self { of: DashMap::new(), most, window }
+    }
+
+    /// How long there is to wait, if at all.
+    fn wait(&self, key: &K) -> Option<Duration> {
+        let entry = self.of.get(key)?;
+        let (since, count) = *entry;
+        let age = since.elapsed();
+        (count >= self.most && age < self.window).then(|| self.window - age)
+    }
+
+    fn count(&self, key: K) {
+        if self.of.len() >= REMEMBERED {
             self.forget();
         }
-        if self.failures.len() >= NETWORKS {
-            self.failures.clear();
+        if self.of.len() >= REMEMBERED {
+            self.of.clear();
         }
-        let mut entry = self.failures.entry(network(ip)).or_insert_with(|| (Instant::now(), 0));
-        if entry.0.elapsed() >= WINDOW {
+        let mut entry = self.of.entry(key).or_insert_with(|| (Instant::now(), 0));
+        if entry.0.elapsed() >= self.window {
             *entry = (Instant::now(), 0);
         }
         entry.1 += 1;
     }
 
-    /// Drops what no longer counts.
-    pub(super) fn forget(&self) {
-        self.failures.retain(|_, (since, _)| since.elapsed() < WINDOW);
+    fn forget(&self) {
+        self.of.retain(|_, (since, _)| since.elapsed() < self.window);
     }
+}
+
+/// What is no number of ours is counted as one of them all.
+fn number(digits: &str) -> u64 {
+    digits.parse().unwrap_or(u64::MAX)
 }
 
 fn network(ip: IpAddr) -> IpAddr {
@@ -73,18 +138,39 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn a_network_waits_after_twenty_failures_and_its_neighbour_does_not() {
         let attempts = Attempts::default();
         let (guesser, flatmate): (IpAddr, IpAddr) = ("2001:db8::1".parse().unwrap(), "2001:db8::2:3".parse().unwrap());
         let neighbour: IpAddr = "2001:db8:0:1::1".parse().unwrap();
-        for _ in 0..FAILURES {
+        for _ in 0..OF_NETWORK {
             assert!(attempts.check(guesser).is_ok());
             attempts.failed(guesser);
         }
         assert!(attempts.check(guesser).is_err());
         assert!(attempts.check(flatmate).is_err(), "one /64 is one home");
         assert!(attempts.check(neighbour).is_ok());
+    }
+
+    #[test]
+    fn a_number_is_closed_to_everybody_after_many_failures_from_many_networks_and_others_are_not() {
+        let attempts = Attempts::default();
+        let network = |n: u32| IpAddr::from(Ipv4Addr::from(0x0a00_0000 + n));
+        for n in 0..OF_NUMBER {
+            assert!(attempts.check_number(network(n), "123456789").is_ok());
+            attempts.failed_number(network(n), "123456789");
+        }
+        assert!(attempts.check_number(network(OF_NUMBER), "123456789").is_err());
+        assert!(attempts.check_number(network(OF_NUMBER), "123456788").is_ok());
+        assert!(attempts.check(network(OF_NUMBER)).is_ok(), "by its link");
+    }
+
+    #[test]
+    fn what_is_remembered_does_not_grow_without_end() {
+        let failures: Failures<usize> = Failures::new(1, NUMBER_WINDOW);
+        (0..=REMEMBERED).for_each(|key| failures.count(key));
+        assert!(failures.of.len() <= REMEMBERED);
     }
 }

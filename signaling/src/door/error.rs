@@ -66,8 +66,7 @@ impl ApiError {
         )
     }
 
-    pub(super) fn too_many(seconds: u64) -> Self {
-        let message = "Too many failed attempts from your network. Wait a moment and try again.";
+    pub(super) fn too_many(seconds: u64, message: &str) -> Self {
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
         error.retry_after = Some(seconds);
         error

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{ApiJson, Client, PARTICIPANT_COOKIE, SignedIn};
 use super::error::ApiError;
-use super::meetings::join_web_url;
+use super::meetings::{good_until, join_web_url};
 use super::sign_in::set_cookie;
 use super::state::AppState;
 use crate::auth::{hash, same};
+use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, ThreadId};
 use crate::policy::lobby::{self, Entry};
 use crate::policy::roles::default_role;
@@ -51,9 +52,10 @@ pub(super) async fn preview(
     Path(secret): Path<String>,
 ) -> Result<Json<Preview>, ApiError> {
     let row = by_secret(&state, &client, &secret).await?;
+    let person = user.map_or(Person::ANONYMOUS, |SignedIn(user)| person_of(&state, &row, &user));
+    check_link(&state, &row, person).await?;
     let organizer = state.store.user(row.organizer).await?.map(|user| user.name).unwrap_or_default();
     let glimpse = state.directory.glimpse(row.id);
-    let person = user.map_or(Person::ANONYMOUS, |SignedIn(user)| person_of(&state, &row, &user));
     // Whoever would have to wait is given no hint of who is inside.
     let waits = lobby::decide(person, &MeetingSettings::read(&row.settings), glimpse.started) != Entry::Enter;
     Ok(Json(Preview {
@@ -127,6 +129,9 @@ pub(super) async fn join(
         Some(SignedIn(user)) if known.kind != Kind::Organizer => person_of(&state, &row, &user),
         _ => known,
     };
+    if before.is_none() {
+        check_link(&state, &row, person).await?;
+    }
     let glimpse = state.directory.glimpse(row.id);
     // The organiser's seat is kept.
     let is_full = glimpse.participants >= state.directory.participants_limit() && person.kind != Kind::Organizer;
@@ -172,6 +177,21 @@ fn person_of(state: &AppState, row: &MeetingRow, user: &UserRow) -> Person {
     Person::signed_in(user.id, &user.tenant, &row.tenant, row.organizer, &state.trusted_tenants)
 }
 
+/// Whether the link or the number of a meeting still opens it: while people are in it, for some time after, and for its
+/// organisers always.
+async fn check_link(state: &AppState, row: &MeetingRow, person: Person) -> Result<(), ApiError> {
+    let organizes = person.kind == Kind::Organizer
+        || person.user.is_some_and(|user| MeetingSettings::read(&row.settings).coorganizers.contains(&user));
+    if organizes || state.directory.glimpse(row.id).live || Timestamp::now() < good_until(state, row).await? {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::GONE,
+        "meeting_expired",
+        "This meeting was last used long ago, and its link is good no more. Its organiser can open it again by joining.",
+    ))
+}
+
 async fn locate(state: &AppState, client: &Client, request: &JoinRequest) -> Result<MeetingRow, ApiError> {
     if let Some(url) = &request.join_web_url {
         let secret = url.split(['?', '#']).next().and_then(|path| path.trim_end_matches('/').rsplit('/').next());
@@ -180,14 +200,14 @@ async fn locate(state: &AppState, client: &Client, request: &JoinRequest) -> Res
     let (Some(number), Some(passcode)) = (&request.join_meeting_id, &request.passcode) else {
         return Err(ApiError::bad_request("Say which meeting: joinWebUrl, or joinMeetingId with passcode."));
     };
-    state.attempts.check(client.ip)?;
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    state.attempts.check_number(client.ip, &digits)?;
     let row = state.store.meeting_by_number(&digits).await?;
     // A wrong number and a wrong passcode look the same.
     match row.filter(|row| same(&row.passcode, passcode.trim())) {
         Some(row) => Ok(row),
         None => {
-            state.attempts.failed(client.ip);
+            state.attempts.failed_number(client.ip, &digits);
             Err(ApiError::new(
                 StatusCode::NOT_FOUND,
                 "not_found",

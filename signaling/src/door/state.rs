@@ -9,6 +9,7 @@ use crate::ChatLimits;
 use crate::auth::SigningKeys;
 use crate::live::{LiveContext, Polls};
 use crate::meeting::Directory;
+use crate::policy::schedule::LinkRules;
 use crate::ports::Recordings;
 use crate::store::Store;
 
@@ -23,6 +24,8 @@ pub struct Inner {
     /// Organisations whose people are known here.
     pub(super) trusted_tenants: Vec<String>,
     pub(super) chats: ChatLimits,
+    /// How long links are good.
+    pub(super) links: LinkRules,
     pub(super) store: Store,
     pub(super) keys: SigningKeys,
     pub(super) directory: Directory,
@@ -52,6 +55,7 @@ impl AppState {
         behind_proxy: bool,
         trusted_tenants: Vec<String>,
         chats: ChatLimits,
+        links: LinkRules,
         live: LiveContext,
         recordings: Arc<dyn Recordings>,
     ) -> Self {
@@ -60,6 +64,7 @@ impl AppState {
             behind_proxy,
             trusted_tenants,
             chats,
+            links,
             store: live.store.clone(),
             keys: live.keys.clone(),
             directory: live.directory.clone(),

@@ -48,6 +48,8 @@ impl Meeting {
         self.append(EventBody::ParticipantJoined {
             participant_id: who.participant,
             display_name: who.display_name.clone(),
+            user_id: who.person.user,
+            role: Some(standing.role),
         });
         if let Some(recording) = &self.recording {
             self.effects.push(Effect::NoteParticipant {

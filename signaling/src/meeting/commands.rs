@@ -114,10 +114,12 @@ pub enum Command {
         /// Which.
         recording: RecordingId,
     },
-    /// The subject was changed.
-    Renamed {
-        /// The new one.
+    /// Its subject or its link were changed.
+    Invitation {
+        /// What it is about.
         subject: String,
+        /// The secret of its link.
+        join_secret: String,
     },
     /// The options were changed in the store; the task reads them.
     SettingsStored,

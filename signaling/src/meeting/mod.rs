@@ -24,6 +24,7 @@ mod news;
 mod options;
 mod recent;
 mod recording;
+pub mod report;
 mod sharing;
 mod spotlight;
 mod state;

@@ -136,7 +136,7 @@ impl Meeting {
             Command::RecordingTaken { recording, taken } => self.recording_taken(recording, taken),
             Command::RecordingOn { recording } => self.recording_on(recording),
             Command::RecordingOver { recording } => self.recording_over(recording),
-            Command::Renamed { .. } | Command::SettingsStored => {}
+            Command::Invitation { .. } | Command::SettingsStored => {}
             Command::Settings(settings) => self.apply_settings(*settings),
             Command::Delete => self.delete(),
             Command::SignedOut { user } => self.sign_out(user),

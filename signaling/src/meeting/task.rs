@@ -245,7 +245,10 @@ impl Task {
             Mail::Do(command) => {
                 match &command {
                     Command::SessionLost { session } => self.audience.forget(*session),
-                    Command::Renamed { subject } => self.row.subject.clone_from(subject),
+                    Command::Invitation { subject, join_secret } => {
+                        self.row.subject.clone_from(subject);
+                        self.row.join_secret.clone_from(join_secret);
+                    }
                     _ => {}
                 }
                 command

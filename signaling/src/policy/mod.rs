@@ -7,10 +7,13 @@
 //! token -> Kind -+                      +-> lobby::decide -> Entry (in, or wait and why)
 //!                +-- MeetingSettings ---+
 //! account list --+                      +-> roles::default_role, roles::may -> yes or no
+//!
+//! times, last use ------------------------> schedule::LinkRules -> until when its link is good
 //! ```
 
 pub mod lobby;
 pub mod roles;
+pub mod schedule;
 pub mod settings;
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::chat::{MemberView, Mention, Message, Reaction, Sender};
+use super::people::Role;
 use crate::clock::Timestamp;
 use crate::id::{EventId, ParticipantId, RecordingId, UserId};
 
@@ -102,6 +103,12 @@ pub enum EventBody {
         participant_id: ParticipantId,
         /// Their name.
         display_name: String,
+        /// The account that they came with; none of guests.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+        /// What they are as they come; events of before this was noted have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
     },
     /// Somebody went.
     ParticipantLeft {

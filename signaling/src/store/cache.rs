@@ -94,6 +94,9 @@ mod tests {
             passcode: String::new(),
             created: Timestamp::now(),
             settings: "{}".into(),
+            times: crate::policy::schedule::Times::default(),
+            external_id: None,
+            revision: 0,
         }
     }
 

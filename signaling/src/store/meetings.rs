@@ -1,9 +1,10 @@
 //! Meetings as rows: what exists between runs.
 
 use super::engine::{BeginWriting as _, on};
-use super::{Store, StoreError, bad_row};
+use super::{Store, StoreError, bad_row, unsigned};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, ThreadId, UserId};
+use crate::policy::schedule::Times;
 
 /// What a new meeting is made of.
 #[derive(Clone, Debug)]
@@ -14,16 +15,38 @@ pub struct NewMeeting {
     pub organizer: UserId,
     /// Its subject.
     pub subject: String,
+    /// How people get to it.
+    pub entrance: Entrance,
+    /// Nine digits for people without the link.
+    pub join_number: String,
+    /// Its options, as JSON.
+    pub settings: String,
+    /// When it takes place.
+    pub times: Times,
+    /// What another program calls it: its organiser has one of that name at most.
+    pub external_id: Option<String>,
+}
+
+/// What opens a meeting to whoever knows it.
+#[derive(Clone, Debug)]
+pub struct Entrance {
     /// The secret of its join link.
     pub join_secret: String,
     /// What the secret is looked up by.
     pub join_hash: Vec<u8>,
-    /// Nine digits for people without the link.
-    pub join_number: String,
-    /// What they need beside the number.
+    /// What people need beside the number.
     pub passcode: String,
-    /// Its options, as JSON.
-    pub settings: String,
+}
+
+/// What became of the wish for a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It is new.
+    New(MeetingRow),
+    /// Its organiser has it already, by its external id.
+    Known(MeetingRow),
+    /// Its number is another's: try again with another one.
+    NumberTaken,
 }
 
 /// A meeting.
@@ -49,54 +72,81 @@ pub struct MeetingRow {
     pub created: Timestamp,
     /// Its options, as JSON.
     pub settings: String,
+    /// When it takes place.
+    pub times: Times,
+    /// What another program calls it.
+    pub external_id: Option<String>,
+    /// How often what stands in its invitation has changed.
+    pub revision: u64,
 }
 
-type Columns = (String, String, String, String, String, String, String, String, i64, String);
+#[derive(sqlx::FromRow)]
+struct Columns {
+    id: String,
+    thread_id: String,
+    tenant: String,
+    organizer: String,
+    subject: String,
+    join_secret: String,
+    join_number: String,
+    passcode: String,
+    created: i64,
+    settings: String,
+    starts: Option<i64>,
+    ends: Option<i64>,
+    external_id: Option<String>,
+    revision: i64,
+}
 
 fn meeting_of_row(row: Columns) -> Result<MeetingRow, StoreError> {
-    let (id, thread, tenant, organizer, subject, join_secret, join_number, passcode, created, settings) = row;
     let bad = bad_row("meeting");
     Ok(MeetingRow {
-        id: id.parse().map_err(|e| bad(&e))?,
-        thread: thread.parse().map_err(|e| bad(&e))?,
-        tenant,
-        organizer: organizer.parse().map_err(|e| bad(&e))?,
-        subject,
-        join_secret,
-        join_number,
-        passcode,
-        created: Timestamp::from_millis(created),
-        settings,
+        id: row.id.parse().map_err(|e| bad(&e))?,
+        thread: row.thread_id.parse().map_err(|e| bad(&e))?,
+        tenant: row.tenant,
+        organizer: row.organizer.parse().map_err(|e| bad(&e))?,
+        subject: row.subject,
+        join_secret: row.join_secret,
+        join_number: row.join_number,
+        passcode: row.passcode,
+        created: Timestamp::from_millis(row.created),
+        settings: row.settings,
+        times: Times { starts: row.starts.map(Timestamp::from_millis), ends: row.ends.map(Timestamp::from_millis) },
+        external_id: row.external_id,
+        revision: unsigned(row.revision),
     })
 }
 
 macro_rules! select_meeting {
     ($rest:literal) => {
         concat!(
-            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created, settings ",
-            "FROM meeting ",
+            "SELECT id, thread_id, tenant, organizer, subject, join_secret, join_number, passcode, created, settings, ",
+            "starts, ends, external_id, revision FROM meeting ",
             $rest
         )
     };
 }
 
 impl Store {
-    /// Makes a meeting and its thread in one transaction. `Ok(None)`: the number is taken, try another.
+    /// Makes a meeting and its thread in one transaction, or finds the one that has its external id.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn create_meeting(&self, new: NewMeeting) -> Result<Option<MeetingRow>, StoreError> {
+    pub async fn create_meeting(&self, new: NewMeeting) -> Result<Made, StoreError> {
         let row = MeetingRow {
             id: MeetingId::generate(),
             thread: ThreadId::generate(),
             tenant: new.tenant,
             organizer: new.organizer,
             subject: new.subject,
-            join_secret: new.join_secret,
+            join_secret: new.entrance.join_secret,
             join_number: new.join_number,
-            passcode: new.passcode,
+            passcode: new.entrance.passcode,
             created: Timestamp::now(),
             settings: new.settings,
+            times: new.times,
+            external_id: new.external_id,
+            revision: 0,
         };
         let is_made = on!(&self.write, pool => {
             let mut transaction = pool.begin_writing().await?;
@@ -109,8 +159,8 @@ impl Store {
                 .await?;
             let inserted = sqlx::query(
                 "INSERT INTO meeting (id, thread_id, tenant, organizer, subject, join_secret, join_hash, join_number,
-                                      passcode, created, settings)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (join_number) DO NOTHING",
+                                      passcode, created, settings, starts, ends, external_id)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
             )
             .bind(row.id.to_string())
             .bind(row.thread.to_string())
@@ -118,11 +168,14 @@ impl Store {
             .bind(row.organizer.to_string())
             .bind(&row.subject)
             .bind(&row.join_secret)
-            .bind(new.join_hash)
+            .bind(&new.entrance.join_hash)
             .bind(&row.join_number)
             .bind(&row.passcode)
             .bind(row.created.as_millis())
             .bind(&row.settings)
+            .bind(row.times.starts.map(Timestamp::as_millis))
+            .bind(row.times.ends.map(Timestamp::as_millis))
+            .bind(&row.external_id)
             .execute(&mut *transaction)
             .await?;
             let is_made = inserted.rows_affected() > 0;
@@ -141,7 +194,31 @@ impl Store {
             }
             is_made
         });
-        Ok(is_made.then_some(row))
+        if is_made {
+            return Ok(Made::New(row));
+        }
+        let known = match &row.external_id {
+            Some(external_id) => self.meeting_by_external_id(row.organizer, external_id).await?,
+            None => None,
+        };
+        Ok(known.map_or(Made::NumberTaken, Made::Known))
+    }
+
+    /// A meeting by what another program calls it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn meeting_by_external_id(
+        &self,
+        organizer: UserId,
+        external_id: &str,
+    ) -> Result<Option<MeetingRow>, StoreError> {
+        let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE organizer = $1 AND external_id = $2"))
+            .bind(organizer.to_string())
+            .bind(external_id)
+            .fetch_optional(pool)
+            .await)?;
+        row.map(meeting_of_row).transpose()
     }
 
     /// A meeting by id.
@@ -208,16 +285,18 @@ impl Store {
         rows.into_iter().map(meeting_of_row).collect()
     }
 
-    /// Changes a meeting's subject.
+    /// Changes what a meeting is about, and when it is.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn set_subject(&self, meeting: MeetingId, subject: &str) -> Result<(), StoreError> {
+    pub async fn set_invitation(&self, meeting: MeetingId, subject: &str, times: Times) -> Result<(), StoreError> {
         let written = on!(&self.write, pool => {
             let mut transaction = pool.begin_writing().await?;
-            sqlx::query("UPDATE meeting SET subject = $2 WHERE id = $1")
+            sqlx::query("UPDATE meeting SET subject = $2, starts = $3, ends = $4, revision = revision + 1 WHERE id = $1")
                 .bind(meeting.to_string())
                 .bind(subject)
+                .bind(times.starts.map(Timestamp::as_millis))
+                .bind(times.ends.map(Timestamp::as_millis))
                 .execute(&mut *transaction)
                 .await?;
             // Its chat is called so too.
@@ -231,6 +310,39 @@ impl Store {
         self.meetings.forget(meeting);
         written?;
         Ok(())
+    }
+
+    /// Puts another link and passcode in the place of those that too many people know.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn reset_entrance(&self, meeting: MeetingId, entrance: &Entrance) -> Result<(), StoreError> {
+        let written = on!(&self.write, pool => sqlx::query(
+            "UPDATE meeting SET join_secret = $2, join_hash = $3, passcode = $4, revision = revision + 1 WHERE id = $1",
+        )
+        .bind(meeting.to_string())
+        .bind(&entrance.join_secret)
+        .bind(&entrance.join_hash)
+        .bind(&entrance.passcode)
+        .execute(pool)
+        .await.map(drop));
+        self.meetings.forget(meeting);
+        written?;
+        Ok(())
+    }
+
+    /// When a meeting was last begun or ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn last_use(&self, thread: ThreadId) -> Result<Option<Timestamp>, StoreError> {
+        let (at,): (Option<i64>,) = on!(&self.read, pool => sqlx::query_as(
+            "SELECT max(at) FROM event WHERE thread_id = $1 AND kind <> 'message' AND kind IN ('meetingStarted', 'meetingEnded')",
+        )
+        .bind(thread.to_string())
+        .fetch_one(pool)
+        .await)?;
+        Ok(at.map(Timestamp::from_millis))
     }
 
     /// Puts other options in the place of those that one has seen. Whether they were still those: if not, nothing was

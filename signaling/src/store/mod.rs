@@ -32,7 +32,7 @@ pub use chats::{ChatRow, ChatSummary, MemberRow, NewChat};
 pub use engine::StoreLocation;
 pub use feed::{FeedEntry, FeedNews, FeedState};
 pub use hub::{Committed, CommittedNews, Followed, FollowedAll};
-pub use meetings::{MeetingRow, NewMeeting};
+pub use meetings::{Entrance, Made, MeetingRow, NewMeeting};
 pub use people::{Invited, UserRow};
 pub use recordings::{RecordingRow, RecordingRowState};
 pub use search::Found;

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::*;
 use crate::clock::Timestamp;
 use crate::id::{ThreadId, UserId};
+use crate::policy::schedule::Times;
 use crate::protocol::{ChatRole, EventBody, MemberView, Message, Reaction, Sender};
 
 const FEW: u32 = 5;
@@ -381,13 +382,13 @@ async fn options_are_changed_by_who_knows_them_as_they_are() {
         tenant: "default".to_owned(),
         organizer,
         subject: String::new(),
-        join_secret: "secret".to_owned(),
-        join_hash: vec![1],
+        entrance: Entrance { join_secret: "secret".to_owned(), join_hash: vec![1], passcode: "pass".to_owned() },
         join_number: "123456789".to_owned(),
-        passcode: "pass".to_owned(),
         settings: "one".to_owned(),
+        times: Times::default(),
+        external_id: None,
     };
-    let meeting = store.create_meeting(new).await.unwrap().unwrap();
+    let Made::New(meeting) = store.create_meeting(new).await.unwrap() else { panic!("the store is empty") };
     assert_eq!(store.meeting(meeting.id).await.unwrap().unwrap().settings, "one");
     assert!(store.set_settings(meeting.id, "one", "two").await.unwrap());
     assert!(!store.set_settings(meeting.id, "one", "three").await.unwrap(), "somebody was faster");

@@ -96,6 +96,45 @@ impl Store {
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("meeting")(&e))).collect()
     }
 
+    /// The runs of a meeting, newest first: the seq of each `meetingStarted` with `started < before`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn runs(&self, thread: ThreadId, before: u64, limit: u32) -> Result<Vec<u64>, StoreError> {
+        let rows: Vec<(i64,)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT seq FROM event WHERE thread_id = $1 AND kind <> 'message' AND kind = 'meetingStarted' AND seq < $2
+             ORDER BY seq DESC LIMIT $3",
+        )
+        .bind(thread.to_string())
+        .bind(signed(before))
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await)?;
+        Ok(rows.into_iter().map(|(seq,)| unsigned(seq)).collect())
+    }
+
+    /// A run's beginning, end, and who came and went, in order. Empty: no run began there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn events_of_run(&self, thread: ThreadId, run: u64) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<(i64, String, i64, String)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT seq, id, at, body FROM event WHERE thread_id = $1 AND seq >= $2 AND kind <> 'message'
+                 AND kind IN ('meetingStarted', 'participantJoined', 'participantLeft', 'meetingEnded')
+                 AND seq < coalesce((SELECT min(seq) FROM event WHERE thread_id = $1 AND seq > $2
+                                         AND kind <> 'message' AND kind = 'meetingStarted'), $3)
+             ORDER BY seq",
+        )
+        .bind(thread.to_string())
+        .bind(signed(run))
+        .bind(i64::MAX)
+        .fetch_all(pool)
+        .await)?;
+        let events: Vec<Event> = rows.into_iter().map(event_of_row).collect::<Result<_, _>>()?;
+        let is_run = events.first().is_some_and(|first| first.seq == run && first.body == EventBody::MeetingStarted {});
+        Ok(if is_run { events } else { Vec::new() })
+    }
+
     /// Who came into a run and did not leave it, with their names.
     ///
     /// # Errors
@@ -104,7 +143,7 @@ impl Store {
         let mut present: Vec<(ParticipantId, String)> = Vec::new();
         for (_, body) in self.comings_and_goings(thread, run).await? {
             match body {
-                EventBody::ParticipantJoined { participant_id, display_name } => {
+                EventBody::ParticipantJoined { participant_id, display_name, .. } => {
                     present.push((participant_id, display_name));
                 }
                 EventBody::ParticipantLeft { participant_id, .. } => present.retain(|(id, _)| *id != participant_id),

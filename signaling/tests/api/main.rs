@@ -9,3 +9,4 @@ mod http;
 mod identity;
 mod lobby;
 mod meeting;
+mod schedule;

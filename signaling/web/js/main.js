@@ -95,7 +95,7 @@ async function startPage() {
       me,
       notice: me ? '' : notice,
       create: (subject) =>
-        http.createMeeting(subject).then(
+        http.createMeeting({ subject }).then(
           ({ joinWebUrl }) => {
             window.location.assign(`/join/${encodeURIComponent(secretOf(joinWebUrl) ?? '')}`);
             return null;
@@ -106,6 +106,13 @@ async function startPage() {
       openNumber: (joinMeetingId, passcode) => preJoinPage({ joinMeetingId, passcode }, null),
       meetings: http.listMeetings,
       recordings: http.listRecordings,
+      appointments: {
+        create: http.createMeeting,
+        change: http.changeMeeting,
+        exchangeLink: http.resetJoinLink,
+        attendance: { list: http.listAttendance, read: http.readAttendance },
+        explain,
+      },
       account: {
         invite: http.invite,
         deviceLink: http.deviceLink,

@@ -15,6 +15,8 @@ const OPTIONAL = new Set([
   // Of who is signed in.
   'server.event.message.from.userId',
   'server.welcome.events.message.from.userId',
+  'server.event.participantJoined.userId',
+  'server.welcome.events.participantJoined.userId',
   'client.offer.lines',
   'client.layout.maxTiles',
   'client.layout.maxBitrate',

@@ -31,7 +31,9 @@ impl Row {
             .replace("{seq}", &target.seq.to_string())
             .replace("{n}", "0")
             .replace("{secret}", &target.join_secret)
-            .replace("{session}", &target.session);
+            .replace("{session}", &target.session)
+            // A run is called by its first event, which is the first of a meeting's chat.
+            .replace("{report}", "1");
         format!("{path}{}", self.query)
     }
 

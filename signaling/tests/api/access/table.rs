@@ -122,6 +122,17 @@ pub(super) fn rows() -> Vec<Row> {
         Row::some("DELETE", "/v1/onlineMeetings/{id}", &[Owner])
             .fresh(Fresh::Meeting)
             .forbidden(OTHERS_AND_COORGANIZER),
+        Row::users("POST", "/v1/onlineMeetings/createOrGet").body(|target| json!({"externalId": target.word})),
+        Row::some("POST", "/v1/onlineMeetings/{id}/resetJoinLink", &[Owner, Coorganizer])
+            .fresh(Fresh::Meeting)
+            .forbidden(OTHERS),
+        Row::some("GET", "/v1/onlineMeetings/{id}/invitation", &[Owner, Coorganizer])
+            .fresh(Fresh::Meeting)
+            .forbidden(OTHERS),
+        Row::some("GET", "/v1/onlineMeetings/{id}/attendanceReports", &[Owner, Coorganizer]).forbidden(OTHERS),
+        Row::some("GET", "/v1/onlineMeetings/{id}/attendanceReports/{report}", &[Owner, Coorganizer]).forbidden(OTHERS),
+        Row::some("GET", "/v1/onlineMeetings/{id}/attendanceReports/{report}/content", &[Owner, Coorganizer])
+            .forbidden(OTHERS),
         Row::open("GET", "/v1/join/{secret}"),
         Row::open("POST", "/v1/join")
             .body(|target| json!({"joinWebUrl": format!("/join/{}", target.join_secret), "displayName": "Me"})),

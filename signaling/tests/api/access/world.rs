@@ -224,7 +224,8 @@ impl World {
         match fresh {
             Fresh::Nothing => {}
             Fresh::Meeting => {
-                let body = json!({"subject": "Fresh", "coorganizers": [self.ids[&Who::Coorganizer]]});
+                let coorganizers = [&self.ids[&Who::Coorganizer]];
+                let body = json!({"startDateTime": "2036-11-24T10:00:00Z", "coorganizers": coorganizers});
                 let made = self.house.post("/v1/onlineMeetings", owner, body).await.json();
                 target.meeting = made["id"].as_str().unwrap().to_owned();
             }

@@ -15,6 +15,9 @@
  * @property {string} [passcode]
  * @property {string} chatId
  * @property {string} createdDateTime
+ * @property {string} [startDateTime]
+ * @property {string} [endDateTime]
+ * @property {string} [expirationDateTime] Until when its link is good, if nobody meets there meanwhile.
  * @property {boolean} isLive
  * @property {number} participants
  * @property {number} unread
@@ -127,9 +130,34 @@ export const signOut = () => call('DELETE', '/v1/session');
 
 export const signOutEverywhere = () => call('DELETE', '/v1/me/sessions');
 
-/** @param {string} subject @returns {Promise<Meeting>} */
-export const createMeeting = async (subject) =>
-  /** @type {Meeting} */ (await call('POST', '/v1/onlineMeetings', { body: { subject } }));
+/** @param {{ subject: string, startDateTime?: string, endDateTime?: string }} wish @returns {Promise<Meeting>} */
+export const createMeeting = async (wish) => /** @type {Meeting} */ (await call('POST', '/v1/onlineMeetings', { body: wish }));
+
+/** @param {string} meetingId @param {{ subject: string, startDateTime: string, endDateTime: string }} wish @returns {Promise<Meeting>} */
+export const changeMeeting = async (meetingId, wish) =>
+  /** @type {Meeting} */ (await call('PATCH', `/v1/onlineMeetings/${part(meetingId)}`, { body: wish }));
+
+/** Link and passcode of before open nothing any more. @param {string} meetingId @returns {Promise<Meeting>} */
+export const resetJoinLink = async (meetingId) => /** @type {Meeting} */ (await call('POST', `/v1/onlineMeetings/${part(meetingId)}/resetJoinLink`));
+
+/** The calendar file of a meeting that has a time. @param {string} meetingId */
+export const invitationPath = (meetingId) => `/v1/onlineMeetings/${part(meetingId)}/invitation`;
+
+/** @typedef {{ id: string, meetingStartDateTime: string, meetingEndDateTime?: string, totalParticipantCount: number }} AttendanceSummary */
+/** @typedef {{ joinDateTime: string, leaveDateTime: string, durationInSeconds: number }} AttendanceInterval */
+/** @typedef {{ displayName: string, role?: import('./messages.js').Role, totalAttendanceInSeconds: number, attendanceIntervals: AttendanceInterval[] }} AttendanceRecord */
+/** @typedef {AttendanceSummary & { attendanceRecords: AttendanceRecord[] }} AttendanceReport */
+
+/** @param {string} meetingId @returns {Promise<AttendanceSummary[]>} Newest first. */
+export const listAttendance = async (meetingId) =>
+  /** @type {{ value: AttendanceSummary[] }} */ (await call('GET', `/v1/onlineMeetings/${part(meetingId)}/attendanceReports`)).value;
+
+/** @param {string} meetingId @param {string} report @returns {Promise<AttendanceReport>} */
+export const readAttendance = async (meetingId, report) =>
+  /** @type {AttendanceReport} */ (await call('GET', `/v1/onlineMeetings/${part(meetingId)}/attendanceReports/${part(report)}`));
+
+/** The same for a spreadsheet. @param {string} meetingId @param {string} report */
+export const attendancePath = (meetingId, report) => `/v1/onlineMeetings/${part(meetingId)}/attendanceReports/${part(report)}/content`;
 
 /** @returns {Promise<Meeting[]>} */
 export const listMeetings = async () =>

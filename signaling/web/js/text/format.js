@@ -22,6 +22,16 @@ export const day = (time) => format(time, { weekday: 'long', day: 'numeric', mon
 /** @param {string} time RFC 3339. */
 export const dayAndClock = (time) => format(time, { day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' });
 
+/** From when to when; the day once if it is the same, the year if it is another one. @param {string} starts RFC 3339. @param {string} [ends] RFC 3339. */
+export function span(starts, ends) {
+  const [from, to] = [new Date(starts), new Date(ends ?? starts)];
+  if (Number.isNaN(from.getTime()) || Number.isNaN(to.getTime())) return '';
+  const options = /** @type {Intl.DateTimeFormatOptions} */ ({ weekday: 'short', day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' });
+  if (from.getFullYear() !== new Date().getFullYear()) options.year = 'numeric';
+  const wording = new Intl.DateTimeFormat(undefined, options);
+  return ends === undefined ? wording.format(from) : wording.formatRange(from, to);
+}
+
 /** @param {string} time @param {Intl.DateTimeFormatOptions} options */
 function format(time, options) {
   const date = new Date(time);

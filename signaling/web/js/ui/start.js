@@ -4,14 +4,17 @@
 
 import { recordingHref } from '../protocol/http.js';
 import { chats as chatsText } from '../text/en-chats.js';
-import { dayAndClock } from '../text/format.js';
+import { appointments as words } from '../text/en-appointments.js';
+import { dayAndClock, span } from '../text/format.js';
 import { en } from '../text/en.js';
 import { accountButtons } from './account.js';
 import { brand } from './brand.js';
+import { confirmDialog } from './dialog.js';
 import { field, h, icon, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
-/** @import { Me, Meeting, RecordingDetails } from '../protocol/http.js' */
+/** @import { AttendanceReport, AttendanceSummary, Me, Meeting, RecordingDetails } from '../protocol/http.js' */
+/** @import { Appointment } from './appointment.js' */
 /** @import { AccountContext } from './account.js' */
 
 /**
@@ -23,14 +26,25 @@ import { secretOf } from '../app/place.js';
  * @property {(number: string, passcode: string) => void} openNumber
  * @property {() => Promise<Meeting[]>} meetings
  * @property {(meetingId: string) => Promise<RecordingDetails[]>} recordings
+ * @property {Appointments} appointments
  * @property {() => Promise<number>} unreadInChats
  * @property {Omit<AccountContext, 'name'>} account
+ */
+
+/**
+ * @typedef {object} Appointments
+ * @property {(wish: Appointment) => Promise<Meeting>} create
+ * @property {(meetingId: string, wish: Appointment) => Promise<Meeting>} change
+ * @property {(meetingId: string) => Promise<Meeting>} exchangeLink
+ * @property {{ list: (meetingId: string) => Promise<AttendanceSummary[]>, read: (meetingId: string, report: string) => Promise<AttendanceReport> }} attendance
+ * @property {(error: unknown) => string} explain
  */
 
 /** @param {StartContext} context */
 export function createStart(context) {
   document.title = en.start.title;
   const { me } = context;
+  const mine = me ? meetingsSection(context) : null;
   const element = h(
     'div',
     { class: 'page' },
@@ -40,8 +54,8 @@ export function createStart(context) {
       { class: 'start', attrs: { id: 'main' } },
       h('div', { class: 'start-hero' }, h('h1', {}, en.start.heading), h('p', { class: 'lead' }, me ? en.start.lead : en.start.guestLead)),
       context.notice === '' ? null : h('p', { class: 'callout is-problem', attrs: { role: 'alert' } }, context.notice),
-      h('div', { class: 'start-cards' }, me ? newMeetingCard(context) : null, joinCard(context), me ? null : organiserCard()),
-      me ? meetingsSection(context) : null,
+      h('div', { class: 'start-cards' }, mine ? newMeetingCard(context, mine.refresh) : null, joinCard(context), me ? null : organiserCard()),
+      mine?.element,
     ),
   );
   return { element, dispose: () => {} };
@@ -67,8 +81,8 @@ function head({ me, unreadInChats, account }) {
   return header;
 }
 
-/** @param {StartContext} context */
-function newMeetingCard({ create }) {
+/** @param {StartContext} context @param {() => void} refresh */
+function newMeetingCard({ create, appointments }, refresh) {
   const subject = field(en.start.subject, { name: 'subject', maxlength: '120', autocomplete: 'off' });
   const button = h('button', { class: 'button primary large', attrs: { type: 'submit' } }, icon('plus'), h('span', {}, en.start.newMeeting));
   const problem = h('p', { class: 'problem', attrs: { role: 'alert' } });
@@ -91,9 +105,29 @@ function newMeetingCard({ create }) {
     h('h2', {}, en.start.newMeeting),
     subject.element,
     problem,
-    button,
+    h('div', { class: 'card-ways' }, button, scheduleButton(appointments, refresh)),
   );
 }
+
+/** @param {Appointments} appointments @param {() => void} refresh */
+const scheduleButton = ({ create, explain }, refresh) =>
+  h(
+    'button',
+    {
+      class: 'button large',
+      attrs: { type: 'button' },
+      on: {
+        click: async () => {
+          const { appointmentDialog, invitationDialog } = await import('./appointment.js');
+          appointmentDialog(null, create, explain, (meeting) => {
+            refresh();
+            invitationDialog(meeting, words.scheduled);
+          });
+        },
+      },
+    },
+    words.schedule,
+  );
 
 /** @param {StartContext} context */
 function joinCard({ openLink, openNumber }) {
@@ -142,20 +176,84 @@ function meetingsSection(context) {
   const list = h('ul', { class: 'meetings' });
   const note = h('p', { class: 'panel-empty', attrs: { role: 'status' } });
   const section = h('section', { class: 'my-meetings', attrs: { 'aria-labelledby': 'my-meetings' } }, h('h2', { attrs: { id: 'my-meetings' } }, en.start.mine), note, list);
-  context.meetings().then(
-    (meetings) => {
-      const newestFirst = [...meetings].sort((a, b) => Number(b.isLive) - Number(a.isLive) || b.createdDateTime.localeCompare(a.createdDateTime));
-      list.append(...newestFirst.map((meeting) => meetingRow(meeting, context)));
-      setText(note, meetings.length === 0 ? en.start.none : '');
-      setHidden(note, meetings.length > 0);
-    },
-    () => setText(note, en.start.failed),
-  );
-  return section;
+  const refresh = () =>
+    void context.meetings().then(
+      (meetings) => {
+        list.replaceChildren(...inOrder(meetings, Date.now()).map((meeting) => meetingRow(meeting, context, refresh)));
+        setText(note, meetings.length === 0 ? en.start.none : '');
+        setHidden(note, meetings.length > 0);
+      },
+      () => setText(note, en.start.failed),
+    );
+  refresh();
+  return { element: section, refresh };
 }
 
-/** @param {Meeting} meeting @param {StartContext} context */
-function meetingRow(meeting, { recordings }) {
+/**
+ * What goes on first, then what comes, the soonest first, then what was, the latest first.
+ *
+ * @param {Meeting[]} meetings
+ * @param {number} now
+ */
+export function inOrder(meetings, now) {
+  const at = (/** @type {Meeting} */ { startDateTime, createdDateTime }) => new Date(startDateTime ?? createdDateTime).getTime();
+  const over = (/** @type {Meeting} */ meeting) => (meeting.endDateTime === undefined ? at(meeting) : new Date(meeting.endDateTime).getTime()) < now;
+  const place = (/** @type {Meeting} */ meeting) => (meeting.isLive ? 0 : over(meeting) ? 2 : 1);
+  return [...meetings].sort((a, b) => place(a) - place(b) || (place(a) === 1 ? at(a) - at(b) : at(b) - at(a)));
+}
+
+/** @param {Meeting} meeting */
+function whenOf({ isLive, participants, startDateTime, endDateTime, createdDateTime }) {
+  if (isLive) return en.start.present(participants);
+  return startDateTime === undefined ? dayAndClock(createdDateTime) : span(startDateTime, endDateTime);
+}
+
+/** @param {Meeting} meeting */
+function linkOf({ isLive, expirationDateTime }) {
+  if (isLive || expirationDateTime === undefined) return '';
+  return new Date(expirationDateTime).getTime() < Date.now() ? words.linkOver : words.linkUntil(dayAndClock(expirationDateTime));
+}
+
+/** What its organiser does with a meeting. @param {Meeting} meeting @param {StartContext} context @param {() => void} refresh */
+function managing(meeting, { appointments }, refresh) {
+  const { change, exchangeLink, attendance, explain } = appointments;
+  const title = meeting.subject === '' ? en.start.untitled : meeting.subject;
+  const problem = h('p', { class: 'problem', attrs: { role: 'alert' } });
+  /** @param {string} text @param {() => Promise<void>} act */
+  const way = (text, act) =>
+    h('button', { class: 'button quiet', attrs: { type: 'button' }, on: { click: () => void act().catch((error) => setText(problem, explain(error))) } }, text);
+  return h(
+    'details',
+    { class: 'meeting-recordings' },
+    h('summary', {}, words.manage),
+    h(
+      'div',
+      { class: 'meeting-ways' },
+      way(words.invitation, async () => (await import('./appointment.js')).invitationDialog(meeting, words.invitation)),
+      way(meeting.startDateTime === undefined ? words.addTime : words.change, async () => {
+        const { appointmentDialog } = await import('./appointment.js');
+        appointmentDialog(meeting, (wish) => change(meeting.id, wish), explain, refresh);
+      }),
+      way(words.newLink, async () =>
+        confirmDialog({ heading: words.newLinkHeading, text: words.newLinkText, confirm: words.newLinkConfirm }, () => {
+          const exchanged = async () => {
+            const { invitationDialog } = await import('./appointment.js');
+            const now = await exchangeLink(meeting.id);
+            refresh();
+            invitationDialog(now, words.invitation);
+          };
+          void exchanged().catch((error) => setText(problem, explain(error)));
+        }),
+      ),
+      way(words.attendance, async () => (await import('./attendance.js')).attendanceDialog(meeting.id, title, attendance)),
+    ),
+    problem,
+  );
+}
+
+/** @param {Meeting} meeting @param {StartContext} context @param {() => void} refresh */
+function meetingRow(meeting, context, refresh) {
+  const { recordings } = context;
   const secret = secretOf(meeting.joinWebUrl) ?? '';
   const title = meeting.subject === '' ? en.start.untitled : meeting.subject;
   const list = h('ul', { class: 'recordings' });
@@ -187,8 +285,9 @@ function meetingRow(meeting, { recordings }) {
         'p',
         { class: 'hint' },
         meeting.isLive ? h('span', { class: 'live-tag' }, en.start.live) : null,
-        [meeting.isLive ? en.start.present(meeting.participants) : dayAndClock(meeting.createdDateTime), numberOf(meeting)].filter(Boolean).join(' · '),
+        [whenOf(meeting), numberOf(meeting), linkOf(meeting)].filter(Boolean).join(' · '),
       ),
+      managing(meeting, context, refresh),
       details,
     ),
     meeting.unread > 0 ? h('span', { class: 'unread-tag' }, en.start.unread(meeting.unread)) : null,

@@ -1,85 +1,36 @@
-//! Meetings over HTTP: make, list, look, change, delete.
+//! Meetings over HTTP: make, list, look, change, open to others again, delete.
+
+pub(super) mod attendance;
+mod body;
+pub(super) mod invitation;
+mod wishes;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+
+use body::{MeetingBody, full, outside};
+pub(super) use body::{good_until, join_web_url};
+use wishes::Wishes;
 
 use super::client::{ApiJson, Caller, Client, SignedIn};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::{Secret, join_number, passcode};
-use crate::clock::Timestamp;
-use crate::id::{MeetingId, ThreadId};
+use crate::id::MeetingId;
 use crate::meeting::Command;
-use crate::policy::{MeetingSettings, SettingsError};
-use crate::store::{MeetingRow, NewMeeting, UserRow};
+use crate::policy::MeetingSettings;
+use crate::policy::schedule::Times;
+use crate::store::{Entrance, Made, MeetingRow, NewMeeting, UserRow};
 
-/// A subject has at most so many characters.
-const SUBJECT_CHARACTERS: usize = 200;
 /// Meetings in one list.
 const LISTED: u32 = 200;
 /// A number is taken about once in a billion per meeting; five misses in a row mean that something else is wrong.
 const NUMBER_TRIES: u32 = 5;
 /// How often a change of the options is tried again when somebody else changed them at the same moment.
 const SETTINGS_TRIES: u32 = 5;
-
-/// Members of a request that other servers of this kind know, and that are not kept here yet.
-const PASSED_OVER: [&str; 2] = ["startDateTime", "endDateTime"];
-
-/// What a meeting is made of, or changed to: its subject and its options. A member that is not named stays as it is.
-#[derive(Deserialize)]
-pub(super) struct Wishes {
-    #[serde(default)]
-    subject: Option<String>,
-    #[serde(flatten)]
-    options: Map<String, Value>,
-}
-
-impl Wishes {
-    fn apply(&self, settings: &MeetingSettings) -> Result<MeetingSettings, ApiError> {
-        let mut options = self.options.clone();
-        PASSED_OVER.into_iter().for_each(|name| drop(options.remove(name)));
-        settings.changed(&options).map_err(|error| {
-            let code = match error {
-                SettingsError::Unknown(_) => "unknown_option",
-                SettingsError::BadValue(_) => "bad_option",
-                SettingsError::TooMany(..) => "too_many_accounts",
-            };
-            ApiError::new(StatusCode::BAD_REQUEST, code, sentence(&error))
-        })
-    }
-}
-
-/// An error's text as a sentence.
-fn sentence(error: &dyn std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
-}
-
-/// A meeting as the API shows it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct MeetingBody {
-    id: MeetingId,
-    subject: String,
-    join_web_url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    join_meeting_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    passcode: Option<String>,
-    chat_id: ThreadId,
-    created_date_time: Timestamp,
-    is_live: bool,
-    participants: usize,
-    unread: u64,
-    /// For organisers.
-    #[serde(flatten)]
-    settings: Option<MeetingSettings>,
-}
 
 #[derive(Serialize)]
 pub(super) struct ListBody<T> {
@@ -100,29 +51,66 @@ pub(super) async fn create(
     SignedIn(user): SignedIn,
     ApiJson(wishes): ApiJson<Wishes>,
 ) -> Result<Response, ApiError> {
-    let subject = clean_subject(wishes.subject.as_deref().unwrap_or_default())?;
-    let settings = wishes.apply(&MeetingSettings::default())?.write();
+    made(&state, &client, &user, &wishes, None).await
+}
+
+/// `POST /v1/onlineMeetings/createOrGet`: 201 for a new one, 200 for the one that the caller has made by that name before.
+/// What it is about is not changed then.
+#[utoipa::path(
+    post,
+    path = "/v1/onlineMeetings/createOrGet",
+    operation_id = "createOrGetMeeting",
+    tag = "meetings",
+    summary = "Make a meeting, or get the one that has this external id"
+)]
+pub(super) async fn create_or_get(
+    State(state): State<AppState>,
+    client: Client,
+    SignedIn(user): SignedIn,
+    ApiJson(mut wishes): ApiJson<Wishes>,
+) -> Result<Response, ApiError> {
+    let external_id = wishes.take_external_id()?;
+    if let Some(row) = state.store.meeting_by_external_id(user.id, &external_id).await? {
+        return Ok(Json(full(&state, &client, row).await?).into_response());
+    }
+    made(&state, &client, &user, &wishes, Some(external_id)).await
+}
+
+async fn made(
+    state: &AppState,
+    client: &Client,
+    user: &UserRow,
+    wishes: &Wishes,
+    external_id: Option<String>,
+) -> Result<Response, ApiError> {
+    let new = NewMeeting {
+        tenant: user.tenant.clone(),
+        organizer: user.id,
+        subject: wishes.subject("Meeting")?,
+        times: wishes.times(Times::default())?,
+        settings: wishes.options(&MeetingSettings::default())?.write(),
+        entrance: entrance(),
+        join_number: String::new(),
+        external_id,
+    };
     for _ in 0..NUMBER_TRIES {
-        let secret = Secret::generate_short();
-        let made = state
-            .store
-            .create_meeting(NewMeeting {
-                tenant: user.tenant.clone(),
-                organizer: user.id,
-                subject: subject.clone(),
-                join_hash: secret.hash(),
-                join_secret: secret.reveal().to_owned(),
-                join_number: join_number(),
-                passcode: passcode(),
-                settings: settings.clone(),
-            })
-            .await?;
-        if let Some(row) = made {
+        let (status, row) =
+            match state.store.create_meeting(NewMeeting { join_number: join_number(), ..new.clone() }).await? {
+                Made::New(row) => (StatusCode::CREATED, row),
+                Made::Known(row) => (StatusCode::OK, row),
+                Made::NumberTaken => continue,
+            };
+        if status == StatusCode::CREATED {
             metrics::counter!("signaling_meetings_created_total").increment(1);
-            return Ok((StatusCode::CREATED, Json(full(&state, &client, row).await?)).into_response());
         }
+        return Ok((status, Json(full(state, client, row).await?)).into_response());
     }
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_number", "No free meeting number was found. Try again."))
+}
+
+fn entrance() -> Entrance {
+    let secret = Secret::generate_short();
+    Entrance { join_hash: secret.hash(), join_secret: secret.reveal().to_owned(), passcode: passcode() }
 }
 
 /// `GET /v1/onlineMeetings`: mine, newest first.
@@ -192,25 +180,51 @@ pub(super) async fn change(
     SignedIn(user): SignedIn,
     ApiJson(wishes): ApiJson<Wishes>,
 ) -> Result<Json<MeetingBody>, ApiError> {
-    let mut row = find(&state, &id).await?;
-    if !organizes(&row, &user) {
-        return Err(refused(&row, &[Caller::User(user)]));
-    }
-    if !wishes.options.is_empty() {
+    let mut row = of_organizers(&state, &id, user).await?;
+    // All of it is looked at before any of it is written.
+    let (subject, times) = (wishes.subject(&row.subject)?, wishes.times(row.times)?);
+    if wishes.names_options() {
         row = change_settings(&state, row, &wishes).await?;
     }
-    if let Some(subject) = &wishes.subject {
-        row.subject = clean_subject(subject)?;
-        state.store.set_subject(row.id, &row.subject).await?;
-        state.directory.tell(row.id, Command::Renamed { subject: row.subject.clone() }).await;
+    if wishes.names_invitation() {
+        state.store.set_invitation(row.id, &subject, times).await?;
+        row = told(&state, row.id).await?;
     }
     Ok(Json(full(&state, &client, row).await?))
+}
+
+/// `POST /v1/onlineMeetings/{id}/resetJoinLink`: another link and passcode. Those of before open nothing any more; whoever
+/// is in stays.
+#[utoipa::path(
+    post,
+    path = "/v1/onlineMeetings/{id}/resetJoinLink",
+    operation_id = "resetJoinLink",
+    tag = "meetings",
+    summary = "Exchange link and passcode"
+)]
+pub(super) async fn reset_join_link(
+    State(state): State<AppState>,
+    client: Client,
+    Path(id): Path<String>,
+    SignedIn(user): SignedIn,
+) -> Result<Json<MeetingBody>, ApiError> {
+    let row = of_organizers(&state, &id, user).await?;
+    state.store.reset_entrance(row.id, &entrance()).await?;
+    Ok(Json(full(&state, &client, told(&state, row.id).await?).await?))
+}
+
+/// A meeting whose invitation was changed, after telling those who are in it.
+async fn told(state: &AppState, id: MeetingId) -> Result<MeetingRow, ApiError> {
+    let row = state.store.meeting(id).await?.ok_or_else(|| ApiError::not_found("meeting"))?;
+    let news = Command::Invitation { subject: row.subject.clone(), join_secret: row.join_secret.clone() };
+    state.directory.tell(row.id, news).await;
+    Ok(row)
 }
 
 /// Others may change the options at the same time, also from within the meeting: each changes what it finds.
 async fn change_settings(state: &AppState, mut row: MeetingRow, wishes: &Wishes) -> Result<MeetingRow, ApiError> {
     for _ in 0..SETTINGS_TRIES {
-        let changed = wishes.apply(&MeetingSettings::read(&row.settings))?.write();
+        let changed = wishes.options(&MeetingSettings::read(&row.settings))?.write();
         if state.store.set_settings(row.id, &row.settings, &changed).await? {
             row.settings = changed;
             state.directory.tell(row.id, Command::SettingsStored).await;
@@ -256,6 +270,12 @@ async fn own(state: &AppState, id: &str, user: UserRow) -> Result<MeetingRow, Ap
     if row.organizer == user.id { Ok(row) } else { Err(refused(&row, &[Caller::User(user)])) }
 }
 
+/// A meeting for its organiser or a co-organiser.
+async fn of_organizers(state: &AppState, id: &str, user: UserRow) -> Result<MeetingRow, ApiError> {
+    let row = find(state, id).await?;
+    if organizes(&row, &user) { Ok(row) } else { Err(refused(&row, &[Caller::User(user)])) }
+}
+
 /// Whether somebody is the organiser or a co-organiser.
 fn organizes(row: &MeetingRow, user: &UserRow) -> bool {
     row.organizer == user.id || MeetingSettings::read(&row.settings).coorganizers.contains(&user.id)
@@ -277,51 +297,4 @@ pub(super) fn refused(meeting: &MeetingRow, callers: &[Caller]) -> ApiError {
 
 fn unknown() -> ApiError {
     ApiError::not_found("meeting")
-}
-
-async fn full(state: &AppState, client: &Client, row: MeetingRow) -> Result<MeetingBody, ApiError> {
-    let unread = state.store.unread(row.thread, row.organizer).await?;
-    let (number, code) = (spaced(&row.join_number), row.passcode.clone());
-    let settings = MeetingSettings::read(&row.settings);
-    let mut body = outside(state, client, row);
-    body.join_meeting_id = Some(number);
-    body.passcode = Some(code);
-    body.unread = unread;
-    body.settings = Some(settings);
-    Ok(body)
-}
-
-fn outside(state: &AppState, client: &Client, row: MeetingRow) -> MeetingBody {
-    let glimpse = state.directory.glimpse(row.id);
-    MeetingBody {
-        id: row.id,
-        subject: row.subject,
-        join_web_url: join_web_url(client, &row.join_secret),
-        join_meeting_id: None,
-        passcode: None,
-        chat_id: row.thread,
-        created_date_time: row.created,
-        is_live: glimpse.live,
-        participants: glimpse.participants,
-        unread: 0,
-        settings: None,
-    }
-}
-
-pub(super) fn join_web_url(client: &Client, secret: &str) -> String {
-    format!("{}/join/{secret}", client.base_url)
-}
-
-/// `123456789` as people read it.
-fn spaced(number: &str) -> String {
-    let digits: Vec<char> = number.chars().collect();
-    digits.chunks(3).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
-}
-
-fn clean_subject(subject: &str) -> Result<String, ApiError> {
-    let subject: String = subject.trim().chars().filter(|c| !c.is_control()).collect();
-    if subject.chars().count() > SUBJECT_CHARACTERS {
-        return Err(ApiError::bad_request("The subject has at most 200 characters. Shorten it."));
-    }
-    Ok(if subject.is_empty() { "Meeting".to_owned() } else { subject })
 }
