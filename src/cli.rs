@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Refused};
 use crate::{Server, StartError, data, observe, signals};
+use signaling::{Scope, Scopes};
 
 /// The configuration or the command line was refused; the same code that clap uses.
 const EXIT_REFUSED: u8 = 2;
@@ -53,6 +54,9 @@ enum Command {
                             curl -H \"Authorization: Bearer $TOKEN\" -d '{\"subject\": \"Stand-up\"}' \
                             -H 'Content-Type: application/json' http://127.0.0.1:8080/v1/onlineMeetings")]
     Token(Token),
+    /// Look after the keys that tokens are signed with.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Check the configuration and say what would be started, without starting it.
     CheckConfig(Serve),
 }
@@ -79,6 +83,25 @@ struct Serve {
     lan: bool,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+enum Keys {
+    /// Sign by a new key from now on; a running server takes it into use within a second.
+    #[command(after_help = "Tokens that were signed before stay good, unless --revoke is given.\n\nExamples:\n  \
+                            plenum keys rotate\n  \
+                            plenum keys rotate --revoke    a key, or a backup of it, fell into wrong hands")]
+    Rotate(Rotate),
+}
+
+#[derive(Clone, Debug, Args)]
+struct Rotate {
+    #[command(flatten)]
+    common: Common,
+    /// Delete the keys of before: every token that they have signed is refused from then on, programs need new ones, and
+    /// whoever is in a meeting joins anew when their connection ends. Sign-in by link and cookie is not touched.
+    #[arg(long)]
+    revoke: bool,
+}
+
 #[derive(Clone, Debug, Args)]
 struct Token {
     #[command(flatten)]
@@ -92,6 +115,11 @@ struct Token {
     /// May administer: sees and ends every meeting of the tenant.
     #[arg(long)]
     admin: bool,
+    /// What the token is for; several by commas or by naming the option again [default: everything that the user may do].
+    ///
+    /// Scopes: account, meetings, calls (joining), chats, recordings, people; each with .read or .write, which includes it.
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+    scope: Vec<Scope>,
     /// Tokens of so many people, one a line: NAME 1, NAME 2, ... For load tests.
     #[arg(long, value_name = "N")]
     count: Option<u32>,
@@ -129,6 +157,14 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.load().map_err(Failure::Refused).and_then(|config| serve_until_told(&config)),
         Command::CheckConfig(serve) => serve.load().map_err(Failure::Refused).and_then(|config| describe(&config)),
         Command::Link(common) => common.load().map_err(Failure::Refused).and_then(|config| print_link(&config)),
+        Command::Keys(Keys::Rotate(rotate)) => rotate.common.load().map_err(Failure::Refused).and_then(|config| {
+            crate::rotate_keys(&config, rotate.revoke)?;
+            print_line(if rotate.revoke {
+                "A new key signs; those of before are revoked."
+            } else {
+                "A new key signs from now on."
+            })
+        }),
         Command::Token(token) => {
             token.common.load().map_err(Failure::Refused).and_then(|config| print_token(&config, &token))
         }
@@ -231,7 +267,8 @@ fn print_token(config: &Config, token: &Token) -> Result<(), Failure> {
         Some(count) => (1..=count).map(|number| format!("{} {number}", token.user)).collect(),
         None => vec![token.user.clone()],
     };
-    let tokens = block_on(crate::new_user_tokens(config, &names, &token.tenant, token.admin))?;
+    let scopes = if token.scope.is_empty() { Scopes::ALL } else { token.scope.iter().copied().collect() };
+    let tokens = block_on(crate::new_user_tokens(config, &names, &token.tenant, token.admin, scopes))?;
     print_line(&tokens.join("\n"))
 }
 

@@ -192,10 +192,20 @@ pub async fn new_user_tokens(
     users: &[String],
     tenant: &str,
     admin: bool,
+    scopes: signaling::Scopes,
 ) -> Result<Vec<String>, StartError> {
     use_one_crypto_provider();
     data::make(&config.server.data)?;
-    Ok(auth::mint_user_tokens(&config.server.data, &config.store_location(), users, tenant, admin).await?)
+    Ok(auth::mint_user_tokens(&config.server.data, &config.store_location(), users, tenant, admin, scopes).await?)
+}
+
+/// A newer signing key; with `revoke` those of before have signed nothing that is good any more.
+///
+/// # Errors
+/// When the data directory cannot be used.
+pub fn rotate_keys(config: &Config, revoke: bool) -> Result<(), StartError> {
+    data::make(&config.server.data)?;
+    Ok(auth::rotate_keys(&config.server.data, revoke)?)
 }
 
 /// Where a server with this configuration is reached.

@@ -38,10 +38,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use auth::{MintError, mint_user_token, mint_user_tokens, new_sign_in_link};
+pub use auth::{MintError, mint_user_token, mint_user_tokens, new_sign_in_link, rotate_keys};
 pub use live::Timings;
 pub use meeting::Limits;
 pub use policy::schedule::LinkRules;
+pub use policy::scopes::{Scope, Scopes};
 pub use store::StoreLocation;
 
 use auth::{KeyError, SigningKeys};
@@ -56,6 +57,8 @@ use store::{CHAT_MEMBERS, Store, StoreError};
 /// News of engine and recorder that wait to be taken. Filled when many meetings change at once; when full, the sender
 /// waits, which slows its news down and nothing else.
 const NEWS: usize = 1024;
+/// How often the folder of keys is looked at: what a revoked key has signed is refused within a second.
+const KEYS_LOOK: Duration = Duration::from_millis(300);
 /// How often what has expired is forgotten.
 const TIDY: Duration = Duration::from_secs(60);
 /// How long interrupted runs wait for their people after a start.
@@ -165,6 +168,7 @@ impl Signaling {
         let directory = Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume);
         directory.resume_open_runs().await?;
         directory.settle_recordings().await?;
+        let live_keys = keys.clone();
         let live =
             LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };
         let state = AppState::new(
@@ -191,6 +195,7 @@ impl Signaling {
                 to.recording_news(event).await;
             }
         });
+        tasks.spawn(follow_keys(live_keys));
         tasks.spawn(tidy(state.clone(), store.clone()));
         let shutdown_patience = config.shutdown_patience;
         Ok(Self { state, store, directory, media_events, recording_events, shutdown_patience, _tasks: tasks })
@@ -235,6 +240,31 @@ impl Signaling {
         self.state.go_down();
         self.directory.shutdown(self.shutdown_patience).await;
         self.store.close().await;
+    }
+}
+
+/// Takes keys into use that another process has made, and drops those that it has revoked.
+async fn follow_keys(keys: SigningKeys) {
+    let mut ticks = tokio::time::interval(KEYS_LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut has_failed = false;
+    loop {
+        ticks.tick().await;
+        let looking = keys.clone();
+        match tokio::task::spawn_blocking(move || looking.reload()).await {
+            Ok(Ok(true)) => {
+                tracing::info!("the signing keys have changed; tokens are signed by the newest from now on")
+            }
+            // Once, not three times a second.
+            Ok(Err(error)) if !has_failed => {
+                tracing::warn!(%error, "the signing keys could not be read again; those of before are used on");
+                has_failed = true;
+                continue;
+            }
+            Ok(Err(_)) => continue,
+            Ok(Ok(false)) | Err(_) => {}
+        }
+        has_failed = false;
     }
 }
 

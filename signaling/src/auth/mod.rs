@@ -19,6 +19,7 @@ pub use tokens::{AuthError, ParticipantClaims, UserClaims};
 use std::path::Path;
 
 use crate::clock::Timestamp;
+use crate::policy::scopes::Scopes;
 use crate::store::{CHAT_MEMBERS, Store, StoreError, StoreLocation};
 
 /// A sign-in link works for a day.
@@ -63,7 +64,7 @@ pub async fn mint_user_token(
     tenant: &str,
     admin: bool,
 ) -> Result<String, MintError> {
-    let tokens = mint_user_tokens(data_dir, store, &[user_name.to_owned()], tenant, admin).await?;
+    let tokens = mint_user_tokens(data_dir, store, &[user_name.to_owned()], tenant, admin, Scopes::ALL).await?;
     Ok(tokens.into_iter().next().unwrap_or_default())
 }
 
@@ -77,15 +78,25 @@ pub async fn mint_user_tokens(
     user_names: &[String],
     tenant: &str,
     admin: bool,
+    scopes: Scopes,
 ) -> Result<Vec<String>, MintError> {
     let keys = SigningKeys::load_or_create(data_dir)?;
     let store = Store::open(store, CHAT_MEMBERS).await?;
     let mut tokens = Vec::with_capacity(user_names.len());
     for name in user_names {
-        tokens.push(keys.sign_user(&store.find_or_create_user(tenant, name, admin).await?)?);
+        tokens.push(keys.sign_user(&store.find_or_create_user(tenant, name, admin).await?, scopes)?);
     }
     store.close().await;
     Ok(tokens)
+}
+
+/// Makes a newer signing key (`plenum keys rotate`), which a running server takes into use within a second. With `revoke`
+/// those of before are deleted.
+///
+/// # Errors
+/// When the data directory cannot be used.
+pub fn rotate_keys(data_dir: &Path, revoke: bool) -> Result<(), MintError> {
+    Ok(SigningKeys::rotate(data_dir, revoke)?)
 }
 
 /// Makes a sign-in link (`plenum link`). Works while the server runs: both write the same store.

@@ -5,16 +5,18 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::SigningKeys;
+use super::keys::Key;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, UserId};
 use crate::policy::Person;
+use crate::policy::scopes::Scopes;
 use crate::store::UserRow;
 
 const ISSUER: &str = "plenum";
 const USER_AUDIENCE: &str = "plenum";
 const PARTICIPANT_AUDIENCE: &str = "plenum-participant";
 /// A user token is for programs that are set up once: a year.
-const USER_SECONDS: i64 = 365 * 24 * 3600;
+pub(super) const USER_SECONDS: i64 = 365 * 24 * 3600;
 /// A participant token outlives any meeting, not more.
 const PARTICIPANT_SECONDS: i64 = 24 * 3600;
 
@@ -46,6 +48,9 @@ pub struct UserClaims {
     /// When it was issued, in seconds; tokens of before there was a revocation have none.
     #[serde(default)]
     pub iat: i64,
+    /// What it may be used for; none: for everything that its owner may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
 }
 
 /// What a participant token says.
@@ -70,6 +75,12 @@ pub struct ParticipantClaims {
 }
 
 impl UserClaims {
+    /// What the token may be used for.
+    #[must_use]
+    pub fn scopes(&self) -> Scopes {
+        self.scope.as_deref().map_or(Scopes::ALL, Scopes::read)
+    }
+
     /// Whether the token was issued after the last revocation of everything that its owner was signed in by.
     #[must_use]
     pub fn is_valid_for(&self, user: &UserRow) -> bool {
@@ -95,7 +106,7 @@ impl SigningKeys {
     ///
     /// # Errors
     /// When the key cannot sign.
-    pub fn sign_user(&self, user: &UserRow) -> Result<String, AuthError> {
+    pub fn sign_user(&self, user: &UserRow, scopes: Scopes) -> Result<String, AuthError> {
         let claims = UserClaims {
             iss: ISSUER.to_owned(),
             aud: USER_AUDIENCE.to_owned(),
@@ -105,8 +116,11 @@ impl SigningKeys {
             tenant: user.tenant.clone(),
             admin: user.admin,
             iat: Timestamp::now().as_seconds(),
+            scope: scopes.write(),
         };
-        sign(Algorithm::EdDSA, &self.signing, &claims)
+        let keys = self.all();
+        let key = keys.first().ok_or(AuthError::Signing)?;
+        sign(Algorithm::EdDSA, key, &key.signing, &claims)
     }
 
     /// Makes a token for a participant.
@@ -137,7 +151,7 @@ impl SigningKeys {
     /// # Errors
     /// [`AuthError::BadToken`].
     pub fn check_user(&self, token: &str) -> Result<UserClaims, AuthError> {
-        check(Algorithm::EdDSA, &self.checking, token, USER_AUDIENCE)
+        self.check(Algorithm::EdDSA, |key| &key.checking, token, USER_AUDIENCE)
     }
 
     /// Reads a participant token. Whether the participant was removed is the store's to say.
@@ -145,30 +159,38 @@ impl SigningKeys {
     /// # Errors
     /// [`AuthError::BadToken`].
     pub fn check_participant(&self, token: &str) -> Result<ParticipantClaims, AuthError> {
-        check(Algorithm::HS256, &self.participants.1, token, PARTICIPANT_AUDIENCE)
+        self.check(Algorithm::HS256, |key| &key.participants.1, token, PARTICIPANT_AUDIENCE)
     }
 
     fn sign_claims(&self, claims: &ParticipantClaims) -> Result<String, AuthError> {
-        sign(Algorithm::HS256, &self.participants.0, claims)
+        let keys = self.all();
+        let key = keys.first().ok_or(AuthError::Signing)?;
+        sign(Algorithm::HS256, key, &key.participants.0, claims)
+    }
+
+    /// Reads a token by the key that its header names; one that names none, from before keys had names, by each of them.
+    fn check<C: DeserializeOwned>(
+        &self,
+        algorithm: Algorithm,
+        part: impl Fn(&Key) -> &DecodingKey,
+        token: &str,
+        audience: &str,
+    ) -> Result<C, AuthError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::BadToken)?;
+        let mut rules = Validation::new(algorithm);
+        rules.set_audience(&[audience]);
+        rules.set_issuer(&[ISSUER]);
+        rules.set_required_spec_claims(&["exp", "aud", "iss"]);
+        let keys = self.all();
+        let named = |key: &&Key| header.kid.as_ref().is_none_or(|name| *name == key.name);
+        let read = |key: &Key| jsonwebtoken::decode::<C>(token, part(key), &rules).ok();
+        keys.iter().filter(named).find_map(read).map(|data| data.claims).ok_or(AuthError::BadToken)
     }
 }
 
-fn sign<C: Serialize>(algorithm: Algorithm, key: &EncodingKey, claims: &C) -> Result<String, AuthError> {
-    jsonwebtoken::encode(&Header::new(algorithm), claims, key).map_err(|_| AuthError::Signing)
-}
-
-fn check<C: DeserializeOwned>(
-    algorithm: Algorithm,
-    key: &DecodingKey,
-    token: &str,
-    audience: &str,
-) -> Result<C, AuthError> {
-    let mut rules = Validation::new(algorithm);
-    rules.set_audience(&[audience]);
-    rules.set_issuer(&[ISSUER]);
-    rules.set_required_spec_claims(&["exp", "aud", "iss"]);
-    let data = jsonwebtoken::decode::<C>(token, key, &rules).map_err(|_| AuthError::BadToken)?;
-    Ok(data.claims)
+fn sign<C: Serialize>(algorithm: Algorithm, key: &Key, by: &EncodingKey, claims: &C) -> Result<String, AuthError> {
+    let header = Header { kid: Some(key.name.clone()), ..Header::new(algorithm) };
+    jsonwebtoken::encode(&header, claims, by).map_err(|_| AuthError::Signing)
 }
 
 #[cfg(test)]
@@ -176,6 +198,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
+    use crate::auth::KeyError;
     use crate::policy::Kind;
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use proptest::prelude::*;
@@ -213,7 +236,7 @@ mod tests {
             admin: true,
             valid_after: Timestamp::from_millis(0),
         };
-        let user_token = keys.sign_user(&user).unwrap();
+        let user_token = keys.sign_user(&user, Scopes::ALL).unwrap();
         let guest =
             keys.sign_participant(MeetingId::generate(), ParticipantId::generate(), Person::ANONYMOUS, "Ada").unwrap();
         assert_eq!(keys.check_user(&user_token).unwrap().sub, user.id);
@@ -238,9 +261,11 @@ mod tests {
         };
         assert!(keys.check_participant(&keys.sign_claims(&claims).unwrap()).is_ok());
         let public = EncodingKey::from_secret(pair.public_key().as_ref());
-        let forged = sign(Algorithm::HS256, &public, &claims).unwrap();
+        let all = keys.all();
+        let key = &all[0];
+        let forged = sign(Algorithm::HS256, key, &public, &claims).unwrap();
         assert_eq!(keys.check_participant(&forged), Err(AuthError::BadToken));
-        let other_algorithm = sign(Algorithm::EdDSA, &keys.signing, &claims).unwrap();
+        let other_algorithm = sign(Algorithm::EdDSA, key, &key.signing, &claims).unwrap();
         assert_eq!(keys.check_participant(&other_algorithm), Err(AuthError::BadToken));
     }
 
@@ -273,6 +298,95 @@ mod tests {
             })
             .unwrap();
         assert_eq!(keys.check_participant(&token), Err(AuthError::BadToken));
+    }
+
+    fn user() -> UserRow {
+        UserRow {
+            id: UserId::generate(),
+            tenant: "t".into(),
+            name: "Ada".into(),
+            admin: false,
+            valid_after: Timestamp::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn after_a_rotation_old_tokens_are_good_and_new_ones_are_of_the_new_key_also_in_a_running_server() {
+        let (folder, running) = keys();
+        let (user, meeting, me) = (user(), MeetingId::generate(), ParticipantId::generate());
+        let guest = |keys: &SigningKeys| keys.sign_participant(meeting, me, Person::ANONYMOUS, "Bob").unwrap();
+        let old = (running.sign_user(&user, Scopes::ALL).unwrap(), guest(&running));
+        SigningKeys::rotate(folder.path(), false).unwrap();
+        let other_process = SigningKeys::load_or_create(folder.path()).unwrap();
+        let new = (other_process.sign_user(&user, Scopes::ALL).unwrap(), guest(&other_process));
+        let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid;
+        assert_ne!(kid(&old.0), kid(&new.0));
+        assert_eq!(running.check_user(&new.0), Err(AuthError::BadToken), "it has not looked yet");
+        assert!(running.reload().unwrap() && !running.reload().unwrap());
+        for (user_token, guest_token) in [&old, &new] {
+            assert_eq!(running.check_user(user_token).unwrap().sub, user.id);
+            assert_eq!(running.check_participant(guest_token).unwrap().participant, me);
+        }
+        assert_eq!(kid(&running.sign_user(&user, Scopes::ALL).unwrap()), kid(&new.0));
+    }
+
+    #[test]
+    fn a_revoked_key_has_signed_nothing_that_is_good() {
+        let (folder, running) = keys();
+        let user = user();
+        let old = running.sign_user(&user, Scopes::ALL).unwrap();
+        let guest =
+            running.sign_participant(MeetingId::generate(), ParticipantId::generate(), Person::ANONYMOUS, "B").unwrap();
+        SigningKeys::rotate(folder.path(), false).unwrap();
+        SigningKeys::rotate(folder.path(), true).unwrap();
+        assert!(running.reload().unwrap());
+        assert_eq!(running.check_user(&old), Err(AuthError::BadToken));
+        assert_eq!(running.check_participant(&guest), Err(AuthError::BadToken));
+        assert!(running.check_user(&running.sign_user(&user, Scopes::ALL).unwrap()).is_ok());
+        assert_eq!(std::fs::read_dir(folder.path().join("keys")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_token_from_before_keys_had_names_is_good_also_after_a_rotation() {
+        let (folder, running) = keys();
+        let user = user();
+        let token = running.sign_user(&user, Scopes::ALL).unwrap();
+        let claims: UserClaims = running.check_user(&token).unwrap();
+        let nameless =
+            jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &running.all()[0].signing).unwrap();
+        SigningKeys::rotate(folder.path(), false).unwrap();
+        running.reload().unwrap();
+        assert_eq!(running.check_user(&nameless).unwrap().sub, user.id);
+    }
+
+    #[test]
+    fn a_key_whose_tokens_have_all_expired_goes_with_the_next_rotation() {
+        let (folder, _running) = keys();
+        let path = folder.path().join("keys");
+        let year = 366 * 24 * 3600 * 1000;
+        let now = Timestamp::now().as_millis();
+        let first = path.join("token-signing.ed25519.pk8");
+        for born in [now - 2 * year, now - year, now - 1000] {
+            std::fs::copy(&first, path.join(format!("token-signing.{born}.ed25519.pk8"))).unwrap();
+        }
+        SigningKeys::rotate(folder.path(), false).unwrap();
+        // The first was replaced two years ago, the second one year ago; the third only a second ago.
+        assert!(!first.exists());
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn keys_do_not_become_too_many_and_an_empty_folder_or_a_damaged_key_changes_nothing_in_a_running_server() {
+        let (folder, running) = keys();
+        let token = running.sign_user(&user(), Scopes::ALL).unwrap();
+        let refused = (0..20).find_map(|_| SigningKeys::rotate(folder.path(), false).err());
+        assert!(matches!(refused, Some(KeyError::TooMany)), "{refused:?}");
+        std::fs::write(folder.path().join("keys/token-signing.9999999999999.ed25519.pk8"), "no key").unwrap();
+        assert!(matches!(running.reload(), Err(KeyError::Damaged { .. })));
+        assert!(running.check_user(&token).is_ok());
+        std::fs::remove_dir_all(folder.path().join("keys")).unwrap();
+        assert!(!running.reload().unwrap());
+        assert!(running.check_user(&token).is_ok());
     }
 
     proptest! {

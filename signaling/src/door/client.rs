@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, MatchedPath, OptionalFromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::{ParticipantClaims, hash};
 use crate::clock::Timestamp;
+use crate::policy::scopes::{Need, Scopes, needed};
 use crate::store::UserRow;
 
 /// The session cookie's name.
@@ -119,14 +120,19 @@ impl OptionalFromRequestParts<AppState> for SignedIn {
 async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiError> {
     if let Some(token) = bearer(&parts.headers) {
         let token_hash = hash(token);
-        if let Some(user) = state.store.bearer_of_late(&token_hash) {
+        if let Some((user, scopes)) = state.store.bearer_of_late(&token_hash) {
+            check_scope(parts, scopes)?;
             return Ok(Some(user));
         }
         // Another kind of token says nothing against the cookie beside it.
         if let Ok(claims) = state.keys.check_user(token) {
             // The row says whether the user still exists and what they may do now.
             let user = state.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user));
-            user.iter().for_each(|user| state.store.keep_bearer(token_hash.clone(), user));
+            let scopes = claims.scopes();
+            if let Some(user) = &user {
+                state.store.keep_bearer(token_hash, user, scopes);
+                check_scope(parts, scopes)?;
+            }
             return Ok(user);
         }
     }
@@ -134,6 +140,21 @@ async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiErr
     let Some(user) = state.store.session_user(&hash(secret), Timestamp::now()).await? else { return Ok(None) };
     check_forgery(parts)?;
     Ok(Some(user))
+}
+
+/// Whether a token is for what is asked.
+fn check_scope(parts: &Parts, scopes: Scopes) -> Result<(), ApiError> {
+    if scopes == Scopes::ALL {
+        return Ok(());
+    }
+    let template = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let writes = !matches!(parts.method, Method::GET | Method::HEAD);
+    match needed(writes, template) {
+        Need::Nothing => Ok(()),
+        Need::Scope(scope) if scopes.allow(scope) => Ok(()),
+        Need::Scope(scope) => Err(ApiError::insufficient_scope(&scope.to_string())),
+        Need::Everything => Err(ApiError::insufficient_scope("of everything")),
+    }
 }
 
 /// A foreign page can make a browser send our cookie, but neither JSON nor our own origin.

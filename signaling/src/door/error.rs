@@ -58,6 +58,12 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "removed", message)
     }
 
+    /// The token is for something else (RFC 6750 §3.1).
+    pub(super) fn insufficient_scope(scope: &str) -> Self {
+        let message = format!("This token is not for that: it would need the scope {scope}. Make one that has it.");
+        Self::new(StatusCode::FORBIDDEN, "insufficient_scope", message)
+    }
+
     pub(super) fn not_found(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

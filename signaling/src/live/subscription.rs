@@ -2,8 +2,12 @@
 
 use super::session::{LiveContext, OpenRefused};
 use crate::feed::{ListenError, Reader};
+use crate::policy::scopes::{Noun, Scope};
 use crate::protocol::{ClientMessage, CloseCode, parse};
 use crate::store::UserRow;
+
+/// What a token needs to listen.
+const CHATS: Scope = Scope { noun: Noun::Chats, writes: false };
 
 /// What a subscriber asks for.
 pub(super) struct Wish {
@@ -27,6 +31,10 @@ pub(super) async fn open(context: &LiveContext, wish: Wish, user: Option<UserRow
                 .keys
                 .check_user(&token)
                 .map_err(|error| OpenRefused::error("token_refused", &error, CloseCode::TokenRefused))?;
+            if !claims.scopes().allow(CHATS) {
+                let error = format!("the token is not for that: it would need the scope {CHATS}");
+                return Err(OpenRefused::error("insufficient_scope", &error, CloseCode::TokenRefused));
+            }
             // The row says whether the user still exists.
             context.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user))
         }

@@ -8,12 +8,15 @@
 //!                +-- MeetingSettings ---+
 //! account list --+                      +-> roles::default_role, roles::may -> yes or no
 //!
+//! token's scopes, route ------------------> scopes::needed -> yes or no
+//!
 //! times, last use ------------------------> schedule::LinkRules -> until when its link is good
 //! ```
 
 pub mod lobby;
 pub mod roles;
 pub mod schedule;
+pub mod scopes;
 pub mod settings;
 
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use super::chats::MemberRow;
 use super::people::UserRow;
 use crate::id::{ThreadId, UserId};
+use crate::policy::scopes::Scopes;
 
 /// How long something is believed.
 const FRESH: Duration = Duration::from_millis(500);
@@ -27,7 +28,7 @@ type Entries<K, V> = DashMap<K, (Instant, V)>;
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    bearers: Entries<TokenHash, UserRow>,
+    bearers: Entries<TokenHash, (UserRow, Scopes)>,
     members: DashMap<ThreadId, HashMap<UserId, (Instant, MemberRow)>>,
 }
 
@@ -44,12 +45,12 @@ fn is_fresh(since: Instant, now: Instant) -> bool {
 
 impl Known {
     /// Who proved to be the owner of a token.
-    pub(super) fn bearer(&self, token: &TokenHash, now: Instant) -> Option<UserRow> {
+    pub(super) fn bearer(&self, token: &TokenHash, now: Instant) -> Option<(UserRow, Scopes)> {
         self.bearers.get(token).filter(|entry| is_fresh(entry.0, now)).map(|entry| entry.1.clone())
     }
 
-    pub(super) fn keep_bearer(&self, token: TokenHash, row: UserRow, now: Instant) {
-        keep(&self.bearers, token, row, now);
+    pub(super) fn keep_bearer(&self, token: TokenHash, bearer: (UserRow, Scopes), now: Instant) {
+        keep(&self.bearers, token, bearer, now);
     }
 
     pub(super) fn member(&self, thread: ThreadId, user: UserId, now: Instant) -> Option<MemberRow> {
@@ -66,7 +67,7 @@ impl Known {
 
     /// Something about a person changed.
     pub(super) fn forget_user(&self, user: UserId) {
-        self.bearers.retain(|_, (_, row)| row.id != user);
+        self.bearers.retain(|_, (_, (row, _))| row.id != user);
     }
 
     /// Something about a thread changed, perhaps its members.
@@ -91,8 +92,8 @@ mod tests {
             admin: false,
             valid_after: Timestamp::from_millis(0),
         };
-        known.keep_bearer(vec![7; 32], row.clone(), now);
-        assert_eq!(known.bearer(&vec![7; 32], now + FRESH / 2), Some(row));
+        known.keep_bearer(vec![7; 32], (row.clone(), Scopes::ALL), now);
+        assert_eq!(known.bearer(&vec![7; 32], now + FRESH / 2), Some((row, Scopes::ALL)));
         assert_eq!(known.bearer(&vec![8; 32], now), None);
         assert_eq!(known.bearer(&vec![7; 32], now + FRESH), None);
     }

@@ -7,6 +7,7 @@ use super::known::TokenHash;
 use super::{Store, StoreError, bad_row};
 use crate::clock::Timestamp;
 use crate::id::UserId;
+use crate::policy::scopes::Scopes;
 
 /// A person known to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,14 +75,14 @@ impl Store {
         row.map(user_of_row).transpose()
     }
 
-    /// Whoever proved to own a token a moment ago.
-    pub(crate) fn bearer_of_late(&self, token: &TokenHash) -> Option<UserRow> {
+    /// Whoever proved to own a token a moment ago, and what it is for.
+    pub(crate) fn bearer_of_late(&self, token: &TokenHash) -> Option<(UserRow, Scopes)> {
         self.known.bearer(token, Instant::now())
     }
 
     /// Remembers for a moment who proved to own a token.
-    pub(crate) fn keep_bearer(&self, token: TokenHash, row: &UserRow) {
-        self.known.keep_bearer(token, row.clone(), Instant::now());
+    pub(crate) fn keep_bearer(&self, token: TokenHash, row: &UserRow, scopes: Scopes) {
+        self.known.keep_bearer(token, (row.clone(), scopes), Instant::now());
     }
 
     /// Keeps a sign-in key until it is used or expires.

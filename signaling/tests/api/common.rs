@@ -191,6 +191,7 @@ pub(crate) struct House {
     pub(crate) recordings: Arc<FakeRecordings>,
     pub(crate) router: Router,
     pub(crate) address: SocketAddr,
+    location: StoreLocation,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -202,13 +203,19 @@ impl House {
     pub(crate) async fn open_with(config: Config) -> Self {
         let media = Arc::new(FakeMedia::default());
         let recordings = Arc::new(FakeRecordings::default());
+        let location = config.store.clone();
         let signaling = Signaling::open(config, media.clone(), recordings.clone()).await.unwrap();
         let router = signaling.router();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { signaling, media, recordings, router, address, server }
+        Self { signaling, media, recordings, router, address, location, server }
+    }
+
+    /// Where its store is.
+    pub(crate) fn location(&self) -> &StoreLocation {
+        &self.location
     }
 
     /// Ends it the rough way: no goodbye to anybody.

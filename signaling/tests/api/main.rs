@@ -10,3 +10,4 @@ mod identity;
 mod lobby;
 mod meeting;
 mod schedule;
+mod tokens;
