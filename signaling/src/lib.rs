@@ -21,6 +21,7 @@
 pub mod auth;
 pub mod clock;
 pub mod door;
+mod fault;
 pub mod feed;
 pub mod id;
 pub mod live;
@@ -186,13 +187,13 @@ impl Signaling {
         let to = directory.clone();
         tasks.spawn(async move {
             while let Some(event) = media_news.recv().await {
-                to.media_news(event).await;
+                let _ = fault::contained("media news", to.media_news(event)).await;
             }
         });
         let to = directory.clone();
         tasks.spawn(async move {
             while let Some(event) = recording_news.recv().await {
-                to.recording_news(event).await;
+                let _ = fault::contained("recording news", to.recording_news(event)).await;
             }
         });
         tasks.spawn(follow_keys(live_keys));

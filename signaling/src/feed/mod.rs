@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dashmap::DashMap;
 use tokio::sync::{Notify, mpsc};
 
+use crate::fault;
 use crate::id::{ThreadId, UserId};
 use crate::protocol::{EventBody, Frame, ServerMessage};
 use crate::store::{Committed, CommittedNews, FollowedAll, Store, StoreError};
@@ -182,7 +183,10 @@ impl Feeds {
                 epoch = self.0.store.feed_state().await.ok().map(|state| state.epoch);
             }
             let told = match &epoch {
-                Some(epoch) => self.tell_one(epoch, &committed).await,
+                Some(epoch) => {
+                    let told = fault::contained("feed", self.tell_one(epoch, &committed)).await;
+                    told.unwrap_or(Err(StoreError::Closed))
+                }
                 None => Err(StoreError::Closed),
             };
             if let Err(error) = told {

@@ -6,7 +6,7 @@
 //! kilobytes each, and nothing that remembers the largest message there ever was.
 
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -31,6 +31,9 @@ const READ_BUFFER: usize = 4096;
 const WRITE_BUFFER: usize = 1024;
 /// A peer that makes us answer more than this without reading is cut off.
 const WRITE_BUFFER_MAX: usize = 16 * 1024;
+
+/// An alarm that rings so much too late tells of a stall of this server, and not of the client.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What a connection is about; its first message says it.
 enum Begun {
@@ -159,6 +162,9 @@ async fn converse(socket: &mut Socket, context: &LiveContext, mut inbound: Inbou
             // Set for the earliest moment at which it can be due, and looked at again then: messages need not move it.
             () = alarm.as_mut() => {
                 let now = Instant::now();
+                if was_late(alarm.deadline(), now) {
+                    heard = now;
+                }
                 if now >= heard + timings.dead {
                     tracing::debug!("nothing was heard for too long");
                     return;
@@ -220,6 +226,9 @@ async fn listen(socket: &mut Socket, context: &LiveContext, mut reader: Reader) 
             },
             () = alarm.as_mut() => {
                 let now = Instant::now();
+                if was_late(alarm.deadline(), now) {
+                    heard = now;
+                }
                 if now >= heard + timings.dead {
                     return;
                 }
@@ -233,6 +242,11 @@ async fn listen(socket: &mut Socket, context: &LiveContext, mut reader: Reader) 
             }
         }
     }
+}
+
+/// Whether it was we who were held up: then nothing was heard because nobody listened, and it waits to be read.
+fn was_late(alarm: tokio::time::Instant, now: Instant) -> bool {
+    now.saturating_duration_since(alarm.into_std()) > LATE
 }
 
 async fn write_frame(socket: &mut Socket, context: &LiveContext, frame: &Frame) -> Result<(), Gone> {

@@ -5,6 +5,8 @@
 //! engine  --MediaEvent--> [channel] -> endpoint -> meeting -> mail
 //! recorder --RecordingEvent--> [channel] -> row + event in the thread (also when nobody is there) -> mail
 //! ```
+//!
+//! A task that panics is followed by another with what is left of the meeting, in the same place (`rescue.rs`).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,8 @@ use tracing::Instrument as _;
 
 use super::commands::Command;
 use super::state::Limits;
-use super::task::{MAILBOX, Mail, Shown, Task};
+use super::task::{self, MAILBOX, Mail, Shown, Task};
+use crate::fault;
 use crate::id::{MeetingId, RecordingId, UserId};
 use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
 use crate::protocol::EventBody;
@@ -288,7 +291,7 @@ impl Directory {
 
 /// Starts the task of a meeting.
 fn start(shared: Arc<Shared>, row: MeetingRow) -> MeetingHandle {
-    let (mailbox, mut mail) = mpsc::channel(MAILBOX);
+    let (mailbox, mail) = mpsc::channel(MAILBOX);
     let shown = Arc::new(Shown::default());
     let handle = MeetingHandle { mailbox: mailbox.clone(), shown: Arc::clone(&shown) };
     let id = row.id;
@@ -296,14 +299,7 @@ fn start(shared: Arc<Shared>, row: MeetingRow) -> MeetingHandle {
     let work = async move {
         metrics::gauge!("signaling_meetings_live").increment(1.0);
         match Task::load(Arc::clone(&shared), row, shown, mailbox.clone()).await {
-            Ok(mut task) => {
-                task.run(&mut mail).await;
-                retire(&shared, id, &mailbox);
-                mail.close();
-                while let Some(late) = mail.recv().await {
-                    task.turn_away(late);
-                }
-            }
+            Ok(task) => attend(&shared, id, task, mailbox, mail).await,
             Err(error) => {
                 tracing::error!(%error, "the meeting could not be read from the store");
                 retire(&shared, id, &mailbox);
@@ -313,6 +309,43 @@ fn start(shared: Arc<Shared>, row: MeetingRow) -> MeetingHandle {
     };
     tokio::spawn(work.instrument(span));
     handle
+}
+
+/// Runs the task of a meeting to its end, and if that is a fault, the one that goes on with what is left.
+async fn attend(
+    shared: &Arc<Shared>,
+    id: MeetingId,
+    mut task: Task,
+    mut mailbox: mpsc::Sender<Mail>,
+    mut mail: mpsc::Receiver<Mail>,
+) {
+    while fault::contained("meeting", task.run(&mut mail)).await.is_none() {
+        let (next_mailbox, next_mail) = mpsc::channel(MAILBOX);
+        let (shown, before) = (Arc::clone(&task.shown), mailbox);
+        // From here on its sessions hear that it went away, and come back to the next one.
+        let Some(next) = task.succeeded(next_mailbox.clone()) else {
+            tracing::error!("the meeting failed once too often; whoever comes back begins from the store");
+            retire(shared, id, &before);
+            return turn_away(shared, mail).await;
+        };
+        if let Some(mut handle) = shared.live.get_mut(&id)
+            && handle.mailbox.same_channel(&before)
+        {
+            *handle = MeetingHandle { mailbox: next_mailbox.clone(), shown };
+        }
+        turn_away(shared, mail).await;
+        (task, mailbox, mail) = (next, next_mailbox, next_mail);
+    }
+    retire(shared, id, &mailbox);
+    turn_away(shared, mail).await;
+}
+
+/// Closes a mailbox and takes care of what came too late.
+async fn turn_away(shared: &Arc<Shared>, mut mail: mpsc::Receiver<Mail>) {
+    mail.close();
+    while let Some(late) = mail.recv().await {
+        task::turn_away(shared, late);
+    }
 }
 
 /// Takes a meeting out of the map, unless its next run stands there already.
@@ -412,6 +445,17 @@ impl Routes {
 
     fn forget(&self, endpoint: EndpointId) {
         self.known.remove(&endpoint);
+    }
+
+    /// Ends the endpoints of a meeting that are nobody's.
+    pub(super) fn end_others(&self, meeting: MeetingId, is_known: impl Fn(EndpointId) -> bool, media: &dyn Media) {
+        self.known.retain(|endpoint, of| {
+            let is_stray = *of == meeting && !is_known(*endpoint);
+            if is_stray {
+                media.disconnect(*endpoint);
+            }
+            !is_stray
+        });
     }
 
     fn forget_meeting(&self, meeting: MeetingId) {

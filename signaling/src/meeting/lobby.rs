@@ -74,6 +74,13 @@ impl Lobby {
         self.sessions.contains_key(&session)
     }
 
+    /// Nobody waits any more; what was decided stands.
+    pub(super) fn forget_sessions(&mut self) {
+        self.waiting.clear();
+        self.sessions.clear();
+        self.next_timeout = None;
+    }
+
     /// What was decided about somebody is void.
     pub(super) fn forget(&mut self, participant: ParticipantId) {
         self.admitted.remove(&participant);

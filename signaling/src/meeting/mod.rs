@@ -9,7 +9,8 @@
 //!
 //! [`Meeting`] decides and does nothing: no clock, no socket, no store. The task in `task.rs` does what it says: events
 //! first, and nobody is told of one before it is committed. `audience.rs` tells everybody, in turns. Whoever waits in the
-//! lobby (`lobby.rs`) is told of the lobby alone. The directory finds the task of a meeting.
+//! lobby (`lobby.rs`) is told of the lobby alone. The directory finds the task of a meeting,
+//! and if one fails, begins another with what is left (`rescue.rs`).
 
 mod attendance;
 mod audience;
@@ -25,6 +26,7 @@ mod options;
 mod recent;
 mod recording;
 pub mod report;
+mod rescue;
 mod sharing;
 mod spotlight;
 mod state;

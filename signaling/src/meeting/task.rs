@@ -26,6 +26,7 @@ use super::audience::{Arrival, Audience, Greeting, Past, SessionHandle, WelcomeO
 use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::directory::Shared;
 use super::recent::{EVENTS, Recent};
+use super::rescue::Faults;
 use super::state::Meeting;
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, RecordingId, SessionId};
@@ -119,6 +120,8 @@ pub(super) struct Task {
     next_ticket: u64,
     /// Commands that follow from effects; handled in the same step.
     pub(super) follow_ups: Vec<Command>,
+    /// How often this task's predecessors failed.
+    faults: Faults,
 }
 
 impl Task {
@@ -161,12 +164,60 @@ impl Task {
             tickets: HashMap::new(),
             next_ticket: 0,
             follow_ups: Vec::new(),
+            faults: Faults::default(),
+        })
+    }
+
+    /// The task that goes on where this one has failed, if that is worth it; else the meeting is out of the router.
+    pub(super) fn succeeded(self, mailbox: mpsc::Sender<Mail>) -> Option<Self> {
+        let Self { shared, row, shown, meeting, followed, delivered, events, wishes, mut faults, .. } = self;
+        let now = Instant::now();
+        let meeting = meeting.rescued(now);
+        shared.routes.end_others(row.id, |endpoint| meeting.has_endpoint(endpoint), &*shared.media);
+        if meeting.is_over() || !faults.note(now) {
+            for effect in meeting.give_up() {
+                match effect {
+                    Effect::RemoveMedia(participant) => shared.media.remove(participant),
+                    Effect::StopRecording(recording) => stop_recording(&shared, recording),
+                    _ => {}
+                }
+            }
+            return None;
+        }
+        // Who asked is gone and asks again under the same client id. Without its wish an event is not understood.
+        let wishes: Vec<_> = wishes.into_iter().map(|wish| Wish { ack: None, ..wish }).collect();
+        let (events, wishes) = if events.len() == wishes.len() { (events, wishes) } else { (Vec::new(), Vec::new()) };
+        // The news that they had changed may have been among the lost mail.
+        let _ = mailbox.try_send(Mail::Do(Command::SettingsStored));
+        Some(Self {
+            shared,
+            row,
+            shown,
+            mailbox,
+            meeting,
+            followed,
+            delivered,
+            // Read from the store again: the fault may have come before an event was kept.
+            recent: Recent::default(),
+            audience: Audience::default(),
+            events,
+            wishes,
+            replies: Vec::new(),
+            tickets: HashMap::new(),
+            next_ticket: 0,
+            follow_ups: Vec::new(),
+            faults,
         })
     }
 
     /// Runs until the meeting is over.
     pub(super) async fn run(&mut self, mail: &mut mpsc::Receiver<Mail>) {
         let mut step = Vec::with_capacity(STEP);
+        // What is left to be done of a task that failed.
+        let effects = self.meeting.tick(Instant::now());
+        self.perform(effects).await;
+        self.settle().await;
+        self.show();
         while !self.meeting.is_over() {
             let alarm = self.alarm();
             tokio::select! {
@@ -413,7 +464,7 @@ impl Task {
                 self.turn().await;
                 self.start_recording(start, by).await;
             }
-            Effect::StopRecording(recording) => self.stop_recording(recording),
+            Effect::StopRecording(recording) => stop_recording(&self.shared, recording),
             Effect::NoteParticipant { recording, participant, display_name } => {
                 self.shared.recordings.note_participant(recording, participant, &display_name);
             }
@@ -558,22 +609,23 @@ impl Task {
             }
         });
     }
+}
 
-    fn stop_recording(&self, recording: RecordingId) {
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.recordings.stop(recording).await });
-    }
-
-    /// Takes care of mail that came too late. Dropping a handle or a reply tells its owner to try again.
-    pub(super) fn turn_away(&self, mail: Mail) {
-        match mail {
-            Mail::Do(Command::MediaAnswered { result: Ok(connected), .. }) => {
-                self.shared.media.disconnect(connected.endpoint);
-            }
-            Mail::Do(Command::RecordingTaken { recording, taken: true }) => self.stop_recording(recording),
-            _ => {}
+/// Takes care of mail that came too late. Dropping a handle or a reply tells its owner to try again.
+pub(super) fn turn_away(shared: &Arc<Shared>, mail: Mail) {
+    match mail {
+        // One that goes on with a connection made no endpoint; the connection may be in use.
+        Mail::Do(Command::MediaAnswered { result: Ok(connected), .. }) if !connected.continues => {
+            shared.media.disconnect(connected.endpoint);
         }
+        Mail::Do(Command::RecordingTaken { recording, taken: true }) => stop_recording(shared, recording),
+        _ => {}
     }
+}
+
+fn stop_recording(shared: &Arc<Shared>, recording: RecordingId) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move { shared.recordings.stop(recording).await });
 }
 
 /// The event after which somebody's view begins. A cursor from the future (a restored backup) starts over.

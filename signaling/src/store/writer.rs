@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteError, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{BeginWriting as _, Pool, on};
@@ -27,6 +27,7 @@ use super::known::Known;
 use super::threads::bad_json;
 use super::{Store, StoreError, signed, unsigned};
 use crate::clock::Timestamp;
+use crate::fault;
 use crate::id::{EventId, ThreadId, UserId};
 use crate::protocol::{Event, EventBody, MemberView, Message};
 
@@ -159,10 +160,30 @@ pub(super) fn start(pool: Pool, hub: Arc<Hub>, known: Arc<Known>, most_members: 
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            writer.work(&mut batch).await;
+            // Whoever waits for an answer of a batch that broke off is told that there is none.
+            let _ = fault::contained("store writer", writer.work(&mut batch)).await;
+            batch.clear();
         }
     });
     sender
+}
+
+/// Whether an error is about the database and not about what it was told: it is gone, or somebody holds it.
+fn is_away(error: &StoreError) -> bool {
+    /// Primary result codes of SQLite: busy, locked, an input or output error, no space.
+    const SQLITE: [u32; 4] = [5, 6, 10, 13];
+    match error {
+        StoreError::Database(sqlx::Error::Database(error)) => {
+            let is_sqlite = error.try_downcast_ref::<SqliteError>().is_some();
+            let extended = error.code().and_then(|code| code.parse::<u32>().ok());
+            is_sqlite && extended.is_some_and(|extended| SQLITE.contains(&(extended & 0xff)))
+        }
+        StoreError::Database(error) => matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+        ),
+        _ => false,
+    }
 }
 
 /// An event on its way: what is asked, complete but for its number, and who waits for it.
@@ -212,17 +233,26 @@ impl Writer {
     }
 
     /// Commits a run of events. If it fails as a whole, each is tried alone, so that one that cannot be stored does not
-    /// take the others down.
+    /// take the others down; not where the database itself is away or held, since each would wait for it anew.
     async fn commit(&self, run: Vec<Pending>) {
         if run.is_empty() {
             return;
         }
         metrics::histogram!("signaling_append_batch_events").record(run.len() as f64);
-        if let Ok(placed) = self.insert(&run).await {
-            for (placed, pending) in placed.into_iter().zip(run) {
-                self.answer(pending, placed);
+        match self.insert(&run).await {
+            Ok(placed) => {
+                for (placed, pending) in placed.into_iter().zip(run) {
+                    self.answer(pending, placed);
+                }
+                return;
             }
-            return;
+            Err(error) if is_away(&error) => {
+                for pending in run {
+                    self.answer(pending, Err(StoreError::Append(error.to_string())));
+                }
+                return;
+            }
+            Err(_) => {}
         }
         for pending in run {
             let placed = self.insert(std::slice::from_ref(&pending)).await;

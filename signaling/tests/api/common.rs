@@ -34,6 +34,8 @@ pub(crate) struct FakeMedia {
     next: AtomicU64,
     /// At its capacity.
     pub(crate) full: AtomicBool,
+    /// Panics at the next order to mute.
+    pub(crate) fails: AtomicBool,
     pub(crate) calls: Mutex<Vec<String>>,
 }
 
@@ -76,6 +78,7 @@ impl Media for FakeMedia {
     }
 
     fn set_muted(&self, participant: ParticipantId, kind: PublicationKind, muted: bool) {
+        assert!(!self.fails.swap(false, Ordering::Relaxed), "asked for by a test");
         self.note(format!("mute {participant} {kind:?} {muted}"));
     }
 

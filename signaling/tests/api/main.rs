@@ -5,6 +5,7 @@ mod access;
 mod chat;
 mod chats;
 mod common;
+mod faults;
 mod http;
 mod identity;
 mod lobby;
