@@ -11,6 +11,8 @@
 //!            \____ tap ______^
 //! ```
 
+#[cfg(debug_assertions)]
+mod fault;
 mod health;
 mod mailbox;
 mod media;

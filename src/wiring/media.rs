@@ -45,6 +45,8 @@ impl Media for EngineMedia {
     }
 
     fn set_muted(&self, who: ParticipantId, kind: PublicationKind, muted: bool) {
+        #[cfg(debug_assertions)]
+        super::fault::point();
         self.0.set_muted(participant(who), engine_kind(kind), muted);
     }
 

@@ -76,6 +76,10 @@ impl Running {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -177,6 +181,7 @@ fn unchunk(mut rest: &str) -> String {
 }
 
 /// A WebSocket of the live protocol.
+#[derive(Debug)]
 pub struct Live(TcpStream);
 
 impl Live {
@@ -196,6 +201,16 @@ impl Live {
         }
         assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
         Self(stream)
+    }
+
+    /// The same connection, for another thread to write to.
+    pub fn again(&self) -> Self {
+        Self(self.0.try_clone().unwrap())
+    }
+
+    /// Ends it, also for whoever reads.
+    pub fn hang_up(&self) {
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
     /// A text frame as clients send it (RFC 6455 §5.2), with a mask of zeros.
