@@ -21,6 +21,7 @@ use crate::scenario::churn::Churn;
 use crate::scenario::idle::Idle;
 use crate::scenario::meeting::Meeting;
 use crate::scenario::peers;
+use crate::scenario::sockets;
 use crate::scenario::stream::Stream;
 use crate::scenario::{self, Common, Entrance, Play, Scenario};
 use crate::target::{self, Reach, TargetError};
@@ -72,6 +73,8 @@ enum Command {
     Idle(IdleArguments),
     /// People who write to each other, without media: what the store takes, and how soon others hear of it.
     Chat(ChatArguments),
+    /// WebSockets that are open and hear nothing: what each costs the server's memory.
+    Sockets(SocketsArguments),
 }
 
 /// What every scenario takes.
@@ -278,14 +281,63 @@ struct ChatArguments {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct SocketsArguments {
+    /// The server. Plain HTTP, on this machine.
+    #[arg(long, value_name = "URL", value_parser = target::parse, default_value = DEFAULT_SERVER)]
+    server: Uri,
+    /// File with a token a line, each of somebody else (`plenum token --user NAME --count N`); a person has up to 32.
+    #[arg(long, value_name = "FILE")]
+    tokens: PathBuf,
+    /// WebSockets.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    connections: usize,
+    /// Participants of meetings of that size, without media [default: feeds of signed-in people].
+    #[arg(long, value_name = "N")]
+    meeting_size: Option<usize>,
+    /// How long they are silent before memory is read.
+    #[arg(long, value_name = "S", default_value_t = 20)]
+    seconds: u32,
+    /// Process of the server on this machine.
+    #[arg(long, value_name = "PID")]
+    server_pid: u32,
+    /// KiB that one may cost before the run fails.
+    #[arg(long, value_name = "KIB", default_value_t = 32.0)]
+    max_kib: f64,
+    /// Print all figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl SocketsArguments {
+    fn scenario(&self) -> Result<sockets::Scenario, String> {
+        Ok(sockets::Scenario {
+            server: self.server.clone(),
+            // The process is here, so the server is.
+            reach: Reach::Loopback,
+            tokens: tokens(&self.tokens)?,
+            connections: self.connections,
+            meeting_size: self.meeting_size,
+            silence: Duration::from_secs(self.seconds.into()),
+            server_pid: self.server_pid,
+            max_kibibytes: self.max_kib,
+        })
+    }
+}
+
+/// Tokens, one a line.
+fn tokens(file: &std::path::Path) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("the tokens cannot be read: {error}. Make them with `plenum token --count N`."))?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
 impl ChatArguments {
     fn scenario(&self) -> Result<chat::Scenario, String> {
-        let text = std::fs::read_to_string(&self.tokens)
-            .map_err(|error| format!("the tokens cannot be read: {error}. Make them with `plenum token --count N`."))?;
         Ok(chat::Scenario {
             server: self.server.clone(),
             reach: if self.allow_remote { Reach::Anywhere } else { Reach::Loopback },
-            tokens: text.split_whitespace().map(str::to_owned).collect(),
+            tokens: tokens(&self.tokens)?,
             chats: self.chats,
             members: self.members,
             senders: self.senders,
@@ -304,6 +356,7 @@ enum Run {
     Lean(Scenario),
     Peers(peers::Scenario),
     Chat(Box<chat::Scenario>),
+    Sockets(Box<sockets::Scenario>),
 }
 
 impl CommonArguments {
@@ -342,7 +395,7 @@ impl Command {
             Self::Audio(audio) => Some(&audio.common),
             Self::Churn(churn) => Some(&churn.common),
             Self::Idle(idle) => Some(&idle.common),
-            Self::Chat(_) => None,
+            Self::Chat(_) | Self::Sockets(_) => None,
         }
     }
 
@@ -356,6 +409,7 @@ impl Command {
     fn json(&self) -> bool {
         match self {
             Self::Chat(chat) => chat.json,
+            Self::Sockets(sockets) => sockets.json,
             media => media.common().is_some_and(|common| common.json),
         }
     }
@@ -364,6 +418,7 @@ impl Command {
         let common = |arguments: &CommonArguments| arguments.common().map_err(|refused| refused.to_string());
         let play = match self {
             Self::Chat(chat) => return Ok(Run::Chat(Box::new(chat.scenario()?))),
+            Self::Sockets(sockets) => return Ok(Run::Sockets(Box::new(sockets.scenario()?))),
             Self::Stream(stream) if stream.client == Client::Webrtc => {
                 return Ok(Run::Peers(stream.peers(common(&stream.common)?)));
             }
@@ -432,6 +487,7 @@ impl Run {
             Self::Lean(scenario) => scenario.check().map_err(|refused| refused.to_string()),
             Self::Peers(scenario) => scenario.check().map_err(|refused| refused.to_string()),
             Self::Chat(scenario) => scenario.check().map_err(|refused| refused.to_string()),
+            Self::Sockets(scenario) => scenario.check().map_err(|refused| refused.to_string()),
         }
     }
 
@@ -446,6 +502,11 @@ impl Run {
             }
             Self::Chat(scenario) => {
                 let report = chat::run(scenario, &progress, stop).await.map_err(|error| error.to_string())?;
+                print(&report, || report.table(), json)?;
+                Ok(report.passed())
+            }
+            Self::Sockets(scenario) => {
+                let report = sockets::run(scenario, &progress, stop).await.map_err(|error| error.to_string())?;
                 print(&report, || report.table(), json)?;
                 Ok(report.passed())
             }

@@ -91,6 +91,14 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// How many files a process may open (the soft limit), as the kernel writes it.
+pub(crate) fn open_files_of(pid: u32) -> Option<String> {
+    let path: PathBuf = ["/proc", &pid.to_string(), "limits"].iter().collect();
+    let limits = std::fs::read_to_string(path).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -110,6 +118,13 @@ mod tests {
     fn this_process_can_be_measured_and_a_missing_one_not() {
         assert!(Usage::of(std::process::id()).unwrap().rss_bytes > 1 << 20);
         assert!(matches!(Usage::of(u32::MAX), Err(ProcessError::Unreadable(..))));
+    }
+
+    #[test]
+    fn this_process_may_open_files() {
+        let files = open_files_of(std::process::id()).unwrap();
+        assert!(files == "unlimited" || files.parse::<u64>().unwrap() > 0, "{files}");
+        assert_eq!(open_files_of(u32::MAX), None);
     }
 
     #[test]

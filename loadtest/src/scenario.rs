@@ -17,6 +17,7 @@ mod garbage;
 pub mod idle;
 pub mod meeting;
 pub mod peers;
+pub mod sockets;
 mod stage;
 pub mod stream;
 
