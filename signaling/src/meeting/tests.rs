@@ -19,6 +19,7 @@ use crate::protocol::{
 
 mod lobby;
 mod order;
+mod rescue;
 mod roster;
 
 /// A meeting with a clock, and a thread that takes every append.

@@ -130,6 +130,26 @@ async fn a_resend_gets_the_place_of_its_first_copy_also_within_one_batch() {
 }
 
 #[tokio::test]
+async fn a_batch_that_meets_a_locked_file_waits_once_and_not_for_each_event() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(&StoreLocation::Embedded(data.path().to_owned()), FEW).await.unwrap();
+    let ada = user(&store, "Ada").await;
+    let thread = group(&store, &[&ada]).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data.path().join("plenum.db"));
+    let mut other: sqlx::SqliteConnection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let begun = std::time::Instant::now();
+    let batch = |name: &str| (0..4).map(|number| plain(thread, Some(&format!("{name} {number}")))).collect();
+    let results = store.append(batch("a")).await;
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    // The busy time of one statement, and less than two.
+    assert!(begun.elapsed().as_secs() < 9, "{:?}", begun.elapsed());
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    let results = store.append(batch("a")).await;
+    assert!(results.iter().all(|result| result.as_ref().is_ok_and(|appended| appended.fresh)), "{results:?}");
+}
+
+#[tokio::test]
 async fn an_event_for_a_thread_that_is_gone_fails_alone() {
     let data = tempfile::tempdir().unwrap();
     let store = open(data.path()).await;
