@@ -29,7 +29,7 @@ const MEMBERS: [usize; 3] = [2, 50, 250];
 /// Messages that are written in one chat before it is the next one's turn.
 const BLOCK: usize = 50;
 /// How much more the dearest chat may write than the cheapest: they share pages, checkpoints and merges of the search index,
-/// which do not fall evenly. A row a member would more than double it.
+/// which do not fall evenly. A row a member made it 1.6 times as much.
 const SPREAD: f64 = 1.1;
 /// What an open connection may cost.
 const KIBIBYTES: f64 = 32.0;
