@@ -21,7 +21,7 @@ use crate::id::{MeetingId, ParticipantId, RecordingId};
 pub use health::{DownlinkHealth, HealthLimit, HealthReason, MediaHealth, SlotHealth, UplinkHealth};
 
 /// What a participant offers to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PublicationKind {
     /// Voice.
@@ -222,7 +222,7 @@ pub struct RecordingStart {
 }
 
 /// One recorded track of one participant.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedTrack {
     /// Its number within the recording, from 0; part of its URL.

@@ -239,6 +239,19 @@ impl Caller {
     }
 }
 
+/// What stands in a path. One that is not text names nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let path = <axum::extract::Path<T> as FromRequestParts<AppState>>::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(path)| Self(path)).map_err(|_| ApiError::not_found("address in this API"))
+    }
+}
+
 /// A JSON body whose faults are told in our own words.
 #[derive(Clone, Debug)]
 pub(super) struct ApiJson<T>(pub(super) T);

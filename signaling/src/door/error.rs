@@ -5,6 +5,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use crate::auth::AuthError;
 use crate::feed::{HearError, ListenError};
@@ -25,6 +26,25 @@ pub(super) struct ApiError {
     pub(super) code: &'static str,
     pub(super) message: String,
     retry_after: Option<u64>,
+}
+
+/// The one form of an error.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
+    pub(super) error: ErrorDetails,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ErrorDetails {
+    /// For programs; stays the same. There may be new ones.
+    #[schema(value_type = String, pattern = "^[a-z_]+$")]
+    pub(super) code: &'static str,
+    /// What happened, why, and what to do, for people.
+    pub(super) message: String,
+    /// Under which this request is in the server's log.
+    pub(super) request_id: String,
 }
 
 /// What the outermost layer makes the body of.

@@ -5,26 +5,63 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use super::client::SignedIn;
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use crate::feed::{Item, Reader};
-use crate::protocol::Frame;
+use crate::id::{ThreadId, UserId};
+use crate::protocol::{Event, Frame};
 
 /// News in one answer.
 const PAGE: usize = 200;
 /// The longest wait for news.
 const WAIT: u64 = 30;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
+    /// From the last answer; without one, where one would begin.
     #[serde(default)]
     cursor: Option<String>,
+    /// How many seconds to wait for news if there are none.
     #[serde(default)]
+    #[param(maximum = 30)]
     wait: u64,
+}
+
+/// The answer, for the document: what is sent is encoded already.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = NewsPage)]
+#[allow(dead_code, reason = "a description")]
+struct NewsBody {
+    value: Vec<News>,
+    cursor: String,
+}
+
+/// One thing that happened. There may be new kinds.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[allow(dead_code, reason = "a description")]
+enum News {
+    #[schema(rename_all = "camelCase")]
+    ChatEvent {
+        cursor: String,
+        chat_id: ThreadId,
+        event: Event,
+    },
+    #[schema(rename_all = "camelCase")]
+    ChatRead {
+        cursor: String,
+        chat_id: ThreadId,
+        user_id: UserId,
+        seq: u64,
+    },
+    Resync {
+        cursor: String,
+    },
 }
 
 /// `GET /v1/me/events?cursor=c&wait=30`: what happened in one's chats after the cursor; waits for it up to `wait` seconds.
@@ -34,7 +71,13 @@ pub(super) struct EventsQuery {
     path = "/v1/me/events",
     operation_id = "listNews",
     tag = "live",
-    summary = "What happened in one's chats since a cursor"
+    summary = "What happened in one's chats since a cursor",
+    security(("user" = []), ("session" = [])),
+    params(EventsQuery),
+    responses(
+        (status = 200, description = "News, and the cursor after it", body = NewsBody),
+        (status = 409, description = "`too_many_devices`", body = ErrorBody)
+    )
 )]
 pub(super) async fn events(
     State(state): State<AppState>,

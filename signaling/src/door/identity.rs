@@ -1,13 +1,13 @@
 //! Who one is here: invited by a colleague, on a second device, under another name, signed out everywhere.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::client::{ApiJson, Client, SESSION_COOKIE, SignedIn, cookie};
-use super::error::ApiError;
+use super::client::{ApiJson, Client, Path, SESSION_COOKIE, SignedIn, cookie};
+use super::error::{ApiError, ErrorBody};
 use super::join::clean_name;
 use super::sign_in::set_cookie;
 use super::state::AppState;
@@ -21,7 +21,7 @@ use crate::store::{Invited, UserRow};
 /// A mail address has at most so many bytes (RFC 5321 §4.5.3.1.3).
 const MAIL_BYTES: usize = 254;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Me {
     user_id: UserId,
@@ -37,7 +37,15 @@ impl From<UserRow> for Me {
 }
 
 /// `GET /v1/me`. Exchanges a session's cookie that has become old.
-#[utoipa::path(get, path = "/v1/me", operation_id = "readMe", tag = "people", summary = "Who one is")]
+#[utoipa::path(
+    get,
+    path = "/v1/me",
+    operation_id = "readMe",
+    tag = "people",
+    summary = "Who one is",
+    security(("user" = []), ("session" = [])),
+    responses((status = 200, description = "Who one is", body = Me))
+)]
 pub(super) async fn me(
     State(state): State<AppState>,
     client: Client,
@@ -66,14 +74,27 @@ async fn rotate(state: &AppState, client: &Client, old: &str, now: Timestamp) ->
     Ok(HeaderMap::new())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewName {
+    #[schema(min_length = 1, max_length = 100)]
     display_name: String,
 }
 
 /// `PATCH /v1/me`: another name.
-#[utoipa::path(patch, path = "/v1/me", operation_id = "renameMe", tag = "people", summary = "Take another name")]
+#[utoipa::path(
+    patch,
+    path = "/v1/me",
+    operation_id = "renameMe",
+    tag = "people",
+    summary = "Take another name",
+    security(("user" = []), ("session" = [])),
+    request_body = NewName,
+    responses(
+        (status = 200, description = "Who one is now", body = Me),
+        (status = 409, description = "`name_taken`", body = ErrorBody)
+    )
+)]
 pub(super) async fn rename(
     State(state): State<AppState>,
     SignedIn(mut user): SignedIn,
@@ -87,16 +108,18 @@ pub(super) async fn rename(
     Ok(Json(Me::from(user)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Invitation {
+    #[schema(min_length = 1, max_length = 100)]
     display_name: String,
     #[serde(default)]
+    #[schema(max_length = 254)]
     mail: String,
 }
 
 /// A link that signs somebody in, once.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SignInLink {
     user_id: UserId,
@@ -106,7 +129,19 @@ struct SignInLink {
 
 /// `POST /v1/invitations`: makes an account for a colleague, and the link that signs them in, once, within a week. Whoever
 /// invites hands it over; the server sends no mail.
-#[utoipa::path(post, path = "/v1/invitations", operation_id = "invite", tag = "people", summary = "Invite a colleague")]
+#[utoipa::path(
+    post,
+    path = "/v1/invitations",
+    operation_id = "invite",
+    tag = "people",
+    summary = "Invite a colleague",
+    security(("user" = []), ("session" = [])),
+    request_body = Invitation,
+    responses(
+        (status = 201, description = "Good once, for a week", body = SignInLink),
+        (status = 409, description = "`name_taken`", body = ErrorBody)
+    )
+)]
 pub(super) async fn invite(
     State(state): State<AppState>,
     client: Client,
@@ -131,7 +166,9 @@ pub(super) async fn invite(
     path = "/v1/me/signInLinks",
     operation_id = "createSignInLink",
     tag = "session",
-    summary = "A link for another device of one's own"
+    summary = "A link for another device of one's own",
+    security(("user" = []), ("session" = [])),
+    responses((status = 201, description = "Good once, for ten minutes", body = SignInLink))
 )]
 pub(super) async fn device_link(
     State(state): State<AppState>,
@@ -153,7 +190,9 @@ pub(super) async fn device_link(
     path = "/v1/me/sessions",
     operation_id = "signOutEverywhere",
     tag = "session",
-    summary = "Sign out on all devices"
+    summary = "Sign out on all devices",
+    security(("user" = []), ("session" = [])),
+    responses((status = 204, description = "Sessions, unused links and tokens of before are good no more"))
 )]
 pub(super) async fn sign_out_everywhere(
     State(state): State<AppState>,
@@ -170,7 +209,10 @@ pub(super) async fn sign_out_everywhere(
     path = "/v1/users/{id}/sessions",
     operation_id = "signSomebodyOut",
     tag = "people",
-    summary = "Sign somebody out on all devices"
+    summary = "Sign somebody out on all devices",
+    security(("user" = []), ("session" = [])),
+    params(("id" = UserId, Path, description = "The person")),
+    responses((status = 204, description = "They are signed out"))
 )]
 pub(super) async fn sign_somebody_out(
     State(state): State<AppState>,

@@ -1,13 +1,13 @@
 //! Getting into a meeting: by its link, or by its number and passcode.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::client::{ApiJson, Client, PARTICIPANT_COOKIE, SignedIn};
-use super::error::ApiError;
+use super::client::{ApiJson, Client, PARTICIPANT_COOKIE, Path, SignedIn};
+use super::error::{ApiError, ErrorBody};
 use super::meetings::{good_until, join_web_url};
 use super::sign_in::set_cookie;
 use super::state::AppState;
@@ -28,7 +28,7 @@ const BUSY: &str = "The server is at its capacity, and running meetings keep the
 /// As long as the token in it.
 const COOKIE_SECONDS: i64 = 24 * 3600;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Preview {
     subject: String,
@@ -43,7 +43,12 @@ pub(super) struct Preview {
     path = "/v1/join/{secret}",
     operation_id = "previewMeeting",
     tag = "join",
-    summary = "A look before joining"
+    summary = "A look before joining",
+    params(("secret" = String, Path, description = "The last part of the join link")),
+    responses(
+        (status = 200, description = "What may be told before", body = Preview),
+        (status = 410, description = "`meeting_expired`", body = ErrorBody)
+    )
 )]
 pub(super) async fn preview(
     State(state): State<AppState>,
@@ -66,22 +71,26 @@ pub(super) async fn preview(
     }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct JoinRequest {
+    /// Either the link ...
     #[serde(default)]
     join_web_url: Option<String>,
+    /// ... or number and passcode.
     #[serde(default)]
     join_meeting_id: Option<String>,
     #[serde(default)]
     passcode: Option<String>,
     #[serde(default)]
+    #[schema(required, min_length = 1, max_length = 100)]
     display_name: String,
+    /// The token of an earlier join: one comes back as who one was.
     #[serde(default)]
     rejoin_token: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Joined {
     participant_id: ParticipantId,
@@ -90,12 +99,13 @@ struct Joined {
     signal_url: String,
     whip_url: String,
     whep_url: String,
+    #[schema(value_type = Vec<Object>)]
     ice_servers: [(); 0],
     meeting: JoinedMeeting,
     role: Role,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct JoinedMeeting {
     id: MeetingId,
@@ -105,7 +115,20 @@ struct JoinedMeeting {
 }
 
 /// `POST /v1/join`.
-#[utoipa::path(post, path = "/v1/join", operation_id = "join", tag = "join", summary = "Join a meeting")]
+#[utoipa::path(
+    post,
+    path = "/v1/join",
+    operation_id = "join",
+    tag = "join",
+    summary = "Join a meeting",
+    request_body = JoinRequest,
+    responses(
+        (status = 200, description = "A place in the meeting", body = Joined),
+        (status = 403, description = "`forbidden` or `removed`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 410, description = "`meeting_expired`", body = ErrorBody)
+    )
+)]
 pub(super) async fn join(
     State(state): State<AppState>,
     client: Client,

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::client::text;
-use super::error::{ApiError, ErrorParts};
+use super::error::{ApiError, ErrorBody, ErrorDetails, ErrorParts};
 
 /// The longest that a handler may take. A poll waits up to 25 s; bodies that are streamed out are not counted.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -80,8 +80,8 @@ fn request_id(request: &Request) -> String {
 
 fn finish(mut response: Response, id: &str) -> Response {
     if let Some(ErrorParts { code, message }) = response.extensions_mut().remove::<ErrorParts>() {
-        let body = serde_json::json!({"error": {"code": code, "message": message, "requestId": id}});
-        *response.body_mut() = Body::from(body.to_string());
+        let body = ErrorBody { error: ErrorDetails { code, message, request_id: id.to_owned() } };
+        *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -4,12 +4,14 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::accept::Place;
 use super::client::{ApiJson, Attendee, Client, SignedIn};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
+use crate::id::SessionId;
 use crate::live::{PollRequest, serve};
 use crate::protocol::SUBPROTOCOL;
 
@@ -19,7 +21,11 @@ use crate::protocol::SUBPROTOCOL;
     path = "/v1/live",
     operation_id = "openLive",
     tag = "live",
-    summary = "The live protocol over WebSocket"
+    summary = "The live protocol over WebSocket",
+    responses(
+        (status = 101, description = "The live protocol (subprotocol `plenum.v1`)"),
+        (status = 426, description = "`websocket_expected`", body = ErrorBody)
+    )
 )]
 pub(super) async fn websocket(
     State(state): State<AppState>,
@@ -55,13 +61,32 @@ fn speaks(headers: &HeaderMap, protocol: &str) -> bool {
         .any(|offered| offered.trim() == protocol)
 }
 
+/// The answer to a poll, for the document: what is sent is encoded already.
+#[derive(utoipa::ToSchema)]
+#[schema(as = PollAnswer)]
+#[allow(dead_code, reason = "a description")]
+struct PollAnswerBody {
+    session: Option<SessionId>,
+    /// Messages of the live protocol.
+    messages: Vec<Value>,
+    next: u64,
+    /// The code that a WebSocket would have been closed with, when the session is over.
+    closed: Option<u16>,
+}
+
 /// `POST /v1/live/poll`.
 #[utoipa::path(
     post,
     path = "/v1/live/poll",
     operation_id = "pollLive",
     tag = "live",
-    summary = "The live protocol by long polls"
+    summary = "The live protocol by long polls",
+    security(("participant" = [])),
+    request_body = PollRequest,
+    responses(
+        (status = 200, description = "What the server says", body = PollAnswerBody),
+        (status = 404, description = "`unknown_session` or `not_found`", body = ErrorBody)
+    )
 )]
 pub(super) async fn poll(
     State(state): State<AppState>,

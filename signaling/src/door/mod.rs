@@ -11,6 +11,7 @@ pub mod accept;
 mod attempts;
 mod chats;
 mod client;
+mod document;
 mod error;
 mod feed;
 mod identity;
@@ -30,6 +31,7 @@ pub mod tls;
 mod whip;
 
 pub use accept::Scheme;
+pub use document::document;
 pub use state::AppState;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -67,12 +69,6 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(middleware::from_fn(layers::around))
         .with_state(state)
-}
-
-/// The document of the API (OpenAPI 3.1): every route under `/v1`, and those of standard publishers and players.
-#[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    routes::api().into_openapi()
 }
 
 /// The process lives.

@@ -15,14 +15,18 @@ const PAGE: u32 = 20;
 /// A question has at most so many bytes.
 const QUESTION_BYTES: usize = 200;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PeopleQuery {
+    /// How a name, a part of it or a mail address begins.
     #[serde(rename = "$search", default)]
+    #[param(max_length = 200)]
     search: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Person)]
 pub(super) struct PersonBody {
     id: UserId,
     display_name: String,
@@ -31,7 +35,16 @@ pub(super) struct PersonBody {
 }
 
 /// `GET /v1/users?$search=text`: whose name, a part of it, or mail begins so.
-#[utoipa::path(get, path = "/v1/users", operation_id = "searchUsers", tag = "people", summary = "Find colleagues")]
+#[utoipa::path(
+    get,
+    path = "/v1/users",
+    operation_id = "searchUsers",
+    tag = "people",
+    summary = "Find colleagues",
+    security(("user" = []), ("session" = [])),
+    params(PeopleQuery),
+    responses((status = 200, description = "People of one's own organisation", body = ListBody<PersonBody>))
+)]
 pub(super) async fn search(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,

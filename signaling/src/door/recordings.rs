@@ -4,13 +4,13 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::client::{Caller, Head, SignedIn, text};
-use super::error::ApiError;
+use super::client::{Caller, Head, Path, SignedIn, text};
+use super::error::{ApiError, ErrorBody};
 use super::meetings::{ListBody, find, refused};
 use super::state::AppState;
 use super::{range, recording_page};
@@ -20,8 +20,9 @@ use crate::ports::{RecordedTrack, RecordingRefused, TrackSlice};
 use crate::store::{MeetingRow, RecordingRow, RecordingRowState};
 
 /// A recording as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Recording)]
 pub(super) struct RecordingBody {
     id: RecordingId,
     meeting_id: MeetingId,
@@ -32,8 +33,9 @@ pub(super) struct RecordingBody {
     by: ParticipantId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RecordingContents)]
 pub(super) struct ContentsBody {
     #[serde(flatten)]
     recording: RecordingBody,
@@ -41,8 +43,9 @@ pub(super) struct ContentsBody {
     tracks: Vec<TrackBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RecordingTrack)]
 struct TrackBody {
     #[serde(flatten)]
     track: RecordedTrack,
@@ -68,7 +71,10 @@ impl From<&RecordingRow> for RecordingBody {
     path = "/v1/onlineMeetings/{id}/recordings",
     operation_id = "listRecordings",
     tag = "recordings",
-    summary = "Recordings of a meeting"
+    summary = "Recordings of a meeting",
+    security(("user" = []), ("session" = []), ("participant" = []), ("participantCookie" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    responses((status = 200, description = "Those that the caller may read", body = ListBody<RecordingBody>))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -96,7 +102,12 @@ pub(super) async fn list(
     path = "/v1/recordings/{id}",
     operation_id = "readRecording",
     tag = "recordings",
-    summary = "One recording"
+    summary = "One recording",
+    security(("user" = []), ("session" = []), ("participant" = []), ("participantCookie" = [])),
+    params(("id" = RecordingId, Path, description = "The recording")),
+    responses(
+        (status = 200, description = "JSON for programs, a page for who prefers `text/html`", content((ContentsBody = "application/json"), (String = "text/html")))
+    )
 )]
 pub(super) async fn read(
     State(state): State<AppState>,
@@ -134,7 +145,18 @@ pub(super) fn content_url(recording: RecordingId, track: u32) -> String {
     path = "/v1/recordings/{id}/tracks/{n}/content",
     operation_id = "readTrack",
     tag = "recordings",
-    summary = "The bytes of a track"
+    summary = "The bytes of a track",
+    security(("user" = []), ("session" = []), ("participant" = []), ("participantCookie" = [])),
+    params(
+        ("id" = RecordingId, Path, description = "The recording"),
+        ("n" = u32, Path, description = "The number of the track")
+    ),
+    responses(
+        (status = 200, description = "All of it", content((String = "audio/webm"), (String = "video/webm"))),
+        (status = 206, description = "The range that was asked for", content((String = "audio/webm"), (String = "video/webm"))),
+        (status = 304, description = "The client has it"),
+        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+    )
 )]
 pub(super) async fn content(
     State(state): State<AppState>,
@@ -209,7 +231,13 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     path = "/v1/recordings/{id}",
     operation_id = "deleteRecording",
     tag = "recordings",
-    summary = "Delete a recording"
+    summary = "Delete a recording",
+    security(("user" = []), ("session" = [])),
+    params(("id" = RecordingId, Path, description = "The recording")),
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 409, description = "`recording_not_over`", body = ErrorBody)
+    )
 )]
 pub(super) async fn delete(
     State(state): State<AppState>,

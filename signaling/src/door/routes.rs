@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::state::AppState;
 use super::{JSON_BYTES, MESSAGE_BODY};
-use super::{chats, feed, identity, join, live, meetings, people, recordings, sign_in, whip};
+use super::{chats, document, feed, identity, join, live, meetings, people, recordings, sign_in, whip};
 use crate::protocol::{FRAME_BYTES, SDP_BYTES};
 
 /// Every route of the API, with its description.
@@ -19,6 +19,7 @@ pub(super) fn api() -> OpenApiRouter<AppState> {
     let offer = DefaultBodyLimit::max(SDP_BYTES);
     let frame = DefaultBodyLimit::max(FRAME_BYTES + JSON_BYTES);
     OpenApiRouter::default()
+        .routes(routes!(document::read))
         .routes(routes!(sign_in::sign_in, sign_in::sign_out))
         .routes(routes!(identity::me, identity::rename))
         .routes(routes!(identity::sign_out_everywhere))

@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::client::{ApiJson, Client, SESSION_COOKIE, SignedIn, cookie};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use crate::auth::{SESSION_SECONDS, Secret, hash};
 use crate::clock::Timestamp;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SignIn {
     key: String,
 }
@@ -22,7 +22,12 @@ pub(super) struct SignIn {
     path = "/v1/session",
     operation_id = "signIn",
     tag = "session",
-    summary = "Sign in by a link, once"
+    summary = "Sign in by a link, once",
+    request_body = SignIn,
+    responses(
+        (status = 204, description = "Signed in: the session is the cookie"),
+        (status = 401, description = "`link_used_up`", body = ErrorBody)
+    )
 )]
 pub(super) async fn sign_in(
     State(state): State<AppState>,
@@ -46,7 +51,15 @@ pub(super) async fn sign_in(
 }
 
 /// `DELETE /v1/session`: signs out.
-#[utoipa::path(delete, path = "/v1/session", operation_id = "signOut", tag = "session", summary = "Sign out")]
+#[utoipa::path(
+    delete,
+    path = "/v1/session",
+    operation_id = "signOut",
+    tag = "session",
+    summary = "Sign out",
+    security(("user" = []), ("session" = [])),
+    responses((status = 204, description = "Signed out"))
+)]
 pub(super) async fn sign_out(
     State(state): State<AppState>,
     client: Client,

@@ -3,13 +3,13 @@
 //! The bearer token is the participant's. A resource is one endpoint of theirs; it ends by DELETE, or when its path is
 //! silent for too long. Who is in the meeting by such a resource alone leaves with it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 
-use super::client::{Attendee, RawBody, media_type};
-use super::error::ApiError;
+use super::client::{Attendee, Path, RawBody, media_type};
+use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use crate::auth::ParticipantClaims;
 use crate::id::SessionId;
@@ -20,7 +20,19 @@ const SDP: &str = "application/sdp";
 const TRIES: u32 = 3;
 
 /// `POST /whip`.
-#[utoipa::path(post, path = "/whip", operation_id = "publish", tag = "media", summary = "Publish by WHIP")]
+#[utoipa::path(
+    post,
+    path = "/whip",
+    operation_id = "publish",
+    tag = "media",
+    summary = "Publish by WHIP",
+    security(("participant" = [])),
+    request_body(content = String, content_type = "application/sdp"),
+    responses(
+        (status = 201, description = "The answer; the session is at `Location`", body = String, content_type = "application/sdp"),
+        (status = 404, description = "`not_found`", body = ErrorBody)
+    )
+)]
 pub(super) async fn publish(
     State(state): State<AppState>,
     Attendee(claims): Attendee,
@@ -31,7 +43,19 @@ pub(super) async fn publish(
 }
 
 /// `POST /whep`.
-#[utoipa::path(post, path = "/whep", operation_id = "play", tag = "media", summary = "Play by WHEP")]
+#[utoipa::path(
+    post,
+    path = "/whep",
+    operation_id = "play",
+    tag = "media",
+    summary = "Play by WHEP",
+    security(("participant" = [])),
+    request_body(content = String, content_type = "application/sdp"),
+    responses(
+        (status = 201, description = "The answer; the session is at `Location`", body = String, content_type = "application/sdp"),
+        (status = 404, description = "`not_found`", body = ErrorBody)
+    )
+)]
 pub(super) async fn play(
     State(state): State<AppState>,
     Attendee(claims): Attendee,
@@ -104,7 +128,10 @@ fn created(location: &str, sdp: String) -> Result<Response, ApiError> {
     path = "/whip/{session}",
     operation_id = "endPublishing",
     tag = "media",
-    summary = "End a WHIP session"
+    summary = "End a WHIP session",
+    security(("participant" = [])),
+    params(("session" = SessionId, Path, description = "The session")),
+    responses((status = 200, description = "Ended"))
 )]
 pub(super) async fn end(
     State(state): State<AppState>,
@@ -120,7 +147,10 @@ pub(super) async fn end(
     path = "/whep/{session}",
     operation_id = "endPlaying",
     tag = "media",
-    summary = "End a WHEP session"
+    summary = "End a WHEP session",
+    security(("participant" = [])),
+    params(("session" = SessionId, Path, description = "The session")),
+    responses((status = 200, description = "Ended"))
 )]
 pub(super) async fn end_playing(
     State(state): State<AppState>,

@@ -33,7 +33,7 @@ const SEND: usize = 64;
 const WELCOME_PATIENCE: Duration = Duration::from_secs(2);
 
 /// `POST /v1/live/poll`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollRequest {
     /// Null at first.
@@ -44,9 +44,11 @@ pub struct PollRequest {
     pub after: u64,
     /// What the client says.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub send: Vec<Value>,
     /// Seconds to wait for news.
     #[serde(default)]
+    #[schema(maximum = 25)]
     pub wait: u64,
 }
 

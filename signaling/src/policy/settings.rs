@@ -18,7 +18,7 @@ pub const COORGANIZERS: usize = 10;
 pub const LISTED: usize = 1000;
 
 /// Who walks past the lobby.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LobbyScope {
     /// Everybody with the link.
@@ -49,7 +49,7 @@ impl LobbyScope {
 }
 
 /// The lobby's own settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct LobbyBypassSettings {
     /// Who walks past it.
@@ -59,7 +59,7 @@ pub struct LobbyBypassSettings {
 }
 
 /// Who is a presenter without being made one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AllowedPresenters {
     /// Everybody.
@@ -79,7 +79,7 @@ impl AllowedPresenters {
 }
 
 /// Whether people may write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AllowMeetingChat {
     /// At any time.
@@ -92,8 +92,9 @@ pub enum AllowMeetingChat {
 }
 
 /// The options of one meeting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schema(as = MeetingOptions)]
 pub struct MeetingSettings {
     /// Who walks past the lobby.
     pub lobby_bypass_settings: LobbyBypassSettings,

@@ -9,7 +9,7 @@ use crate::id::{ParticipantId, UserId};
 
 /// One message, as it stands now: an edit changes it in its place, a deletion leaves its place empty. That it changed is
 /// an event of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Who wrote it.
@@ -57,7 +57,7 @@ impl Message {
 }
 
 /// Who wrote a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sender {
     /// As which participant of a call; null when it was written outside of one.
@@ -82,7 +82,7 @@ impl Sender {
 }
 
 /// Somebody whom a message speaks to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mention {
     /// Who.
@@ -92,7 +92,7 @@ pub struct Mention {
 }
 
 /// The reactions that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Reaction {
     /// 👍
@@ -110,7 +110,7 @@ pub enum Reaction {
 }
 
 /// One who may read a chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberView {
     /// Who.
@@ -122,7 +122,7 @@ pub struct MemberView {
 }
 
 /// What a member may do with the chat itself. Writing is for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ChatRole {
     /// May remove others and rename the chat.

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::id::{EventId, ParticipantId, RecordingId, UserId};
 
 /// One entry of a thread. `seq` counts from 1 without a gap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// Its place in the thread.
     pub seq: u64,
@@ -22,7 +22,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EventBody {
     /// Somebody wrote.
@@ -68,6 +68,7 @@ pub enum EventBody {
         by: Sender,
     },
     /// Others may read it now.
+    #[schema(rename_all = "camelCase")]
     MembersAdded {
         /// Who.
         members: Vec<MemberView>,
@@ -78,6 +79,7 @@ pub enum EventBody {
         by: Sender,
     },
     /// Somebody may no longer read it. The last that they hear of it.
+    #[schema(rename_all = "camelCase")]
     MemberRemoved {
         /// Who.
         user_id: UserId,
@@ -98,6 +100,7 @@ pub enum EventBody {
     /// The run ended.
     MeetingEnded {},
     /// Somebody came in.
+    #[schema(rename_all = "camelCase")]
     ParticipantJoined {
         /// Who.
         participant_id: ParticipantId,
@@ -111,6 +114,7 @@ pub enum EventBody {
         role: Option<Role>,
     },
     /// Somebody went.
+    #[schema(rename_all = "camelCase")]
     ParticipantLeft {
         /// Who.
         participant_id: ParticipantId,
@@ -118,6 +122,7 @@ pub enum EventBody {
         display_name: String,
     },
     /// A recording began.
+    #[schema(rename_all = "camelCase")]
     RecordingStarted {
         /// Which.
         recording_id: RecordingId,
@@ -125,6 +130,7 @@ pub enum EventBody {
         by: ParticipantId,
     },
     /// A recording can be opened.
+    #[schema(rename_all = "camelCase")]
     RecordingReady {
         /// Which.
         recording_id: RecordingId,
@@ -132,6 +138,7 @@ pub enum EventBody {
         by: ParticipantId,
     },
     /// A recording ended by a fault.
+    #[schema(rename_all = "camelCase")]
     RecordingFailed {
         /// Which.
         recording_id: RecordingId,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a participant is in the meeting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
     /// Made the meeting; one, and fixed.

@@ -6,8 +6,9 @@ use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId};
 
 /// How far a recording is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RecordingState)]
 pub enum RecordingRowState {
     /// Being written.
     Recording,

@@ -25,6 +25,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tower::ServiceExt as _;
 
+use crate::document::Document;
+
 /// How long a test waits for what must come at once.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -233,13 +235,16 @@ impl House {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        let mut request = Request::builder().method(method.clone()).uri(path).header("host", self.address.to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        // Whatever a test asks for: the answer is as the API's document says.
+        let lie = Document::get().lie(&method, path, parts.status, &parts.headers, &body);
+        assert_eq!(lie, None, "{method} {path}: {} {}", parts.status, String::from_utf8_lossy(&body));
         Answer { status: parts.status, headers: parts.headers, body }
     }
 

@@ -5,6 +5,7 @@ mod access;
 mod chat;
 mod chats;
 mod common;
+mod document;
 mod faults;
 mod http;
 mod identity;

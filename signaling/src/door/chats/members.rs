@@ -3,24 +3,25 @@
 use std::collections::HashSet;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{Membership, membership};
 use crate::clock::Timestamp;
-use crate::door::client::{ApiJson, SignedIn};
-use crate::door::error::ApiError;
+use crate::door::client::{ApiJson, Path, SignedIn};
+use crate::door::error::{ApiError, ErrorBody};
 use crate::door::meetings::ListBody;
 use crate::door::state::AppState;
-use crate::id::UserId;
+use crate::id::{ThreadId, UserId};
 use crate::protocol::{ChatRole, EventBody, MemberView};
 use crate::store::{MemberRow, NewEvent, UserRow};
 
 /// A member as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Member)]
 pub(in crate::door) struct MemberBody {
     user_id: UserId,
     display_name: String,
@@ -40,7 +41,10 @@ impl From<MemberRow> for MemberBody {
     path = "/v1/chats/{id}/members",
     operation_id = "listMembers",
     tag = "chats",
-    summary = "Members of a chat"
+    summary = "Members of a chat",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    responses((status = 200, description = "Members", body = ListBody<MemberBody>))
 )]
 pub(in crate::door) async fn list(
     State(state): State<AppState>,
@@ -52,7 +56,7 @@ pub(in crate::door) async fn list(
     Ok(Json(ListBody { value }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::door) struct NewMembers {
     members: Vec<UserId>,
@@ -67,7 +71,14 @@ pub(in crate::door) struct NewMembers {
     path = "/v1/chats/{id}/members",
     operation_id = "addMembers",
     tag = "chats",
-    summary = "Add members"
+    summary = "Add members",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    request_body = NewMembers,
+    responses(
+        (status = 201, description = "All members", body = ListBody<MemberBody>),
+        (status = 409, description = "`chat_full`", body = ErrorBody)
+    )
 )]
 pub(in crate::door) async fn add(
     State(state): State<AppState>,
@@ -101,7 +112,10 @@ pub(in crate::door) async fn add(
     path = "/v1/chats/{id}/members/{user}",
     operation_id = "removeMember",
     tag = "chats",
-    summary = "Take a member out, or leave"
+    summary = "Take a member out, or leave",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat"), ("user" = UserId, Path, description = "The member")),
+    responses((status = 204, description = "They are out"))
 )]
 pub(in crate::door) async fn remove(
     State(state): State<AppState>,

@@ -1,14 +1,14 @@
 //! Messages of a chat: read page by page, written, changed, taken back, reacted to.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{Membership, View, client_id_of, membership, view};
-use crate::door::client::{ApiJson, Caller, SignedIn};
-use crate::door::error::ApiError;
+use crate::door::client::{ApiJson, Caller, Path, SignedIn};
+use crate::door::error::{ApiError, ErrorBody};
 use crate::door::state::AppState;
 use crate::id::{ThreadId, UserId};
 use crate::meeting::check_client_id;
@@ -21,17 +21,23 @@ const PAGE: usize = 200;
 /// People whom one message speaks to.
 const MENTIONS: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::door) struct PageQuery {
+    /// Events after this seq, upwards.
     #[serde(default)]
     after: u64,
+    /// The newest before this seq; goes before `after`.
     #[serde(default)]
     before: Option<u64>,
+    /// Events in one page.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 200)]
     top: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = EventPage)]
 pub(in crate::door) struct PageBody {
     value: Vec<Event>,
     /// Where the next page begins; missing when there is none.
@@ -46,7 +52,10 @@ pub(in crate::door) struct PageBody {
     path = "/v1/chats/{id}/messages",
     operation_id = "listMessages",
     tag = "messages",
-    summary = "Messages and other events of a chat"
+    summary = "Messages and other events of a chat",
+    security(("user" = []), ("session" = []), ("participant" = [])),
+    params(("id" = ThreadId, Path, description = "The chat"), PageQuery),
+    responses((status = 200, description = "Events, oldest first", body = PageBody))
 )]
 pub(in crate::door) async fn page(
     State(state): State<AppState>,
@@ -73,7 +82,7 @@ pub(in crate::door) async fn page(
 }
 
 /// How the content of a message is to be understood.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum ContentType {
     #[default]
@@ -81,15 +90,19 @@ enum ContentType {
     Html,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::door) struct NewMessage {
+    /// One's own name for it: the same again is the same message.
+    #[schema(min_length = 1, max_length = 128)]
     client_message_id: String,
     /// What to say: text, or with `contentType: html` marks in it.
+    #[schema(min_length = 1, max_length = 28672)]
     text: String,
     #[serde(default)]
     content_type: ContentType,
     #[serde(default)]
+    #[schema(max_items = 50)]
     mentions: Vec<UserId>,
     #[serde(default)]
     reply_to: Option<u64>,
@@ -101,7 +114,14 @@ pub(in crate::door) struct NewMessage {
     path = "/v1/chats/{id}/messages",
     operation_id = "writeMessage",
     tag = "messages",
-    summary = "Write a message"
+    summary = "Write a message",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    request_body = NewMessage,
+    responses(
+        (status = 201, description = "The message; it is durable", body = Event),
+        (status = 200, description = "That `clientMessageId` was there already", body = Event)
+    )
 )]
 pub(in crate::door) async fn write(
     State(state): State<AppState>,
@@ -133,13 +153,15 @@ pub(in crate::door) async fn write(
     Ok((status, Json(event.as_deref())).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::door) struct MessageChange {
+    #[schema(min_length = 1, max_length = 28672)]
     text: String,
     #[serde(default)]
     content_type: ContentType,
     #[serde(default)]
+    #[schema(max_items = 50)]
     mentions: Vec<UserId>,
 }
 
@@ -149,7 +171,17 @@ pub(in crate::door) struct MessageChange {
     path = "/v1/chats/{id}/messages/{seq}",
     operation_id = "changeMessage",
     tag = "messages",
-    summary = "Change a message"
+    summary = "Change a message",
+    security(("user" = []), ("session" = [])),
+    params(
+        ("id" = ThreadId, Path, description = "The chat"),
+        ("seq" = u64, Path, description = "The message, by its seq")
+    ),
+    request_body = MessageChange,
+    responses(
+        (status = 200, description = "The message as it is now", body = Event),
+        (status = 409, description = "`message_deleted`", body = ErrorBody)
+    )
 )]
 pub(in crate::door) async fn change(
     State(state): State<AppState>,
@@ -173,7 +205,16 @@ pub(in crate::door) async fn change(
     path = "/v1/chats/{id}/messages/{seq}",
     operation_id = "deleteMessage",
     tag = "messages",
-    summary = "Take a message back"
+    summary = "Take a message back",
+    security(("user" = []), ("session" = [])),
+    params(
+        ("id" = ThreadId, Path, description = "The chat"),
+        ("seq" = u64, Path, description = "The message, by its seq")
+    ),
+    responses(
+        (status = 204, description = "Its words are gone"),
+        (status = 409, description = "`message_deleted`", body = ErrorBody)
+    )
 )]
 pub(in crate::door) async fn delete(
     State(state): State<AppState>,
@@ -197,7 +238,7 @@ pub(in crate::door) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::door) struct NewReaction {
     reaction: Option<Reaction>,
@@ -209,7 +250,17 @@ pub(in crate::door) struct NewReaction {
     path = "/v1/chats/{id}/messages/{seq}/reaction",
     operation_id = "react",
     tag = "messages",
-    summary = "React to a message"
+    summary = "React to a message",
+    security(("user" = []), ("session" = [])),
+    params(
+        ("id" = ThreadId, Path, description = "The chat"),
+        ("seq" = u64, Path, description = "The message, by its seq")
+    ),
+    request_body = NewReaction,
+    responses(
+        (status = 204, description = "Told to all"),
+        (status = 409, description = "`message_deleted`", body = ErrorBody)
+    )
 )]
 pub(in crate::door) async fn react(
     State(state): State<AppState>,

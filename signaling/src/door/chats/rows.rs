@@ -1,7 +1,7 @@
 //! Chats themselves: made, listed, read, renamed, marked as read.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::members::{MemberBody, colleagues};
 use super::{Membership, membership};
 use crate::clock::Timestamp;
-use crate::door::client::{ApiJson, SignedIn};
-use crate::door::error::ApiError;
+use crate::door::client::{ApiJson, Path, SignedIn};
+use crate::door::error::{ApiError, ErrorBody};
 use crate::door::state::AppState;
 use crate::id::{ThreadId, UserId};
 use crate::protocol::{ChatRole, Event, EventBody, MemberView, Sender};
@@ -22,26 +22,29 @@ const TOPIC_CHARACTERS: usize = 200;
 const PAGE: u32 = 50;
 
 /// The kinds of chat that can be made here. Those of meetings come with their meeting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum ChatType {
     OneOnOne,
     Group,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = NewChat)]
 pub(in crate::door) struct NewChatRequest {
     chat_type: ChatType,
     #[serde(default)]
+    #[schema(max_length = 200)]
     topic: String,
     /// The others; whoever asks is a member anyway.
     members: Vec<UserId>,
 }
 
 /// A chat as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Chat)]
 pub(in crate::door) struct ChatBody {
     id: ThreadId,
     chat_type: String,
@@ -56,7 +59,7 @@ pub(in crate::door) struct ChatBody {
     members: Vec<MemberBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Viewpoint {
     last_read_seq: u64,
@@ -64,7 +67,7 @@ struct Viewpoint {
     role: ChatRole,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::door) struct ChatPage {
     value: Vec<ChatBody>,
     #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
@@ -72,7 +75,21 @@ pub(in crate::door) struct ChatPage {
 }
 
 /// `POST /v1/chats`. A second one-to-one chat of the same two is the first.
-#[utoipa::path(post, path = "/v1/chats", operation_id = "createChat", tag = "chats", summary = "Begin a chat")]
+#[utoipa::path(
+    post,
+    path = "/v1/chats",
+    operation_id = "createChat",
+    tag = "chats",
+    summary = "Begin a chat",
+    security(("user" = []), ("session" = [])),
+    request_body = NewChatRequest,
+    responses(
+        (status = 201, description = "The chat", body = ChatBody),
+        (status = 200, description = "The one-to-one chat that these two have already", body = ChatBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 409, description = "`chat_full`", body = ErrorBody)
+    )
+)]
 pub(in crate::door) async fn create(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
@@ -106,7 +123,16 @@ pub(in crate::door) async fn create(
 }
 
 /// `GET /v1/chats/{id}`.
-#[utoipa::path(get, path = "/v1/chats/{id}", operation_id = "readChat", tag = "chats", summary = "One chat")]
+#[utoipa::path(
+    get,
+    path = "/v1/chats/{id}",
+    operation_id = "readChat",
+    tag = "chats",
+    summary = "One chat",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    responses((status = 200, description = "The chat", body = ChatBody))
+)]
 pub(in crate::door) async fn read(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -116,9 +142,10 @@ pub(in crate::door) async fn read(
     Ok(Json(whole(&state, &membership).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::door) struct ChatChange {
+    #[schema(max_length = 200)]
     topic: String,
 }
 
@@ -128,7 +155,11 @@ pub(in crate::door) struct ChatChange {
     path = "/v1/chats/{id}",
     operation_id = "changeChat",
     tag = "chats",
-    summary = "Give a group chat another topic"
+    summary = "Give a group chat another topic",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    request_body = ChatChange,
+    responses((status = 200, description = "The chat as it is now", body = ChatBody))
 )]
 pub(in crate::door) async fn change(
     State(state): State<AppState>,
@@ -149,10 +180,14 @@ pub(in crate::door) async fn change(
     Ok(Json(whole(&state, &membership).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::door) struct ChatsQuery {
+    /// Chats in one page.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 50)]
     top: Option<u32>,
+    /// Where the page begins: as the link to it says.
     #[serde(default)]
     before: Option<u64>,
 }
@@ -163,7 +198,10 @@ pub(in crate::door) struct ChatsQuery {
     path = "/v1/me/chats",
     operation_id = "listChats",
     tag = "chats",
-    summary = "My chats, the one with the newest event first"
+    summary = "My chats, the one with the newest event first",
+    security(("user" = []), ("session" = [])),
+    params(ChatsQuery),
+    responses((status = 200, description = "Chats", body = ChatPage))
 )]
 pub(in crate::door) async fn mine(
     State(state): State<AppState>,
@@ -185,7 +223,7 @@ pub(in crate::door) async fn mine(
     Ok(Json(ChatPage { value, next }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::door) struct ReadUpTo {
     seq: u64,
@@ -197,7 +235,11 @@ pub(in crate::door) struct ReadUpTo {
     path = "/v1/chats/{id}/read",
     operation_id = "markRead",
     tag = "chats",
-    summary = "Mark as read up to an event"
+    summary = "Mark as read up to an event",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    request_body = ReadUpTo,
+    responses((status = 204, description = "Read, on all devices"))
 )]
 pub(in crate::door) async fn mark_read(
     State(state): State<AppState>,
@@ -219,7 +261,10 @@ pub(in crate::door) async fn mark_read(
     path = "/v1/chats/{id}/typing",
     operation_id = "type",
     tag = "chats",
-    summary = "Tell that one is writing"
+    summary = "Tell that one is writing",
+    security(("user" = []), ("session" = [])),
+    params(("id" = ThreadId, Path, description = "The chat")),
+    responses((status = 204, description = "Told to those who are there"))
 )]
 pub(in crate::door) async fn typing(
     State(state): State<AppState>,

@@ -16,23 +16,30 @@ const PAGE: u32 = 25;
 /// A question has at most so many bytes.
 const QUESTION_BYTES: usize = 512;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::door) struct Question {
+    /// Words that must all be there, or begin so.
+    #[param(max_length = 512)]
     q: String,
+    /// Where the page begins: as the link to it says.
     #[serde(default)]
     before: Option<u64>,
+    /// Hits in one page.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 25)]
     top: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Hit {
     chat_id: ThreadId,
     event: Event,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = HitPage)]
 pub(in crate::door) struct Hits {
     value: Vec<Hit>,
     #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
@@ -46,7 +53,10 @@ pub(in crate::door) struct Hits {
     path = "/v1/search/messages",
     operation_id = "searchMessages",
     tag = "messages",
-    summary = "Search one's chats"
+    summary = "Search one's chats",
+    security(("user" = []), ("session" = [])),
+    params(Question),
+    responses((status = 200, description = "Messages, newest first", body = Hits))
 )]
 pub(in crate::door) async fn search(
     State(state): State<AppState>,

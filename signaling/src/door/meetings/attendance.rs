@@ -1,17 +1,17 @@
 //! Attendance reports: who was in which run of a meeting, for its organisers.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::super::client::SignedIn;
+use super::super::client::{Path, SignedIn};
 use super::super::error::ApiError;
 use super::super::state::AppState;
 use super::{ListBody, of_organizers};
 use crate::clock::Timestamp;
-use crate::id::UserId;
+use crate::id::{MeetingId, UserId};
 use crate::meeting::report::{Attendance, Interval, Report, report};
 use crate::protocol::Role;
 use crate::store::MeetingRow;
@@ -20,8 +20,9 @@ use crate::store::MeetingRow;
 const LISTED: u32 = 100;
 
 /// A report in the list of them.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AttendanceReport)]
 pub(in super::super) struct Summary {
     /// Its name within the meeting.
     id: String,
@@ -33,16 +34,18 @@ pub(in super::super) struct Summary {
 }
 
 /// A report as a whole.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AttendanceReportWhole)]
 pub(in super::super) struct Whole {
     #[serde(flatten)]
     summary: Summary,
     attendance_records: Vec<Record>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AttendanceRecord)]
 struct Record {
     display_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,8 +56,9 @@ struct Record {
     attendance_intervals: Vec<Stay>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AttendanceInterval)]
 struct Stay {
     join_date_time: Timestamp,
     leave_date_time: Timestamp,
@@ -100,7 +104,10 @@ impl Summary {
     path = "/v1/onlineMeetings/{id}/attendanceReports",
     operation_id = "listAttendanceReports",
     tag = "meetings",
-    summary = "Who was in each run, newest first"
+    summary = "Who was in each run, newest first",
+    security(("user" = []), ("session" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    responses((status = 200, description = "Reports", body = ListBody<Summary>))
 )]
 pub(in super::super) async fn list(
     State(state): State<AppState>,
@@ -123,7 +130,13 @@ pub(in super::super) async fn list(
     path = "/v1/onlineMeetings/{id}/attendanceReports/{report}",
     operation_id = "readAttendanceReport",
     tag = "meetings",
-    summary = "Who was in a run, from when to when"
+    summary = "Who was in a run, from when to when",
+    security(("user" = []), ("session" = [])),
+    params(
+        ("id" = MeetingId, Path, description = "The meeting"),
+        ("report" = u64, Path, description = "The run")
+    ),
+    responses((status = 200, description = "The report", body = Whole))
 )]
 pub(in super::super) async fn read(
     State(state): State<AppState>,
@@ -142,7 +155,13 @@ pub(in super::super) async fn read(
     path = "/v1/onlineMeetings/{id}/attendanceReports/{report}/content",
     operation_id = "readAttendanceContent",
     tag = "meetings",
-    summary = "The same for a spreadsheet (CSV)"
+    summary = "The same for a spreadsheet (CSV)",
+    security(("user" = []), ("session" = [])),
+    params(
+        ("id" = MeetingId, Path, description = "The meeting"),
+        ("report" = u64, Path, description = "The run")
+    ),
+    responses((status = 200, description = "A line for each stay", body = String, content_type = "text/csv"))
 )]
 pub(in super::super) async fn content(
     State(state): State<AppState>,

@@ -11,8 +11,9 @@ use crate::policy::MeetingSettings;
 use crate::store::MeetingRow;
 
 /// A meeting.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Meeting)]
 pub(in super::super) struct MeetingBody {
     id: MeetingId,
     subject: String,

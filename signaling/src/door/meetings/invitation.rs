@@ -3,18 +3,19 @@
 //! The same meeting has the same `UID` at any time and a `SEQUENCE` that counts its changes, so that a calendar which reads
 //! a newer file moves the entry instead of making a second one.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use icalendar::{Calendar, Component as _, Event, EventLike as _, Property};
 use time::OffsetDateTime;
 
-use super::super::client::{Client, SignedIn};
-use super::super::error::ApiError;
+use super::super::client::{Client, Path, SignedIn};
+use super::super::error::{ApiError, ErrorBody};
 use super::super::state::AppState;
 use super::body::{join_web_url, spaced};
 use super::of_organizers;
 use crate::clock::Timestamp;
+use crate::id::MeetingId;
 use crate::store::MeetingRow;
 
 /// `GET /v1/onlineMeetings/{id}/invitation`: for its organisers, of a meeting that has a beginning.
@@ -23,7 +24,13 @@ use crate::store::MeetingRow;
     path = "/v1/onlineMeetings/{id}/invitation",
     operation_id = "readInvitation",
     tag = "meetings",
-    summary = "A scheduled meeting as a calendar file"
+    summary = "A scheduled meeting as a calendar file",
+    security(("user" = []), ("session" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    responses(
+        (status = 200, description = "iCalendar", body = String, content_type = "text/calendar"),
+        (status = 409, description = "`not_scheduled`", body = ErrorBody)
+    )
 )]
 pub(in super::super) async fn invitation(
     State(state): State<AppState>,

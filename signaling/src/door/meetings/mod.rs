@@ -6,7 +6,7 @@ pub(super) mod invitation;
 mod wishes;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,8 +15,8 @@ use body::{MeetingBody, full, outside};
 pub(super) use body::{good_until, join_web_url};
 use wishes::Wishes;
 
-use super::client::{ApiJson, Caller, Client, SignedIn};
-use super::error::ApiError;
+use super::client::{ApiJson, Caller, Client, Path, SignedIn};
+use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use crate::auth::{Secret, join_number, passcode};
 use crate::id::MeetingId;
@@ -32,7 +32,8 @@ const NUMBER_TRIES: u32 = 5;
 /// How often a change of the options is tried again when somebody else changed them at the same moment.
 const SETTINGS_TRIES: u32 = 5;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = List)]
 pub(super) struct ListBody<T> {
     pub(super) value: Vec<T>,
 }
@@ -43,7 +44,10 @@ pub(super) struct ListBody<T> {
     path = "/v1/onlineMeetings",
     operation_id = "createMeeting",
     tag = "meetings",
-    summary = "Make a meeting"
+    summary = "Make a meeting",
+    security(("user" = []), ("session" = [])),
+    request_body = Wishes,
+    responses((status = 201, description = "The meeting", body = MeetingBody))
 )]
 pub(super) async fn create(
     State(state): State<AppState>,
@@ -61,7 +65,13 @@ pub(super) async fn create(
     path = "/v1/onlineMeetings/createOrGet",
     operation_id = "createOrGetMeeting",
     tag = "meetings",
-    summary = "Make a meeting, or get the one that has this external id"
+    summary = "Make a meeting, or get the one that has this external id",
+    security(("user" = []), ("session" = [])),
+    request_body = Wishes,
+    responses(
+        (status = 201, description = "The meeting", body = MeetingBody),
+        (status = 200, description = "The one that the caller made by this `externalId`", body = MeetingBody)
+    )
 )]
 pub(super) async fn create_or_get(
     State(state): State<AppState>,
@@ -119,7 +129,9 @@ fn entrance() -> Entrance {
     path = "/v1/onlineMeetings",
     operation_id = "listMeetings",
     tag = "meetings",
-    summary = "My meetings, newest first"
+    summary = "My meetings, newest first",
+    security(("user" = []), ("session" = [])),
+    responses((status = 200, description = "Meetings", body = ListBody<MeetingBody>))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -139,7 +151,10 @@ pub(super) async fn list(
     path = "/v1/onlineMeetings/{id}",
     operation_id = "readMeeting",
     tag = "meetings",
-    summary = "One meeting"
+    summary = "One meeting",
+    security(("user" = []), ("session" = []), ("participant" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    responses((status = 200, description = "The meeting; whole for those who organise it", body = MeetingBody))
 )]
 pub(super) async fn read(
     State(state): State<AppState>,
@@ -171,7 +186,14 @@ pub(super) async fn read(
     path = "/v1/onlineMeetings/{id}",
     operation_id = "changeMeeting",
     tag = "meetings",
-    summary = "Change subject and options"
+    summary = "Change subject and options",
+    security(("user" = []), ("session" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    request_body = Wishes,
+    responses(
+        (status = 200, description = "The meeting as it is now", body = MeetingBody),
+        (status = 409, description = "`conflict`", body = ErrorBody)
+    )
 )]
 pub(super) async fn change(
     State(state): State<AppState>,
@@ -200,7 +222,10 @@ pub(super) async fn change(
     path = "/v1/onlineMeetings/{id}/resetJoinLink",
     operation_id = "resetJoinLink",
     tag = "meetings",
-    summary = "Exchange link and passcode"
+    summary = "Exchange link and passcode",
+    security(("user" = []), ("session" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    responses((status = 200, description = "The meeting with its new link", body = MeetingBody))
 )]
 pub(super) async fn reset_join_link(
     State(state): State<AppState>,
@@ -241,7 +266,10 @@ async fn change_settings(state: &AppState, mut row: MeetingRow, wishes: &Wishes)
     path = "/v1/onlineMeetings/{id}",
     operation_id = "deleteMeeting",
     tag = "meetings",
-    summary = "End a meeting and delete all of it"
+    summary = "End a meeting and delete all of it",
+    security(("user" = []), ("session" = [])),
+    params(("id" = MeetingId, Path, description = "The meeting")),
+    responses((status = 204, description = "Gone"))
 )]
 pub(super) async fn delete(
     State(state): State<AppState>,

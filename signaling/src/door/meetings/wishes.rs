@@ -19,12 +19,31 @@ const STARTS: &str = "startDateTime";
 const ENDS: &str = "endDateTime";
 
 /// The body of a request.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = MeetingChange)]
 pub(in super::super) struct Wishes {
     #[serde(default)]
+    #[schema(max_length = 200)]
     subject: Option<String>,
     #[serde(flatten)]
+    #[schema(value_type = Others)]
     others: Map<String, Value>,
+}
+
+/// What else it may name, for the document: each is read where it is needed.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = MeetingChangeOthers)]
+#[allow(dead_code, reason = "a description")]
+struct Others {
+    /// Null: at no time any more.
+    start_date_time: Option<Timestamp>,
+    end_date_time: Option<Timestamp>,
+    /// What the caller calls it; for `createOrGet`, which needs one.
+    #[schema(min_length = 1, max_length = 256)]
+    external_id: Option<String>,
+    #[serde(flatten)]
+    options: MeetingSettings,
 }
 
 impl Wishes {

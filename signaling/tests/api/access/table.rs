@@ -95,6 +95,7 @@ const OFFER: fn(&Target) -> Value = |_| json!("v=0");
 pub(super) fn rows() -> Vec<Row> {
     let in_chat: &[Who] = &[Owner, Member];
     vec![
+        Row::open("GET", "/v1/openapi.json"),
         // Who one is.
         Row::open("POST", "/v1/session").fresh(Fresh::Link).body(|target| json!({"key": target.key})),
         Row::users("DELETE", "/v1/session"),
