@@ -147,6 +147,10 @@ pub struct Limits {
     pub connections: usize,
     /// TCP connections at a time from one address.
     pub connections_per_address: usize,
+    /// Requests of the API a second that read, of one caller; 0: any number.
+    pub api_reads: u32,
+    /// The same, that write.
+    pub api_writes: u32,
 }
 
 /// `[log]`
@@ -354,6 +358,8 @@ impl Config {
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),
                 connections_per_address: settings.number("limits.connections_per_address", 256, 8..=1_000_000),
+                api_reads: settings.number("limits.api_reads_per_second", 200, 0..=1_000_000) as u32,
+                api_writes: settings.number("limits.api_writes_per_second", 100, 0..=1_000_000) as u32,
             },
             log: Log {
                 format: settings.text("log.format", LogFormat::Human, parse::log_format),

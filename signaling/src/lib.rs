@@ -40,6 +40,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use auth::{MintError, mint_user_token, mint_user_tokens, new_sign_in_link, rotate_keys};
+pub use door::ApiRates;
 pub use live::Timings;
 pub use meeting::Limits;
 pub use policy::schedule::LinkRules;
@@ -78,6 +79,8 @@ pub struct Config {
     pub chats: ChatLimits,
     /// How long join links are good.
     pub links: LinkRules,
+    /// How much one caller may ask for over HTTP.
+    pub rates: ApiRates,
     /// Scheme and host of all links, when the request's own must not be used.
     pub public_url: Option<String>,
     /// Whether to believe `X-Forwarded-*`: only when a proxy of ours sets them.
@@ -103,6 +106,7 @@ impl Config {
             data_dir,
             chats: ChatLimits::default(),
             links: LinkRules::default(),
+            rates: ApiRates::default(),
             public_url: None,
             behind_proxy: false,
             trusted_tenants: Vec::new(),
@@ -172,15 +176,7 @@ impl Signaling {
         let live_keys = keys.clone();
         let live =
             LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };
-        let state = AppState::new(
-            config.public_url,
-            config.behind_proxy,
-            config.trusted_tenants,
-            config.chats,
-            config.links,
-            live,
-            recordings,
-        );
+        let state = AppState::new(&config, live, recordings);
         let mut tasks = JoinSet::new();
         let (media_events, mut media_news) = mpsc::channel(NEWS);
         let (recording_events, mut recording_news) = mpsc::channel(NEWS);

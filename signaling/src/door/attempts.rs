@@ -123,7 +123,8 @@ fn number(digits: &str) -> u64 {
     digits.parse().unwrap_or(u64::MAX)
 }
 
-fn network(ip: IpAddr) -> IpAddr {
+/// What counts as one caller's network.
+pub(super) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -7,11 +7,12 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, MatchedPath, OptionalFromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::accept::Scheme;
 use super::error::ApiError;
+use super::rates::Whose;
 use super::state::AppState;
 use crate::auth::{ParticipantClaims, hash};
 use crate::clock::Timestamp;
@@ -36,19 +37,13 @@ impl FromRequestParts<AppState> for Client {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let scheme = parts.extensions.get::<Scheme>().copied().unwrap_or(Scheme::Http);
         let proxied = |name: &str| if state.behind_proxy { text(&parts.headers, name) } else { None };
         let secure = match proxied("x-forwarded-proto") {
             Some(proto) => proto.eq_ignore_ascii_case("https"),
             None => scheme == Scheme::Https,
         };
-        // The proxy appends whom it saw; everything before is the client's own claim.
-        let ip = proxied("x-forwarded-for")
-            .and_then(|list| list.rsplit(',').next())
-            .and_then(|last| last.trim().parse().ok())
-            .unwrap_or(peer);
+        let ip = ip_of(&parts.headers, &parts.extensions, state.behind_proxy);
         let base_url = match &state.public_url {
             Some(url) => url.clone(),
             None => {
@@ -65,6 +60,16 @@ impl FromRequestParts<AppState> for Client {
         let secure = secure || base_url.starts_with("https://");
         Ok(Self { base_url, secure, ip })
     }
+}
+
+/// Where a request comes from.
+pub(super) fn ip_of(headers: &HeaderMap, extensions: &Extensions, behind_proxy: bool) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    // The proxy appends whom it saw; everything before is the client's own claim.
+    let told = if behind_proxy { text(headers, "x-forwarded-for") } else { None };
+    let last = told.and_then(|list| list.rsplit(',').next());
+    last.and_then(|last| last.trim().parse().ok()).unwrap_or(peer)
 }
 
 /// Only what a host may hold, so that a header cannot smuggle anything into links.
@@ -121,6 +126,7 @@ async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiErr
     if let Some(token) = bearer(&parts.headers) {
         let token_hash = hash(token);
         if let Some((user, scopes)) = state.store.bearer_of_late(&token_hash) {
+            state.rates.learn(&token_hash, Whose::User(user.id));
             check_scope(parts, scopes)?;
             return Ok(Some(user));
         }
@@ -130,6 +136,7 @@ async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiErr
             let user = state.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user));
             let scopes = claims.scopes();
             if let Some(user) = &user {
+                state.rates.learn(&token_hash, Whose::User(user.id));
                 state.store.keep_bearer(token_hash, user, scopes);
                 check_scope(parts, scopes)?;
             }
@@ -137,7 +144,9 @@ async fn user(parts: &Parts, state: &AppState) -> Result<Option<UserRow>, ApiErr
         }
     }
     let Some(secret) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
-    let Some(user) = state.store.session_user(&hash(secret), Timestamp::now()).await? else { return Ok(None) };
+    let secret = hash(secret);
+    let Some(user) = state.store.session_user(&secret, Timestamp::now()).await? else { return Ok(None) };
+    state.rates.learn(&secret, Whose::User(user.id));
     check_forgery(parts)?;
     Ok(Some(user))
 }
@@ -205,6 +214,7 @@ pub(super) async fn attendee(token: &str, state: &AppState) -> Result<Participan
     if state.store.is_removed(claims.meeting, claims.participant).await? {
         return Err(ApiError::removed());
     }
+    state.rates.learn(&hash(token), Whose::Participant(claims.participant));
     Ok(claims)
 }
 

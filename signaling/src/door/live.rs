@@ -24,6 +24,7 @@ use crate::protocol::SUBPROTOCOL;
     summary = "The live protocol over WebSocket",
     responses(
         (status = 101, description = "The live protocol (subprotocol `plenum.v1`)"),
+        (status = 403, description = "`insufficient_scope`", body = ErrorBody),
         (status = 426, description = "`websocket_expected`", body = ErrorBody)
     )
 )]

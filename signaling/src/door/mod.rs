@@ -22,6 +22,7 @@ mod meetings;
 mod page;
 mod people;
 mod range;
+mod rates;
 mod recording_page;
 mod recordings;
 mod routes;
@@ -32,6 +33,7 @@ mod whip;
 
 pub use accept::Scheme;
 pub use document::document;
+pub use rates::ApiRates;
 pub use state::AppState;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -62,7 +64,7 @@ pub fn router(state: AppState) -> Router {
     client
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .merge(Router::from(routes::api()))
+        .merge(Router::from(routes::api()).route_layer(middleware::from_fn_with_state(state.clone(), rates::limit)))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(JSON_BYTES))

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempts::Attempts;
-use crate::ChatLimits;
+use super::rates::Rates;
 use crate::auth::SigningKeys;
 use crate::live::{LiveContext, Polls};
 use crate::meeting::Directory;
 use crate::policy::schedule::LinkRules;
 use crate::ports::Recordings;
 use crate::store::Store;
+use crate::{ChatLimits, Config};
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +34,7 @@ pub struct Inner {
     pub(super) live: LiveContext,
     pub(super) polls: Polls,
     pub(super) attempts: Attempts,
+    pub(super) rates: Rates,
     going: AtomicBool,
 }
 
@@ -50,21 +52,13 @@ impl std::fmt::Debug for AppState {
 }
 
 impl AppState {
-    pub(crate) fn new(
-        public_url: Option<String>,
-        behind_proxy: bool,
-        trusted_tenants: Vec<String>,
-        chats: ChatLimits,
-        links: LinkRules,
-        live: LiveContext,
-        recordings: Arc<dyn Recordings>,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, live: LiveContext, recordings: Arc<dyn Recordings>) -> Self {
         Self(Arc::new(Inner {
-            public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
-            behind_proxy,
-            trusted_tenants,
-            chats,
-            links,
+            public_url: config.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+            behind_proxy: config.behind_proxy,
+            trusted_tenants: config.trusted_tenants.clone(),
+            chats: config.chats,
+            links: config.links,
             store: live.store.clone(),
             keys: live.keys.clone(),
             directory: live.directory.clone(),
@@ -72,6 +66,7 @@ impl AppState {
             live,
             polls: Polls::default(),
             attempts: Attempts::default(),
+            rates: Rates::new(config.rates),
             going: AtomicBool::new(false),
         }))
     }
@@ -85,8 +80,9 @@ impl AppState {
         self.going.load(Ordering::Acquire)
     }
 
-    /// Forgets failed attempts that are long past.
+    /// Forgets failed attempts that are long past, and the buckets of who has been quiet.
     pub(crate) fn forget_attempts(&self) {
         self.attempts.forget();
+        self.rates.forget();
     }
 }

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tower::ServiceExt as _;
 
-use crate::document::Document;
+use self::document::Document;
 
 /// How long a test waits for what must come at once.
 const SOON: Duration = Duration::from_secs(10);
@@ -159,6 +159,8 @@ impl Recordings for FakeRecordings {
     }
 }
 
+#[path = "../support/document.rs"]
+pub(crate) mod document;
 #[path = "../support/store.rs"]
 mod support;
 

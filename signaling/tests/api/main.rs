@@ -11,5 +11,7 @@ mod http;
 mod identity;
 mod lobby;
 mod meeting;
+mod property;
+mod rates;
 mod schedule;
 mod tokens;

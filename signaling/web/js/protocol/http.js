@@ -65,6 +65,30 @@ export class ApiError extends Error {
   }
 }
 
+/** How often a call that came too soon is made again, and the longest wait for it: more is for people to decide. */
+const AGAIN = 3;
+const LONGEST_WAIT_S = 5;
+
+/**
+ * How long the server asks us to wait before the same call again.
+ * @param {Response} response
+ * @returns {number | undefined} In milliseconds; none where waiting is of no use.
+ */
+export function waitBefore(response) {
+  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+  return response.status === 429 && seconds <= LONGEST_WAIT_S ? seconds * 1000 : undefined;
+}
+
+/** @param {number} ms @param {AbortSignal} [signal] */
+const pause = (ms, signal) =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }, { once: true });
+  });
+
 /** @param {Response} response */
 async function refusal(response) {
   /** @type {{ error?: { code?: string, message?: string, requestId?: string } }} */
@@ -96,6 +120,10 @@ export async function call(method, path, { body, token, signal } = {}) {
   let response;
   try {
     response = await fetch(path, init);
+    for (let tries = 0, wait; tries < AGAIN && (wait = waitBefore(response)) !== undefined; tries += 1) {
+      await pause(wait, signal);
+      response = await fetch(path, init);
+    }
   } catch (cause) {
     throw new ApiError(0, 'unreachable', String(cause), '');
   }
