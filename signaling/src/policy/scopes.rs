@@ -146,7 +146,7 @@ pub fn needed(writes: bool, template: &str) -> Need {
     let parts: Vec<&str> = template.split('/').skip(2).collect();
     let noun = match parts.as_slice() {
         ["me"] if !writes => return Need::Nothing,
-        ["join", _] => return Need::Nothing,
+        ["join", _] | ["openapi.json"] => return Need::Nothing,
         ["join"] => Noun::Calls,
         // A session is good for everything, and so is whatever makes one.
         ["me", "signInLinks"] => return Need::Everything,
