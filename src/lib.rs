@@ -38,6 +38,8 @@ use wiring::{Blueprint, House};
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 /// How much of that recordings get to be stored; the rest is for what comes after them.
 const RECORDINGS_PATIENCE: Duration = Duration::from_secs(8);
+/// Open files that are kept for everything but connections: the store, recordings, media.
+const OTHER_FILES: u64 = 256;
 /// How often certificate files are looked at for a renewal.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
@@ -281,7 +283,7 @@ fn open_door(
         tls: certificate.as_ref().map(Certificate::server_config).transpose()?,
         plain: if certificate.is_some() { PlainPolicy::RedirectToHttps } else { PlainPolicy::Serve },
         router,
-        admission: Admission { connections: config.limits.connections, per_address },
+        admission: Admission { connections: connections(config.limits.connections, open_files()), per_address },
     };
     if let Some(certificate) = certificate {
         tokio::spawn(renew(certificate, shutdown.clone()));
@@ -320,6 +322,27 @@ fn raise_descriptor_limit() {
             tracing::warn!("the limit of open files stays low; busy servers refuse connections early");
         }
     }
+    tracing::info!(files = open_files(), "open files at most");
+}
+
+/// How many files this process may open; none: as many as it likes.
+fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// As many connections as were wished for and the limit of open files has room for: who is one too many is refused at
+/// once, instead of waiting for a descriptor that the store or a recording may need more.
+fn connections(wished: usize, files: Option<u64>) -> usize {
+    let Some(files) = files else { return wished };
+    let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(1);
+    if room < wished {
+        tracing::warn!(
+            files,
+            connections = room,
+            "the limit of open files has no room for limits.connections; raise it (ulimit -Hn)"
+        );
+    }
+    wished.min(room)
 }
 
 #[cfg(test)]
@@ -327,6 +350,14 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn connections_leave_room_for_other_files() {
+        assert_eq!(connections(10_000, None), 10_000);
+        assert_eq!(connections(10_000, Some(20_000)), 10_000);
+        assert_eq!(connections(10_000, Some(1_024)), 768);
+        assert_eq!(connections(10_000, Some(100)), 1, "one can still be told");
+    }
 
     fn config(text: &str) -> Config {
         Config::parse("config.toml", text, []).unwrap()
