@@ -262,6 +262,14 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Path<T> {
     }
 }
 
+/// The one character that not every store can keep, as JSON writes it.
+const NUL: &[u8] = br"\u0000";
+
+/// Whoever sends it hears so, whatever the store is.
+pub(super) fn no_nul() -> ApiError {
+    ApiError::bad_request("The character U+0000 stands in no text here. Leave it out.")
+}
+
 /// A JSON body whose faults are told in our own words.
 #[derive(Clone, Debug)]
 pub(super) struct ApiJson<T>(pub(super) T);
@@ -278,6 +286,9 @@ impl<T: DeserializeOwned> FromRequest<AppState> for ApiJson<T> {
             ));
         }
         let body = body(Bytes::from_request(request, state).await)?;
+        if body.windows(NUL.len()).any(|bytes| bytes == NUL) {
+            return Err(no_nul());
+        }
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             // serde's text may quote what the client sent; only its place is told.
             ApiError::bad_request(format!(

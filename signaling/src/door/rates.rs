@@ -25,7 +25,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::attempts::network;
-use super::client::{PARTICIPANT_COOKIE, SESSION_COOKIE, bearer, cookie, ip_of};
+use super::client::{PARTICIPANT_COOKIE, SESSION_COOKIE, bearer, cookie, ip_of, no_nul};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::hash;
@@ -162,6 +162,9 @@ impl<C: Clock + Clone> Rates<C> {
 
 /// The layer in front of every route of the API.
 pub(super) async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if request.uri().query().is_some_and(|query| query.contains("%00")) {
+        return no_nul().into_response();
+    }
     let ip = ip_of(request.headers(), request.extensions(), state.behind_proxy);
     let whose = state.rates.whose(request.headers(), ip);
     // As with connections: this machine itself is no visitor.
