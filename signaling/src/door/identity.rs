@@ -148,6 +148,9 @@ pub(super) async fn invite(
     SignedIn(user): SignedIn,
     ApiJson(invitation): ApiJson<Invitation>,
 ) -> Result<Response, ApiError> {
+    if !state.store.policy_of(user.id).await?.allow_invitations {
+        return Err(super::policies::forbidden("you to invite colleagues"));
+    }
     let name = clean_name(&invitation.display_name)?;
     let mail = clean_mail(&invitation.mail)?;
     let key = Secret::generate();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{ApiJson, Client, PARTICIPANT_COOKIE, Path, SignedIn};
 use super::error::{ApiError, ErrorBody};
 use super::meetings::{good_until, join_web_url};
+use super::policies::forbidden;
 use super::sign_in::set_cookie;
 use super::state::AppState;
 use crate::auth::{hash, same};
@@ -58,7 +59,7 @@ pub(super) async fn preview(
 ) -> Result<Json<Preview>, ApiError> {
     let row = by_secret(&state, &client, &secret).await?;
     let person = user.map_or(Person::ANONYMOUS, |SignedIn(user)| person_of(&state, &row, &user));
-    check_link(&state, &row, person).await?;
+    check_link(&state, &row, person, true).await?;
     let organizer = state.store.user(row.organizer).await?.map(|user| user.name).unwrap_or_default();
     let glimpse = state.directory.glimpse(row.id);
     // Whoever would have to wait is given no hint of who is inside.
@@ -152,9 +153,8 @@ pub(super) async fn join(
         Some(SignedIn(user)) if known.kind != Kind::Organizer => person_of(&state, &row, &user),
         _ => known,
     };
-    if before.is_none() {
-        check_link(&state, &row, person).await?;
-    }
+    let is_new = before.is_none();
+    check_link(&state, &row, person, is_new).await?;
     let glimpse = state.directory.glimpse(row.id);
     // The organiser's seat is kept.
     let is_full = glimpse.participants >= state.directory.participants_limit() && person.kind != Kind::Organizer;
@@ -200,12 +200,18 @@ fn person_of(state: &AppState, row: &MeetingRow, user: &UserRow) -> Person {
     Person::signed_in(user.id, &user.tenant, &row.tenant, row.organizer, &state.trusted_tenants)
 }
 
-/// Whether the link or the number of a meeting still opens it: while people are in it, for some time after, and for its
-/// organisers always.
-async fn check_link(state: &AppState, row: &MeetingRow, person: Person) -> Result<(), ApiError> {
+/// Whether the link or the number of a meeting opens it to somebody: while people are in it, for some time after, and for its
+/// organisers always; to people without an account where its organiser's policy allows them.
+async fn check_link(state: &AppState, row: &MeetingRow, person: Person, is_new: bool) -> Result<(), ApiError> {
+    let is_anonymous = matches!(person.kind, Kind::Anonymous | Kind::Foreign);
+    if is_anonymous && !state.store.policy_of(row.organizer).await?.allow_anonymous_join {
+        return Err(forbidden("people to join who are not signed in to it"));
+    }
     let organizes = person.kind == Kind::Organizer
         || person.user.is_some_and(|user| MeetingSettings::read(&row.settings).coorganizers.contains(&user));
-    if organizes || state.directory.glimpse(row.id).live || Timestamp::now() < good_until(state, row).await? {
+    // Whoever was in comes back.
+    if organizes || !is_new || state.directory.glimpse(row.id).live || Timestamp::now() < good_until(state, row).await?
+    {
         return Ok(());
     }
     Err(ApiError::new(

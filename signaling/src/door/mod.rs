@@ -21,6 +21,7 @@ mod live;
 mod meetings;
 mod page;
 mod people;
+mod policies;
 mod range;
 mod rates;
 mod recording_page;

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::state::AppState;
 use super::{JSON_BYTES, MESSAGE_BODY};
-use super::{chats, document, feed, identity, join, live, meetings, people, recordings, sign_in, whip};
+use super::{chats, document, feed, identity, join, live, meetings, people, policies, recordings, sign_in, whip};
 use crate::protocol::{FRAME_BYTES, SDP_BYTES};
 
 /// Every route of the API, with its description.
@@ -27,6 +27,9 @@ pub(super) fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(identity::invite))
         .routes(routes!(identity::sign_somebody_out))
         .routes(routes!(people::search))
+        .routes(routes!(policies::mine))
+        .routes(routes!(policies::read, policies::change))
+        .routes(routes!(policies::read_of, policies::change_of))
         .routes(routes!(meetings::list, meetings::create))
         .routes(routes!(meetings::read, meetings::change, meetings::delete))
         .routes(routes!(meetings::create_or_get))

@@ -240,6 +240,15 @@ impl Directory {
         }
     }
 
+    /// Somebody's policy was changed: each meeting looks what that makes of its options.
+    pub async fn policies_changed(&self) {
+        let handles: Vec<_> = self.shared.live.iter().map(|entry| entry.value().clone()).collect();
+        for handle in handles {
+            // A meeting that ends at this moment needs to be told nothing.
+            let _ = handle.send(Mail::Do(Command::SettingsStored)).await;
+        }
+    }
+
     /// Brings news of the engine to its meeting.
     pub async fn media_news(&self, event: MediaEvent) {
         let meeting = match &event {

@@ -324,6 +324,9 @@ impl Meeting {
         for (whom, before) in before {
             self.set_standing(whom, &before, None);
         }
+        if self.settings.forbids_recording {
+            self.stop_recording();
+        }
         self.reconsider_lobby();
     }
 

@@ -39,13 +39,17 @@ impl Task {
         Err(StoreError::Append("the options are changed by others all the time".to_owned()))
     }
 
-    /// Takes up what was stored.
+    /// Takes up what was stored, and what the organiser's policy makes of it.
     pub(super) async fn read_settings(&mut self) {
-        match self.shared.store.meeting(self.row.id).await {
-            Ok(Some(row)) => {
-                let settings = Box::new(MeetingSettings::read(&row.settings));
-                self.follow_ups.push(Command::Settings(settings));
-            }
+        let store = &self.shared.store;
+        let read = async {
+            let Some(row) = store.meeting(self.row.id).await? else { return Ok(None) };
+            let policy = store.policy_of(row.organizer).await?;
+            Ok(Some(MeetingSettings::read(&row.settings).under(policy)))
+        };
+        let read: Result<_, StoreError> = read.await;
+        match read {
+            Ok(Some(settings)) => self.follow_ups.push(Command::Settings(Box::new(settings))),
             // Deleted: the end is on its way.
             Ok(None) => {}
             Err(error) => tracing::error!(meeting = %self.row.id, %error, "the options could not be read"),

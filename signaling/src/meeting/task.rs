@@ -136,7 +136,8 @@ impl Task {
         let followed = shared.store.follow(row.thread);
         let state = shared.store.thread_state(row.thread).await?;
         let limits = shared.limits;
-        let settings = MeetingSettings::read(&row.settings);
+        let policy = shared.store.policy_of(row.organizer).await?;
+        let settings = MeetingSettings::read(&row.settings).under(policy);
         let mut meeting = match state.run {
             Some(run) if run.open => {
                 let present = shared.store.present_in_run(row.thread, run.started).await?;

@@ -8,12 +8,15 @@
 //!                +-- MeetingSettings ---+
 //! account list --+                      +-> roles::default_role, roles::may -> yes or no
 //!
+//! organisation's policy, own policy ------> organization::Policy::effective -> what both allow
+//!
 //! token's scopes, route ------------------> scopes::needed -> yes or no
 //!
 //! times, last use ------------------------> schedule::LinkRules -> until when its link is good
 //! ```
 
 pub mod lobby;
+pub mod organization;
 pub mod roles;
 pub mod schedule;
 pub mod scopes;

@@ -79,6 +79,7 @@ fn is_open(role: Role, right: Right, settings: &MeetingSettings) -> bool {
         Right::Camera => settings.allow_attendee_to_enable_camera || role != Role::Attendee,
         Right::Chat => settings.allow_meeting_chat != AllowMeetingChat::Disabled,
         Right::React => settings.allow_teamwork_reactions,
+        Right::Record => !settings.forbids_recording,
         _ => true,
     }
 }

@@ -154,7 +154,7 @@ pub fn needed(writes: bool, template: &str) -> Need {
         ["me", ..] | ["session" | "invitations"] => Noun::Account,
         ["onlineMeetings", _, "recordings"] | ["recordings", ..] => Noun::Recordings,
         ["onlineMeetings", ..] => Noun::Meetings,
-        ["users", ..] => Noun::People,
+        ["users" | "organization", ..] => Noun::People,
         _ => return Need::Everything,
     };
     Need::Scope(Scope { noun, writes })

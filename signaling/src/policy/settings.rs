@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::organization::Policy;
 use crate::id::UserId;
 
 /// Co-organisers of one meeting.
@@ -121,6 +122,9 @@ pub struct MeetingSettings {
     pub presenters: Vec<UserId>,
     /// Accounts that are co-organisers.
     pub coorganizers: Vec<UserId>,
+    /// No option: what the organiser's policy forbids whatever the options say.
+    #[serde(skip)]
+    pub forbids_recording: bool,
 }
 
 impl Default for MeetingSettings {
@@ -138,6 +142,7 @@ impl Default for MeetingSettings {
             attendees: Vec::new(),
             presenters: Vec::new(),
             coorganizers: Vec::new(),
+            forbids_recording: false,
         }
     }
 }
@@ -196,6 +201,16 @@ impl MeetingSettings {
     pub fn write(&self) -> String {
         // Serialises to JSON by construction.
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The options as they count where the organiser may do no more than that. Not for the store: a policy comes and goes.
+    #[must_use]
+    pub fn under(mut self, policy: Policy) -> Self {
+        if !policy.allow_meeting_chat {
+            self.allow_meeting_chat = AllowMeetingChat::Disabled;
+        }
+        self.forbids_recording = !policy.allow_recording;
+        self
     }
 
     /// The same options with some members changed. Of the lobby's own object, too, a change names only what differs.

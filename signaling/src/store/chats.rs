@@ -60,6 +60,8 @@ pub struct MemberRow {
     pub visible_after: u64,
     /// The newest that they have read.
     pub read_seq: u64,
+    /// Whether the chat is a meeting's.
+    pub is_of_meeting: bool,
 }
 
 /// A chat as one of its members sees it in their list.
@@ -89,15 +91,19 @@ pub(super) fn chat_of_row((id, kind, tenant, topic, created, seq, place): ChatCo
     })
 }
 
-type MemberColumns = (String, String, String, i64, i64);
+/// The kind of thread that a meeting's chat is.
+const MEETING: &str = "meeting";
 
-fn member_of_row((user, name, role, visible_after, read_seq): MemberColumns) -> Result<MemberRow, StoreError> {
+type MemberColumns = (String, String, String, i64, i64, String);
+
+fn member_of_row((user, name, role, visible_after, read_seq, kind): MemberColumns) -> Result<MemberRow, StoreError> {
     Ok(MemberRow {
         user: user.parse().map_err(|e| bad_row("member")(&e))?,
         name,
         role: if role == ChatRole::Owner.as_str() { ChatRole::Owner } else { ChatRole::Member },
         visible_after: unsigned(visible_after),
         read_seq: unsigned(read_seq),
+        is_of_meeting: kind == MEETING,
     })
 }
 
@@ -136,8 +142,8 @@ impl Store {
     /// When the store fails.
     pub async fn member(&self, thread: ThreadId, user: UserId) -> Result<Option<MemberRow>, StoreError> {
         let row: Option<MemberColumns> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT m.user_id, a.name, m.role, m.visible_after, m.read_seq
-             FROM member m JOIN account a ON a.id = m.user_id
+            "SELECT m.user_id, a.name, m.role, m.visible_after, m.read_seq, t.kind
+             FROM member m JOIN account a ON a.id = m.user_id JOIN thread t ON t.id = m.thread_id
              WHERE m.thread_id = $1 AND m.user_id = $2 AND m.until IS NULL",
         )
         .bind(thread.to_string())
@@ -165,8 +171,8 @@ impl Store {
         let Some((kind, tenant, topic, created, seq, place, name, role, visible_after, read_seq)) = row else {
             return Ok(None);
         };
-        let chat = chat_of_row((id.to_string(), kind, tenant, topic, created, seq, place))?;
-        Ok(Some((chat, member_of_row((user.to_string(), name, role, visible_after, read_seq))?)))
+        let chat = chat_of_row((id.to_string(), kind.clone(), tenant, topic, created, seq, place))?;
+        Ok(Some((chat, member_of_row((user.to_string(), name, role, visible_after, read_seq, kind))?)))
     }
 
     /// Somebody's membership as it was within the last half second; an end of it that was committed here counts at once.
@@ -189,8 +195,8 @@ impl Store {
     /// When the store fails.
     pub async fn members(&self, thread: ThreadId) -> Result<Vec<MemberRow>, StoreError> {
         let rows: Vec<MemberColumns> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT m.user_id, a.name, m.role, m.visible_after, m.read_seq
-             FROM member m JOIN account a ON a.id = m.user_id
+            "SELECT m.user_id, a.name, m.role, m.visible_after, m.read_seq, t.kind
+             FROM member m JOIN account a ON a.id = m.user_id JOIN thread t ON t.id = m.thread_id
              WHERE m.thread_id = $1 AND m.until IS NULL ORDER BY m.added, m.user_id",
         )
         .bind(thread.to_string())
@@ -241,8 +247,8 @@ impl Store {
         .await)?;
         let mut chats = Vec::with_capacity(rows.len());
         for (id, kind, tenant, topic, created, seq, place, name, role, visible_after, read_seq) in rows {
-            let chat = chat_of_row((id, kind, tenant, topic, created, seq, place))?;
-            let me = member_of_row((user.to_string(), name, role, visible_after, read_seq))?;
+            let chat = chat_of_row((id, kind.clone(), tenant, topic, created, seq, place))?;
+            let me = member_of_row((user.to_string(), name, role, visible_after, read_seq, kind))?;
             let last_message = self.last_message(chat.id, me.visible_after).await?;
             let unread = self.unread(chat.id, user).await?;
             chats.push(ChatSummary { chat, me, last_message, unread });

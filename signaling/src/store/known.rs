@@ -102,7 +102,14 @@ mod tests {
     fn a_membership_is_forgotten_when_something_changes() {
         let (known, now) = (Known::default(), Instant::now());
         let (user, thread) = (UserId::generate(), ThreadId::generate());
-        let row = MemberRow { user, name: String::new(), role: ChatRole::Member, visible_after: 0, read_seq: 0 };
+        let row = MemberRow {
+            user,
+            name: String::new(),
+            role: ChatRole::Member,
+            visible_after: 0,
+            read_seq: 0,
+            is_of_meeting: false,
+        };
         known.keep_member(thread, row.clone(), now);
         assert_eq!(known.member(thread, user, now), Some(row));
         known.forget_members(thread);

@@ -20,6 +20,7 @@ mod hub;
 mod known;
 mod meetings;
 mod people;
+mod policies;
 mod recordings;
 mod search;
 mod threads;

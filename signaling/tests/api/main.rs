@@ -11,6 +11,7 @@ mod http;
 mod identity;
 mod lobby;
 mod meeting;
+mod policies;
 mod property;
 mod rates;
 mod schedule;

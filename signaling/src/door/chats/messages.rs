@@ -12,6 +12,8 @@ use crate::door::error::{ApiError, ErrorBody};
 use crate::door::state::AppState;
 use crate::id::{ThreadId, UserId};
 use crate::meeting::check_client_id;
+use crate::policy::MeetingSettings;
+use crate::policy::settings::AllowMeetingChat;
 use crate::protocol::{ChatRole, Event, EventBody, MESSAGE_BYTES, Mention, Message, Reaction, Sender};
 use crate::store::NewEvent;
 use crate::text::sanitise;
@@ -81,6 +83,19 @@ pub(in crate::door) async fn page(
     Ok(Json(PageBody { value, next }))
 }
 
+/// Whether a meeting's options, and its organiser's policy, let people write into its chat now.
+async fn may_write_in_meeting(state: &AppState, thread: ThreadId) -> Result<(), ApiError> {
+    let meeting = state.store.meeting_of_thread(thread).await?.ok_or_else(|| ApiError::not_found("chat"))?;
+    let policy = state.store.policy_of(meeting.organizer).await?;
+    let why = match MeetingSettings::read(&meeting.settings).under(policy).allow_meeting_chat {
+        AllowMeetingChat::Enabled => return Ok(()),
+        AllowMeetingChat::Limited if state.directory.glimpse(meeting.id).live => return Ok(()),
+        AllowMeetingChat::Limited => "Messages can be written to this meeting while it is on. Write when it is.",
+        AllowMeetingChat::Disabled => "The chat of this meeting is switched off. Its organiser can switch it on.",
+    };
+    Err(ApiError::new(StatusCode::FORBIDDEN, "chat_disabled", why))
+}
+
 /// How the content of a message is to be understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -135,6 +150,9 @@ pub(in crate::door) async fn write(
     let thread: ThreadId = id.parse().map_err(|_| ApiError::not_found("chat"))?;
     // The path that everybody takes all the time: what it needs is mostly known.
     let me = state.store.member_of_late(thread, user.id).await?.ok_or_else(|| ApiError::not_found("chat"))?;
+    if me.is_of_meeting {
+        may_write_in_meeting(&state, thread).await?;
+    }
     let mentions = mentions(&state, thread, &request.mentions).await?;
     if let Some(seq) = request.reply_to {
         visible(&membership(&state, &id, user.clone()).await?, &seq.to_string())?;

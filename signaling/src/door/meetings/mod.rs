@@ -17,6 +17,7 @@ use wishes::Wishes;
 
 use super::client::{ApiJson, Caller, Client, Path, SignedIn};
 use super::error::{ApiError, ErrorBody};
+use super::policies::forbidden;
 use super::state::AppState;
 use crate::auth::{Secret, join_number, passcode};
 use crate::id::MeetingId;
@@ -93,6 +94,9 @@ async fn made(
     wishes: &Wishes,
     external_id: Option<String>,
 ) -> Result<Response, ApiError> {
+    if !state.store.policy_of(user.id).await?.allow_meetings {
+        return Err(forbidden("you to make meetings"));
+    }
     let new = NewMeeting {
         tenant: user.tenant.clone(),
         organizer: user.id,

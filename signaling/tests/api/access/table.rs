@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::world::Who::{self, Admin, Colleague, Coorganizer, Guest, GuestElsewhere, GuestWaiting, Member, Owner};
+use super::world::Who::{
+    self, Admin, AdminAbroad, Colleague, Coorganizer, Guest, GuestElsewhere, GuestWaiting, Member, Owner, Stranger,
+};
 use super::world::{Fresh, Target};
 
 /// What an operation takes for a proof.
@@ -85,6 +87,9 @@ impl Row {
     }
 }
 
+const NO_ADMINS: &[Who] = &[Owner, Coorganizer, Member, Colleague, Stranger];
+/// Each of their own organisation.
+const ADMINS: &[Who] = &[Admin, AdminAbroad];
 /// Those of the organisation who are not in the meeting's lead.
 const OTHERS: &[Who] = &[Member, Colleague, Admin];
 const OTHERS_AND_COORGANIZER: &[Who] = &[Coorganizer, Member, Colleague, Admin];
@@ -111,6 +116,16 @@ pub(super) fn rows() -> Vec<Row> {
             Member,
             Colleague,
         ]),
+        Row::users("GET", "/v1/me/policy"),
+        Row::some("GET", "/v1/organization/policy", ADMINS).forbidden(NO_ADMINS),
+        Row::some("PATCH", "/v1/organization/policy", ADMINS)
+            .body(|_| json!({"allowRecording": true}))
+            .forbidden(NO_ADMINS),
+        Row::some("GET", "/v1/users/{id}/policy", &[Admin]).forbidden(&[Owner, Coorganizer, Member, Colleague]),
+        Row::some("PATCH", "/v1/users/{id}/policy", &[Admin])
+            .fresh(Fresh::Account)
+            .body(|_| json!({"allowMeetings": false}))
+            .forbidden(&[Owner, Coorganizer, Member, Colleague]),
         // Meetings.
         Row::users("GET", "/v1/onlineMeetings"),
         Row::users("POST", "/v1/onlineMeetings").body(|_| json!({"subject": "Mine"})),

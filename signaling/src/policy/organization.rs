@@ -1,0 +1,159 @@
+//! What an organisation lets its people do.
+//!
+//! Two layers of the same switches: the organisation's and, for single people, one's own. A switch that is off in either is
+//! off: what the organisation forbids nobody is given by a kinder policy of their own. What is not named is on.
+//!
+//! ```text
+//! store: organisation's JSON, user's JSON --Policy::read--> effective(both) --> door: make, invite, join
+//!                                                                          +-> MeetingSettings::under --> the live meeting
+//! ```
+//!
+//! A meeting is under the policy of its organiser.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One layer, as the store keeps it and the API shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Policy {
+    /// Whether they may make meetings.
+    pub allow_meetings: bool,
+    /// Whether they may invite colleagues.
+    pub allow_invitations: bool,
+    /// Whether people without an account may join their meetings.
+    pub allow_anonymous_join: bool,
+    /// Whether there is a chat in their meetings.
+    pub allow_meeting_chat: bool,
+    /// Whether their meetings may be recorded.
+    pub allow_recording: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            allow_meetings: true,
+            allow_invitations: true,
+            allow_anonymous_join: true,
+            allow_meeting_chat: true,
+            allow_recording: true,
+        }
+    }
+}
+
+impl Policy {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self {
+        allow_meetings: false,
+        allow_invitations: false,
+        allow_anonymous_join: false,
+        allow_meeting_chat: false,
+        allow_recording: false,
+    };
+
+    /// Reads what the store keeps. What cannot be read, of a newer version perhaps, allows nothing.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let object = serde_json::from_str(text).map(Value::Object);
+        object.and_then(serde_json::from_value).unwrap_or(Self::NOTHING)
+    }
+
+    /// For the store.
+    #[must_use]
+    pub fn write(self) -> String {
+        // Serialises to JSON by construction.
+        serde_json::to_string(&self).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The same with some switches changed.
+    ///
+    /// # Errors
+    /// A name that is none of a switch, or a value that is neither true nor false.
+    pub fn changed(self, patch: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let mut whole = match serde_json::to_value(self)? {
+            Value::Object(whole) => whole,
+            _ => Map::new(),
+        };
+        whole.extend(patch.clone());
+        serde_json::from_value(Value::Object(whole))
+    }
+
+    /// What counts of an organisation's policy and of one's own.
+    #[must_use]
+    pub const fn effective(organization: Self, own: Self) -> Self {
+        Self {
+            allow_meetings: organization.allow_meetings && own.allow_meetings,
+            allow_invitations: organization.allow_invitations && own.allow_invitations,
+            allow_anonymous_join: organization.allow_anonymous_join && own.allow_anonymous_join,
+            allow_meeting_chat: organization.allow_meeting_chat && own.allow_meeting_chat,
+            allow_recording: organization.allow_recording && own.allow_recording,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn patch(value: Value) -> Map<String, Value> {
+        let Value::Object(map) = value else { panic!("not an object: {value}") };
+        map
+    }
+
+    fn switches(policy: Policy) -> Map<String, Value> {
+        patch(serde_json::to_value(policy).unwrap())
+    }
+
+    fn some() -> impl Strategy<Value = Policy> {
+        proptest::array::uniform5(any::<bool>()).prop_map(|[meetings, invitations, anonymous, chat, recording]| {
+            Policy {
+                allow_meetings: meetings,
+                allow_invitations: invitations,
+                allow_anonymous_join: anonymous,
+                allow_meeting_chat: chat,
+                allow_recording: recording,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_switch_is_on_where_both_layers_have_it_on_and_nowhere_else(organization in some(), own in some()) {
+            let (organization_of, own_of) = (switches(organization), switches(own));
+            let both = switches(Policy::effective(organization, own));
+            for (name, on) in both {
+                prop_assert_eq!(on, json!(organization_of[&name] == json!(true) && own_of[&name] == json!(true)));
+            }
+        }
+
+        #[test]
+        fn what_is_stored_is_read_again(policy in some()) {
+            prop_assert_eq!(Policy::read(&policy.write()), policy);
+        }
+    }
+
+    #[test]
+    fn what_is_not_named_is_on_and_what_cannot_be_read_allows_nothing() {
+        assert_eq!(Policy::read("{}"), Policy::default());
+        assert!(!Policy::read(r#"{"allowRecording":false}"#).allow_recording);
+        for text in ["", "[]", r#"{"allowMore":true}"#, r#"{"allowRecording":1}"#] {
+            assert_eq!(Policy::read(text), Policy::NOTHING, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_change_names_switches_and_nothing_else() {
+        let off = Policy::default().changed(&patch(json!({"allowRecording": false}))).unwrap();
+        assert_eq!(off, Policy { allow_recording: false, ..Policy::default() });
+        assert_eq!(off.changed(&patch(json!({}))).unwrap(), off);
+        for wrong in
+            [json!({"allowrecording": true}), json!({"allowRecording": "yes"}), json!({"allowRecording": null})]
+        {
+            assert!(off.changed(&patch(wrong.clone())).is_err(), "{wrong}");
+        }
+    }
+}
