@@ -129,6 +129,9 @@ const QUEUE_FREE_BITS: f64 = 9_600.0;
 /// ... this.
 const QUEUE_FREE_MAX_US: i64 = 80_000;
 
+/// A queue of a quarter of a second that is fed with three quarters of what the path carries drains in half this time.
+const DRAINS_WITHIN: Micros = Micros::from_millis(2_000);
+
 /// A queue that is longer than none by this is to be drained.
 const LONG_QUEUE_US: i64 = 20_000;
 
@@ -191,8 +194,8 @@ pub struct Controller {
     heard: Option<Micros>,
     concluded: Option<Micros>,
     decreased: Option<Micros>,
-    /// What the path is believed to carry when the queue on it has drained.
-    drained: Option<f64>,
+    /// What the path is believed to carry when the queue on it has drained, and since when it drains.
+    drained: Option<(f64, Micros)>,
     calm_since: Option<Micros>,
     /// Nothing has been learnt from: the first probe is believed downwards too.
     is_new: bool,
@@ -268,11 +271,12 @@ impl Controller {
         self.fixed.unwrap_or(self.target as u64)
     }
 
-    /// What the path carries, in bits a second. Less is sent while a queue drains, but who takes a picture away for that
-    /// moment gives it back seconds later.
+    /// What the path is believed to carry beyond the target, in bits a second: while a queue drains, less is sent. A queue that
+    /// still stands after [`DRAINS_WITHIN`] is fed by what is sent, and then there is nothing to wait for.
     #[must_use]
-    pub fn carried_bits_per_second(&self) -> u64 {
-        self.target_bits_per_second().max(self.drained.filter(|_| self.fixed.is_none()).unwrap_or_default() as u64)
+    pub fn spare_bits_per_second(&self, now: Micros) -> u64 {
+        let drains = self.drained.filter(|(_, since)| self.fixed.is_none() && now.since(*since) < DRAINS_WITHIN);
+        drains.map_or(0, |(carried, _)| (carried as u64).saturating_sub(self.target_bits_per_second()))
     }
 
     /// Believes this from now on, whatever feedback says.

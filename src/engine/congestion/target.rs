@@ -90,7 +90,8 @@ impl Controller {
         let target = drained - (queue as f64 / 1e6).clamp(0.0, DRAIN_MAX) * rate;
         if target < self.target {
             self.loss.begin_anew(now);
-            self.drained = (queue > 0).then_some(drained);
+            let since = self.drained.map_or(now, |(_, since)| since);
+            self.drained = (queue > 0).then_some((drained, since));
         }
         self.decrease(now, target, Why::Queue);
     }
@@ -109,7 +110,7 @@ impl Controller {
 
     pub(super) fn grow(&mut self, now: Micros) {
         if self.queue_us() <= self.queue_free_us()
-            && let Some(rate) = self.drained.take()
+            && let Some((rate, _)) = self.drained.take()
         {
             self.raise(rate);
         }

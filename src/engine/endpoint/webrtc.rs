@@ -372,7 +372,7 @@ impl Endpoint {
         if !self.follows_estimate {
             return;
         }
-        let known = self.congestion.is_known().then(|| self.congestion.carried_bits_per_second());
+        let known = self.congestion.is_known().then(|| self.congestion.target_bits_per_second());
         if !self.congestion.is_silent() {
             self.budget.look(now, known, self.congestion.has_queue());
         }
@@ -483,6 +483,12 @@ impl Endpoint {
     #[must_use]
     pub fn picture_budget(&mut self, now: Micros, keep_at: u64) -> Option<u64> {
         self.budget.pictures(now, keep_at)
+    }
+
+    /// Bits a second that there will be beside that once the queue on its path has drained.
+    #[must_use]
+    pub fn picture_spare(&self, now: Micros) -> u64 {
+        self.congestion.spare_bits_per_second(now)
     }
 
     /// Bits a second that its pictures may really take, where its client said what it takes at most. That is no estimate, which

@@ -126,10 +126,13 @@ impl Candidate {
 }
 
 /// Chooses. `candidates` stand in the order of their rank. `budget`: bits a second that are believed to be there for all of
-/// them; `None`: nothing is known against giving everybody everything. `most`: what they may really take, whatever nearly fits.
+/// them; `None`: nothing is known against giving everybody everything. `spare`: what there will be beside it once a queue has
+/// drained: lowest layers that are sent are kept by it, for a picture that is taken away for that moment is gone for seconds.
+/// `most`: what they may really take, whatever nearly fits.
 #[must_use]
-pub fn allocate(budget: Option<u64>, most: Option<u64>, candidates: &[Candidate]) -> Allocation {
+pub fn allocate(budget: Option<u64>, spare: u64, most: Option<u64>, candidates: &[Candidate]) -> Allocation {
     let total = budget.unwrap_or(u64::MAX);
+    let mut spare = spare;
     let mut allowed = most.unwrap_or(u64::MAX);
     let mut left = total;
     let mut allocation = Allocation::default();
@@ -149,10 +152,15 @@ pub fn allocate(budget: Option<u64>, most: Option<u64>, candidates: &[Candidate]
             continue;
         }
         allocation.desired += useful.last().and_then(|layer| candidate.rate(*layer)).unwrap_or_default();
-        let fits = candidate.least(lowest).unwrap_or_default() <= left && candidate.may_have(lowest);
+        let held = if candidate.holds(lowest) { spare } else { 0 };
+        let least = candidate.least(lowest).unwrap_or_default();
+        let fits = least <= left.saturating_add(held) && candidate.may_have(lowest);
         let layer = (fits || candidate.is_kept).then_some(lowest);
         match layer {
-            Some(_) => (left, allowed) = (left.saturating_sub(cost), allowed.saturating_sub(rate)),
+            Some(_) => {
+                spare = spare.saturating_sub(cost.saturating_sub(left));
+                (left, allowed) = (left.saturating_sub(cost), allowed.saturating_sub(rate));
+            }
             None => lack(cost.saturating_sub(left)),
         }
         allocation.choices.push(Choice { layer, why: Why::Network });
@@ -222,13 +230,13 @@ mod tests {
     }
 
     fn allocate(budget: Option<u64>, candidates: &[Candidate]) -> Allocation {
-        super::allocate(budget, None, candidates)
+        super::allocate(budget, 0, None, candidates)
     }
 
     #[test]
     fn what_the_client_takes_at_most_is_no_estimate_that_nearly_fits() {
         let sent = Candidate { current: Some(LOW), ..camera() };
-        let within = |most| super::allocate(Some(2_000_000), Some(most), &[sent; 4]);
+        let within = |most| super::allocate(Some(2_000_000), 0, Some(most), &[sent; 4]);
         assert_eq!(layers_of(&within(600_000)), [Some(0); 4]);
         assert_eq!(
             layers_of(&within(599_999)),
@@ -240,6 +248,20 @@ mod tests {
         assert_eq!(layers_of(&raised), [Some(1), Some(0), Some(0), Some(0)]);
         assert!(raised.choices.iter().all(|choice| choice.why == Why::Wanted), "the network is not to blame");
         assert_eq!(raised.raise_at, None, "and nothing is waited for");
+    }
+
+    #[test]
+    fn what_there_will_be_when_a_queue_has_drained_keeps_lowest_layers_and_begins_and_raises_nothing() {
+        let sent = Candidate { current: Some(LOW), ..camera() };
+        let with =
+            |spare, candidates: &[Candidate]| layers_of(&super::allocate(Some(190_000), spare, None, candidates));
+        assert_eq!(with(0, &[sent; 2]), [Some(0), None]);
+        assert_eq!(with(20_000, &[sent; 2]), [Some(0), Some(0)]);
+        assert_eq!(with(20_000, &[sent; 3]), [Some(0), Some(0), None], "once, and not for each");
+        assert_eq!(with(1_000_000, &[sent, camera()]), [Some(0), None], "who is not sent waits for the target");
+        assert_eq!(with(1_000_000, &[sent; 2]), [Some(0), Some(0)], "and nobody gets more");
+        let middle = Candidate { current: Some(MIDDLE), ..camera() };
+        assert_eq!(with(1_000_000, &[middle; 2]), [Some(0), Some(0)]);
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl Shard {
         let candidates: SmallVec<[Candidate; 16]> = places.iter().map(|place| place.candidate).collect();
         let keep_at = candidates.iter().map(Candidate::keep_at).sum();
         let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        let allocation = allocate(endpoint.picture_budget(now, keep_at), endpoint.picture_limit(), &candidates);
+        let (budget, spare) = (endpoint.picture_budget(now, keep_at), endpoint.picture_spare(now));
+        let allocation = allocate(budget, spare, endpoint.picture_limit(), &candidates);
         let falls =
             |(place, choice): (&Place, &Choice)| choice.layer < place.candidate.current && choice.why == Why::Network;
         // Who has just come is no sign that the path was believed to carry more.
