@@ -213,6 +213,26 @@ fn streams_that_were_not_agreed_on_are_refused_and_cost_the_others_nothing() {
     assert!(refused > 3_900, "{refused}");
 }
 
+/// A stream that nobody offered, of a payload type that was agreed on, is as good as a camera; what is missing of it is asked of
+/// whoever made it up.
+#[test]
+fn what_is_missing_of_a_stream_that_a_member_made_up_is_asked_of_that_member() {
+    let mut stage = meeting(105);
+    let begin = stage.now();
+    for sequence in [64_931u16, 64_933] {
+        let mut header = vec![0x80, 45];
+        header.extend_from_slice(&sequence.to_be_bytes());
+        header.extend_from_slice(&[0, 0, 0, 1]);
+        header.extend_from_slice(&99_000u32.to_be_bytes());
+        let liar = stage.browser_mut(LIAR);
+        let (path, datagram) = (liar.path, liar.utter_raw(&header, &[], 99_000, sequence));
+        stage.inject(path, datagram);
+    }
+    stage.run_ms(300);
+    assert_unhurt(&stage, Span::new(begin + ms(50), stage.now()));
+    assert!(stage.browser(LIAR).made_up[&99_000] > 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -102,6 +102,8 @@ pub struct Browser {
     pub asks_for_pictures: bool,
     /// Somebody has the server send it what is meant for others: it drops that, as real ones do.
     pub is_beset: bool,
+    /// Streams of which it sent what it had made up, and how often the server asked for more of them.
+    pub made_up: BTreeMap<u32, usize>,
     /// Sends each packet of its voice once more with the next one, and reads what comes like that.
     redundancy: bool,
     /// The last payload of its voice.
@@ -187,6 +189,7 @@ impl Browser {
             asks_for_pictures: false,
             replays: 0,
             is_beset: false,
+            made_up: BTreeMap::new(),
             redundancy: true,
             spoken: None,
             pictures: pictures(&Codec::PICTURES),

@@ -158,6 +158,10 @@ impl Browser {
         let mut out = Vec::new();
         for part in parse_compound(&plain) {
             match part.expect("well-formed reports") {
+                RtcpPacket::Pli { media, .. } | RtcpPacket::Nack { media, .. } if self.made_up.contains_key(&media) => {
+                    // There is no more of it.
+                    *self.made_up.entry(media).or_default() += 1;
+                }
                 RtcpPacket::Pli { media, .. } => {
                     let layer = self.layer_of(media).expect("key frames are asked of cameras");
                     self.cameras[layer].key_frame = true;

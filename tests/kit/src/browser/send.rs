@@ -224,6 +224,9 @@ impl Browser {
 
     /// The same with a header of any octets, of which the first twelve are a valid one.
     pub fn utter_raw(&mut self, header: &[u8], payload: &[u8], ssrc: u32, sequence: u16) -> Vec<u8> {
+        if ssrc != self.microphone.ssrc && self.layer_of(ssrc).is_none() {
+            self.made_up.entry(ssrc).or_default();
+        }
         let plain = [header, payload].concat();
         self.seal_rtp(&plain, header.len(), sequence.into(), ssrc)
     }
