@@ -262,8 +262,18 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Path<T> {
     }
 }
 
-/// The one character that not every store can keep, as JSON writes it.
-const NUL: &[u8] = br"\u0000";
+/// Whether JSON names the one character that not every store can keep. A backslash that is itself escaped begins nothing.
+fn names_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
+        let escape = rest.get(at + 1..).unwrap_or_default();
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
+}
 
 /// Whoever sends it hears so, whatever the store is.
 pub(super) fn no_nul() -> ApiError {
@@ -286,7 +296,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for ApiJson<T> {
             ));
         }
         let body = body(Bytes::from_request(request, state).await)?;
-        if body.windows(NUL.len()).any(|bytes| bytes == NUL) {
+        if names_nul(&body) {
             return Err(no_nul());
         }
         serde_json::from_slice(&body).map(Self).map_err(|error| {
@@ -351,6 +361,17 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("a=1; xplenum_session=no; plenum_session=yes"));
         assert_eq!(cookie(&headers, SESSION_COOKIE), Some("yes"));
         assert_eq!(cookie(&headers, "session"), None);
+    }
+
+    #[test]
+    fn a_character_is_told_from_the_words_for_it() {
+        for text in ["\0", "a\0", "\\\0", "\\\\\0 end"] {
+            assert!(names_nul(&serde_json::to_vec(text).unwrap()), "{text:?}");
+        }
+        for text in ["", "\\u0000", "\\\\u0000", "\\", "u0000", "\u{1}", "\\\n\\u0000"] {
+            assert!(!names_nul(&serde_json::to_vec(text).unwrap()), "{text:?}");
+        }
+        assert!(!names_nul(b"\\"), "what breaks off is no JSON, which is told later");
     }
 
     #[test]

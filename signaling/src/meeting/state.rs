@@ -406,6 +406,9 @@ pub(crate) fn check_chat(client_message_id: &str, text: &str) -> Result<(), (&'s
     if text.chars().count() > TEXT_CHARACTERS {
         return Err(("text_too_long", "A message has at most 4000 characters. Shorten it or send it in parts."));
     }
+    if text.contains('\0') {
+        return Err(("bad_request", "The character U+0000 stands in no text here. Leave it out."));
+    }
     if text.trim().is_empty() {
         return Err(("text_empty", "A message needs at least one character that can be seen."));
     }

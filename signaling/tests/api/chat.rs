@@ -262,3 +262,20 @@ async fn the_long_poll_says_what_the_websocket_says() {
     let answer = house.post("/v1/live/poll", &stranger.token, theirs).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "unknown_session".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_character_that_not_every_store_keeps_is_refused_in_the_call_and_the_words_for_it_are_not() {
+    let data = tempfile::tempdir().unwrap();
+    let house = House::open(data.path()).await;
+    let booked = house.meeting(data.path()).await;
+    let organiser = house.join(&booked, &booked.user, "Ada").await;
+    let mut ada = house.enter(&organiser.token, 0).await;
+    ada.say(json!({"type": "chat", "id": 1, "clientMessageId": "n", "text": "a\u{0}b"})).await;
+    assert_eq!(ada.until("error").await["code"], "bad_request");
+    ada.chat("c1", "it is written \\u0000").await;
+    let messages = format!("/v1/chats/{}/messages", booked.chat());
+    let word = json!({"clientMessageId": "c2", "text": "and by HTTP \\u0000"});
+    assert_eq!(house.post(&messages, &booked.user, word).await.status, StatusCode::CREATED);
+    let refused = house.post(&messages, &booked.user, json!({"clientMessageId": "c3", "text": "\u{0}"})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "bad_request".to_owned()));
+}
