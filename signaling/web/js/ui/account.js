@@ -7,7 +7,7 @@
  */
 
 import { account } from '../text/en-account.js';
-import { confirmDialog, openDialog } from './dialog.js';
+import { confirmDialog, copyButton, openDialog } from './dialog.js';
 import { field, h, icon, setText } from './dom.js';
 
 /**
@@ -72,21 +72,7 @@ function inviteDialog({ invite, explain }) {
 /** @param {string} heading @param {string} text @param {string} link */
 function linkDialog(heading, text, link) {
   const shown = h('input', { class: 'input', attrs: { type: 'text', readonly: true, value: link, 'aria-label': heading } });
-  const copy = h(
-    'button',
-    {
-      class: 'button primary',
-      attrs: { type: 'button' },
-      on: {
-        click: async () => {
-          shown.select();
-          // Without a clipboard (plain http) the link stands there, selected.
-          await navigator.clipboard?.writeText(link).then(() => setText(copy, account.copied), () => {});
-        },
-      },
-    },
-    account.copy,
-  );
+  const copy = copyButton(shown, account);
   openDialog({ heading, body: [h('p', {}, text), shown, copy], actions: [closing(account.done)] });
   shown.select();
 }

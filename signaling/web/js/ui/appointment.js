@@ -10,7 +10,7 @@ import { invitationPath } from '../protocol/http.js';
 import { appointments as words } from '../text/en-appointments.js';
 import { en } from '../text/en.js';
 import { span } from '../text/format.js';
-import { openDialog } from './dialog.js';
+import { copyButton, openDialog } from './dialog.js';
 import { field, h, setText } from './dom.js';
 
 /** @import { Meeting } from '../protocol/http.js' */
@@ -125,21 +125,7 @@ export function invitationDialog(meeting, heading) {
   const when = startDateTime === undefined ? '' : span(startDateTime, endDateTime);
   const text = words.text({ subject: meeting.subject === '' ? en.start.untitled : meeting.subject, when, joinWebUrl, joinMeetingId, passcode });
   const shown = h('textarea', { class: 'input invitation', attrs: { readonly: true, rows: '8', 'aria-label': words.invitation } }, text);
-  const copy = h(
-    'button',
-    {
-      class: 'button primary',
-      attrs: { type: 'button' },
-      on: {
-        click: async () => {
-          shown.select();
-          // Without a clipboard (plain http) the text stands there, selected.
-          await navigator.clipboard?.writeText(text).then(() => setText(copy, words.copied), () => {});
-        },
-      },
-    },
-    words.copy,
-  );
+  const copy = copyButton(shown, words);
   const file = startDateTime === undefined ? [] : [h('a', { class: 'button', attrs: { href: invitationPath(meeting.id), download: 'meeting.ics' } }, words.calendar)];
   openDialog({ heading, body: [h('p', {}, words.scheduledText), shown, h('div', { class: 'dialog-ways' }, copy, ...file)], actions: [closing(words.close)] });
   copy.focus();

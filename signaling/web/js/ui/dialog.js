@@ -5,7 +5,7 @@
  */
 
 import { en } from '../text/en.js';
-import { h } from './dom.js';
+import { h, setText } from './dom.js';
 
 let serial = 0;
 
@@ -76,4 +76,28 @@ export async function copyLink(link) {
     input.select();
     return false;
   }
+}
+
+/**
+ * A button that copies what stands in a field. Without a clipboard (plain http) it stands there, selected.
+ *
+ * @param {HTMLInputElement | HTMLTextAreaElement} shown
+ * @param {{ copy: string, copied: string }} words
+ */
+export function copyButton(shown, { copy, copied }) {
+  const button = h(
+    'button',
+    {
+      class: 'button primary',
+      attrs: { type: 'button' },
+      on: {
+        click: async () => {
+          shown.select();
+          await navigator.clipboard?.writeText(shown.value).then(() => setText(button, copied), () => {});
+        },
+      },
+    },
+    copy,
+  );
+  return button;
 }
