@@ -24,7 +24,7 @@ use crate::store::{CHAT_MEMBERS, Store, StoreError, StoreLocation};
 
 /// A sign-in link works for a day.
 pub const LINK_SECONDS: i64 = 24 * 3600;
-/// A session lasts a month.
+/// The link of an invitation works for a week.
 pub const INVITATION_SECONDS: i64 = 7 * 24 * 3600;
 /// How long a link for another device of one's own is good.
 pub const DEVICE_LINK_SECONDS: i64 = 10 * 60;
