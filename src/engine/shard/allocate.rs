@@ -50,6 +50,13 @@ impl Shard {
         let has_fallen = places.iter().zip(&allocation.choices).any(falls);
         let has_risen = places.iter().zip(&allocation.choices).any(rises);
         endpoint.note_allocation(now, &allocation, has_fallen, has_risen);
+        if has_fallen || has_risen {
+            let target = endpoint.congestion.target_bits_per_second();
+            let of_each = places.iter().zip(&allocation.choices);
+            let changes: SmallVec<[_; 16]> =
+                of_each.map(|(place, choice)| (place.candidate.current, choice.layer, place.candidate.rates)).collect();
+            tracing::debug!(endpoint = %endpoint.id, target, budget, spare, ?changes, "other layers for this receiver");
+        }
         for (place, choice) in places.iter().zip(&allocation.choices) {
             self.show(now, key, place, *choice);
             if let Some(&source) = self.by_publication.get(&place.publication) {
