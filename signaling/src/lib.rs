@@ -192,7 +192,7 @@ impl Signaling {
                 let _ = fault::contained("recording news", to.recording_news(event)).await;
             }
         });
-        tasks.spawn(follow_keys(live_keys));
+        tasks.spawn(follow_keys(live_keys, state.clone()));
         tasks.spawn(tidy(state.clone(), store.clone()));
         let shutdown_patience = config.shutdown_patience;
         Ok(Self { state, store, directory, media_events, recording_events, shutdown_patience, _tasks: tasks })
@@ -241,7 +241,7 @@ impl Signaling {
 }
 
 /// Takes keys into use that another process has made, and drops those that it has revoked.
-async fn follow_keys(keys: SigningKeys) {
+async fn follow_keys(keys: SigningKeys, state: AppState) {
     let mut ticks = tokio::time::interval(KEYS_LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut has_failed = false;
@@ -249,8 +249,14 @@ async fn follow_keys(keys: SigningKeys) {
         ticks.tick().await;
         let looking = keys.clone();
         match tokio::task::spawn_blocking(move || looking.reload()).await {
-            Ok(Ok(true)) => {
-                tracing::info!("the signing keys have changed; tokens are signed by the newest from now on")
+            Ok(Ok(Some(revoked))) => {
+                tracing::info!(
+                    revoked = revoked.len(),
+                    "the signing keys have changed; tokens are signed by the newest from now on"
+                );
+                if !revoked.is_empty() {
+                    state.revoke(revoked.into()).await;
+                }
             }
             // Once, not three times a second.
             Ok(Err(error)) if !has_failed => {
@@ -259,7 +265,7 @@ async fn follow_keys(keys: SigningKeys) {
                 continue;
             }
             Ok(Err(_)) => continue,
-            Ok(Ok(false)) | Err(_) => {}
+            Ok(Ok(None)) | Err(_) => {}
         }
         has_failed = false;
     }

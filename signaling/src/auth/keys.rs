@@ -69,10 +69,25 @@ pub enum KeyError {
     TooMany,
 }
 
+/// How tokens name the key that signed them. That of nobody is empty: what was not proven by a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KeyName(Arc<str>);
+
+impl From<&str> for KeyName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl KeyName {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// One key.
 pub(super) struct Key {
-    /// How tokens name it.
-    pub(super) name: String,
+    pub(super) name: KeyName,
     born: i64,
     pub(super) signing: EncodingKey,
     pub(super) checking: DecodingKey,
@@ -135,20 +150,24 @@ impl SigningKeys {
         Ok(())
     }
 
-    /// Takes into use what is in the folder now. The answer says whether it is something else than before.
+    /// Takes into use what is in the folder now. If it is something else than before, the answer names the keys that are
+    /// gone.
     ///
     /// # Errors
     /// [`KeyError`] says what to do; the keys of before are used on.
-    pub fn reload(&self) -> Result<bool, KeyError> {
+    pub fn reload(&self) -> Result<Option<Vec<KeyName>>, KeyError> {
         let there: Vec<i64> = files(&self.folder)?.into_iter().map(|(born, _)| born).collect();
         let known: Vec<i64> = self.all().iter().map(|key| key.born).collect();
         // An empty folder is a backup that is being restored, or a slip: it locks nobody out of a running server.
         if there == known || there.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let keys = Arc::new(read_all(&self.folder)?);
+        let before = self.all();
+        let is_gone = |key: &&Key| keys.iter().all(|kept| kept.name != key.name);
+        let gone = before.iter().filter(is_gone).map(|key| key.name.clone()).collect();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(true)
+        Ok(Some(gone))
     }
 
     /// All of them, the newest first.
@@ -165,7 +184,7 @@ impl Key {
         let secret = secret.as_ref();
         let digest = Sha256::digest(pair.public_key().as_ref());
         Ok(Self {
-            name: URL_SAFE_NO_PAD.encode(digest.get(..NAME).unwrap_or_default()),
+            name: URL_SAFE_NO_PAD.encode(digest.get(..NAME).unwrap_or_default()).as_str().into(),
             born,
             participants: (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret)),
             signing: EncodingKey::from_ed_der(&document),

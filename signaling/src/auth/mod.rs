@@ -12,7 +12,7 @@ mod keys;
 mod secrets;
 mod tokens;
 
-pub use keys::{KeyError, SigningKeys};
+pub use keys::{KeyError, KeyName, SigningKeys};
 pub use secrets::{Secret, hash, join_number, passcode, same};
 pub use tokens::{AuthError, ParticipantClaims, UserClaims};
 

@@ -4,8 +4,8 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::SigningKeys;
 use super::keys::Key;
+use super::{KeyName, SigningKeys};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, UserId};
 use crate::policy::Person;
@@ -162,6 +162,16 @@ impl SigningKeys {
         self.check(Algorithm::HS256, |key| &key.participants.1, token, PARTICIPANT_AUDIENCE)
     }
 
+    /// Which key a token says that it was signed by. Whether it was, a check of the token tells.
+    #[must_use]
+    pub fn named_by(&self, token: &str) -> KeyName {
+        let header = jsonwebtoken::decode_header(token).ok();
+        // A name that is none of ours need not be kept.
+        let keys = self.all();
+        let named = |key: &&Key| header.as_ref().and_then(|header| header.kid.as_deref()) == Some(key.name.as_str());
+        keys.iter().find(named).map(|key| key.name.clone()).unwrap_or_default()
+    }
+
     fn sign_claims(&self, claims: &ParticipantClaims) -> Result<String, AuthError> {
         let keys = self.all();
         let key = keys.first().ok_or(AuthError::Signing)?;
@@ -182,14 +192,14 @@ impl SigningKeys {
         rules.set_issuer(&[ISSUER]);
         rules.set_required_spec_claims(&["exp", "aud", "iss"]);
         let keys = self.all();
-        let named = |key: &&Key| header.kid.as_ref().is_none_or(|name| *name == key.name);
+        let named = |key: &&Key| header.kid.as_ref().is_none_or(|name| *name == key.name.as_str());
         let read = |key: &Key| jsonwebtoken::decode::<C>(token, part(key), &rules).ok();
         keys.iter().filter(named).find_map(read).map(|data| data.claims).ok_or(AuthError::BadToken)
     }
 }
 
 fn sign<C: Serialize>(algorithm: Algorithm, key: &Key, by: &EncodingKey, claims: &C) -> Result<String, AuthError> {
-    let header = Header { kid: Some(key.name.clone()), ..Header::new(algorithm) };
+    let header = Header { kid: Some(key.name.as_str().to_owned()), ..Header::new(algorithm) };
     jsonwebtoken::encode(&header, claims, by).map_err(|_| AuthError::Signing)
 }
 
@@ -322,7 +332,7 @@ mod tests {
         let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid;
         assert_ne!(kid(&old.0), kid(&new.0));
         assert_eq!(running.check_user(&new.0), Err(AuthError::BadToken), "it has not looked yet");
-        assert!(running.reload().unwrap() && !running.reload().unwrap());
+        assert_eq!((running.reload().unwrap(), running.reload().unwrap()), (Some(vec![]), None));
         for (user_token, guest_token) in [&old, &new] {
             assert_eq!(running.check_user(user_token).unwrap().sub, user.id);
             assert_eq!(running.check_participant(guest_token).unwrap().participant, me);
@@ -337,9 +347,11 @@ mod tests {
         let old = running.sign_user(&user, Scopes::ALL).unwrap();
         let guest =
             running.sign_participant(MeetingId::generate(), ParticipantId::generate(), Person::ANONYMOUS, "B").unwrap();
+        let named = running.named_by(&guest);
+        assert_ne!(named, KeyName::default());
         SigningKeys::rotate(folder.path(), false).unwrap();
         SigningKeys::rotate(folder.path(), true).unwrap();
-        assert!(running.reload().unwrap());
+        assert_eq!(running.reload().unwrap(), Some(vec![named]));
         assert_eq!(running.check_user(&old), Err(AuthError::BadToken));
         assert_eq!(running.check_participant(&guest), Err(AuthError::BadToken));
         assert!(running.check_user(&running.sign_user(&user, Scopes::ALL).unwrap()).is_ok());
@@ -385,7 +397,7 @@ mod tests {
         assert!(matches!(running.reload(), Err(KeyError::Damaged { .. })));
         assert!(running.check_user(&token).is_ok());
         std::fs::remove_dir_all(folder.path().join("keys")).unwrap();
-        assert!(!running.reload().unwrap());
+        assert_eq!(running.reload().unwrap(), None);
         assert!(running.check_user(&token).is_ok());
     }
 

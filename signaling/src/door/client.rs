@@ -14,7 +14,7 @@ use super::accept::Scheme;
 use super::error::ApiError;
 use super::rates::Whose;
 use super::state::AppState;
-use crate::auth::{ParticipantClaims, hash};
+use crate::auth::{KeyName, ParticipantClaims, hash};
 use crate::clock::Timestamp;
 use crate::policy::scopes::{Need, Scopes, needed};
 use crate::store::UserRow;
@@ -97,6 +97,11 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text(headers, "authorization")?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The key that signed the token of a request, if it has one that is ours.
+pub(super) fn signed_by(headers: &HeaderMap, state: &AppState) -> KeyName {
+    bearer(headers).map(|token| state.keys.named_by(token)).unwrap_or_default()
 }
 
 /// A signed-in person.

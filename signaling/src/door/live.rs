@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::accept::Place;
-use super::client::{ApiJson, Attendee, Client, SignedIn};
+use super::client::{ApiJson, Attendee, Client, SignedIn, signed_by};
 use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use crate::id::SessionId;
@@ -47,7 +47,7 @@ pub(super) async fn websocket(
     let upgrade = hyper::upgrade::on(&mut request);
     // The connection's place in the house is given back when the WebSocket ends, not when HTTP does.
     let place = request.extensions_mut().remove::<Place>();
-    let user = user.map(|SignedIn(user)| user);
+    let user = user.map(|SignedIn(user)| (user, signed_by(request.headers(), &state)));
     tokio::spawn(serve(upgrade, state.live.clone(), client.base_url, user, place));
     Ok(response)
 }

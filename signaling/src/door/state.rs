@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempts::Attempts;
 use super::rates::Rates;
-use crate::auth::SigningKeys;
+use crate::auth::{KeyName, SigningKeys};
 use crate::live::{LiveContext, Polls};
 use crate::meeting::Directory;
 use crate::policy::schedule::LinkRules;
@@ -81,6 +81,12 @@ impl AppState {
     }
 
     /// Forgets failed attempts that are long past, and the buckets of who has been quiet.
+    /// Keys are revoked: ends whatever anybody listens or takes part by that they signed.
+    pub(crate) async fn revoke(&self, keys: Arc<[KeyName]>) {
+        self.live.feeds.revoke(&keys);
+        self.directory.revoke(keys).await;
+    }
+
     pub(crate) fn forget_attempts(&self) {
         self.attempts.forget();
         self.rates.forget();

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 
-use super::client::{Attendee, Path, RawBody, media_type};
+use super::client::{Attendee, Path, RawBody, media_type, signed_by};
 use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use crate::auth::ParticipantClaims;
@@ -80,7 +80,8 @@ async fn offer(
         ));
     }
     let sdp = std::str::from_utf8(body).map_err(|_| ApiError::bad_request("The offer is not UTF-8 text."))?;
-    let who = Identity { participant: claims.participant, person: claims.person, display_name: claims.name };
+    let signed_by = signed_by(headers, state);
+    let who = Identity { participant: claims.participant, person: claims.person, display_name: claims.name, signed_by };
     let resource = SessionId::generate();
     for _ in 0..TRIES {
         let meeting = state.directory.open(claims.meeting).await?;

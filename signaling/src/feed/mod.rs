@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dashmap::DashMap;
 use tokio::sync::{Notify, mpsc};
 
+use crate::auth::KeyName;
 use crate::fault;
 use crate::id::{ThreadId, UserId};
 use crate::protocol::{EventBody, Frame, ServerMessage};
@@ -53,6 +54,7 @@ struct Told {
 #[derive(Debug)]
 struct Listener {
     id: u64,
+    signed_by: KeyName,
     queue: mpsc::Sender<Told>,
     behind: Arc<Behind>,
 }
@@ -133,11 +135,12 @@ impl Feeds {
         feeds
     }
 
-    /// Listens from a cursor on; without one, or from one that is of no use any more, from now on.
+    /// Listens from a cursor on; without one, or from one that is of no use any more, from now on. `signed_by` is the key of
+    /// the token that allows it, if it is one that does.
     ///
     /// # Errors
     /// [`ListenError`].
-    pub async fn listen(&self, user: UserId, cursor: Option<&str>) -> Result<Reader, ListenError> {
+    pub async fn listen(&self, user: UserId, signed_by: KeyName, cursor: Option<&str>) -> Result<Reader, ListenError> {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (queue, told) = mpsc::channel(QUEUE);
         let behind = Arc::new(Behind::default());
@@ -146,7 +149,7 @@ impl Feeds {
             if listeners.len() >= DEVICES {
                 return Err(ListenError::TooMany);
             }
-            listeners.push(Listener { id, queue, behind: Arc::clone(&behind) });
+            listeners.push(Listener { id, signed_by, queue, behind: Arc::clone(&behind) });
         }
         // From here on the reader's end takes the listener away, whatever happens.
         let seat = reader::Seat { feeds: self.clone(), user, id };
@@ -261,6 +264,12 @@ impl Feeds {
         }
     }
 
+    /// Ends whatever anybody listens by that one of these keys has signed.
+    pub fn revoke(&self, keys: &[KeyName]) {
+        let is_over = |listener: &&Listener| keys.contains(&listener.signed_by);
+        self.0.listeners.iter().for_each(|entry| entry.iter().filter(is_over).for_each(|one| one.behind.end()));
+    }
+
     /// A chat is gone; nobody is its member any more.
     pub fn forget(&self, thread: ThreadId) {
         self.0.hearers.remove(&thread);
@@ -275,7 +284,13 @@ impl Feeds {
 }
 
 fn changes_members(body: &EventBody) -> bool {
-    matches!(body, EventBody::ChatCreated { .. } | EventBody::MembersAdded { .. } | EventBody::MemberRemoved { .. })
+    matches!(
+        body,
+        EventBody::ChatCreated { .. }
+            | EventBody::MembersAdded { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::ParticipantJoined { user_id: Some(_), .. }
+    )
 }
 
 /// What is told, as everybody gets it.

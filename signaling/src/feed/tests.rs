@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::auth::KeyName;
 use crate::protocol::{ChatRole, MemberView, Message, Sender};
 use crate::store::tests::open;
 use crate::store::{NewChat, NewEvent, UserRow};
@@ -57,7 +58,7 @@ impl House {
     }
 
     async fn listen(&self, who: usize, cursor: Option<&str>) -> Reader {
-        self.feeds.listen(self.people[who].id, cursor).await.unwrap()
+        self.feeds.listen(self.people[who].id, KeyName::default(), cursor).await.unwrap()
     }
 }
 
@@ -180,9 +181,9 @@ async fn a_person_has_so_many_devices_and_places_are_given_back() {
         readers.push(house.listen(0, None).await);
     }
     let id = house.people[0].id;
-    assert!(matches!(house.feeds.listen(id, None).await, Err(ListenError::TooMany)));
+    assert!(matches!(house.feeds.listen(id, KeyName::default(), None).await, Err(ListenError::TooMany)));
     readers.pop();
-    assert!(house.feeds.listen(id, None).await.is_ok());
+    assert!(house.feeds.listen(id, KeyName::default(), None).await.is_ok());
     readers.clear();
     assert!(house.feeds.0.listeners.is_empty());
 }

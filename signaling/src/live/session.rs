@@ -139,7 +139,8 @@ pub async fn open(context: &LiveContext, first: &[u8], base_url: &str) -> Result
             code: CloseCode::Removed,
         });
     }
-    let who = Identity { participant: claims.participant, person: claims.person, display_name: claims.name };
+    let signed_by = context.keys.named_by(&token);
+    let who = Identity { participant: claims.participant, person: claims.person, display_name: claims.name, signed_by };
     for _ in 0..HELLO_TRIES {
         let meeting = context.directory.open(claims.meeting).await?;
         let session = SessionId::generate();

@@ -1,6 +1,7 @@
 //! How a signed-in person's connection becomes their feed.
 
 use super::session::{LiveContext, OpenRefused};
+use crate::auth::KeyName;
 use crate::feed::{ListenError, Reader};
 use crate::policy::scopes::{Noun, Scope};
 use crate::protocol::{ClientMessage, CloseCode, parse};
@@ -23,8 +24,12 @@ pub(super) fn wish(first: &[u8]) -> Option<Wish> {
     }
 }
 
-/// Begins the feed of whoever the token or, without one, the request's own cookie stands for.
-pub(super) async fn open(context: &LiveContext, wish: Wish, user: Option<UserRow>) -> Result<Reader, OpenRefused> {
+/// Begins the feed of whoever the token or, without one, the request's own proof stands for.
+pub(super) async fn open(
+    context: &LiveContext,
+    wish: Wish,
+    user: Option<(UserRow, KeyName)>,
+) -> Result<Reader, OpenRefused> {
     let user = match wish.token {
         Some(token) => {
             let claims = context
@@ -36,12 +41,13 @@ pub(super) async fn open(context: &LiveContext, wish: Wish, user: Option<UserRow
                 return Err(OpenRefused::error("insufficient_scope", &error, CloseCode::TokenRefused));
             }
             // The row says whether the user still exists.
-            context.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user))
+            let user = context.store.user(claims.sub).await?.filter(|user| claims.is_valid_for(user));
+            user.map(|user| (user, context.keys.named_by(&token)))
         }
         None => user,
     };
-    let Some(user) = user else { return Err(OpenRefused::close(CloseCode::TokenRefused)) };
-    context.feeds.listen(user.id, wish.cursor.as_deref()).await.map_err(|error| match error {
+    let Some((user, signed_by)) = user else { return Err(OpenRefused::close(CloseCode::TokenRefused)) };
+    context.feeds.listen(user.id, signed_by, wish.cursor.as_deref()).await.map_err(|error| match error {
         ListenError::TooMany => OpenRefused::error("too_many_devices", &error, CloseCode::Full),
         ListenError::Store(_) => OpenRefused::unavailable(),
     })

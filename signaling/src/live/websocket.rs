@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use super::session::{Inbound, LiveContext, Next, OpenRefused, Outbound, Received, open};
 use super::subscription;
+use crate::auth::KeyName;
 use crate::feed::{HearError, Reader};
 use crate::protocol::{ClientMessage, CloseCode, FRAME_BYTES, Frame, ParseError, ServerMessage, parse};
 use crate::store::UserRow;
@@ -51,7 +52,7 @@ pub async fn serve<P: Send>(
     upgrade: OnUpgrade,
     context: LiveContext,
     base_url: String,
-    user: Option<UserRow>,
+    user: Option<(UserRow, KeyName)>,
     place: P,
 ) {
     // The client may hang up in the middle of it.
@@ -83,7 +84,12 @@ pub async fn serve<P: Send>(
 }
 
 /// The hello, and what comes of it.
-async fn begin(socket: &mut Socket, context: &LiveContext, base_url: &str, user: Option<UserRow>) -> Option<Begun> {
+async fn begin(
+    socket: &mut Socket,
+    context: &LiveContext,
+    base_url: &str,
+    user: Option<(UserRow, KeyName)>,
+) -> Option<Begun> {
     let first = match timeout(context.timings.hello, first_text(socket)).await {
         Ok(text) => text?,
         Err(_) => {

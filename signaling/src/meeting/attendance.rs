@@ -29,6 +29,7 @@ impl Meeting {
         if let Some(member) = self.members.get_mut(&who.participant) {
             member.display_name.clone_from(&who.display_name);
             member.person = who.person;
+            member.signed_by.clone_from(&who.signed_by);
             member.standing = standing;
             self.silence_if_barred(who.participant, None);
             return Ok(());

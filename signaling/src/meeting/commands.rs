@@ -1,5 +1,8 @@
 //! What a meeting is told, and what it wants done.
 
+use std::sync::Arc;
+
+use crate::auth::KeyName;
 use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
 use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
@@ -17,6 +20,8 @@ pub struct Identity {
     pub person: Person,
     /// How they call themselves.
     pub display_name: String,
+    /// Which key signed the token that says so.
+    pub signed_by: KeyName,
 }
 
 /// A request of the HTTP door that waits for its answer.
@@ -132,6 +137,8 @@ pub enum Command {
         /// Who.
         user: UserId,
     },
+    /// Keys are revoked: nothing that they signed is good any more.
+    KeysRevoked(Arc<[KeyName]>),
     /// The server goes down.
     Shutdown,
 }

@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use super::commands::Command;
 use super::state::Limits;
 use super::task::{self, MAILBOX, Mail, Shown, Task};
+use crate::auth::KeyName;
 use crate::fault;
 use crate::id::{MeetingId, RecordingId, UserId};
 use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
@@ -237,6 +238,15 @@ impl Directory {
         for handle in handles {
             // A meeting that ends at this moment needs to be told nothing.
             let _ = handle.send(Mail::Do(Command::SignedOut { user })).await;
+        }
+    }
+
+    /// Ends whatever anybody takes part by that one of these keys has signed.
+    pub async fn revoke(&self, keys: Arc<[KeyName]>) {
+        let handles: Vec<_> = self.shared.live.iter().map(|entry| entry.value().clone()).collect();
+        for handle in handles {
+            // A meeting that ends at this moment needs to be told nothing.
+            let _ = handle.send(Mail::Do(Command::KeysRevoked(Arc::clone(&keys)))).await;
         }
     }
 

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use super::commands::{Effect, Identity, Refusal};
 use super::state::Meeting;
-use crate::id::{ParticipantId, SessionId, UserId};
+use crate::auth::KeyName;
+use crate::id::{ParticipantId, SessionId};
+use crate::policy::Person;
 use crate::policy::lobby::{Entry, decide};
 use crate::protocol::{
     ClientMessage, CloseCode, LobbyReason, LobbyState, RemovedReason, Right, ServerMessage, WaitingView,
@@ -283,9 +285,9 @@ impl Meeting {
     }
 
     /// Those who wait as somebody who was signed out everywhere.
-    pub(super) fn sign_out_of_lobby(&mut self, user: UserId) {
+    pub(super) fn sign_out_of_lobby(&mut self, is_over: impl Fn(&Person, &KeyName) -> bool) {
         for whom in self.lobby.in_order() {
-            let is_theirs = |waiting: &Waiting| waiting.who.person.user == Some(user);
+            let is_theirs = |waiting: &Waiting| is_over(&waiting.who.person, &waiting.who.signed_by);
             if self.lobby.waiting.get(&whom).is_some_and(is_theirs)
                 && let Some(Waiting { session, .. }) = self.lobby.take(whom)
             {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::commands::Identity;
 use super::network::Trend;
+use crate::auth::KeyName;
 use crate::id::{ParticipantId, SessionId};
 use crate::policy::Person;
 use crate::policy::roles::Standing;
@@ -48,6 +49,8 @@ pub(super) struct Member {
     pub(super) id: ParticipantId,
     pub(super) display_name: String,
     pub(super) person: Person,
+    /// Which key signed the token that they are here by.
+    pub(super) signed_by: KeyName,
     /// What they are at this moment.
     pub(super) standing: Standing,
     pub(super) microphone_muted: bool,
@@ -80,6 +83,7 @@ impl Member {
             id: who.participant,
             display_name: who.display_name,
             person: who.person,
+            signed_by: who.signed_by,
             standing,
             microphone_muted: false,
             camera_muted: false,

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use super::commands::{Effect, SettingsChange};
 use super::member::Member;
 use super::state::Meeting;
-use crate::id::{ParticipantId, SessionId, UserId};
+use crate::auth::KeyName;
+use crate::id::{ParticipantId, SessionId};
 use crate::policy::roles::{Standing, default_role, may, may_set_role, outranks, rights};
 use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
@@ -232,17 +233,17 @@ impl Meeting {
         self.effects.push(Effect::PersistRemoval { participant: whom, ack: (session, id) });
     }
 
-    /// Somebody was signed out everywhere: whoever takes part or waits as them is out, and comes back only with a token of
-    /// after. That is no removal: it holds nobody in the lobby.
-    pub(super) fn sign_out(&mut self, user: UserId) {
-        let theirs = self.members.values().filter(|member| member.person.user == Some(user));
+    /// Somebody was signed out everywhere, or a key was revoked: whoever takes part or waits by that is out, and comes back
+    /// only with a token of after. That is no removal: it holds nobody in the lobby.
+    pub(super) fn sign_out(&mut self, is_over: impl Fn(&Person, &KeyName) -> bool) {
+        let theirs = self.members.values().filter(|member| is_over(&member.person, &member.signed_by));
         let theirs: Vec<_> = theirs.map(|member| (member.id, member.session)).collect();
         for (participant, session) in theirs {
             let close = session.map(|session| Effect::Close { session, code: CloseCode::TokenRefused });
             self.effects.extend(close);
             self.depart(participant);
         }
-        self.sign_out_of_lobby(user);
+        self.sign_out_of_lobby(is_over);
     }
 
     pub(super) fn set_role(

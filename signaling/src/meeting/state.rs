@@ -7,6 +7,7 @@ use super::commands::{Command, DoorReply, Effect, Identity, Ticket};
 use super::lobby::Lobby;
 use super::member::Member;
 use super::recording::ActiveRecording;
+use crate::auth::KeyName;
 use crate::id::{MeetingId, ParticipantId, SessionId, UserId};
 use crate::policy::{MeetingSettings, Person};
 use crate::ports::{EndpointId, PublicationKind};
@@ -114,7 +115,8 @@ impl Meeting {
             // Who they are is in the token that they come back with.
             let person = Person::ANONYMOUS;
             let standing = resumed.standing_of(participant, person);
-            let mut member = Member::new(Identity { participant, person, display_name }, standing);
+            let mut member =
+                Member::new(Identity { participant, person, display_name, signed_by: KeyName::default() }, standing);
             member.leaves_at = Some(until);
             resumed.members.insert(participant, member);
         }
@@ -139,7 +141,8 @@ impl Meeting {
             Command::Invitation { .. } | Command::SettingsStored => {}
             Command::Settings(settings) => self.apply_settings(*settings),
             Command::Delete => self.delete(),
-            Command::SignedOut { user } => self.sign_out(user),
+            Command::SignedOut { user } => self.sign_out(|person, _| person.user == Some(user)),
+            Command::KeysRevoked(keys) => self.sign_out(|_, signed_by| keys.contains(signed_by)),
             Command::Shutdown => self.shutdown(),
         }
         std::mem::take(&mut self.effects)

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::state::{Limits, Meeting};
+use crate::auth::KeyName;
 use crate::clock::Timestamp;
 use crate::id::{EventId, MeetingId, ParticipantId, SessionId, UserId};
 use crate::policy::{Kind, MeetingSettings, Person};
@@ -103,7 +104,8 @@ fn person(role: Role) -> Identity {
 fn somebody(kind: Kind) -> Identity {
     let user = (kind != Kind::Anonymous).then(UserId::generate);
     let person = Person { kind, user };
-    Identity { participant: ParticipantId::generate(), person, display_name: "Somebody".to_owned() }
+    let signed_by = KeyName::default();
+    Identity { participant: ParticipantId::generate(), person, display_name: "Somebody".to_owned(), signed_by }
 }
 
 fn errors(effects: &[Effect]) -> Vec<&str> {

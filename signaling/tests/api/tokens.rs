@@ -80,12 +80,13 @@ async fn a_token_does_what_it_is_for_and_nothing_else_that_its_owner_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_change_while_the_server_runs_and_what_a_revoked_one_signed_is_refused_within_a_second() {
+async fn keys_change_while_the_server_runs_and_what_a_revoked_one_signed_is_refused_and_ended_within_a_second() {
     let data = tempfile::tempdir().unwrap();
     let house = House::open(data.path()).await;
     let old = token_of(data.path(), "Ada", "default").await;
     let booked = house.meeting_of(&old).await;
     let guest = house.join(&booked, "", "Bob").await;
+    let host = house.join(&booked, &old, "Ada").await;
     signaling::rotate_keys(data.path(), false).unwrap();
     let new = token_of(data.path(), "Ada", "default").await;
     let took = until(&house, &new, StatusCode::OK).await;
@@ -94,9 +95,20 @@ async fn keys_change_while_the_server_runs_and_what_a_revoked_one_signed_is_refu
     let meeting = format!("/v1/onlineMeetings/{}", booked.id());
     assert_eq!(house.get(&meeting, &guest.token).await.status, StatusCode::OK);
 
+    let waiter = house.wait(&house.join(&booked, "", "Eve").await.token).await;
+    let mut listener = house.knock().await;
+    listener.say(json!({"type": "subscribe", "token": old})).await;
+    assert_eq!(listener.hear().await.unwrap()["type"], "subscribed");
+    let mut live = vec![house.enter(&host.token, 0).await, waiter, listener];
+
     signaling::rotate_keys(data.path(), true).unwrap();
+    let since = Instant::now();
     let took = until(&house, &old, StatusCode::UNAUTHORIZED).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
+    for page in &mut live {
+        assert_eq!(page.until_closed().await, 4001);
+    }
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
     for token in [&new, &guest.token] {
         assert_eq!(house.get(&meeting, token).await.status, StatusCode::UNAUTHORIZED);
     }
