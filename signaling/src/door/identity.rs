@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{ApiJson, Client, Path, SESSION_COOKIE, SignedIn, cookie};
 use super::error::{ApiError, ErrorBody};
 use super::join::clean_name;
+use super::qr;
 use super::sign_in::set_cookie;
 use super::state::AppState;
 use crate::auth::{
@@ -124,7 +125,18 @@ pub(super) struct Invitation {
 struct SignInLink {
     user_id: UserId,
     sign_in_url: String,
+    /// The link for a camera, as an SVG document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qr_code: Option<String>,
     expiration_date_time: Timestamp,
+}
+
+impl SignInLink {
+    fn new(client: &Client, user_id: UserId, key: &Secret, expires: Timestamp) -> Self {
+        let sign_in_url = link_of(&client.base_url, key);
+        let qr_code = qr::svg(&sign_in_url);
+        Self { user_id, sign_in_url, qr_code, expiration_date_time: expires }
+    }
 }
 
 /// `POST /v1/invitations`: makes an account for a colleague, and the link that signs them in, once, within a week. Whoever
@@ -158,9 +170,7 @@ pub(super) async fn invite(
     let invited = Invited { tenant: &user.tenant, name: &name, mail };
     let invited = state.store.invite(invited, &key.hash(), expires).await?.ok_or_else(name_taken)?;
     metrics::counter!("signaling_invitations_total").increment(1);
-    let link =
-        SignInLink { user_id: invited.id, sign_in_url: link_of(&client.base_url, &key), expiration_date_time: expires };
-    Ok((StatusCode::CREATED, Json(link)).into_response())
+    Ok((StatusCode::CREATED, Json(SignInLink::new(&client, invited.id, &key, expires))).into_response())
 }
 
 /// `POST /v1/me/signInLinks`: a link for another device of one's own, good once and for ten minutes.
@@ -181,9 +191,7 @@ pub(super) async fn device_link(
     let key = Secret::generate();
     let expires = Timestamp::now().plus_seconds(DEVICE_LINK_SECONDS);
     state.store.add_sign_in_link(&key.hash(), user.id, expires).await?;
-    let link =
-        SignInLink { user_id: user.id, sign_in_url: link_of(&client.base_url, &key), expiration_date_time: expires };
-    Ok((StatusCode::CREATED, Json(link)).into_response())
+    Ok((StatusCode::CREATED, Json(SignInLink::new(&client, user.id, &key, expires))).into_response())
 }
 
 /// `DELETE /v1/me/sessions`: signs out everywhere. Sessions end, links and tokens of before are good no more, and what

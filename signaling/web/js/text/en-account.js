@@ -17,7 +17,8 @@ export const account = {
   /** @param {string} name */
   heading: (name) => `Signed in as ${name}`,
   device: 'Sign in on another device',
-  deviceText: 'Open this link there. It works once, within ten minutes.',
+  deviceText: 'Point the camera of the other device here, or open the link there. It works once, within ten minutes.',
+  qrCode: 'The link as a QR code',
   signOut: 'Sign out',
   everywhere: 'Sign out everywhere',
   everywhereText: 'Every device, every program with a token of yours, and every link that was not used yet is signed out at once.',

@@ -10,11 +10,13 @@ import { account } from '../text/en-account.js';
 import { confirmDialog, copyButton, openDialog } from './dialog.js';
 import { field, h, icon, setText } from './dom.js';
 
+/** @import { SignInLink } from '../protocol/http.js' */
+
 /**
  * @typedef {object} AccountContext
  * @property {string} name Of the person who is signed in.
  * @property {(displayName: string, mail: string) => Promise<string>} invite Gives the link.
- * @property {() => Promise<string>} deviceLink
+ * @property {() => Promise<SignInLink>} deviceLink
  * @property {() => Promise<void>} signOut
  * @property {() => Promise<void>} signOutEverywhere
  * @property {(error: unknown) => string} explain
@@ -69,13 +71,17 @@ function inviteDialog({ invite, explain }) {
   name.input.focus();
 }
 
-/** @param {string} heading @param {string} text @param {string} link */
-function linkDialog(heading, text, link) {
+/** @param {string} heading @param {string} text @param {string} link @param {string} [picture] The link for a camera, an SVG document. */
+function linkDialog(heading, text, link, picture) {
   const shown = h('input', { class: 'input', attrs: { type: 'text', readonly: true, value: link, 'aria-label': heading } });
   const copy = copyButton(shown, account);
-  openDialog({ heading, body: [h('p', {}, text), shown, copy], actions: [closing(account.done)] });
+  openDialog({ heading, body: [h('p', {}, text), ...(picture === undefined ? [] : [qrCode(picture)]), shown, copy], actions: [closing(account.done)] });
   shown.select();
 }
+
+/** @param {string} svg */
+const qrCode = (svg) =>
+  h('img', { class: 'qr-code', attrs: { src: `data:image/svg+xml,${encodeURIComponent(svg)}`, alt: account.qrCode, width: '220', height: '220' } });
 
 /** @param {AccountContext} context */
 function accountDialog(context) {
@@ -97,9 +103,9 @@ function accountDialog(context) {
           attrs: { type: 'button' },
           on: {
             click: attempt(async () => {
-              const link = await deviceLink();
+              const { signInUrl, qrCode: picture } = await deviceLink();
               dialog.close();
-              linkDialog(account.device, account.deviceText, link);
+              linkDialog(account.device, account.deviceText, signInUrl, picture);
             }),
           },
         }, account.device),
