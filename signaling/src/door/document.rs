@@ -119,6 +119,7 @@ fn complete(document: &mut Value) {
         options.remove("additionalProperties");
     }
     components["headers"] = json!({
+        "ETag": {"description": "Names this state; for `If-None-Match` and `If-Match`", "schema": {"type": "string"}},
         "RequestId": {"description": "Under which this request is in the server's log. A client may choose it by \
                                       `x-request-id`", "schema": {"type": "string"}},
         "RetryAfter": {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}},
@@ -136,6 +137,25 @@ fn complete(document: &mut Value) {
 }
 
 fn complete_operation(path: &str, operation: &mut Value) {
+    let answers = |operation: &Value, status: &str| operation["responses"].get(status).is_some();
+    let mut headers = Vec::new();
+    if answers(operation, "304") {
+        headers.push(json!({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}, "description":
+                            "ETags of what the client has: answered by 304 if it is one of them"}));
+    }
+    if answers(operation, "412") {
+        headers.push(json!({"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description":
+                            "ETags of what the client has seen: changed only if it is one of them"}));
+    }
+    if !headers.is_empty() {
+        if answers(operation, "200") {
+            operation["responses"]["200"]["headers"]["etag"] = json!({"$ref": "#/components/headers/ETag"});
+        }
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.append(&mut headers),
+            None => operation["parameters"] = Value::from(headers),
+        }
+    }
     let mut refusals = ALWAYS.to_vec();
     refusals.extend(PROVEN.iter().filter(|_| operation.get("security").is_some()));
     refusals.extend(NAMED.iter().filter(|_| path.contains('{')));

@@ -138,6 +138,7 @@ impl From<Impossible> for ApiError {
         let (status, code) = match error {
             Impossible::NoSuchMessage | Impossible::NotAMember => return Self::not_found("message or member"),
             Impossible::NotTheirs => (StatusCode::FORBIDDEN, "forbidden"),
+            Impossible::Changed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             Impossible::Deleted => (StatusCode::CONFLICT, "message_deleted"),
             Impossible::TooManyMembers(_) => (StatusCode::CONFLICT, "chat_full"),
         };

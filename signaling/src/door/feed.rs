@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::http::header;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::SignedIn;
+use super::client::{SignedIn, signed_by};
 use super::error::{ApiError, ErrorBody};
+use super::paging::Asked;
 use super::state::AppState;
 use crate::feed::{Item, Reader};
 use crate::id::{ThreadId, UserId};
@@ -21,6 +22,7 @@ const PAGE: usize = 200;
 const WAIT: u64 = 30;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
     /// From the last answer; without one, where one would begin.
@@ -82,13 +84,12 @@ enum News {
 pub(super) async fn events(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
-    query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
+    asked: HeaderMap,
+    Asked(EventsQuery { cursor, wait }): Asked<EventsQuery>,
 ) -> Result<Response, ApiError> {
-    let Query(EventsQuery { cursor, wait }) =
-        query.map_err(|_| ApiError::bad_request("wait must be a whole number of seconds."))?;
     let deadline = Instant::now() + Duration::from_secs(wait.min(WAIT));
     let begins = cursor.is_none();
-    let mut reader = state.live.feeds.listen(user.id, cursor.as_deref()).await?;
+    let mut reader = state.live.feeds.listen(user.id, signed_by(&asked, &state), cursor.as_deref()).await?;
     let mut frames = Vec::new();
     while let Some(frame) = next(&mut reader, frames.is_empty() && !begins, deadline).await? {
         frames.push(frame);

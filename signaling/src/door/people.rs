@@ -1,12 +1,12 @@
 //! People of the caller's own organisation, for the people picker.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::client::SignedIn;
 use super::error::ApiError;
-use super::meetings::ListBody;
+use super::paging::{self, Asked, Page};
 use super::state::AppState;
 use crate::id::UserId;
 
@@ -16,12 +16,17 @@ const PAGE: u32 = 20;
 const QUESTION_BYTES: usize = 200;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PeopleQuery {
     /// How a name, a part of it or a mail address begins.
     #[serde(rename = "$search", default)]
     #[param(max_length = 200)]
     search: String,
+    /// People in the answer. There is no second page: a longer beginning finds fewer.
+    #[serde(rename = "$top", default)]
+    #[param(minimum = 1, maximum = 20)]
+    top: Option<u32>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -43,22 +48,21 @@ pub(super) struct PersonBody {
     summary = "Find colleagues",
     security(("user" = []), ("session" = [])),
     params(PeopleQuery),
-    responses((status = 200, description = "People of one's own organisation", body = ListBody<PersonBody>))
+    responses((status = 200, description = "People of one's own organisation", body = Page<PersonBody>))
 )]
 pub(super) async fn search(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
-    query: Result<Query<PeopleQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<ListBody<PersonBody>>, ApiError> {
-    let Query(PeopleQuery { search }) =
-        query.map_err(|_| ApiError::bad_request("Say whom to look for: $search=text."))?;
+    Asked(PeopleQuery { search, top }): Asked<PeopleQuery>,
+) -> Result<Json<Page<PersonBody>>, ApiError> {
+    let limit = paging::size(top, PAGE, PAGE)?;
     if search.len() > QUESTION_BYTES {
         return Err(ApiError::bad_request("$search is too long. The beginning of a name or mail address is enough."));
     }
-    let people = state.store.people_like(&user.tenant, &search, PAGE).await?;
+    let people = state.store.people_like(&user.tenant, &search, limit).await?;
     let value = people
         .into_iter()
         .map(|(person, mail)| PersonBody { id: person.id, display_name: person.name, mail })
         .collect();
-    Ok(Json(ListBody { value }))
+    Ok(Json(Page::whole(value)))
 }

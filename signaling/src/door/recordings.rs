@@ -7,17 +7,34 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::{Caller, Head, Path, SignedIn, text};
 use super::error::{ApiError, ErrorBody};
-use super::meetings::{ListBody, find, refused};
+use super::meetings::{find, refused};
+use super::paging::{self, Asked, Page};
 use super::state::AppState;
 use super::{range, recording_page};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId};
 use crate::ports::{RecordedTrack, RecordingRefused, TrackSlice};
 use crate::store::{MeetingRow, RecordingRow, RecordingRowState};
+
+/// Recordings in one page, unless less is asked for.
+const PAGE: u32 = 100;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RecordingsQuery {
+    /// Recordings in one page; fewer, where some of them are not for the caller.
+    #[serde(rename = "$top", default)]
+    #[param(minimum = 1, maximum = 100)]
+    top: Option<u32>,
+    /// Where the page begins: as the link to it says.
+    #[serde(rename = "$skiptoken", default)]
+    skip: Option<RecordingId>,
+}
 
 /// A recording as the API shows it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -73,17 +90,23 @@ impl From<&RecordingRow> for RecordingBody {
     tag = "recordings",
     summary = "Recordings of a meeting",
     security(("user" = []), ("session" = []), ("participant" = []), ("participantCookie" = [])),
-    params(("id" = MeetingId, Path, description = "The meeting")),
-    responses((status = 200, description = "Those that the caller may read", body = ListBody<RecordingBody>))
+    params(("id" = MeetingId, Path, description = "The meeting"), RecordingsQuery),
+    responses((status = 200, description = "Those that the caller may read, oldest first", body = Page<RecordingBody>))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
     Head(parts): Head,
-) -> Result<Json<ListBody<RecordingBody>>, ApiError> {
+    Asked(RecordingsQuery { top, skip }): Asked<RecordingsQuery>,
+) -> Result<Json<Page<RecordingBody>>, ApiError> {
+    let size = paging::size(top, PAGE, PAGE)?;
     let callers = callers(&state, &parts).await?;
     let meeting = find(&state, &id).await?;
-    let rows = state.store.recordings_of(meeting.id).await?;
+    let (rows, more) = paging::cut(state.store.recordings_of(meeting.id, skip, size + 1).await?, size);
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("/v1/onlineMeetings/{}/recordings?$skiptoken={}&$top={size}", meeting.id, last.id));
     let organizes = callers.iter().any(|caller| matches!(caller, Caller::User(user) if user.id == meeting.organizer));
     let mut value = Vec::new();
     for row in &rows {
@@ -93,7 +116,7 @@ pub(super) async fn list(
     }
     let takes_part =
         callers.iter().any(|caller| matches!(caller, Caller::Participant(claims) if claims.meeting == meeting.id));
-    if organizes || takes_part { Ok(Json(ListBody { value })) } else { Err(refused(&meeting, &callers)) }
+    if organizes || takes_part { Ok(Json(Page::new(value, next))) } else { Err(refused(&meeting, &callers)) }
 }
 
 /// `GET /v1/recordings/{id}`: JSON for programs, a page for people who follow the link in the chat.

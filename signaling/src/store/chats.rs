@@ -205,7 +205,7 @@ impl Store {
         rows.into_iter().map(member_of_row).collect()
     }
 
-    /// Messages of others that a member has not read, counted up to a hundred.
+    /// Messages of others that a member has not read, counted up to a hundred. What was taken back says nothing any more.
     ///
     /// # Errors
     /// When the store fails.
@@ -216,6 +216,8 @@ impl Store {
                      AND e.seq > m.read_seq AND e.seq > m.visible_after
                  WHERE m.thread_id = $1 AND m.user_id = $2 AND m.until IS NULL AND e.kind = 'message'
                      AND (e.client_id IS NULL OR e.client_id NOT LIKE $2 || ':%')
+                     -- As it is written: within a text the quotes are escaped.
+                     AND e.body NOT LIKE '%\"deleted\":true%'
                  LIMIT $3
              ) AS newer",
         )
@@ -256,7 +258,11 @@ impl Store {
         Ok(chats)
     }
 
-    async fn last_message(&self, thread: ThreadId, visible_after: u64) -> Result<Option<Event>, StoreError> {
+    /// The newest message of a chat after `visible_after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn last_message(&self, thread: ThreadId, visible_after: u64) -> Result<Option<Event>, StoreError> {
         let row: Option<(i64, String, i64, String)> = on!(&self.read, pool => sqlx::query_as(
             "SELECT seq, id, at, body FROM event WHERE thread_id = $1 AND seq > $2 AND kind = 'message'
              ORDER BY seq DESC LIMIT 1",

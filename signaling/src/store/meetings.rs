@@ -1,7 +1,7 @@
 //! Meetings as rows: what exists between runs.
 
 use super::engine::{BeginWriting as _, on};
-use super::{Store, StoreError, bad_row, unsigned};
+use super::{Store, StoreError, bad_row, signed, unsigned};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, ThreadId, UserId};
 use crate::policy::schedule::Times;
@@ -272,44 +272,61 @@ impl Store {
         row.map(meeting_of_row).transpose()
     }
 
-    /// Somebody's meetings, newest first.
+    /// Somebody's meetings, newest first, from before `before` on, at most `limit`.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn meetings_of(&self, organizer: UserId, limit: u32) -> Result<Vec<MeetingRow>, StoreError> {
-        let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE organizer = $1 ORDER BY created DESC, id DESC LIMIT $2"))
+    pub async fn meetings_of(
+        &self,
+        organizer: UserId,
+        before: Option<MeetingId>,
+        limit: u32,
+    ) -> Result<Vec<MeetingRow>, StoreError> {
+        // Ids are in the order in which they were made.
+        let before = before.unwrap_or(MeetingId::from_u128(u128::MAX));
+        let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(select_meeting!("WHERE organizer = $1 AND id < $2 ORDER BY id DESC LIMIT $3"))
                 .bind(organizer.to_string())
+                .bind(before.to_string())
                 .bind(i64::from(limit))
                 .fetch_all(pool)
                 .await)?;
         rows.into_iter().map(meeting_of_row).collect()
     }
 
-    /// Changes what a meeting is about, and when it is.
+    /// Puts other options, subject and times in the place of those that one has seen. Whether they were still those: if not,
+    /// nothing was changed.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn set_invitation(&self, meeting: MeetingId, subject: &str, times: Times) -> Result<(), StoreError> {
+    pub async fn change_meeting(&self, seen: &MeetingRow, wanted: &MeetingRow) -> Result<bool, StoreError> {
+        let is_invited_anew = (&seen.subject, seen.times) != (&wanted.subject, wanted.times);
         let written = on!(&self.write, pool => {
             let mut transaction = pool.begin_writing().await?;
-            sqlx::query("UPDATE meeting SET subject = $2, starts = $3, ends = $4, revision = revision + 1 WHERE id = $1")
-                .bind(meeting.to_string())
-                .bind(subject)
-                .bind(times.starts.map(Timestamp::as_millis))
-                .bind(times.ends.map(Timestamp::as_millis))
-                .execute(&mut *transaction)
-                .await?;
+            let changed = sqlx::query(
+                "UPDATE meeting SET settings = $4, subject = $5, starts = $6, ends = $7, revision = revision + $8
+                 WHERE id = $1 AND settings = $2 AND revision = $3",
+            )
+            .bind(seen.id.to_string())
+            .bind(&seen.settings)
+            .bind(signed(seen.revision))
+            .bind(&wanted.settings)
+            .bind(&wanted.subject)
+            .bind(wanted.times.starts.map(Timestamp::as_millis))
+            .bind(wanted.times.ends.map(Timestamp::as_millis))
+            .bind(i64::from(is_invited_anew))
+            .execute(&mut *transaction)
+            .await?;
             // Its chat is called so too.
-            sqlx::query("UPDATE thread SET topic = $2 WHERE id = (SELECT thread_id FROM meeting WHERE id = $1)")
-                .bind(meeting.to_string())
-                .bind(subject)
+            sqlx::query("UPDATE thread SET topic = $2 WHERE id = $1 AND topic <> $2 AND $3 = 1")
+                .bind(seen.thread.to_string())
+                .bind(&wanted.subject)
+                .bind(i64::try_from(changed.rows_affected()).unwrap_or(0))
                 .execute(&mut *transaction)
                 .await?;
-            transaction.commit().await
+            transaction.commit().await.map(|()| changed.rows_affected() == 1)
         });
-        self.meetings.forget(meeting);
-        written?;
-        Ok(())
+        self.meetings.forget(seen.id);
+        Ok(written?)
     }
 
     /// Puts another link and passcode in the place of those that too many people know.

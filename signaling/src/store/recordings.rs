@@ -123,16 +123,25 @@ impl Store {
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
     }
 
-    /// A meeting's recordings, oldest first.
+    /// A meeting's recordings, oldest first, from after `after` on, at most `limit`.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn recordings_of(&self, meeting: MeetingId) -> Result<Vec<RecordingRow>, StoreError> {
+    pub async fn recordings_of(
+        &self,
+        meeting: MeetingId,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<RecordingRow>, StoreError> {
+        // Ids are in the order in which they were made.
+        let after = after.unwrap_or(RecordingId::from_u128(0));
         let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(
             "SELECT id, meeting_id, run_seq, state, started, ended, started_by FROM recording
-             WHERE meeting_id = $1 ORDER BY started, id",
+             WHERE meeting_id = $1 AND id > $2 ORDER BY id LIMIT $3",
         )
         .bind(meeting.to_string())
+        .bind(after.to_string())
+        .bind(i64::from(limit))
         .fetch_all(pool)
         .await)?;
         rows.into_iter().map(recording_of_row).collect()

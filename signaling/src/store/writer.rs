@@ -11,7 +11,8 @@
 //!                               +-> read marks: one transaction
 //! ```
 //!
-//! An event with consequences says that something else is different now (a message, who is a member, the topic). Both
+//! An event with consequences says that something else is different now (a message, who is a member, the topic: whoever
+//! comes to a meeting of their own organisation is a member of its chat from then on). Both
 //! are one transaction, so that whoever replays the events is where the tables are.
 
 use std::collections::{HashMap, HashSet};
@@ -29,7 +30,7 @@ use super::{Store, StoreError, signed, unsigned};
 use crate::clock::Timestamp;
 use crate::fault;
 use crate::id::{EventId, ThreadId, UserId};
-use crate::protocol::{Event, EventBody, MemberView, Message};
+use crate::protocol::{ChatRole, Event, EventBody, MemberView, Message};
 
 /// Work that waits for the writer. Filled by meetings and the HTTP door while the disk is busy; when full, they wait, and
 /// so does whoever asked them.
@@ -72,6 +73,9 @@ pub enum Impossible {
     /// The chat would have too many members.
     #[error("a chat has at most {0} members")]
     TooManyMembers(u32),
+    /// It is not any more what one has seen.
+    #[error("somebody changed it since you read it; read it again")]
+    Changed,
     /// They are no member.
     #[error("they are not a member of this chat")]
     NotAMember,
@@ -83,7 +87,7 @@ type Stored = (Appended, Option<Arc<Event>>);
 /// What waits for the writer.
 #[derive(Debug)]
 pub(super) enum Work {
-    Append { event: NewEvent, reply: oneshot::Sender<Result<Stored, StoreError>> },
+    Append { event: NewEvent, seen: Option<String>, reply: oneshot::Sender<Result<Stored, StoreError>> },
     Read { mark: ReadMark, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
@@ -101,7 +105,7 @@ impl Store {
         let mut waiting = Vec::with_capacity(events.len());
         for event in events {
             let (reply, answer) = oneshot::channel();
-            let sent = self.work.send(Work::Append { event, reply }).await;
+            let sent = self.work.send(Work::Append { event, seen: None, reply }).await;
             waiting.push(sent.map(|()| answer));
         }
         let mut results = Vec::with_capacity(waiting.len());
@@ -123,6 +127,17 @@ impl Store {
         self.append(vec![event]).await.pop().unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Appends one event that changes what its thread is called, if it is still called as one has seen.
+    ///
+    /// # Errors
+    /// When it could not be made durable, or cannot be.
+    pub async fn append_if(&self, event: NewEvent, seen: Option<String>) -> Result<Appended, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.work.send(Work::Append { event, seen, reply }).await.map_err(|_| StoreError::Closed)?;
+        let (appended, _) = answer.await.map_err(|_| StoreError::Closed)??;
+        Ok(appended)
+    }
+
     /// Appends one event and gives it as it is stored: of a resend the first copy.
     ///
     /// # Errors
@@ -130,7 +145,7 @@ impl Store {
     pub async fn append_event(&self, event: NewEvent) -> Result<(Appended, Option<Arc<Event>>), StoreError> {
         let thread = event.thread;
         let (reply, answer) = oneshot::channel();
-        self.work.send(Work::Append { event, reply }).await.map_err(|_| StoreError::Closed)?;
+        self.work.send(Work::Append { event, seen: None, reply }).await.map_err(|_| StoreError::Closed)?;
         let (appended, event) = answer.await.map_err(|_| StoreError::Closed)??;
         Ok((
             appended,
@@ -189,6 +204,8 @@ fn is_away(error: &StoreError) -> bool {
 /// An event on its way: what is asked, complete but for its number, and who waits for it.
 struct Pending {
     new: NewEvent,
+    /// What the thread must be called for it.
+    seen: Option<String>,
     event: Event,
     reply: oneshot::Sender<Result<Stored, StoreError>>,
 }
@@ -216,9 +233,9 @@ impl Writer {
         for work in batch.drain(..) {
             match work {
                 Work::Read { mark, reply } => marks.push((mark, reply)),
-                Work::Append { event: new, reply } => {
+                Work::Append { event: new, seen, reply } => {
                     let has_consequences = has_consequences(&new.body);
-                    let pending = Pending { event: stamp(&new), new, reply };
+                    let pending = Pending { event: stamp(&new), new, seen, reply };
                     if has_consequences {
                         self.commit(std::mem::take(&mut run)).await;
                         self.commit_alone(pending).await;
@@ -262,14 +279,14 @@ impl Writer {
     }
 
     async fn commit_alone(&self, pending: Pending) {
-        let placed = self.insert_with_consequences(&pending.new, &pending.event).await;
+        let placed = self.insert_with_consequences(&pending).await;
         self.known.forget_members(pending.new.thread);
         self.answer(pending, placed);
     }
 
     /// Tells the world, then whoever asked.
     fn answer(&self, pending: Pending, placed: Result<Placed, StoreError>) {
-        let Pending { new, mut event, reply } = pending;
+        let Pending { new, mut event, reply, .. } = pending;
         let stored = match placed {
             Ok(Placed { appended: appended @ Appended { seq, fresh: true }, place }) => {
                 event.seq = seq;
@@ -329,7 +346,8 @@ impl Writer {
     }
 
     /// Stores an event and what follows from it.
-    async fn insert_with_consequences(&self, new: &NewEvent, event: &Event) -> Result<Placed, StoreError> {
+    async fn insert_with_consequences(&self, pending: &Pending) -> Result<Placed, StoreError> {
+        let Pending { new, seen, event, .. } = pending;
         let (thread, body) = (new.thread.to_string(), encode(&event.body)?);
         on!(&self.pool, pool => {
             let mut writing = pool.begin_writing().await?;
@@ -434,11 +452,44 @@ impl Writer {
                     }
                 }
                 EventBody::TopicChanged { topic, .. } => {
-                    sqlx::query("UPDATE thread SET topic = $2 WHERE id = $1")
+                    let changed = sqlx::query("UPDATE thread SET topic = $2 WHERE id = $1 AND topic = coalesce($3, topic)")
                         .bind(&thread)
                         .bind(topic)
+                        .bind(seen.as_deref())
                         .execute(&mut *writing)
                         .await?;
+                    if changed.rows_affected() == 0 {
+                        return Err(Impossible::Changed.into());
+                    }
+                }
+                EventBody::ParticipantJoined { user_id: Some(user), .. } => {
+                    // What was written in this run before they came is theirs too, as it is a guest's.
+                    let (run,): (Option<i64>,) = sqlx::query_as(
+                        "SELECT max(seq) FROM event WHERE thread_id = $1 AND kind <> 'message' AND kind = 'meetingStarted'",
+                    )
+                    .bind(&thread)
+                    .fetch_one(&mut *writing)
+                    .await?;
+                    // Of this organisation only, and while there is room: a large meeting is not refused for its chat.
+                    sqlx::query(
+                        "INSERT INTO member (thread_id, user_id, role, added, visible_after, read_seq, read_place)
+                         SELECT t.id, a.id, $3, $4, $5, $6, 0 FROM thread t JOIN account a ON a.tenant = t.tenant
+                         WHERE t.id = $1 AND a.id = $2
+                             AND (SELECT count(*) FROM member c WHERE c.thread_id = $1 AND c.until IS NULL) < $7
+                         ON CONFLICT (thread_id, user_id) DO UPDATE SET
+                             role = excluded.role, added = excluded.added, until = NULL,
+                             visible_after = excluded.visible_after, read_seq = excluded.read_seq, read_place = 0
+                         WHERE member.until IS NOT NULL",
+                    )
+                    .bind(&thread)
+                    .bind(user.to_string())
+                    .bind(ChatRole::Member.as_str())
+                    .bind(event.time.as_millis())
+                    .bind(run.unwrap_or(seq) - 1)
+                    .bind(seq - 1)
+                    .bind(i64::from(self.most_members))
+                    .execute(&mut *writing)
+                    .await?;
                 }
                 _ => {}
             }
@@ -546,6 +597,7 @@ fn has_consequences(body: &EventBody) -> bool {
             | EventBody::MembersAdded { .. }
             | EventBody::MemberRemoved { .. }
             | EventBody::TopicChanged { .. }
+            | EventBody::ParticipantJoined { user_id: Some(_), .. }
     )
 }
 

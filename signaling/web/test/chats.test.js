@@ -44,6 +44,17 @@ test('a chat that is not known is to be read, and what came until then is in it'
   assert.equal(state.stale.size, 0);
 });
 
+test('somebody who comes to the meeting may be in its chat from then on, which only the server knows', () => {
+  const came = (seq, userId) => happened(seq, 'participantJoined', { participantId: `p${seq}`, displayName: 'Eve', ...(userId && { userId }) });
+  let state = after(begin(body('a')), news('a', came(1), came(2, BOB)));
+  assert.equal(state.stale.size, 0, 'a guest, and one who is in it');
+  state = after(state, news('a', came(3, 'usr_eve')));
+  assert.ok(state.stale.has('a'));
+  const eve = { userId: 'usr_eve', displayName: 'Eve', role: 'member', lastReadSeq: 0 };
+  state = after(state, { type: 'summary', chat: { ...body('a', { lastSeq: 3 }), members: [eve] } });
+  assert.deepEqual([state.stale.size, chatIn(state, 'a').members.length], [0, 1]);
+});
+
 test('the same event twice changes nothing', () => {
   const state = after(begin(body('a')), news('a', said(1)));
   assert.equal(after(state, news('a', said(1))), state);

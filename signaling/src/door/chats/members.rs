@@ -12,7 +12,7 @@ use super::{Membership, membership};
 use crate::clock::Timestamp;
 use crate::door::client::{ApiJson, Path, SignedIn};
 use crate::door::error::{ApiError, ErrorBody};
-use crate::door::meetings::ListBody;
+use crate::door::paging::Page;
 use crate::door::state::AppState;
 use crate::id::{ThreadId, UserId};
 use crate::protocol::{ChatRole, EventBody, MemberView};
@@ -44,16 +44,16 @@ impl From<MemberRow> for MemberBody {
     summary = "Members of a chat",
     security(("user" = []), ("session" = [])),
     params(("id" = ThreadId, Path, description = "The chat")),
-    responses((status = 200, description = "Members", body = ListBody<MemberBody>))
+    responses((status = 200, description = "Members", body = Page<MemberBody>))
 )]
 pub(in crate::door) async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
-) -> Result<Json<ListBody<MemberBody>>, ApiError> {
+) -> Result<Json<Page<MemberBody>>, ApiError> {
     let Membership { chat, .. } = membership(&state, &id, user).await?;
     let value = state.store.members(chat.id).await?.into_iter().map(MemberBody::from).collect();
-    Ok(Json(ListBody { value }))
+    Ok(Json(Page::whole(value)))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -76,7 +76,7 @@ pub(in crate::door) struct NewMembers {
     params(("id" = ThreadId, Path, description = "The chat")),
     request_body = NewMembers,
     responses(
-        (status = 201, description = "All members", body = ListBody<MemberBody>),
+        (status = 201, description = "All members", body = Page<MemberBody>),
         (status = 409, description = "`chat_full`", body = ErrorBody)
     )
 )]
@@ -103,7 +103,7 @@ pub(in crate::door) async fn add(
         state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
     }
     let value: Vec<_> = state.store.members(membership.chat.id).await?.into_iter().map(MemberBody::from).collect();
-    Ok((StatusCode::CREATED, Json(ListBody { value })).into_response())
+    Ok((StatusCode::CREATED, Json(Page::whole(value))).into_response())
 }
 
 /// `DELETE /v1/chats/{id}/members/{user}`: oneself, or as an owner anybody.

@@ -1,14 +1,15 @@
 //! Messages of a chat: read page by page, written, changed, taken back, reacted to.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Membership, View, client_id_of, membership, view};
 use crate::door::client::{ApiJson, Caller, Path, SignedIn};
 use crate::door::error::{ApiError, ErrorBody};
+use crate::door::paging::{self, Asked, Page};
 use crate::door::state::AppState;
 use crate::id::{ThreadId, UserId};
 use crate::meeting::check_client_id;
@@ -19,11 +20,12 @@ use crate::store::NewEvent;
 use crate::text::sanitise;
 
 /// Events in one page, unless less is asked for.
-const PAGE: usize = 200;
+const PAGE: u32 = 200;
 /// People whom one message speaks to.
 const MENTIONS: usize = 50;
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::door) struct PageQuery {
     /// Events after this seq, upwards.
@@ -33,18 +35,9 @@ pub(in crate::door) struct PageQuery {
     #[serde(default)]
     before: Option<u64>,
     /// Events in one page.
-    #[serde(default)]
+    #[serde(rename = "$top", default)]
     #[param(minimum = 1, maximum = 200)]
-    top: Option<usize>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = EventPage)]
-pub(in crate::door) struct PageBody {
-    value: Vec<Event>,
-    /// Where the next page begins; missing when there is none.
-    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    top: Option<u32>,
 }
 
 /// `GET /v1/chats/{id}/messages`: with `after=seq` upwards from there (a client that catches up), with `before=seq` the
@@ -57,30 +50,28 @@ pub(in crate::door) struct PageBody {
     summary = "Messages and other events of a chat",
     security(("user" = []), ("session" = []), ("participant" = [])),
     params(("id" = ThreadId, Path, description = "The chat"), PageQuery),
-    responses((status = 200, description = "Events, oldest first", body = PageBody))
+    responses((status = 200, description = "Events, oldest first", body = Page<Event>))
 )]
 pub(in crate::door) async fn page(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+    Asked(PageQuery { after, before, top }): Asked<PageQuery>,
     caller: Caller,
-) -> Result<Json<PageBody>, ApiError> {
-    let Query(PageQuery { after, before, top }) =
-        query.map_err(|_| ApiError::bad_request("after, before and top must be whole numbers."))?;
+) -> Result<Json<Page<Event>>, ApiError> {
     let View { thread, after: floor, upto } = view(&state, &id, caller).await?;
-    let limit = top.unwrap_or(PAGE).clamp(1, PAGE);
+    let limit = paging::size(top, PAGE, PAGE)? as usize;
     if let Some(before) = before {
         let upto = upto.min(before.saturating_sub(1));
         let from = upto.saturating_sub(limit as u64).max(floor);
         let value = state.store.events(thread, from, upto, limit).await?;
-        let next = (from > floor).then(|| format!("/v1/chats/{thread}/messages?before={}&top={limit}", from + 1));
-        return Ok(Json(PageBody { value, next }));
+        let next = (from > floor).then(|| format!("/v1/chats/{thread}/messages?before={}&$top={limit}", from + 1));
+        return Ok(Json(Page::new(value, next)));
     }
     let value = state.store.events(thread, after.max(floor), upto, limit).await?;
     let last = value.last().map_or(0, |event| event.seq);
     let next =
-        (value.len() == limit && last < upto).then(|| format!("/v1/chats/{thread}/messages?after={last}&top={limit}"));
-    Ok(Json(PageBody { value, next }))
+        (value.len() == limit && last < upto).then(|| format!("/v1/chats/{thread}/messages?after={last}&$top={limit}"));
+    Ok(Json(Page::new(value, next)))
 }
 
 /// Whether a meeting's options, and its organiser's policy, let people write into its chat now.

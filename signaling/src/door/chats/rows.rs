@@ -1,8 +1,8 @@
 //! Chats themselves: made, listed, read, renamed, marked as read.
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use super::{Membership, membership};
 use crate::clock::Timestamp;
 use crate::door::client::{ApiJson, Path, SignedIn};
 use crate::door::error::{ApiError, ErrorBody};
+use crate::door::etag::{Version, tagged};
+use crate::door::paging::{self, Asked, Page};
 use crate::door::state::AppState;
 use crate::id::{ThreadId, UserId};
 use crate::protocol::{ChatRole, Event, EventBody, MemberView, Sender};
@@ -65,13 +67,6 @@ struct Viewpoint {
     last_read_seq: u64,
     visible_after_seq: u64,
     role: ChatRole,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(in crate::door) struct ChatPage {
-    value: Vec<ChatBody>,
-    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
 }
 
 /// `POST /v1/chats`. A second one-to-one chat of the same two is the first.
@@ -131,15 +126,19 @@ pub(in crate::door) async fn create(
     summary = "One chat",
     security(("user" = []), ("session" = [])),
     params(("id" = ThreadId, Path, description = "The chat")),
-    responses((status = 200, description = "The chat", body = ChatBody))
+    responses(
+        (status = 200, description = "The chat", body = ChatBody),
+        (status = 304, description = "The caller has it (`If-None-Match`)")
+    )
 )]
 pub(in crate::door) async fn read(
     State(state): State<AppState>,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
-) -> Result<Json<ChatBody>, ApiError> {
+    asked: HeaderMap,
+) -> Result<Response, ApiError> {
     let membership = membership(&state, &id, user).await?;
-    Ok(Json(whole(&state, &membership).await?))
+    answer(&state, &membership, &asked).await
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -159,40 +158,46 @@ pub(in crate::door) struct ChatChange {
     security(("user" = []), ("session" = [])),
     params(("id" = ThreadId, Path, description = "The chat")),
     request_body = ChatChange,
-    responses((status = 200, description = "The chat as it is now", body = ChatBody))
+    responses(
+        (status = 200, description = "The chat as it is now", body = ChatBody),
+        (status = 412, description = "`precondition_failed`: it is not what `If-Match` names", body = ErrorBody)
+    )
 )]
 pub(in crate::door) async fn change(
     State(state): State<AppState>,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
+    asked: HeaderMap,
     ApiJson(ChatChange { topic }): ApiJson<ChatChange>,
-) -> Result<Json<ChatBody>, ApiError> {
-    let mut membership = membership(&state, &id, user).await?;
+) -> Result<Response, ApiError> {
+    let membership = membership(&state, &id, user).await?;
     if membership.chat.kind != "group" {
         return Err(ApiError::bad_request(
             "Only a group chat has a topic of its own. That of a meeting is its subject: change the meeting.",
         ));
     }
     let topic = clean_topic(&topic)?;
-    let body = EventBody::TopicChanged { topic: topic.clone(), by: membership.sender() };
-    state.store.append_one(NewEvent { thread: membership.chat.id, body, client_id: None }).await?;
-    membership.chat.topic = topic;
-    Ok(Json(whole(&state, &membership).await?))
+    version(&membership.chat).check(&asked)?;
+    let seen = asked.contains_key(header::IF_MATCH).then(|| membership.chat.topic.clone());
+    let body = EventBody::TopicChanged { topic, by: membership.sender() };
+    state.store.append_if(NewEvent { thread: membership.chat.id, body, client_id: None }, seen).await?;
+    answer(&state, &super::membership(&state, &id, membership.user).await?, &asked).await
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::door) struct ChatsQuery {
     /// Chats in one page.
-    #[serde(default)]
+    #[serde(rename = "$top", default)]
     #[param(minimum = 1, maximum = 50)]
     top: Option<u32>,
     /// Where the page begins: as the link to it says.
-    #[serde(default)]
-    before: Option<u64>,
+    #[serde(rename = "$skiptoken", default)]
+    skip: Option<u64>,
 }
 
-/// `GET /v1/me/chats?top=n`: the one with the newest event first.
+/// `GET /v1/me/chats?$top=n`: the one with the newest event first.
 #[utoipa::path(
     get,
     path = "/v1/me/chats",
@@ -201,26 +206,25 @@ pub(in crate::door) struct ChatsQuery {
     summary = "My chats, the one with the newest event first",
     security(("user" = []), ("session" = [])),
     params(ChatsQuery),
-    responses((status = 200, description = "Chats", body = ChatPage))
+    responses((status = 200, description = "Chats", body = Page<ChatBody>))
 )]
 pub(in crate::door) async fn mine(
     State(state): State<AppState>,
     SignedIn(user): SignedIn,
-    query: Result<Query<ChatsQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<ChatPage>, ApiError> {
-    let Query(ChatsQuery { top, before }) =
-        query.map_err(|_| ApiError::bad_request("top and before must be whole numbers."))?;
-    let limit = top.unwrap_or(PAGE).clamp(1, PAGE);
-    let chats = state.store.chats_of(user.id, before.unwrap_or(u64::MAX), limit).await?;
-    let more = u32::try_from(chats.len()).is_ok_and(|count| count == limit);
-    let next = chats.last().filter(|_| more).map(|last| format!("/v1/me/chats?before={}&top={limit}", last.chat.place));
+    Asked(ChatsQuery { top, skip }): Asked<ChatsQuery>,
+) -> Result<Json<Page<ChatBody>>, ApiError> {
+    let size = paging::size(top, PAGE, PAGE)?;
+    let chats = state.store.chats_of(user.id, skip.unwrap_or(u64::MAX), size + 1).await?;
+    let (chats, more) = paging::cut(chats, size);
+    let next =
+        chats.last().filter(|_| more).map(|last| format!("/v1/me/chats?$skiptoken={}&$top={size}", last.chat.place));
     let mut value = Vec::with_capacity(chats.len());
     for ChatSummary { chat, me, last_message, unread } in chats {
         let members = state.store.members(chat.id).await?;
         let membership = Membership { chat, me, user: user.clone() };
         value.push(body_of(&membership, unread, last_message, members.into_iter().map(MemberBody::from).collect()));
     }
-    Ok(Json(ChatPage { value, next }))
+    Ok(Json(Page::new(value, next)))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -277,9 +281,22 @@ pub(in crate::door) async fn typing(
 }
 
 async fn whole(state: &AppState, membership: &Membership) -> Result<ChatBody, ApiError> {
-    let members = state.store.members(membership.chat.id).await?.into_iter().map(MemberBody::from).collect();
-    let unread = state.store.unread(membership.chat.id, membership.user.id).await?;
-    Ok(body_of(membership, unread, None, members))
+    let Membership { chat, me, user } = membership;
+    let members = state.store.members(chat.id).await?.into_iter().map(MemberBody::from).collect();
+    let unread = state.store.unread(chat.id, user.id).await?;
+    let last_message = state.store.last_message(chat.id, me.visible_after).await?;
+    Ok(body_of(membership, unread, last_message, members))
+}
+
+/// A chat and its tag, or that the client has it.
+async fn answer(state: &AppState, membership: &Membership, asked: &HeaderMap) -> Result<Response, ApiError> {
+    let body = whole(state, membership).await?;
+    Ok(tagged(asked, StatusCode::OK, &version(&membership.chat), &body))
+}
+
+/// Of a chat the topic can be changed; whatever else happens to it is an event of its own.
+fn version(chat: &ChatRow) -> Version {
+    Version::of(&[&chat.topic])
 }
 
 fn body_of(

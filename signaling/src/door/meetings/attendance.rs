@@ -4,20 +4,34 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::client::{Path, SignedIn};
 use super::super::error::ApiError;
+use super::super::paging::{self, Asked, Page};
 use super::super::state::AppState;
-use super::{ListBody, of_organizers};
+use super::of_organizers;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, UserId};
 use crate::meeting::report::{Attendance, Interval, Report, report};
 use crate::protocol::Role;
 use crate::store::MeetingRow;
 
-/// Reports in one list.
-const LISTED: u32 = 100;
+/// Reports in one page, unless less is asked for.
+const PAGE: u32 = 100;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in super::super) struct ReportsQuery {
+    /// Reports in one page.
+    #[serde(rename = "$top", default)]
+    #[param(minimum = 1, maximum = 100)]
+    top: Option<u32>,
+    /// Where the page begins: as the link to it says.
+    #[serde(rename = "$skiptoken", default)]
+    skip: Option<u64>,
+}
 
 /// A report in the list of them.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -106,22 +120,29 @@ impl Summary {
     tag = "meetings",
     summary = "Who was in each run, newest first",
     security(("user" = []), ("session" = [])),
-    params(("id" = MeetingId, Path, description = "The meeting")),
-    responses((status = 200, description = "Reports", body = ListBody<Summary>))
+    params(("id" = MeetingId, Path, description = "The meeting"), ReportsQuery),
+    responses((status = 200, description = "Reports", body = Page<Summary>))
 )]
 pub(in super::super) async fn list(
     State(state): State<AppState>,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
-) -> Result<Json<ListBody<Summary>>, ApiError> {
+    Asked(ReportsQuery { top, skip }): Asked<ReportsQuery>,
+) -> Result<Json<Page<Summary>>, ApiError> {
+    let size = paging::size(top, PAGE, PAGE)?;
     let row = of_organizers(&state, &id, user).await?;
-    let mut value = Vec::new();
-    for run in state.store.runs(row.thread, i64::MAX.cast_unsigned(), LISTED).await? {
+    let (runs, more) = paging::cut(state.store.runs(row.thread, skip.unwrap_or(u64::MAX), size + 1).await?, size);
+    let next = runs
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("/v1/onlineMeetings/{}/attendanceReports?$skiptoken={last}&$top={size}", row.id));
+    let mut value = Vec::with_capacity(runs.len());
+    for run in runs {
         if let Some(report) = of_run(&state, &row, run).await? {
             value.push(Summary::of(run, &report));
         }
     }
-    Ok(Json(ListBody { value }))
+    Ok(Json(Page::new(value, next)))
 }
 
 /// `GET /v1/onlineMeetings/{id}/attendanceReports/{report}`.

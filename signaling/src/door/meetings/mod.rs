@@ -7,9 +7,9 @@ mod wishes;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::Deserialize;
 
 use body::{MeetingBody, full, outside};
 pub(super) use body::{good_until, join_web_url};
@@ -17,6 +17,8 @@ use wishes::Wishes;
 
 use super::client::{ApiJson, Caller, Client, Path, SignedIn};
 use super::error::{ApiError, ErrorBody};
+use super::etag::{Version, tagged};
+use super::paging::{self, Asked, Page};
 use super::policies::forbidden;
 use super::state::AppState;
 use crate::auth::{Secret, join_number, passcode};
@@ -26,17 +28,26 @@ use crate::policy::MeetingSettings;
 use crate::policy::schedule::Times;
 use crate::store::{Entrance, Made, MeetingRow, NewMeeting, UserRow};
 
-/// Meetings in one list.
-const LISTED: u32 = 200;
+/// Meetings in one page, unless another size is asked for ...
+const PAGE: u32 = 50;
+/// ... and at most.
+const LARGEST_PAGE: u32 = 200;
 /// A number is taken about once in a billion per meeting; five misses in a row mean that something else is wrong.
 const NUMBER_TRIES: u32 = 5;
-/// How often a change of the options is tried again when somebody else changed them at the same moment.
-const SETTINGS_TRIES: u32 = 5;
+/// How often a change is tried again when somebody else made one at the same moment.
+const CHANGE_TRIES: u32 = 5;
 
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = List)]
-pub(super) struct ListBody<T> {
-    pub(super) value: Vec<T>,
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MeetingsQuery {
+    /// Meetings in one page.
+    #[serde(rename = "$top", default)]
+    #[param(minimum = 1, maximum = 200)]
+    top: Option<u32>,
+    /// Where the page begins: as the link to it says.
+    #[serde(rename = "$skiptoken", default)]
+    skip: Option<MeetingId>,
 }
 
 /// `POST /v1/onlineMeetings`.
@@ -135,18 +146,24 @@ fn entrance() -> Entrance {
     tag = "meetings",
     summary = "My meetings, newest first",
     security(("user" = []), ("session" = [])),
-    responses((status = 200, description = "Meetings", body = ListBody<MeetingBody>))
+    params(MeetingsQuery),
+    responses((status = 200, description = "Meetings", body = Page<MeetingBody>))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
     client: Client,
     SignedIn(user): SignedIn,
-) -> Result<Json<ListBody<MeetingBody>>, ApiError> {
-    let mut value = Vec::new();
-    for row in state.store.meetings_of(user.id, LISTED).await? {
+    Asked(MeetingsQuery { top, skip }): Asked<MeetingsQuery>,
+) -> Result<Json<Page<MeetingBody>>, ApiError> {
+    let size = paging::size(top, PAGE, LARGEST_PAGE)?;
+    let (rows, more) = paging::cut(state.store.meetings_of(user.id, skip, size + 1).await?, size);
+    let next =
+        rows.last().filter(|_| more).map(|last| format!("/v1/onlineMeetings?$skiptoken={}&$top={size}", last.id));
+    let mut value = Vec::with_capacity(rows.len());
+    for row in rows {
         value.push(full(&state, &client, row).await?);
     }
-    Ok(Json(ListBody { value }))
+    Ok(Json(Page::new(value, next)))
 }
 
 /// `GET /v1/onlineMeetings/{id}`: full for its organiser, the outside for its participants.
@@ -158,17 +175,24 @@ pub(super) async fn list(
     summary = "One meeting",
     security(("user" = []), ("session" = []), ("participant" = [])),
     params(("id" = MeetingId, Path, description = "The meeting")),
-    responses((status = 200, description = "The meeting; whole for those who organise it", body = MeetingBody))
+    responses(
+        (status = 200, description = "The meeting; whole for those who organise it", body = MeetingBody),
+        (status = 304, description = "The caller has it (`If-None-Match`)")
+    )
 )]
 pub(super) async fn read(
     State(state): State<AppState>,
     client: Client,
     Path(id): Path<String>,
     caller: Caller,
-) -> Result<Json<MeetingBody>, ApiError> {
+    asked: HeaderMap,
+) -> Result<Response, ApiError> {
     let row = find(&state, &id).await?;
+    let version = version(&row);
     match caller {
-        Caller::User(user) if organizes(&row, &user) => Ok(Json(full(&state, &client, row).await?)),
+        Caller::User(user) if organizes(&row, &user) => {
+            Ok(tagged(&asked, StatusCode::OK, &version, &full(&state, &client, row).await?))
+        }
         Caller::Participant(claims) if claims.meeting == row.id => {
             let run = state.store.thread_state(row.thread).await?.run;
             let was_in = match run {
@@ -178,13 +202,13 @@ pub(super) async fn read(
             let mut body = outside(&state, &client, row);
             // Whoever waits in the lobby is given no hint of who is inside.
             body.participants = if was_in { body.participants } else { 0 };
-            Ok(Json(body))
+            Ok(tagged(&asked, StatusCode::OK, &version, &body))
         }
         other => Err(refused(&row, &[other])),
     }
 }
 
-/// `PATCH /v1/onlineMeetings/{id}`: by its organiser and its co-organisers.
+/// `PATCH /v1/onlineMeetings/{id}`: by its organiser and its co-organisers. All of it is changed, or nothing.
 #[utoipa::path(
     patch,
     path = "/v1/onlineMeetings/{id}",
@@ -196,7 +220,8 @@ pub(super) async fn read(
     request_body = Wishes,
     responses(
         (status = 200, description = "The meeting as it is now", body = MeetingBody),
-        (status = 409, description = "`conflict`", body = ErrorBody)
+        (status = 409, description = "`conflict`", body = ErrorBody),
+        (status = 412, description = "`precondition_failed`: it is not what `If-Match` names", body = ErrorBody)
     )
 )]
 pub(super) async fn change(
@@ -204,19 +229,36 @@ pub(super) async fn change(
     client: Client,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
+    asked: HeaderMap,
     ApiJson(wishes): ApiJson<Wishes>,
-) -> Result<Json<MeetingBody>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut row = of_organizers(&state, &id, user).await?;
-    // All of it is looked at before any of it is written.
-    let (subject, times) = (wishes.subject(&row.subject)?, wishes.times(row.times)?);
-    if wishes.names_options() {
-        row = change_settings(&state, row, &wishes).await?;
+    // Others may change it at the same time, also from within the meeting: each changes what it finds.
+    for _ in 0..CHANGE_TRIES {
+        version(&row).check(&asked)?;
+        let changed = MeetingRow {
+            subject: wishes.subject(&row.subject)?,
+            times: wishes.times(row.times)?,
+            settings: wishes.options(&MeetingSettings::read(&row.settings))?.write(),
+            ..row.clone()
+        };
+        if state.store.change_meeting(&row, &changed).await? {
+            if changed.settings != row.settings {
+                state.directory.tell(row.id, Command::SettingsStored).await;
+            }
+            let is_invited_anew = (&changed.subject, changed.times) != (&row.subject, row.times);
+            row = if is_invited_anew { told(&state, row.id).await? } else { changed };
+            let version = version(&row);
+            return Ok(tagged(&asked, StatusCode::OK, &version, &full(&state, &client, row).await?));
+        }
+        row = state.store.meeting(row.id).await?.ok_or_else(unknown)?;
     }
-    if wishes.names_invitation() {
-        state.store.set_invitation(row.id, &subject, times).await?;
-        row = told(&state, row.id).await?;
-    }
-    Ok(Json(full(&state, &client, row).await?))
+    Err(ApiError::new(StatusCode::CONFLICT, "conflict", "Others change this meeting all the time. Try again."))
+}
+
+/// What of a meeting can be changed: its options, and what stands in its invitation.
+fn version(row: &MeetingRow) -> Version {
+    Version::of(&[&row.settings, &row.revision.to_string()])
 }
 
 /// `POST /v1/onlineMeetings/{id}/resetJoinLink`: another link and passcode. Those of before open nothing any more; whoever
@@ -250,20 +292,6 @@ async fn told(state: &AppState, id: MeetingId) -> Result<MeetingRow, ApiError> {
     Ok(row)
 }
 
-/// Others may change the options at the same time, also from within the meeting: each changes what it finds.
-async fn change_settings(state: &AppState, mut row: MeetingRow, wishes: &Wishes) -> Result<MeetingRow, ApiError> {
-    for _ in 0..SETTINGS_TRIES {
-        let changed = wishes.options(&MeetingSettings::read(&row.settings))?.write();
-        if state.store.set_settings(row.id, &row.settings, &changed).await? {
-            row.settings = changed;
-            state.directory.tell(row.id, Command::SettingsStored).await;
-            return Ok(row);
-        }
-        row = state.store.meeting(row.id).await?.ok_or_else(unknown)?;
-    }
-    Err(ApiError::new(StatusCode::CONFLICT, "conflict", "Others change these options all the time. Try again."))
-}
-
 /// `DELETE /v1/onlineMeetings/{id}`: ends it for everybody, and deletes chat and recordings.
 #[utoipa::path(
     delete,
@@ -273,16 +301,21 @@ async fn change_settings(state: &AppState, mut row: MeetingRow, wishes: &Wishes)
     summary = "End a meeting and delete all of it",
     security(("user" = []), ("session" = [])),
     params(("id" = MeetingId, Path, description = "The meeting")),
-    responses((status = 204, description = "Gone"))
+    responses(
+        (status = 204, description = "Gone"),
+        (status = 412, description = "`precondition_failed`: it is not what `If-Match` names", body = ErrorBody)
+    )
 )]
 pub(super) async fn delete(
     State(state): State<AppState>,
     Path(id): Path<String>,
     SignedIn(user): SignedIn,
+    asked: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let row = own(&state, &id, user).await?;
+    version(&row).check(&asked)?;
     state.directory.tell(row.id, Command::Delete).await;
-    for recording in state.store.recordings_of(row.id).await? {
+    for recording in state.store.recordings_of(row.id, None, u32::MAX).await? {
         state.recordings.stop(recording.id).await;
         super::recordings::delete_contents(&state, recording.id).await?;
     }

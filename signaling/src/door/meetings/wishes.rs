@@ -88,16 +88,6 @@ impl Wishes {
         }
     }
 
-    /// Whether there is anything that the options are about.
-    pub(super) fn names_options(&self) -> bool {
-        self.others.keys().any(|name| name != STARTS && name != ENDS)
-    }
-
-    /// Whether there is anything that stands in an invitation.
-    pub(super) fn names_invitation(&self) -> bool {
-        self.subject.is_some() || self.others.contains_key(STARTS) || self.others.contains_key(ENDS)
-    }
-
     /// The options, of a meeting that has those.
     pub(super) fn options(&self, before: &MeetingSettings) -> Result<MeetingSettings, ApiError> {
         let mut options = self.others.clone();

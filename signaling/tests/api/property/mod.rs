@@ -95,6 +95,9 @@ fn ask(operation: &Value, template: &str, things: &Things, random: &mut StdRng) 
             other => other.to_string(),
         };
         let value = values.in_address(&value);
+        if parameter["in"] == "header" {
+            continue;
+        }
         if parameter["in"] == "path" {
             path = path.replace(&format!("{{{name}}}"), if value.is_empty() { "-" } else { &value });
         } else if parameter["required"] == true || values.random.random_bool(0.6) {

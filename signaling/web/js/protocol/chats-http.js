@@ -54,7 +54,7 @@ export const removeMember = (id, userId) => call('DELETE', `${chat(id)}/members/
 
 /** The newest before a seq, oldest first. @param {string} id @param {number} before @param {number} top @returns {Promise<Page<ThreadEvent>>} */
 export const pageBefore = async (id, before, top) =>
-  /** @type {Page<ThreadEvent>} */ (await call('GET', `${chat(id)}/messages?before=${before}&top=${top}`));
+  /** @type {Page<ThreadEvent>} */ (await call('GET', `${chat(id)}/messages?before=${before}&$top=${top}`));
 
 /** The same `clientMessageId` again is the same message. @param {string} id @param {NewMessage} message @returns {Promise<ThreadEvent>} */
 export const sendMessage = async (id, message) =>

@@ -151,8 +151,10 @@ export async function me() {
 export const invite = async (displayName, mail) =>
   /** @type {{ signInUrl: string }} */ (await call('POST', '/v1/invitations', { body: { displayName, mail } })).signInUrl;
 
-/** @returns {Promise<string>} The link that signs another device of one's own in, once. */
-export const deviceLink = async () => /** @type {{ signInUrl: string }} */ (await call('POST', '/v1/me/signInLinks')).signInUrl;
+/** @typedef {{ signInUrl: string, qrCode?: string }} SignInLink The picture is an SVG document. */
+
+/** The link that signs another device of one's own in, once. @returns {Promise<SignInLink>} */
+export const deviceLink = async () => /** @type {SignInLink} */ (await call('POST', '/v1/me/signInLinks'));
 
 export const signOut = () => call('DELETE', '/v1/session');
 
@@ -187,9 +189,10 @@ export const readAttendance = async (meetingId, report) =>
 /** The same for a spreadsheet. @param {string} meetingId @param {string} report */
 export const attendancePath = (meetingId, report) => `/v1/onlineMeetings/${part(meetingId)}/attendanceReports/${part(report)}/content`;
 
-/** @returns {Promise<Meeting[]>} */
-export const listMeetings = async () =>
-  /** @type {{ value: Meeting[] }} */ (await call('GET', '/v1/onlineMeetings')).value;
+/** @typedef {{ value: Meeting[], '@odata.nextLink'?: string }} MeetingPage Newest first. */
+
+/** @param {string} [link] The next page; without one, the first. @returns {Promise<MeetingPage>} */
+export const listMeetings = async (link) => /** @type {MeetingPage} */ (await call('GET', link ?? '/v1/onlineMeetings'));
 
 /**
  * @typedef {object} Settings The options of a meeting.

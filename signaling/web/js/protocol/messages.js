@@ -54,7 +54,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ seq: number, id: string, time: string }} EventBase */
 /** @typedef {EventBase & { kind: 'message' } & MessageBody} MessageEvent_ */
 /** @typedef {EventBase & { kind: 'meetingStarted' | 'meetingEnded' }} RunEvent */
-/** @typedef {EventBase & { kind: 'participantJoined' | 'participantLeft', participantId: string, displayName: string }} PresenceEvent */
+/** @typedef {EventBase & { kind: 'participantJoined' | 'participantLeft', participantId: string, displayName: string, userId?: string }} PresenceEvent */
 /** @typedef {EventBase & { kind: 'recordingStarted' | 'recordingReady', recordingId: string, by: string }} RecordingEvent */
 /** @typedef {EventBase & { kind: 'recordingFailed', recordingId: string, reason: string }} RecordingFailedEvent */
 /** @typedef {MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingFailedEvent | (EventBase & ChatThreadEvent)} ThreadEvent */
@@ -203,7 +203,7 @@ const meeting = shape({ id: text, subject: text, joinWebUrl: text, chatId: text 
 /** @type {Record<string, Check>} Kinds missing here come from a newer server: kept for their `seq`, never drawn. */
 const EVENT_KINDS = {
   ...CHAT_EVENT_KINDS,
-  participantJoined: shape({ participantId: text, displayName: text }),
+  participantJoined: shape({ participantId: text, displayName: text, userId: optional(text) }),
   participantLeft: shape({ participantId: text, displayName: text }),
   recordingStarted: shape({ recordingId: text, by: text }),
   recordingReady: shape({ recordingId: text, by: text }),

@@ -177,7 +177,10 @@ function reduceEvent(state, id, event) {
   const divider = isNews && isOpen && !state.attentive ? (chat.divider ?? chat.readUpTo) : chat.divider;
   const next = change({ ...state, highest }, id, (before) => ({ ...take(before, event, state.me), divider, rank: highest }));
   const told = isNews ? announced(next, id, event.from.displayName, event.text) : next;
-  return hole ? { ...told, stale: new Map(told.stale).set(id, told.stale.get(id) ?? []) } : told;
+  // Whoever comes to a meeting of their own organisation is in its chat from then on; whose they are only the server knows.
+  const isPerhapsNew =
+    event.kind === 'participantJoined' && event.userId !== undefined && !chat.members.some(({ userId }) => userId === event.userId);
+  return hole || isPerhapsNew ? { ...told, stale: new Map(told.stale).set(id, told.stale.get(id) ?? []) } : told;
 }
 
 /** @param {ChatsState} state @param {string} chatId @param {string} name @param {string} text @returns {ChatsState} */

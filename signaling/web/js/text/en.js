@@ -56,6 +56,7 @@ export const en = {
     join: 'Join',
     neither: 'That is neither a join link nor a meeting number. A link contains “/join/”; a number has digits only.',
     mine: 'My meetings',
+    more: 'Show more meetings',
     none: 'No meetings yet. The first one is one click away.',
     untitled: 'Meeting',
     open: 'Open',

@@ -26,8 +26,8 @@ function joinLinks() {
   /** @type {Promise<Map<string, string>> | null} */
   let links = null;
   const read = () =>
-    listMeetings().then(
-      (meetings) => new Map(meetings.map(({ chatId, joinWebUrl }) => [chatId, new URL(joinWebUrl).pathname])),
+    listMeetings('/v1/onlineMeetings?$top=200').then(
+      ({ value }) => new Map(value.map(({ chatId, joinWebUrl }) => [chatId, new URL(joinWebUrl).pathname])),
       () => new Map(),
     );
   /** @param {string} chatId @returns {Promise<string | null>} */

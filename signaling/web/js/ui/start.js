@@ -13,7 +13,7 @@ import { confirmDialog } from './dialog.js';
 import { field, h, icon, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
-/** @import { AttendanceReport, AttendanceSummary, Me, Meeting, RecordingDetails } from '../protocol/http.js' */
+/** @import { AttendanceReport, AttendanceSummary, Me, Meeting, MeetingPage, RecordingDetails } from '../protocol/http.js' */
 /** @import { Appointment } from './appointment.js' */
 /** @import { AccountContext } from './account.js' */
 
@@ -24,7 +24,7 @@ import { secretOf } from '../app/place.js';
  * @property {(subject: string) => Promise<string | null>} create Gives what went wrong, or leaves the page.
  * @property {(secret: string) => void} openLink
  * @property {(number: string, passcode: string) => void} openNumber
- * @property {() => Promise<Meeting[]>} meetings
+ * @property {(link?: string) => Promise<MeetingPage>} meetings
  * @property {(meetingId: string) => Promise<RecordingDetails[]>} recordings
  * @property {Appointments} appointments
  * @property {() => Promise<number>} unreadInChats
@@ -175,16 +175,36 @@ const organiserCard = () =>
 function meetingsSection(context) {
   const list = h('ul', { class: 'meetings' });
   const note = h('p', { class: 'panel-empty', attrs: { role: 'status' } });
-  const section = h('section', { class: 'my-meetings', attrs: { 'aria-labelledby': 'my-meetings' } }, h('h2', { attrs: { id: 'my-meetings' } }, en.start.mine), note, list);
-  const refresh = () =>
-    void context.meetings().then(
-      (meetings) => {
-        list.replaceChildren(...inOrder(meetings, Date.now()).map((meeting) => meetingRow(meeting, context, refresh)));
-        setText(note, meetings.length === 0 ? en.start.none : '');
-        setHidden(note, meetings.length > 0);
-      },
-      () => setText(note, en.start.failed),
-    );
+  /** @type {Meeting[]} */
+  let known = [];
+  /** @type {string | undefined} */
+  let next;
+  const more = h('button', { class: 'button quiet', attrs: { type: 'button', hidden: true }, on: { click: () => load(next) } }, en.start.more);
+  const section = h('section', { class: 'my-meetings', attrs: { 'aria-labelledby': 'my-meetings' } }, h('h2', { attrs: { id: 'my-meetings' } }, en.start.mine), note, list, more);
+  /** @param {string} [link] The page after those that are known; without one, from the first on. */
+  const load = (link) => {
+    more.disabled = true;
+    void context
+      .meetings(link)
+      .then(
+        ({ value, '@odata.nextLink': after }) => {
+          known = link === undefined ? value : [...known, ...value];
+          next = after;
+          list.replaceChildren(...inOrder(known, Date.now()).map((meeting) => meetingRow(meeting, context, refresh)));
+          setText(note, known.length === 0 ? en.start.none : '');
+          setHidden(note, known.length > 0);
+          setHidden(more, after === undefined);
+        },
+        () => {
+          setText(note, en.start.failed);
+          setHidden(note, false);
+        },
+      )
+      .finally(() => {
+        more.disabled = false;
+      });
+  };
+  const refresh = () => load();
   refresh();
   return { element: section, refresh };
 }
