@@ -23,6 +23,7 @@ async fn all(house: &House, token: &str, first: &str, size: usize) -> Vec<Value>
         let page = page.json();
         let value = page["value"].as_array().unwrap();
         next = page["@odata.nextLink"].as_str().map(str::to_owned);
+        assert!(!value.is_empty(), "{path}: there was nothing more");
         assert!(value.len() <= size, "{} of {size}", value.len());
         assert!(next.is_none() || value.len() == size, "a page that has another after it is full");
         found.extend(value.iter().cloned());
