@@ -70,9 +70,9 @@ const seen = ({ page }, from, to) => page.evaluate(([begin, end]) => {
   let longest = 0;
   const changes = [];
   for (const { frames, sizes } of window.watched.values()) {
-    const inside = frames.filter((at) => at >= begin && at <= end);
-    if (inside.length === 0) continue;
-    inside.forEach((at, n) => { longest = Math.max(longest, at - (inside[n - 1] ?? at)); });
+    // A picture that never came, or came no more, stood still as well.
+    const moments = [begin, ...frames.filter((at) => at >= begin && at <= end), end];
+    moments.forEach((at, n) => { longest = Math.max(longest, at - (moments[n - 1] ?? at)); });
     changes.push(...sizes.filter(({ at }) => at > begin && at <= end).map(({ at, width }) => ({ at: Math.round(at - begin), width })));
   }
   return { longest, changes };
