@@ -1,0 +1,395 @@
+//! Puts the packets of one source in order and says, tick by tick, what to decode next.
+//!
+//! Packets come late, twice, out of order, of 2.5 to 120 ms, with pauses in which nothing is sent (DTX), and sometimes from
+//! another clock than a moment ago. The buffer keeps them by their media time and has one position: the next sample to decode.
+//! It delays by what `delay.rs` finds out and never waits for what does not come: a tick always gets an answer.
+//!
+//! ```text
+//! packet ─> insert ─> packets by media time ─> take(): Play | Missing | Dry ─> decode.rs
+//! tick(now) ─> delay.rs ─> behind(): where the position should be ─> stretch, or a start after a pause
+//! ```
+//!
+//! While nothing is there to play the position stands still: what then comes late is played late, not lost, and the delay is
+//! taken back by stretching. After a pause the position is chosen afresh, at no cost, since nothing is heard.
+//!
+//! RFC 3550 §5.1 (sequence, timestamp), RFC 7587 §4 (Opus in RTP).
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use wire::opus::packet_duration;
+use wire::seq::{TimestampUnwrapper, Unwrapper};
+
+use crate::TICK;
+use crate::delay::Delays;
+use crate::time::Micros;
+
+/// Packets that wait at most: 640 ms of the shortest, and more of all others than the delay ever is. Full means: the oldest goes and
+/// is counted.
+pub const PACKETS_MAX: usize = 256;
+
+/// Farther behind the shortest way than this is another clock (an app that slept, a phone call), not a slow network.
+const BEHIND_MAX: i64 = 48_000;
+
+/// No packet is faster than the fastest of the last half minute, but for drift: this much faster is another clock, too.
+const AHEAD_MAX: i64 = 2_400;
+
+/// The fastest is looked for in two spans of so many ticks.
+const FASTEST_TICKS: u32 = 750;
+
+/// Ticks without anything new that are believed to be one wait; a longer one says nothing of the network.
+const WAIT_TICKS_MAX: u32 = 25;
+
+/// After a wait the delay is at most this much more than it should be; the rest is dropped rather than heard late.
+const LATE_MAX: i64 = 9_600;
+
+/// Part of the new in the share of late packets, and the share from which on more is waited for.
+const LATE_WEIGHT: f32 = 0.005;
+const LATE_SHARE: f32 = 0.005;
+
+/// A packet as it comes.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Of the stream.
+    pub ssrc: u32,
+    /// As on the wire.
+    pub sequence: u16,
+    /// As on the wire, 48,000 a second.
+    pub timestamp: u32,
+    /// One Opus packet.
+    pub payload: Bytes,
+    /// How loud it says it is, in -dBov (RFC 6464).
+    pub level: Option<u8>,
+    /// Came along with a later packet (RFC 2198).
+    pub is_redundant: bool,
+}
+
+/// A packet in its place.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Unwrapped.
+    pub sequence: u64,
+    /// Unwrapped: the first sample.
+    pub start: i64,
+    /// Samples.
+    pub duration: i64,
+    /// One Opus packet.
+    pub payload: Bytes,
+    /// See [`Incoming::level`].
+    pub level: Option<u8>,
+    /// Its own packet did not come; it was repaired from a later one.
+    pub is_redundant: bool,
+}
+
+impl Held {
+    const fn end(&self) -> i64 {
+        self.start + self.duration
+    }
+}
+
+/// What to decode.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// This packet; its first so many samples were played already.
+    Play(Held, i64),
+    /// So many samples were not sent or not received; the packet behind them is here and may hold their repair.
+    Missing {
+        /// Samples until the packet behind.
+        samples: i64,
+        /// Its payload.
+        behind: Bytes,
+        /// Nothing was sent in between: a pause, not a loss.
+        is_pause: bool,
+    },
+    /// Nothing is here.
+    Dry,
+}
+
+/// What was counted at the door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JitterCounts {
+    /// Packets that were taken.
+    pub packets: u64,
+    /// Came after their turn.
+    pub late: u64,
+    /// Were there already.
+    pub duplicate: u64,
+    /// Not an Opus packet, by its first octets.
+    pub malformed: u64,
+    /// Dropped because too many waited, or waited too long.
+    pub overflowed: u64,
+    /// Began anew: another SSRC, or a jump of the clock.
+    pub resets: u64,
+}
+
+/// The buffer of one source.
+#[derive(Debug, Default)]
+pub struct JitterBuffer {
+    packets: VecDeque<Held>,
+    ssrc: Option<u32>,
+    sequences: Unwrapper,
+    timestamps: TimestampUnwrapper,
+    /// The next sample to decode.
+    position: Option<i64>,
+    /// Sequence of what was decoded last.
+    decoded: Option<u64>,
+    /// The newest packet: sequence and end.
+    newest: Option<(u64, i64)>,
+    news: News,
+    delays: Delays,
+    fastest: Fastest,
+    /// The last answer was that nothing is here.
+    is_dry: bool,
+    late_share: f32,
+    counts: JitterCounts,
+}
+
+/// What came since the last tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct News {
+    is_new: bool,
+    after_pause: bool,
+    /// Ticks without anything.
+    waited: u32,
+    /// How far behind the end was when something last came.
+    behind: i64,
+}
+
+impl JitterBuffer {
+    /// Takes a packet that came at `arrival`. What it cannot use is counted and dropped.
+    pub fn insert(&mut self, arrival: Micros, packet: Incoming) {
+        let Some(duration) = packet_duration(&packet.payload) else {
+            self.counts.malformed += 1;
+            return;
+        };
+        if self.ssrc != Some(packet.ssrc) {
+            if self.ssrc.is_some() {
+                self.reset();
+            }
+            self.ssrc = Some(packet.ssrc);
+        }
+        let duration = i64::from(duration);
+        let behind = arrival.samples() - (self.timestamps.peek(packet.timestamp).cast_signed() + duration);
+        if !packet.is_redundant && self.fastest.is_another_clock(behind) {
+            self.reset();
+        }
+        let held = Held {
+            sequence: self.sequences.peek(packet.sequence),
+            start: self.timestamps.peek(packet.timestamp).cast_signed(),
+            duration,
+            payload: packet.payload,
+            level: packet.level,
+            is_redundant: packet.is_redundant,
+        };
+        if !packet.is_redundant {
+            self.sequences.unwrap(packet.sequence);
+            self.timestamps.unwrap(packet.timestamp);
+        }
+        self.place(arrival, held);
+    }
+
+    /// Once a tick, before anything is decoded: `now` is the scheduled time of the tick.
+    pub fn tick(&mut self, now: Micros) {
+        let Some((_, end)) = self.newest else { return };
+        if !self.news.is_new {
+            self.news.waited = self.news.waited.saturating_add(1);
+            return;
+        }
+        // While a packet was waited for, the end that there was before fell behind tick by tick.
+        if !self.news.after_pause && self.news.waited <= WAIT_TICKS_MAX {
+            for tick in 1..=i64::from(self.news.waited) {
+                self.delays.add(self.news.behind + tick * TICK as i64);
+            }
+        }
+        let behind = now.samples() - end;
+        self.delays.add(behind);
+        self.fastest.add(behind);
+        self.delays.set_late(self.late_share > LATE_SHARE);
+        self.news = News { behind, ..News::default() };
+    }
+
+    /// What to decode next. [`Next::Missing`] moves nothing: see [`Self::concealed`].
+    pub fn take(&mut self) -> Next {
+        self.drop_played();
+        let Some(first) = self.packets.front() else {
+            self.is_dry = true;
+            return Next::Dry;
+        };
+        let position = *self.position.get_or_insert(first.start);
+        if first.start > position {
+            let is_pause = self.decoded.is_some_and(|decoded| decoded + 1 == first.sequence);
+            return Next::Missing { samples: first.start - position, behind: first.payload.clone(), is_pause };
+        }
+        let Some(packet) = self.packets.pop_front() else { return Next::Dry };
+        self.position = Some(packet.end());
+        self.decoded = Some(packet.sequence);
+        let played = position - packet.start;
+        Next::Play(packet, played)
+    }
+
+    /// Whether a packet is here that begins before so many samples from the position.
+    #[must_use]
+    pub fn has(&self, samples: i64) -> bool {
+        let Some(position) = self.position else { return !self.packets.is_empty() };
+        self.packets.iter().any(|packet| packet.end() > position && packet.start < position + samples)
+    }
+
+    /// So many of the samples that [`Next::Missing`] told of were made up.
+    pub fn concealed(&mut self, samples: i64) {
+        self.position = self.position.map(|position| position + samples);
+    }
+
+    /// Nobody listens: what is older than `kept` samples before its turn is dropped, and the next start is a fresh one.
+    pub fn rest(&mut self, now: Micros, kept: i64) {
+        let due = now.samples() - self.behind() - kept;
+        while self.packets.front().is_some_and(|packet| packet.end() <= due) {
+            self.packets.pop_front();
+        }
+        (self.position, self.decoded, self.is_dry) = (None, None, false);
+    }
+
+    /// Somebody listens from now on. Returns the first sample to be heard: what is due, or earlier if a packet in which the
+    /// source is at least as loud as `level` (-dBov) waits. Decoding begins up to `warm` packets before it.
+    pub fn start(&mut self, now: Micros, level: u8, lead: i64, warm: usize) -> i64 {
+        let due = now.samples() - self.behind();
+        let onset = self.packets.iter().find(|packet| packet.level.is_some_and(|its| its <= level));
+        let heard = onset.map_or(due, |onset| due.min(onset.start - lead));
+        let at = self.packets.partition_point(|packet| packet.end() <= heard);
+        let first = self.packets.get(at.saturating_sub(warm));
+        self.position = Some(first.map_or(heard, |first| first.start.min(heard)));
+        (self.decoded, self.is_dry) = (None, false);
+        heard
+    }
+
+    /// Whether a place to go on from must be chosen, since nothing was here or the clock is another: see [`Self::resume`].
+    #[must_use]
+    pub fn must_resume(&self) -> bool {
+        (self.is_dry || self.position.is_none()) && !self.packets.is_empty()
+    }
+
+    /// Chooses the position after a wait, with `ahead` samples decoded and not yet played. Returns true if something is left out.
+    pub fn resume(&mut self, now: Micros, ahead: i64) -> bool {
+        self.drop_played();
+        self.is_dry = false;
+        let Some(first) = self.packets.front().map(|first| first.start) else { return false };
+        let due = now.samples() - self.behind() + ahead;
+        let low = self.position.unwrap_or(i64::MIN);
+        let at = due.clamp(low, first.max(low));
+        let is_too_late = due - at > LATE_MAX;
+        self.position = Some(if is_too_late { due - LATE_MAX / 2 } else { at });
+        if is_too_late {
+            let before = self.packets.len();
+            self.drop_played();
+            self.counts.overflowed += (before - self.packets.len()) as u64;
+        }
+        is_too_late || self.decoded.is_none()
+    }
+
+    /// How much more than needed the audio waits, in samples; negative: it should wait longer. `ahead`: decoded, not yet played.
+    #[must_use]
+    pub fn excess(&self, now: Micros, ahead: i64) -> i64 {
+        let Some(position) = self.position else { return 0 };
+        now.samples() - (position - ahead) - self.behind()
+    }
+
+    /// How far behind the clock the first sample of a tick should be.
+    #[must_use]
+    pub fn behind(&self) -> i64 {
+        self.delays.target().unwrap_or(0) + TICK as i64
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counts(&self) -> JitterCounts {
+        self.counts
+    }
+
+    /// The stream is another one, or its clock.
+    fn reset(&mut self) {
+        self.packets.clear();
+        self.sequences = Unwrapper::new();
+        self.timestamps = TimestampUnwrapper::new();
+        (self.position, self.decoded, self.newest, self.is_dry) = (None, None, None, false);
+        self.news = News::default();
+        self.delays.reset();
+        self.fastest = Fastest::default();
+        self.late_share = 0.0;
+        self.counts.resets += 1;
+    }
+
+    fn place(&mut self, arrival: Micros, packet: Held) {
+        let is_late = self.position.is_some_and(|position| packet.end() <= position);
+        if !packet.is_redundant {
+            self.late_share += LATE_WEIGHT * (f32::from(u8::from(is_late)) - self.late_share);
+            self.note_newest(arrival, &packet);
+        }
+        if is_late {
+            self.counts.late += u64::from(!packet.is_redundant);
+            return;
+        }
+        let at = self.packets.partition_point(|other| other.start < packet.start);
+        match self.packets.get_mut(at).filter(|other| other.start == packet.start) {
+            Some(other) if other.is_redundant && !packet.is_redundant => *other = packet,
+            Some(_) => {
+                self.counts.duplicate += u64::from(!packet.is_redundant);
+                return;
+            }
+            None => self.packets.insert(at, packet),
+        }
+        self.counts.packets += 1;
+        if self.packets.len() > PACKETS_MAX {
+            self.packets.pop_front();
+            self.counts.overflowed += 1;
+        }
+    }
+
+    fn note_newest(&mut self, arrival: Micros, packet: &Held) {
+        let Some((sequence, end)) = self.newest else {
+            self.newest = Some((packet.sequence, packet.end()));
+            self.news = News { is_new: true, after_pause: true, ..News::default() };
+            return;
+        };
+        if packet.end() > end {
+            // In a row by number and not by time: nothing was sent in between.
+            let skipped = packet.sequence.saturating_sub(sequence + 1).cast_signed();
+            let gap = packet.start - end;
+            self.news.after_pause |= gap > skipped * packet.duration;
+            self.news.is_new = true;
+            self.newest = Some((packet.sequence, packet.end()));
+        } else if packet.sequence < sequence {
+            // Out of order: it would have been needed earlier.
+            self.delays.add(arrival.samples() - packet.end());
+        }
+    }
+
+    fn drop_played(&mut self) {
+        let Some(position) = self.position else { return };
+        while self.packets.front().is_some_and(|packet| packet.end() <= position) {
+            self.packets.pop_front();
+        }
+    }
+}
+
+/// The shortest way that a packet took of late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fastest {
+    before: Option<i64>,
+    now: Option<i64>,
+    ticks: u32,
+}
+
+impl Fastest {
+    fn add(&mut self, behind: i64) {
+        self.now = Some(self.now.map_or(behind, |least| least.min(behind)));
+        self.ticks += 1;
+        if self.ticks >= FASTEST_TICKS {
+            *self = Self { before: self.now, now: None, ticks: 0 };
+        }
+    }
+
+    fn is_another_clock(self, behind: i64) -> bool {
+        let least = self.now.into_iter().chain(self.before).min();
+        // A tick comes up to a tick after the packet, hence one more of those.
+        least.is_some_and(|least| behind - least > BEHIND_MAX || least - behind > AHEAD_MAX + TICK as i64)
+    }
+}

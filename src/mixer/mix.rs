@@ -1,0 +1,560 @@
+//! The mix of one meeting: sources in, one shared stream and a few own ones out, tick by tick.
+//!
+//! All state of it is here, so a meeting's mix can run on any thread and be moved; what it costs depends on who speaks and not on who
+//! listens. Buffers, decoders and encoders are kept for the next who needs one: once warm, a tick allocates nothing.
+//!
+//! ```text
+//! packet ─> Source, Gate      tick: Gate::decide ─> sources: sound ─> total ─> announcements
+//!                                   total ─> Limiter ─> samples, shared encoder, redundancy
+//!                                   total - own ─> Own::limiter ─> Own::encoder
+//! ```
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use bytes::Bytes;
+
+use crate::announce::{Player, Prompt};
+use crate::decode::{LONGEST, Scratch};
+use crate::encode::{Encoder, PAYLOAD_MAX, REDUNDANT, Redundancy};
+use crate::gate::{Change, Gate, GateCounts, PLACES};
+use crate::listener::{LINGER, Listener, Own, Quiet, Sending, Wish};
+use crate::source::{Active, Source, SourceCounts, SourceFormat};
+use crate::sum::{Frame, Limiter, add, less};
+use crate::time::Micros;
+use crate::{Full, LISTENERS_MAX, ListenerId, SOURCES_MAX, SourceId, TICK};
+
+/// Ticks of the mix that are kept to warm an encoder with.
+const HISTORY: usize = 2;
+
+/// How a mix is made.
+#[derive(Clone, Copy, Debug)]
+pub struct MixOptions {
+    /// How many are heard at once, at most.
+    pub places: usize,
+    /// Payload type of Opus in the packets that go out, for the heads of redundant payloads.
+    pub payload_type: u8,
+    /// Timestamp of the first tick (RFC 3550 §5.1 wants a random one).
+    pub first_timestamp: u32,
+    /// Sequence number of the first shared packet (likewise).
+    pub first_sequence: u16,
+}
+
+impl Default for MixOptions {
+    fn default() -> Self {
+        Self { places: PLACES, payload_type: 111, first_timestamp: 0, first_sequence: 0 }
+    }
+}
+
+/// What was counted of a mix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MixCounts {
+    /// Ticks made.
+    pub ticks: u64,
+    /// Encodes for everybody who hears the same.
+    pub shared_encodes: u64,
+    /// Encodes for one listener.
+    pub own_encodes: u64,
+    /// Encodes that one encoder for each listener would have made besides: by sharing, and by not encoding silence.
+    pub encodes_saved: u64,
+    /// Encodes whose output was thrown away: a new encoder is warmed with what came before.
+    pub warm_encodes: u64,
+    /// Listeners that went from the shared stream to an own one or back.
+    pub switches: u64,
+    /// Prompts refused because too many waited.
+    pub prompts_refused: u64,
+    /// libopus had no memory for a decoder or an encoder.
+    pub out_of_memory: u64,
+}
+
+/// The mix of one meeting.
+#[derive(Debug)]
+pub struct Mix {
+    options: MixOptions,
+    sources: BTreeMap<SourceId, Source>,
+    gate: Gate,
+    listeners: BTreeMap<ListenerId, Listener>,
+    own: Vec<Own>,
+    spare_own: Vec<Own>,
+    #[expect(clippy::vec_box, reason = "handed from source to source as they are")]
+    spare_active: Vec<Box<Active>>,
+    player: Player,
+    shared: Shared,
+    /// Somebody may have come to hear their own voice.
+    is_unsettled: bool,
+    newcomers: Vec<ListenerId>,
+    total: Box<Frame>,
+    scratch: Box<Scratch>,
+    spare_payload: Vec<u8>,
+    began: Option<Micros>,
+    timestamp: u32,
+    counts: MixCounts,
+}
+
+/// The stream of everybody whose own voice is not in the mix.
+#[derive(Debug)]
+struct Shared {
+    encoder: Encoder,
+    limiter: Limiter,
+    pcm: Box<Frame>,
+    history: [Box<Frame>; HISTORY],
+    quiet: Quiet,
+    /// Somebody comes to it whose decoder has heard something else.
+    must_stand_alone: bool,
+    /// Nobody heard it in the last tick: its encoder knows nothing of what was.
+    is_stale: bool,
+    next_sequence: u16,
+    /// Sequence and marker of this tick's packet.
+    sent: Option<(u16, bool)>,
+    payload: Vec<u8>,
+    redundancy: Redundancy,
+    /// Listeners who get it as packets, and of them those with redundancy.
+    packets: usize,
+    redundant: usize,
+}
+
+impl Mix {
+    /// A mix without sources and listeners.
+    ///
+    /// # Errors
+    /// libopus finds no memory for the shared encoder.
+    pub fn new(options: MixOptions) -> Result<Self, opus::Error> {
+        Ok(Self {
+            options,
+            sources: BTreeMap::new(),
+            gate: Gate::new(options.places),
+            listeners: BTreeMap::new(),
+            own: Vec::new(),
+            spare_own: Vec::new(),
+            spare_active: Vec::new(),
+            player: Player::default(),
+            shared: Shared::new(&options)?,
+            is_unsettled: false,
+            newcomers: Vec::new(),
+            total: Box::new([0.0; TICK]),
+            scratch: Box::new([0.0; LONGEST]),
+            spare_payload: Vec::with_capacity(PAYLOAD_MAX),
+            began: None,
+            timestamp: options.first_timestamp,
+            counts: MixCounts::default(),
+        })
+    }
+
+    /// A publication may be heard from now on. Adding it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Full`] at [`SOURCES_MAX`].
+    pub fn source_added(&mut self, source: SourceId, format: SourceFormat) -> Result<(), Full> {
+        if self.sources.len() >= SOURCES_MAX {
+            return Err(Full);
+        }
+        if let Entry::Vacant(vacant) = self.sources.entry(source) {
+            self.gate.add(source)?;
+            vacant.insert(Source::new(format));
+        }
+        Ok(())
+    }
+
+    /// A publication ended. Its last sound breaks off: the meeting removes it after it was muted or went.
+    pub fn source_removed(&mut self, source: SourceId) {
+        self.gate.remove(source);
+        if let Some(active) = self.sources.remove(&source).and_then(Source::remove) {
+            self.spare_active.push(active);
+        }
+    }
+
+    /// Somebody hears the mix from now on, without the sound of `own_source`. The first packet will have `first_sequence`.
+    ///
+    /// # Errors
+    /// [`Full`] at [`LISTENERS_MAX`].
+    pub fn listener_added(
+        &mut self,
+        listener: ListenerId,
+        own_source: Option<SourceId>,
+        wish: Wish,
+        first_sequence: u16,
+    ) -> Result<(), Full> {
+        if self.listeners.len() >= LISTENERS_MAX {
+            return Err(Full);
+        }
+        self.listener_removed(listener);
+        let offset = first_sequence.wrapping_sub(self.shared.next_sequence);
+        let redundant_from = self.counts.ticks + 1 + REDUNDANT as u64;
+        let player = Player::default();
+        self.listeners
+            .insert(listener, Listener { own_source, wish, offset, redundant_from, player, has_own: false });
+        self.shared.must_stand_alone = true;
+        self.shared.tally(wish, true);
+        self.is_unsettled = true;
+        Ok(())
+    }
+
+    /// Somebody does not hear it any more.
+    pub fn listener_removed(&mut self, listener: ListenerId) {
+        let Some(gone) = self.listeners.remove(&listener) else { return };
+        match self.own.iter().position(|own| own.listener == listener) {
+            Some(at) => self.spare_own.push(self.own.swap_remove(at)),
+            None => self.shared.tally(gone.wish, false),
+        }
+    }
+
+    /// A packet of a source, as it came from the network: RTP with Opus, or with Opus in RED. `level`: what its audio level extension
+    /// says, in -dBov. What cannot be read is dropped and counted; a packet of an unknown source is dropped.
+    pub fn packet(&mut self, source: SourceId, arrival: Micros, level: Option<u8>, packet: &Bytes) {
+        let Some(found) = self.sources.get_mut(&source) else { return };
+        if let Ok(len) = found.admit(arrival, level, packet) {
+            self.gate.heard(source, arrival, level, len);
+        }
+    }
+
+    /// Plays a prompt or tone to everybody. False: too many wait already.
+    pub fn announce(&mut self, prompt: Prompt) -> bool {
+        let fits = self.player.play(prompt);
+        self.counts.prompts_refused += u64::from(!fits);
+        fits
+    }
+
+    /// Plays a prompt or tone to one listener. False: too many wait already, or the listener is not here.
+    pub fn announce_to(&mut self, listener: ListenerId, prompt: Prompt) -> bool {
+        let fits = self.listeners.get_mut(&listener).is_some_and(|listener| listener.player.play(prompt));
+        self.counts.prompts_refused += u64::from(!fits);
+        if fits {
+            self.give_own(listener);
+        }
+        fits
+    }
+
+    /// Makes one tick. `now` is its scheduled time, 20 ms after the one before; after skipped ticks it is later, and timestamps
+    /// jump by as much.
+    pub fn tick(&mut self, now: Micros) -> Outputs<'_> {
+        let began = *self.began.get_or_insert(now);
+        let ticks = now.since(began) / crate::pace::TICK_US;
+        self.timestamp = self.options.first_timestamp.wrapping_add((ticks as u32).wrapping_mul(TICK as u32));
+        self.counts.ticks += 1;
+        self.shared.remember();
+        self.admit(now);
+        self.add_up(now);
+        self.take_back();
+        self.shared.send(&self.total, self.timestamp, &mut self.spare_payload, &mut self.counts);
+        self.send_own();
+        for source in self.sources.values_mut() {
+            self.spare_active.extend(source.retire());
+        }
+        Outputs { mix: self }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counts(&self) -> MixCounts {
+        self.counts
+    }
+
+    /// What the gate counted.
+    #[must_use]
+    pub const fn gate_counts(&self) -> GateCounts {
+        self.gate.counts()
+    }
+
+    /// What was counted of a source.
+    #[must_use]
+    pub fn source_counts(&self, source: SourceId) -> Option<SourceCounts> {
+        self.sources.get(&source).map(Source::counts)
+    }
+
+    /// Who is decoded at present.
+    pub fn active(&self) -> impl Iterator<Item = SourceId> {
+        self.sources.iter().filter(|(_, source)| source.is_active()).map(|(id, _)| *id)
+    }
+
+    /// Opens and closes sources.
+    fn admit(&mut self, now: Micros) {
+        for source in self.sources.values_mut() {
+            source.tick(now);
+        }
+        let spare = &mut self.spare_active;
+        let out_of_memory = &mut self.counts.out_of_memory;
+        let mut active = || {
+            spare.pop().or_else(|| {
+                let new = Active::new().ok().map(Box::new);
+                *out_of_memory += u64::from(new.is_none());
+                new
+            })
+        };
+        // The changes are read while speech levels are asked for: they are few, and copied.
+        let mut at = 0;
+        self.gate.decide(now);
+        while let Some(change) = self.gate.change(at) {
+            at += 1;
+            let (Change::Open(id) | Change::Probe(id) | Change::Close(id)) = change;
+            let level = self.gate.speech_level(id);
+            let Some(source) = self.sources.get_mut(&id) else { continue };
+            match change {
+                Change::Open(_) => {
+                    source.open(now, level, true, &mut active);
+                    self.is_unsettled = true;
+                }
+                Change::Probe(_) => source.open(now, level, false, &mut active),
+                Change::Close(_) => source.close(),
+            }
+        }
+    }
+
+    /// Decodes who is open and adds them up.
+    fn add_up(&mut self, now: Micros) {
+        self.total.fill(0.0);
+        for (id, source) in &mut self.sources {
+            if !source.is_active() {
+                continue;
+            }
+            if let Some((energy, is_honest)) = source.sound(now, &mut self.scratch) {
+                self.gate.decoded(*id, now, energy, is_honest);
+            }
+            if let Some(active) = source.active().filter(|active| active.is_in_mix) {
+                add(&mut self.total, &active.frame);
+            }
+        }
+        if self.player.is_playing() {
+            self.player.add_to(&mut self.total);
+        }
+        if self.is_unsettled {
+            self.settle();
+        }
+    }
+
+    /// Who begins to be heard and listens gets an own stream before anything of this tick is sent.
+    fn settle(&mut self) {
+        self.is_unsettled = false;
+        let mut newcomers = std::mem::take(&mut self.newcomers);
+        let needs = |listener: &Listener| !listener.has_own && hears_itself(&self.sources, listener);
+        newcomers.extend(self.listeners.iter().filter(|(_, listener)| needs(listener)).map(|(id, _)| *id));
+        newcomers.drain(..).for_each(|listener| self.give_own(listener));
+        self.newcomers = newcomers;
+    }
+
+    /// From the shared stream to an own one.
+    fn give_own(&mut self, id: ListenerId) {
+        let Some(listener) = self.listeners.get_mut(&id).filter(|listener| !listener.has_own) else { return };
+        let mut own = self.spare_own.pop().unwrap_or_default();
+        if listener.wish != Wish::Samples && own.encoder.is_none() {
+            own.encoder = Encoder::new().ok();
+            self.counts.out_of_memory += u64::from(own.encoder.is_none());
+        }
+        own.listener = id;
+        own.sends = listener.wish != Wish::Samples;
+        own.limiter = self.shared.limiter;
+        own.quiet = self.shared.quiet;
+        (own.idle, own.is_new, own.sent) = (0, true, None);
+        own.next_sequence = self.shared.next_sequence.wrapping_add(listener.offset);
+        listener.has_own = true;
+        self.shared.tally(listener.wish, false);
+        self.counts.switches += 1;
+        self.own.push(own);
+    }
+
+    /// Back to the shared stream, for those who have heard the same for a while.
+    fn take_back(&mut self) {
+        let mut at = 0;
+        while let Some(own) = self.own.get_mut(at) {
+            let Some(listener) = self.listeners.get_mut(&own.listener) else { break };
+            let needs = hears_itself(&self.sources, listener) || listener.player.is_playing();
+            own.idle = if needs { 0 } else { own.idle + 1 };
+            if own.idle <= LINGER {
+                at += 1;
+                continue;
+            }
+            listener.has_own = false;
+            listener.offset = own.next_sequence.wrapping_sub(self.shared.next_sequence);
+            listener.redundant_from = self.counts.ticks + REDUNDANT as u64;
+            self.shared.tally(listener.wish, true);
+            self.shared.must_stand_alone = true;
+            self.counts.switches += 1;
+            self.spare_own.push(self.own.swap_remove(at));
+        }
+    }
+
+    fn send_own(&mut self) {
+        for own in &mut self.own {
+            let Some(listener) = self.listeners.get_mut(&own.listener) else { continue };
+            let source = listener.own_source.and_then(|source| self.sources.get(&source));
+            match source.and_then(Source::active).filter(|active| active.is_in_mix) {
+                Some(active) => less(&self.total, &active.frame, &mut own.pcm),
+                None => *own.pcm = *self.total,
+            }
+            if listener.player.is_playing() {
+                listener.player.add_to(&mut own.pcm);
+            }
+            own.limiter.apply(&mut own.pcm);
+            if own.is_new && own.sends {
+                self.counts.warm_encodes += own.warm(&self.shared.history, &mut self.spare_payload);
+            }
+            let is_encoded = u64::from(own.send());
+            self.counts.own_encodes += is_encoded;
+            self.counts.encodes_saved += u64::from(own.sends) - is_encoded;
+        }
+    }
+}
+
+/// Whether the listener's own voice is in the mix of this tick.
+fn hears_itself(sources: &BTreeMap<SourceId, Source>, listener: &Listener) -> bool {
+    let source = listener.own_source.and_then(|source| sources.get(&source));
+    source.and_then(Source::active).is_some_and(|active| active.is_in_mix)
+}
+
+impl Shared {
+    fn new(options: &MixOptions) -> Result<Self, opus::Error> {
+        let frame = || Box::new([0.0; TICK]);
+        Ok(Self {
+            encoder: Encoder::new()?,
+            limiter: Limiter::default(),
+            pcm: frame(),
+            history: std::array::from_fn(|_| frame()),
+            quiet: Quiet::default(),
+            must_stand_alone: true,
+            is_stale: true,
+            next_sequence: options.first_sequence,
+            sent: None,
+            payload: Vec::with_capacity(PAYLOAD_MAX),
+            redundancy: Redundancy::new(options.payload_type),
+            packets: 0,
+            redundant: 0,
+        })
+    }
+
+    /// A listener comes to the shared stream, or leaves it.
+    fn tally(&mut self, wish: Wish, comes: bool) {
+        let change = |count: &mut usize, by: bool| {
+            *count = if comes { *count + usize::from(by) } else { count.saturating_sub(usize::from(by)) };
+        };
+        change(&mut self.packets, wish != Wish::Samples);
+        change(&mut self.redundant, wish == Wish::RedundantPackets);
+    }
+
+    /// What was sent becomes history.
+    fn remember(&mut self) {
+        self.history.rotate_left(1);
+        if let Some(last) = self.history.last_mut() {
+            last.copy_from_slice(self.pcm.as_slice());
+        }
+    }
+
+    /// Limits the total, and encodes it if anybody wants packets of it.
+    fn send(&mut self, total: &Frame, timestamp: u32, scratch: &mut Vec<u8>, counts: &mut MixCounts) {
+        *self.pcm = *total;
+        self.limiter.apply(&mut self.pcm);
+        self.sent = None;
+        let sending = self.quiet.judge(&self.pcm);
+        if self.packets == 0 {
+            self.is_stale = true;
+            return;
+        }
+        counts.encodes_saved += self.packets as u64;
+        let Sending::Encoded { is_first } = sending else { return };
+        counts.encodes_saved -= 1;
+        if self.is_stale {
+            self.encoder.warm(self.history.iter().map(Box::as_ref), scratch);
+            counts.warm_encodes += HISTORY as u64;
+        }
+        let stands_alone = is_first || self.is_stale || self.must_stand_alone;
+        self.encoder.encode(&self.pcm, stands_alone, &mut self.payload);
+        counts.shared_encodes += 1;
+        (self.is_stale, self.must_stand_alone) = (false, false);
+        if self.payload.is_empty() {
+            return;
+        }
+        self.sent = Some((self.next_sequence, is_first));
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        if self.redundant > 0 {
+            self.redundancy.compose(timestamp, &self.payload);
+        }
+        self.redundancy.sent(timestamp, &self.payload);
+    }
+}
+
+/// What a tick made, borrowed until the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Outputs<'a> {
+    mix: &'a Mix,
+}
+
+/// A packet for one listener, without its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// For whom.
+    pub listener: ListenerId,
+    /// Goes on by one from packet to packet, whichever stream it is from.
+    pub sequence: u16,
+    /// The same for everybody in one tick.
+    pub timestamp: u32,
+    /// The first packet after silence.
+    pub marker: bool,
+    /// Opus, or Opus in RED.
+    pub payload: &'a [u8],
+    /// It is RED.
+    pub is_redundant: bool,
+}
+
+impl<'a> Outputs<'a> {
+    /// Timestamp of this tick.
+    #[must_use]
+    pub const fn timestamp(&self) -> u32 {
+        self.mix.timestamp
+    }
+
+    /// Everything that is heard, limited: for a recorder.
+    #[must_use]
+    pub fn samples(&self) -> &'a Frame {
+        &self.mix.shared.pcm
+    }
+
+    /// What one listener hears, limited: for a phone leg.
+    #[must_use]
+    pub fn samples_of(&self, listener: ListenerId) -> &'a Frame {
+        let own = self.mix.own.iter().find(|own| own.listener == listener);
+        own.map_or(&self.mix.shared.pcm, |own| &own.pcm)
+    }
+
+    /// The shared packet as it is, with the shared numbers; `None` in silence, or when nobody wants it.
+    #[must_use]
+    pub fn shared(&self) -> Option<Delivery<'a>> {
+        let shared = &self.mix.shared;
+        let (sequence, marker) = shared.sent?;
+        Some(Delivery {
+            listener: ListenerId(0),
+            sequence,
+            timestamp: self.mix.timestamp,
+            marker,
+            payload: &shared.payload,
+            is_redundant: false,
+        })
+    }
+
+    /// The packets for one listener alone.
+    pub fn own(&self) -> impl Iterator<Item = Delivery<'a>> {
+        let timestamp = self.mix.timestamp;
+        self.mix.own.iter().filter_map(move |own| {
+            let (sequence, marker) = own.sent?;
+            let (listener, payload) = (own.listener, own.payload.as_slice());
+            Some(Delivery { listener, sequence, timestamp, marker, payload, is_redundant: false })
+        })
+    }
+
+    /// Every packet to everybody: the shared one with each listener's numbers, and the own ones. This is what costs by the number
+    /// of listeners; [`Self::shared`] and [`Self::own`] are for a caller who numbers them otherwise.
+    pub fn deliveries(&self) -> impl Iterator<Item = Delivery<'a>> {
+        let (mix, shared) = (self.mix, self.shared());
+        let listeners = mix.listeners.iter().filter(|(_, listener)| !listener.has_own && listener.wish != Wish::Samples);
+        let shared = listeners.filter_map(move |(id, listener)| {
+            let shared = shared?;
+            let is_redundant =
+                listener.wish == Wish::RedundantPackets && mix.counts.ticks >= listener.redundant_from;
+            Some(Delivery {
+                listener: *id,
+                sequence: shared.sequence.wrapping_add(listener.offset),
+                payload: if is_redundant { mix.shared.redundancy.payload() } else { shared.payload },
+                is_redundant,
+                ..shared
+            })
+        });
+        shared.chain(self.own())
+    }
+}

@@ -1,0 +1,232 @@
+//! One source of a mix: its packets, and, while it is open, its voice.
+//!
+//! ```text
+//! RTP ─> admit: header, RED blocks ─> JitterBuffer ─(open)─> Voice ─> Gain ─> fade ─> frame of this tick
+//! ```
+//!
+//! RFC 3550 §5.1 (header), RFC 2198 (redundant audio).
+
+use bytes::Bytes;
+use wire::Malformed;
+use wire::red::RedPayload;
+use wire::rtp::RtpHeader;
+
+use crate::TICK;
+use crate::decode::{Scratch, Voice, VoiceCounts};
+use crate::gain::{Gain, energy_db};
+use crate::jitter::{Incoming, JitterBuffer, JitterCounts};
+use crate::sum::Frame;
+use crate::time::Micros;
+
+/// Packets of a closed source are kept for so long behind their turn (80 ms): what a syllable began with, and what warms the decoder.
+const KEPT: i64 = 3_840;
+
+/// Packets that are decoded unheard before a source is heard.
+const WARM: usize = 2;
+
+/// A source is heard from so long before the packet in which it became loud (10 ms).
+const LEAD: i64 = 480;
+
+/// From nothing to full sound when a source that was decoded already is let in: 5 ms; and out: 10 ms.
+const FADE_IN: f32 = 240.0;
+const FADE_OUT: f32 = 480.0;
+
+/// The payload types of a source, as negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceFormat {
+    /// Redundant audio; everything else is read as Opus.
+    pub red_payload_type: Option<u8>,
+}
+
+/// What a source needs while it is open; handed on to the next when it closes.
+#[derive(Debug)]
+pub struct Active {
+    voice: Voice,
+    /// Its part of the mix at this tick.
+    pub frame: Box<Frame>,
+    /// Whether its frame belongs to the mix of this tick.
+    pub is_in_mix: bool,
+    /// How much of it is heard, 0 to 1, and where that goes.
+    heard: f32,
+    wanted: f32,
+    /// It goes as soon as it is not heard any more.
+    is_leaving: bool,
+    gain: Gain,
+}
+
+impl Active {
+    /// Without a source.
+    ///
+    /// # Errors
+    /// libopus finds no memory.
+    pub fn new() -> Result<Self, opus::Error> {
+        Ok(Self {
+            voice: Voice::new()?,
+            frame: Box::new([0.0; TICK]),
+            is_in_mix: false,
+            heard: 0.0,
+            wanted: 0.0,
+            is_leaving: false,
+            gain: Gain::default(),
+        })
+    }
+
+    fn fade(&mut self) {
+        if self.heard == 1.0 && self.wanted == 1.0 {
+            return;
+        }
+        let step = if self.wanted > self.heard { 1.0 / FADE_IN } else { -1.0 / FADE_OUT };
+        for sample in self.frame.iter_mut() {
+            if self.heard != self.wanted {
+                self.heard = (self.heard + step).clamp(0.0, 1.0);
+            }
+            *sample *= self.heard;
+        }
+    }
+}
+
+/// What was counted of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// At the door.
+    pub jitter: JitterCounts,
+    /// Of its samples while it was open.
+    pub voice: VoiceCounts,
+    /// Packets without a readable RTP header or RED head.
+    pub malformed: u64,
+}
+
+/// A source.
+#[derive(Debug)]
+pub struct Source {
+    format: SourceFormat,
+    jitter: JitterBuffer,
+    voice: VoiceCounts,
+    malformed: u64,
+    /// Kept while it is closed: who was brought to a loudness comes back with it.
+    gain: Gain,
+    active: Option<Box<Active>>,
+}
+
+impl Source {
+    /// A source that sent nothing yet.
+    #[must_use]
+    pub fn new(format: SourceFormat) -> Self {
+        Self {
+            format,
+            jitter: JitterBuffer::default(),
+            voice: VoiceCounts::default(),
+            malformed: 0,
+            gain: Gain::default(),
+            active: None,
+        }
+    }
+
+    /// Takes an RTP packet; returns the length of its Opus payload.
+    ///
+    /// # Errors
+    /// [`Malformed`]: it was dropped and counted.
+    pub fn admit(&mut self, arrival: Micros, level: Option<u8>, packet: &Bytes) -> Result<usize, Malformed> {
+        let result = self.read(arrival, level, packet);
+        self.malformed += u64::from(result.is_err());
+        result
+    }
+
+    fn read(&mut self, arrival: Micros, level: Option<u8>, packet: &Bytes) -> Result<usize, Malformed> {
+        let header = RtpHeader::parse(packet)?;
+        let payload = header.payload(packet)?;
+        let RtpHeader { ssrc, sequence, timestamp, .. } = header;
+        let incoming = |payload| Incoming { ssrc, sequence, timestamp, payload, level, is_redundant: false };
+        if self.format.red_payload_type != Some(header.payload_type) {
+            self.jitter.insert(arrival, incoming(packet.slice_ref(payload)));
+            return Ok(payload.len());
+        }
+        let red = RedPayload::parse(payload)?;
+        self.jitter.insert(arrival, incoming(packet.slice_ref(red.body)));
+        let count = red.redundant().count() as u16;
+        for (at, block) in (0..count).zip(red.redundant()) {
+            // RFC 2198 says nothing of sequence numbers; senders take the packets right before this one.
+            let sequence = sequence.wrapping_sub(count - at);
+            let timestamp = timestamp.wrapping_sub(u32::from(block.timestamp_offset));
+            if !block.body.is_empty() {
+                let payload = packet.slice_ref(block.body);
+                let block = Incoming { sequence, timestamp, level: None, is_redundant: true, ..incoming(payload) };
+                self.jitter.insert(arrival, block);
+            }
+        }
+        Ok(red.body.len())
+    }
+
+    /// What it adds to the mix, if it is open.
+    #[must_use]
+    pub fn active(&self) -> Option<&Active> {
+        self.active.as_deref()
+    }
+
+    /// Whether a decoder works for it.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Is decoded from now on: heard, or only listened to by the gate. `level`: from which one on it is speech.
+    pub fn open(&mut self, now: Micros, level: u8, is_heard: bool, active: impl FnOnce() -> Option<Box<Active>>) {
+        if self.active.is_none() {
+            let Some(mut active) = active() else { return };
+            active.voice.begin(self.jitter.start(now, level, LEAD, WARM));
+            active.gain = self.gain;
+            // The voice itself begins with a fade.
+            active.heard = f32::from(u8::from(is_heard));
+            self.active = Some(active);
+        }
+        if let Some(active) = &mut self.active {
+            active.wanted = f32::from(u8::from(is_heard));
+            active.is_leaving = false;
+        }
+    }
+
+    /// Is not decoded any more, after a fade if it was heard.
+    pub fn close(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.wanted = 0.0;
+            active.is_leaving = true;
+        }
+    }
+
+    /// Must be called each tick, before anything is opened or closed.
+    pub fn tick(&mut self, now: Micros) {
+        self.jitter.tick(now);
+        if self.active.is_none() {
+            self.jitter.rest(now, KEPT);
+        }
+    }
+
+    /// Makes the samples of this tick. Returns how loud they are, in dBFS before gain and fade, and whether that is as loud as the
+    /// packets say; `None` while nothing is heard of it.
+    pub fn sound(&mut self, now: Micros, scratch: &mut Scratch) -> Option<(f32, bool)> {
+        let active = self.active.as_deref_mut()?;
+        active.voice.tick(&mut self.jitter, now, &mut active.frame, scratch, &mut self.voice);
+        let energy = energy_db(active.frame.as_slice());
+        active.gain.apply(&mut active.frame, energy);
+        self.gain = active.gain;
+        active.is_in_mix = active.heard > 0.0 || active.wanted > 0.0;
+        active.fade();
+        (!active.voice.is_silent()).then(|| (energy, active.voice.is_honest()))
+    }
+
+    /// The decoder, when it is not needed any more.
+    pub fn retire(&mut self) -> Option<Box<Active>> {
+        self.active.take_if(|active| active.is_leaving && active.heard == 0.0)
+    }
+
+    /// The decoder, at once: the source is removed.
+    pub fn remove(self) -> Option<Box<Active>> {
+        self.active
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> SourceCounts {
+        SourceCounts { jitter: self.jitter.counts(), voice: self.voice, malformed: self.malformed }
+    }
+}

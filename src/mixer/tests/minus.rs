@@ -1,0 +1,170 @@
+//! Mix-minus: who talks hears the others and not themselves, as one stream whose numbers never break.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
+mod support;
+
+use mixer::listener::Wish;
+use mixer::{MixOptions, RATE, TICK};
+use support::{Ear, Manner, World, amplitude, db, hash, silence, sine, speech};
+
+const TONES: [f32; 3] = [440.0, 620.0, 1_010.0];
+
+fn manner() -> Manner {
+    // Music mode: a sine stays one.
+    Manner { application: opus::Application::LowDelay, bitrate: 64_000, ..Manner::default() }
+}
+
+fn three_tones() -> (World, Vec<Ear>) {
+    let mut world = World::new(MixOptions::default());
+    for (id, hz) in (0..).zip(TONES) {
+        world.talker(id, sine(hz, 0.1), manner());
+        world.listener(id, Some(id), Wish::Packets);
+    }
+    world.listener(9, None, Wish::Packets);
+    (world, (0..4).map(|_| Ear::new()).collect())
+}
+
+fn hear(world: &mut World, ears: &mut [Ear], ticks: usize) {
+    for _ in 0..ticks {
+        let outputs = world.tick();
+        for (id, ear) in [0, 1, 2, 9].into_iter().zip(&mut *ears) {
+            ear.hear(&outputs, id);
+        }
+    }
+}
+
+#[test]
+fn three_tones_each_hears_exactly_the_other_two() {
+    let (mut world, mut ears) = three_tones();
+    hear(&mut world, &mut ears, 200);
+    for (me, ear) in ears.iter().enumerate() {
+        let heard = &ear.pcm[100 * TICK..];
+        let levels = TONES.map(|hz| amplitude(heard, hz));
+        println!("listener {me}: {levels:?}");
+        for (other, level) in levels.iter().enumerate() {
+            let loudest = levels.iter().copied().fold(0.0, f32::max);
+            if me == other {
+                assert!(db(level / loudest) <= -40.0, "own tone {} dB down", db(level / loudest));
+            } else {
+                assert!(db(level / loudest) > -2.0, "{me} hears {other} at {level}");
+            }
+        }
+    }
+}
+
+#[test]
+fn own_voice_stays_out_while_talkers_change() {
+    let (mut world, mut ears) = three_tones();
+    hear(&mut world, &mut ears, 50);
+    // Each in turn falls silent for 3 s and comes back.
+    for turn in 0..6_u64 {
+        let id = mixer::SourceId(turn % 3);
+        world.talkers.get_mut(&id).unwrap().signal = silence();
+        hear(&mut world, &mut ears, 150);
+        world.talkers.get_mut(&id).unwrap().signal = sine(TONES[turn as usize % 3], 0.1);
+        hear(&mut world, &mut ears, 100);
+    }
+    assert!(world.mix.counts().switches >= 15, "{:?}", world.mix.counts());
+    let mut worst = -200.0_f32;
+    for (me, ear) in ears.iter().take(3).enumerate() {
+        for window in ear.pcm[50 * TICK..].chunks_exact(4_800) {
+            let own = amplitude(window, TONES[me]);
+            worst = worst.max(db(own / 0.1));
+        }
+    }
+    println!("own tone in any 100 ms: {worst:.1} dB of its own level");
+    assert!(worst <= -40.0, "{worst}");
+}
+
+#[test]
+fn a_switch_between_shared_and_own_stream_makes_no_click() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), manner());
+    world.talker(1, silence(), manner());
+    // A listener who is also talker 1, and one who never talks, hear talker 0.
+    world.listener(0, Some(1), Wish::Packets);
+    world.listener(1, None, Wish::Packets);
+    let mut ears = [Ear::new(), Ear::new()];
+    let mut hear = |world: &mut World, ticks| {
+        for _ in 0..ticks {
+            let outputs = world.tick();
+            ears[0].hear(&outputs, 0);
+            ears[1].hear(&outputs, 1);
+        }
+    };
+    hear(&mut world, 100);
+    for _ in 0..5 {
+        world.talkers.get_mut(&mixer::SourceId(1)).unwrap().signal = sine(3_000.0, 0.1);
+        hear(&mut world, 20);
+        world.talkers.get_mut(&mixer::SourceId(1)).unwrap().signal = silence();
+        hear(&mut world, 180);
+    }
+    assert!(world.mix.counts().switches >= 10, "{:?}", world.mix.counts());
+    // Away from the tone there is only what the codec adds; a click would be everywhere.
+    let high = |pcm: &[f32]| {
+        let mut most = 0.0_f32;
+        for window in pcm.chunks_exact(480) {
+            let energy = [1_700.0, 2_300.0, 5_000.0, 8_000.0].map(|hz| amplitude(window, hz));
+            most = most.max(energy.into_iter().fold(0.0, f32::max));
+        }
+        most
+    };
+    let own = high(&ears[0].pcm[100 * TICK..]);
+    println!("away from the tone, 10 ms windows: {:.1} dBFS", db(own));
+    assert!(db(own) < -40.0, "{}", db(own));
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let run = || {
+        let mut world = World::new(MixOptions::default());
+        for id in 0..4 {
+            let mut random = support::Random(77 + id);
+            let manner = Manner { fec: id % 2 == 0, red: usize::from(id % 2 == 1), ..Manner::default() };
+            let talker = world.talker(id, speech(5 + id, 100.0 + 30.0 * id as f32, 0.5), manner);
+            talker.network = Box::new(move || (!random.chance(0.05)).then(|| random.next() % 30_000));
+            world.listener(id, Some(id), Wish::Packets);
+        }
+        world.listener(9, None, Wish::RedundantPackets);
+        let mut bytes = Vec::new();
+        for _ in 0..500 {
+            let outputs = world.tick();
+            for delivery in outputs.deliveries() {
+                bytes.extend(delivery.sequence.to_be_bytes());
+                bytes.extend(delivery.timestamp.to_be_bytes());
+                bytes.extend(delivery.payload);
+            }
+            bytes.extend(outputs.samples().iter().flat_map(|sample| sample.to_bits().to_be_bytes()));
+        }
+        (bytes.len(), hash(bytes))
+    };
+    let first = run();
+    println!("{} octets, {:016x}", first.0, first.1);
+    assert_eq!(first, run());
+}
+
+#[test]
+fn who_hears_nobody_gets_nothing_and_silence_is_not_encoded() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), manner());
+    world.listener(0, Some(0), Wish::Packets);
+    world.listener(1, None, Wish::Packets);
+    let mut ears = [Ear::new(), Ear::new()];
+    for tick in 0..300 {
+        if tick == 100 {
+            world.talkers.get_mut(&mixer::SourceId(0)).unwrap().is_sending = false;
+        }
+        let outputs = world.tick();
+        ears[0].hear(&outputs, 0);
+        ears[1].hear(&outputs, 1);
+    }
+    assert_eq!(ears[0].packets, 0, "the only talker hears silence, which is not sent");
+    assert!((95..115).contains(&ears[1].packets), "{}", ears[1].packets);
+    let counts = world.mix.counts();
+    println!("{counts:?}");
+    assert_eq!((counts.shared_encodes, counts.own_encodes), (ears[1].packets, 0));
+    assert_eq!(counts.encodes_saved, 600 - ears[1].packets);
+    let tail = &ears[1].pcm[150 * TICK..];
+    assert!(tail.iter().all(|sample| sample.abs() < 1e-3));
+    let _ = RATE;
+}
