@@ -14,9 +14,8 @@ use opus::{Channels, Decoder};
 use wire::opus::packet_duration;
 
 use crate::gain::energy_db;
-use crate::jitter::{Held, JitterBuffer, Next};
+use crate::jitter::{Held, JitterBuffer, Next, has_lbrr};
 use crate::stretch::{self, LAG_MAX, LAG_MIN, SEAM};
-use crate::time::Micros;
 use crate::{RATE, TICK};
 
 /// RFC 6716 §3.1: a packet holds at most 120 ms.
@@ -34,6 +33,9 @@ const CONCEAL_FULL: usize = 2_880;
 /// ... and gone after so long (120 ms): a voice that goes on for longer without packets is a ghost.
 const CONCEAL_MAX: usize = 5_760;
 
+/// What is quieter, in dBFS, is silence.
+const INAUDIBLE: f32 = -55.0;
+
 /// From silence or concealment back to the voice: 5 ms.
 const RETURN: usize = 240;
 
@@ -43,9 +45,9 @@ const PAUSE_LEN: usize = 2;
 /// Calls of libopus in one tick: 20 ms of the shortest packets and a bit. What overlaps more than that is not sound.
 const DECODES_MAX: usize = 12;
 
-/// Waits longer than it should by so much (10 ms), and it is shortened; by so much less (5 ms), and it is made longer.
-const EXCESS_MAX: i64 = 480;
-const EXCESS_MIN: i64 = -240;
+/// Waits longer than it should by so much (5 ms), and it is shortened; by so much less (2 ms), and it is made longer.
+const EXCESS_MAX: i64 = 240;
+const EXCESS_MIN: i64 = -90;
 
 /// Decoded sound this far from what the packet says, in dB, is a lie or a fault ...
 const OFF: f32 = 20.0;
@@ -69,6 +71,8 @@ pub struct VoiceCounts {
     pub repaired: u64,
     /// Made up: lost, too late, or garbage.
     pub concealed: u64,
+    /// The same where the source was silent (below -55 dBFS), so that nothing was to be heard of it.
+    pub concealed_silent: u64,
     /// Nothing came and nothing was due: pauses, and what follows [`Self::concealed`] when a source stops.
     pub silent: u64,
     /// Taken away to shorten the delay.
@@ -148,19 +152,18 @@ impl Voice {
         self.concealed >= CONCEAL_MAX
     }
 
-    /// The samples of the tick at `now`.
+    /// The samples of this tick; `jitter` knows its time.
     pub fn tick(
         &mut self,
         jitter: &mut JitterBuffer,
-        now: Micros,
         out: &mut [f32; TICK],
         scratch: &mut Scratch,
         counts: &mut VoiceCounts,
     ) {
-        if jitter.must_resume() && jitter.resume(now, self.waiting.len() as i64) {
+        if jitter.must_resume() && jitter.resume(self.waiting.len() as i64) {
             self.keep_tail(scratch);
         }
-        let excess = jitter.excess(now, self.waiting.len() as i64);
+        let excess = jitter.excess(self.waiting.len() as i64);
         let may_cut = excess > EXCESS_MAX && self.concealed == 0;
         let wanted = if may_cut { TICK + LAG_MAX } else { TICK };
         for _ in 0..DECODES_MAX {
@@ -277,8 +280,14 @@ impl Voice {
 
     /// Sound that is made up fades when there is too much of it.
     fn make_up(&mut self, made: &mut [f32], is_pause: bool, counts: &mut VoiceCounts) {
-        let is_silence = is_pause || self.is_silent();
-        *if is_silence { &mut counts.silent } else { &mut counts.concealed } += made.len() as u64;
+        let count = if is_pause || self.is_silent() {
+            &mut counts.silent
+        } else if energy_db(made) < INAUDIBLE {
+            &mut counts.concealed_silent
+        } else {
+            &mut counts.concealed
+        };
+        *count += made.len() as u64;
         self.tail = None;
         // An interrupted return from silence goes on from where it was.
         let ceiling = if self.returned < RETURN { self.returned as f32 / RETURN as f32 } else { 1.0 };
@@ -341,24 +350,4 @@ impl Claims {
 /// The first so many samples.
 fn part(scratch: &mut Scratch, samples: usize) -> &mut [f32] {
     scratch.get_mut(..samples).unwrap_or_default()
-}
-
-/// Whether a packet carries the one before it once more at a low rate. Said for packets of one frame or two of equal size,
-/// as all senders of FEC make them.
-fn has_lbrr(payload: &[u8]) -> bool {
-    let (Some(toc), Some(first)) = (payload.first(), payload.get(1)) else { return false };
-    let config = toc >> 3;
-    // RFC 6716 §3.1: configurations from 16 on are CELT, which has none.
-    if config >= 16 || toc & 0x03 > 1 {
-        return false;
-    }
-    // RFC 6716 §4.2.3: a voice activity flag for each SILK frame of 20 ms, then the LBRR flag; with stereo once more.
-    let frames = match config % 4 {
-        _ if config >= 12 => 1,
-        2 => 2,
-        3 => 3,
-        _ => 1,
-    };
-    let is_stereo = toc & 0x04 != 0;
-    first >> (7 - frames) & 1 == 1 || is_stereo && first >> (6 - 2 * frames) & 1 == 1
 }

@@ -1,15 +1,16 @@
-//! How long a source's audio must wait so that it is there when its turn comes.
+//! How late the audio of a source comes, in a histogram that forgets within a quarter of a minute.
 //!
-//! Each tick the end of what has arrived is held against the clock. How far it lies behind is counted in a histogram that
-//! forgets within a quarter of a minute; the delay to play with is one that covers all but a few of the hundred. Loss shows in
-//! it by itself: while a packet is missing the end stands still, so a lossy source gets the one packet more of delay that
-//! repair from the next one needs. So does the phase between packets and ticks, and 60 ms packets.
+//! What counts is when the end of each packet was there, held against the clock: by the packet itself, by a redundant copy of it,
+//! or by the one behind it that repairs it. So a source that loses packets gets the delay that repair needs, and one that
+//! cannot be repaired anyway does not. The buffer plays with a delay that covers all but a few of the hundred.
 //!
 //! ```text
-//! jitter: end of what arrived, each tick ─> Delays::add ─> bins ─> target(): samples behind the clock
+//! jitter: arrival - end of each packet ─┬> Least: the shortest way of the last seconds ─┐
+//!                                       └> less that ─> bins ─> the 97th of a hundred ──┴> target()
 //! ```
 //!
-//! Values are absolute (`now - end` in samples; any offset, may be negative): clock drift moves them slowly, and the bins follow.
+//! Values are absolute (`arrival - end` in samples; any offset, may be negative). The shortest way follows clock drift within seconds,
+//! so that the bins need not.
 
 /// Width of a bin: 2.5 ms, the least that is ever stretched.
 const BIN: i64 = 120;
@@ -17,22 +18,16 @@ const BIN: i64 = 120;
 /// Bins: together 600 ms. What lies beyond counts as the last.
 const BINS: usize = 240;
 
-/// Bins that are kept free at the low end when the histogram moves.
-const SPARE: usize = 20;
-
-/// Each sample's weight is so much that of the next: half of a memory of nine seconds.
+/// Each 20 ms weigh so much of the next: half is forgotten in nine seconds.
 const FORGET: f64 = 0.9985;
 
 /// Weights grow instead of the bins being scaled each time; at this they are scaled after all.
 const WEIGHT_MAX: f64 = 1e9;
 
-/// Less than this part of all is nothing.
-const NOTHING: f64 = 1e-4;
-
-/// The target is worked out anew after so many samples, and with each of the first ones.
+/// The target is worked out anew after so many packets, and with each of the first ones.
 const REFRESH: u32 = 10;
 
-/// Of the first samples not much is known yet ...
+/// Of the first packets not much is known yet ...
 const FIRST: u32 = 50;
 
 /// ... so that for so long 10 ms are added.
@@ -42,23 +37,25 @@ const FIRST_MARGIN: i64 = 480;
 const SHARE: f64 = 0.97;
 const SHARE_LATE: f64 = 0.99;
 
-/// The histogram of one source.
+/// The shortest way is that of the last two to four seconds.
+const LEAST_SPAN: i64 = 96_000;
+
+/// The delays of one source.
 #[derive(Clone, Debug)]
 pub struct Delays {
     bins: Box<[f64; BINS]>,
-    /// Low edge of the first bin.
-    origin: i64,
+    least: Least,
     weight: f64,
-    total: f64,
     count: u32,
+    /// Above the least.
     target: i64,
     is_late: bool,
 }
 
 impl Default for Delays {
     fn default() -> Self {
-        let bins = Box::new([0.0; BINS]);
-        Self { bins, origin: 0, weight: 1.0, total: 0.0, count: 0, target: 0, is_late: false }
+        let (bins, least) = (Box::new([0.0; BINS]), Least::over(LEAST_SPAN));
+        Self { bins, least, weight: 1.0, count: 0, target: 0, is_late: false }
     }
 }
 
@@ -66,25 +63,21 @@ impl Delays {
     /// Forgets everything: another clock.
     pub fn reset(&mut self) {
         self.bins.fill(0.0);
-        (self.weight, self.total, self.count, self.target, self.is_late) = (1.0, 0.0, 0, 0, false);
+        self.least = Least::over(LEAST_SPAN);
+        (self.weight, self.count, self.target, self.is_late) = (1.0, 0, 0, false);
     }
 
-    /// The end of what arrived lies `behind` samples behind the clock.
-    pub fn add(&mut self, behind: i64) {
-        if self.count == 0 {
-            self.origin = behind - SPARE as i64 * BIN;
+    /// The end of a packet of so many samples came `behind` samples after its time.
+    pub fn add(&mut self, behind: i64, duration: i64) {
+        self.least.add(behind, duration);
+        let above = behind - self.least.value().unwrap_or(behind);
+        let share = duration as f64 / crate::TICK as f64;
+        if let Some(bin) = self.bins.get_mut((above / BIN).clamp(0, BINS as i64 - 1) as usize) {
+            *bin += self.weight * share;
         }
-        self.make_room(behind);
-        let at = ((behind - self.origin) / BIN).clamp(0, BINS as i64 - 1) as usize;
-        if let Some(bin) = self.bins.get_mut(at) {
-            *bin += self.weight;
-        }
-        self.total += self.weight;
-        self.weight /= FORGET;
-        // Of the old total the same part is left as of its bins.
+        self.weight /= FORGET.powf(share);
         if self.weight > WEIGHT_MAX {
             self.bins.iter_mut().for_each(|bin| *bin /= WEIGHT_MAX);
-            self.total /= WEIGHT_MAX;
             self.weight /= WEIGHT_MAX;
         }
         self.count = self.count.saturating_add(1);
@@ -98,52 +91,53 @@ impl Delays {
         self.is_late = is_late;
     }
 
-    /// How far behind the clock the end of what arrived lies at most, but for a few of the hundred ticks. `None`: nothing is known.
+    /// How late a packet's end comes at most, but for a few of the hundred. `None`: nothing is known.
     #[must_use]
-    pub const fn target(&self) -> Option<i64> {
-        if self.count == 0 { None } else { Some(self.target) }
-    }
-
-    /// Whether a histogram of some length stands behind [`Self::target`].
-    #[must_use]
-    pub const fn is_known(&self) -> bool {
-        self.count > FIRST
-    }
-
-    fn make_room(&mut self, behind: i64) {
-        let low = self.bins.iter().position(|bin| *bin > NOTHING * self.total).unwrap_or(SPARE);
-        let below = (self.origin - behind + BIN - 1).div_euclid(BIN).max(0) as usize;
-        if below > 0 {
-            let by = (below + SPARE).min(BINS);
-            self.bins.rotate_right(by);
-            // What was pushed out at the high end counts as the last bin.
-            let out: f64 = self.bins.iter_mut().take(by).map(std::mem::take).sum();
-            if let Some(last) = self.bins.last_mut() {
-                *last += out;
-            }
-            self.origin -= by as i64 * BIN;
-            if below > BINS {
-                self.origin = behind - SPARE as i64 * BIN;
-            }
-        } else if low > 2 * SPARE {
-            let by = low - SPARE;
-            self.bins.iter_mut().take(by).for_each(|bin| *bin = 0.0);
-            self.bins.rotate_left(by);
-            self.origin += by as i64 * BIN;
-        }
+    pub fn target(&self) -> Option<i64> {
+        self.least.value().map(|least| least + self.target)
     }
 
     fn refresh(&mut self) {
-        // The total is summed anew: small bins were dropped.
-        self.total = self.bins.iter().sum();
-        let beyond = self.total * (1.0 - if self.is_late { SHARE_LATE } else { SHARE });
-        let mut above = 0.0;
+        let beyond = self.bins.iter().sum::<f64>() * (1.0 - if self.is_late { SHARE_LATE } else { SHARE });
+        let mut sum = 0.0;
         let at = self.bins.iter().rposition(|bin| {
-            above += bin;
-            above > beyond
+            sum += bin;
+            sum > beyond
         });
         let margin = if self.count < FIRST { FIRST_MARGIN } else { 0 };
-        self.target = self.origin + (at.unwrap_or(0) as i64 + 1) * BIN + margin;
+        self.target = (at.unwrap_or(0) as i64 + 1) * BIN + margin;
+    }
+}
+
+/// The least of some values over a sliding span of media time, within a factor of two.
+#[derive(Clone, Copy, Debug)]
+pub struct Least {
+    span: i64,
+    before: Option<i64>,
+    now: Option<i64>,
+    passed: i64,
+}
+
+impl Least {
+    /// Over this many samples to twice as many.
+    #[must_use]
+    pub const fn over(span: i64) -> Self {
+        Self { span, before: None, now: None, passed: 0 }
+    }
+
+    /// A value that stands for so many samples.
+    pub fn add(&mut self, value: i64, duration: i64) {
+        self.now = Some(self.now.map_or(value, |least| least.min(value)));
+        self.passed += duration;
+        if self.passed >= self.span {
+            *self = Self { before: self.now, ..Self::over(self.span) };
+        }
+    }
+
+    /// The least, if anything was added.
+    #[must_use]
+    pub fn value(&self) -> Option<i64> {
+        self.now.into_iter().chain(self.before).min()
     }
 }
 
@@ -153,7 +147,7 @@ mod tests {
 
     fn after(samples: impl Iterator<Item = i64>) -> i64 {
         let mut delays = Delays::default();
-        samples.for_each(|behind| delays.add(behind));
+        samples.for_each(|behind| delays.add(behind, 960));
         delays.target().unwrap_or(i64::MAX)
     }
 
@@ -180,10 +174,10 @@ mod tests {
             let mut delays = Delays::default();
             for tick in 0..720_000_u32 {
                 let behind = (sign * 0.288 * f64::from(tick)) as i64;
-                delays.add(behind);
+                delays.add(behind, 960);
                 if tick > 3_000 && tick % 1_000 == 0 {
                     let over = delays.target().unwrap_or(i64::MAX) - behind;
-                    assert!((-BIN..=1_000).contains(&over), "tick {tick}: {over}");
+                    assert!((0..=2 * BIN).contains(&over), "tick {tick}: {over}");
                 }
             }
         }
@@ -192,8 +186,8 @@ mod tests {
     #[test]
     fn a_network_that_became_better_is_believed_within_a_minute() {
         let mut delays = Delays::default();
-        (0..3_000).for_each(|n| delays.add(n % 10 * 480));
-        (0..3_000).for_each(|_| delays.add(0));
+        (0..3_000).for_each(|n| delays.add(n % 10 * 480, 960));
+        (0..3_000).for_each(|_| delays.add(0, 960));
         assert!(delays.target().is_some_and(|target| target <= BIN));
     }
 }

@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! packet ─> insert ─> packets by media time ─> take(): Play | Missing | Dry ─> decode.rs
-//! tick(now) ─> delay.rs ─> behind(): where the position should be ─> stretch, or a start after a pause
+//!            └> delay.rs ─> behind(): where the position should be ─> stretch, or a start after a pause
 //! ```
 //!
 //! While nothing is there to play the position stands still: what then comes late is played late, not lost, and the delay is
 //! taken back by stretching. After a pause the position is chosen afresh, at no cost, since nothing is heard.
 //!
-//! RFC 3550 §5.1 (sequence, timestamp), RFC 7587 §4 (Opus in RTP).
+//! RFC 3550 §5.1 (sequence, timestamp), RFC 6716 §4.2 (LBRR), RFC 7587 §4 (Opus in RTP).
 
 use std::collections::VecDeque;
 
@@ -21,7 +21,7 @@ use wire::opus::packet_duration;
 use wire::seq::{TimestampUnwrapper, Unwrapper};
 
 use crate::TICK;
-use crate::delay::Delays;
+use crate::delay::{Delays, Least};
 use crate::time::Micros;
 
 /// Packets that wait at most: 640 ms of the shortest, and more of all others than the delay ever is. Full means: the oldest goes and
@@ -34,11 +34,14 @@ const BEHIND_MAX: i64 = 48_000;
 /// No packet is faster than the fastest of the last half minute, but for drift: this much faster is another clock, too.
 const AHEAD_MAX: i64 = 2_400;
 
-/// The fastest is looked for in two spans of so many ticks.
-const FASTEST_TICKS: u32 = 750;
+/// The fastest is looked for in two spans of so many samples of packets (15 s).
+const FASTEST_SPAN: i64 = 720_000;
 
-/// Ticks without anything new that are believed to be one wait; a longer one says nothing of the network.
-const WAIT_TICKS_MAX: u32 = 25;
+/// Later than it must be by this much (2.5 ms) is what is aimed at: clocks are never quite alike.
+const SLACK: i64 = 120;
+
+/// A delay that will be needed if packets come this much later (5 ms) is not given up.
+const KEEP: i64 = 240;
 
 /// After a wait the delay is at most this much more than it should be; the rest is dropped rather than heard late.
 const LATE_MAX: i64 = 9_600;
@@ -123,7 +126,7 @@ pub struct JitterCounts {
 }
 
 /// The buffer of one source.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JitterBuffer {
     packets: VecDeque<Held>,
     ssrc: Option<u32>,
@@ -133,26 +136,43 @@ pub struct JitterBuffer {
     position: Option<i64>,
     /// Sequence of what was decoded last.
     decoded: Option<u64>,
-    /// The newest packet: sequence and end.
-    newest: Option<(u64, i64)>,
-    news: News,
+    newest: Option<Newest>,
+    /// The time of this tick, in samples.
+    now: i64,
     delays: Delays,
-    fastest: Fastest,
+    fastest: Least,
     /// The last answer was that nothing is here.
     is_dry: bool,
     late_share: f32,
     counts: JitterCounts,
 }
 
-/// What came since the last tick.
-#[derive(Clone, Copy, Debug, Default)]
-struct News {
-    is_new: bool,
-    after_pause: bool,
-    /// Ticks without anything.
-    waited: u32,
-    /// How far behind the end was when something last came.
-    behind: i64,
+/// The newest packet.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    sequence: u64,
+    end: i64,
+    duration: i64,
+}
+
+impl Default for JitterBuffer {
+    fn default() -> Self {
+        Self {
+            packets: VecDeque::with_capacity(16),
+            ssrc: None,
+            sequences: Unwrapper::new(),
+            timestamps: TimestampUnwrapper::new(),
+            position: None,
+            decoded: None,
+            newest: None,
+            now: 0,
+            delays: Delays::default(),
+            fastest: Least::over(FASTEST_SPAN),
+            is_dry: false,
+            late_share: 0.0,
+            counts: JitterCounts::default(),
+        }
+    }
 }
 
 impl JitterBuffer {
@@ -170,7 +190,7 @@ impl JitterBuffer {
         }
         let duration = i64::from(duration);
         let behind = arrival.samples() - (self.timestamps.peek(packet.timestamp).cast_signed() + duration);
-        if !packet.is_redundant && self.fastest.is_another_clock(behind) {
+        if !packet.is_redundant && self.is_another_clock(behind) {
             self.reset();
         }
         let held = Held {
@@ -190,22 +210,8 @@ impl JitterBuffer {
 
     /// Once a tick, before anything is decoded: `now` is the scheduled time of the tick.
     pub fn tick(&mut self, now: Micros) {
-        let Some((_, end)) = self.newest else { return };
-        if !self.news.is_new {
-            self.news.waited = self.news.waited.saturating_add(1);
-            return;
-        }
-        // While a packet was waited for, the end that there was before fell behind tick by tick.
-        if !self.news.after_pause && self.news.waited <= WAIT_TICKS_MAX {
-            for tick in 1..=i64::from(self.news.waited) {
-                self.delays.add(self.news.behind + tick * TICK as i64);
-            }
-        }
-        let behind = now.samples() - end;
-        self.delays.add(behind);
-        self.fastest.add(behind);
+        self.now = now.samples();
         self.delays.set_late(self.late_share > LATE_SHARE);
-        self.news = News { behind, ..News::default() };
     }
 
     /// What to decode next. [`Next::Missing`] moves nothing: see [`Self::concealed`].
@@ -240,8 +246,8 @@ impl JitterBuffer {
     }
 
     /// Nobody listens: what is older than `kept` samples before its turn is dropped, and the next start is a fresh one.
-    pub fn rest(&mut self, now: Micros, kept: i64) {
-        let due = now.samples() - self.behind() - kept;
+    pub fn rest(&mut self, kept: i64) {
+        let due = self.now - self.behind().0 - kept;
         while self.packets.front().is_some_and(|packet| packet.end() <= due) {
             self.packets.pop_front();
         }
@@ -250,8 +256,8 @@ impl JitterBuffer {
 
     /// Somebody listens from now on. Returns the first sample to be heard: what is due, or earlier if a packet in which the
     /// source is at least as loud as `level` (-dBov) waits. Decoding begins up to `warm` packets before it.
-    pub fn start(&mut self, now: Micros, level: u8, lead: i64, warm: usize) -> i64 {
-        let due = now.samples() - self.behind();
+    pub fn start(&mut self, level: u8, lead: i64, warm: usize) -> i64 {
+        let due = self.now - self.behind().0;
         let onset = self.packets.iter().find(|packet| packet.level.is_some_and(|its| its <= level));
         let heard = onset.map_or(due, |onset| due.min(onset.start - lead));
         let at = self.packets.partition_point(|packet| packet.end() <= heard);
@@ -268,11 +274,11 @@ impl JitterBuffer {
     }
 
     /// Chooses the position after a wait, with `ahead` samples decoded and not yet played. Returns true if something is left out.
-    pub fn resume(&mut self, now: Micros, ahead: i64) -> bool {
+    pub fn resume(&mut self, ahead: i64) -> bool {
         self.drop_played();
         self.is_dry = false;
         let Some(first) = self.packets.front().map(|first| first.start) else { return false };
-        let due = now.samples() - self.behind() + ahead;
+        let due = self.now - self.behind().0 + ahead;
         let low = self.position.unwrap_or(i64::MIN);
         let at = due.clamp(low, first.max(low));
         let is_too_late = due - at > LATE_MAX;
@@ -287,15 +293,24 @@ impl JitterBuffer {
 
     /// How much more than needed the audio waits, in samples; negative: it should wait longer. `ahead`: decoded, not yet played.
     #[must_use]
-    pub fn excess(&self, now: Micros, ahead: i64) -> i64 {
+    pub fn excess(&self, ahead: i64) -> i64 {
         let Some(position) = self.position else { return 0 };
-        now.samples() - (position - ahead) - self.behind()
+        let (least, most) = self.behind();
+        let behind = self.now - (position - ahead);
+        behind - behind.clamp(least, most)
     }
 
-    /// How far behind the clock the first sample of a tick should be.
-    #[must_use]
-    pub fn behind(&self) -> i64 {
-        self.delays.target().unwrap_or(0) + TICK as i64
+    /// How far behind the clock the first sample of this tick should be, at least and at most.
+    ///
+    /// Packets of a steady source end on a grid, so waiting between two ends of packets is of no use: the delay goes up to the
+    /// next one. A packet longer than a tick has to be there for its last tick as well.
+    fn behind(&self) -> (i64, i64) {
+        let Some((newest, late)) = self.newest.zip(self.delays.target()) else { return (TICK as i64, TICK as i64) };
+        let step = newest.duration.min(TICK as i64);
+        let longer = newest.duration - step;
+        let on_grid = |late: i64| late + (self.now - newest.end - late).rem_euclid(step);
+        let whole = TICK as i64 + longer + SLACK;
+        (on_grid(late) + whole, on_grid(late + KEEP) + whole)
     }
 
     /// What was counted.
@@ -310,18 +325,25 @@ impl JitterBuffer {
         self.sequences = Unwrapper::new();
         self.timestamps = TimestampUnwrapper::new();
         (self.position, self.decoded, self.newest, self.is_dry) = (None, None, None, false);
-        self.news = News::default();
         self.delays.reset();
-        self.fastest = Fastest::default();
+        self.fastest = Least::over(FASTEST_SPAN);
         self.late_share = 0.0;
         self.counts.resets += 1;
     }
 
+    fn is_another_clock(&self, behind: i64) -> bool {
+        let fastest = self.fastest.value();
+        fastest.is_some_and(|fastest| behind - fastest > BEHIND_MAX || fastest - behind > AHEAD_MAX)
+    }
+
     fn place(&mut self, arrival: Micros, packet: Held) {
         let is_late = self.position.is_some_and(|position| packet.end() <= position);
+        let behind = arrival.samples() - packet.end();
         if !packet.is_redundant {
             self.late_share += LATE_WEIGHT * (f32::from(u8::from(is_late)) - self.late_share);
-            self.note_newest(arrival, &packet);
+            self.note_newest(behind, &packet);
+            self.delays.add(behind, packet.duration);
+            self.fastest.add(behind, packet.duration);
         }
         if is_late {
             self.counts.late += u64::from(!packet.is_redundant);
@@ -334,7 +356,12 @@ impl JitterBuffer {
                 self.counts.duplicate += u64::from(!packet.is_redundant);
                 return;
             }
-            None => self.packets.insert(at, packet),
+            None => {
+                if packet.is_redundant {
+                    self.delays.add(behind, packet.duration);
+                }
+                self.packets.insert(at, packet);
+            }
         }
         self.counts.packets += 1;
         if self.packets.len() > PACKETS_MAX {
@@ -343,22 +370,14 @@ impl JitterBuffer {
         }
     }
 
-    fn note_newest(&mut self, arrival: Micros, packet: &Held) {
-        let Some((sequence, end)) = self.newest else {
-            self.newest = Some((packet.sequence, packet.end()));
-            self.news = News { is_new: true, after_pause: true, ..News::default() };
-            return;
-        };
-        if packet.end() > end {
-            // In a row by number and not by time: nothing was sent in between.
-            let skipped = packet.sequence.saturating_sub(sequence + 1).cast_signed();
-            let gap = packet.start - end;
-            self.news.after_pause |= gap > skipped * packet.duration;
-            self.news.is_new = true;
-            self.newest = Some((packet.sequence, packet.end()));
-        } else if packet.sequence < sequence {
-            // Out of order: it would have been needed earlier.
-            self.delays.add(arrival.samples() - packet.end());
+    fn note_newest(&mut self, behind: i64, packet: &Held) {
+        let newest = Newest { sequence: packet.sequence, end: packet.end(), duration: packet.duration };
+        let Some(before) = self.newest.replace(newest) else { return };
+        if packet.end() <= before.end {
+            self.newest = Some(before);
+        } else if packet.sequence > before.sequence + 1 && has_lbrr(&packet.payload) {
+            // The one before it did not come, and is here now.
+            self.delays.add(behind + packet.duration, packet.duration);
         }
     }
 
@@ -370,26 +389,23 @@ impl JitterBuffer {
     }
 }
 
-/// The shortest way that a packet took of late.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fastest {
-    before: Option<i64>,
-    now: Option<i64>,
-    ticks: u32,
-}
-
-impl Fastest {
-    fn add(&mut self, behind: i64) {
-        self.now = Some(self.now.map_or(behind, |least| least.min(behind)));
-        self.ticks += 1;
-        if self.ticks >= FASTEST_TICKS {
-            *self = Self { before: self.now, now: None, ticks: 0 };
-        }
+/// Whether a packet carries the one before it once more at a low rate. Said for packets of one frame or two of equal size,
+/// as all senders of FEC make them.
+#[must_use]
+pub fn has_lbrr(payload: &[u8]) -> bool {
+    let (Some(toc), Some(first)) = (payload.first(), payload.get(1)) else { return false };
+    let config = toc >> 3;
+    // RFC 6716 §3.1: configurations from 16 on are CELT, which has none.
+    if config >= 16 || toc & 0x03 > 1 {
+        return false;
     }
-
-    fn is_another_clock(self, behind: i64) -> bool {
-        let least = self.now.into_iter().chain(self.before).min();
-        // A tick comes up to a tick after the packet, hence one more of those.
-        least.is_some_and(|least| behind - least > BEHIND_MAX || least - behind > AHEAD_MAX + TICK as i64)
-    }
+    // RFC 6716 §4.2.3: a voice activity flag for each SILK frame of 20 ms, then the LBRR flag; with stereo once more.
+    let frames = match config % 4 {
+        _ if config >= 12 => 1,
+        2 => 2,
+        3 => 3,
+        _ => 1,
+    };
+    let is_stereo = toc & 0x04 != 0;
+    first >> (7 - frames) & 1 == 1 || is_stereo && first >> (6 - 2 * frames) & 1 == 1
 }

@@ -290,10 +290,10 @@ impl Mix {
             let Some(source) = self.sources.get_mut(&id) else { continue };
             match change {
                 Change::Open(_) => {
-                    source.open(now, level, true, &mut active);
+                    source.open(level, true, &mut active);
                     self.is_unsettled = true;
                 }
-                Change::Probe(_) => source.open(now, level, false, &mut active),
+                Change::Probe(_) => source.open(level, false, &mut active),
                 Change::Close(_) => source.close(),
             }
         }
@@ -306,7 +306,7 @@ impl Mix {
             if !source.is_active() {
                 continue;
             }
-            if let Some((energy, is_honest)) = source.sound(now, &mut self.scratch) {
+            if let Some((energy, is_honest)) = source.sound(&mut self.scratch) {
                 self.gate.decoded(*id, now, energy, is_honest);
             }
             if let Some(active) = source.active().filter(|active| active.is_in_mix) {

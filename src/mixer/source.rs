@@ -170,10 +170,10 @@ impl Source {
     }
 
     /// Is decoded from now on: heard, or only listened to by the gate. `level`: from which one on it is speech.
-    pub fn open(&mut self, now: Micros, level: u8, is_heard: bool, active: impl FnOnce() -> Option<Box<Active>>) {
+    pub fn open(&mut self, level: u8, is_heard: bool, active: impl FnOnce() -> Option<Box<Active>>) {
         if self.active.is_none() {
             let Some(mut active) = active() else { return };
-            active.voice.begin(self.jitter.start(now, level, LEAD, WARM));
+            active.voice.begin(self.jitter.start(level, LEAD, WARM));
             active.gain = self.gain;
             // The voice itself begins with a fade.
             active.heard = f32::from(u8::from(is_heard));
@@ -197,15 +197,15 @@ impl Source {
     pub fn tick(&mut self, now: Micros) {
         self.jitter.tick(now);
         if self.active.is_none() {
-            self.jitter.rest(now, KEPT);
+            self.jitter.rest(KEPT);
         }
     }
 
     /// Makes the samples of this tick. Returns how loud they are, in dBFS before gain and fade, and whether that is as loud as the
     /// packets say; `None` while nothing is heard of it.
-    pub fn sound(&mut self, now: Micros, scratch: &mut Scratch) -> Option<(f32, bool)> {
+    pub fn sound(&mut self, scratch: &mut Scratch) -> Option<(f32, bool)> {
         let active = self.active.as_deref_mut()?;
-        active.voice.tick(&mut self.jitter, now, &mut active.frame, scratch, &mut self.voice);
+        active.voice.tick(&mut self.jitter, &mut active.frame, scratch, &mut self.voice);
         let energy = energy_db(active.frame.as_slice());
         active.gain.apply(&mut active.frame, energy);
         self.gain = active.gain;

@@ -148,6 +148,8 @@ pub struct Talker {
     pub claim: Option<u8>,
     /// What becomes of each payload before it is sent.
     pub spoil: Option<Box<dyn FnMut(Vec<u8>) -> Vec<u8>>>,
+    /// Sent over and over instead of what the signal would give: encoding is most of what a long test costs.
+    pub canned: Vec<(Vec<u8>, u8)>,
     encoder: opus::Encoder,
     earlier: Vec<Vec<u8>>,
     made: u64,
@@ -174,6 +176,7 @@ impl Talker {
             timestamp: u32::MAX - 50_000,
             claim: None,
             spoil: None,
+            canned: Vec::new(),
             encoder,
             earlier: Vec::new(),
             made: 0,
@@ -183,17 +186,46 @@ impl Talker {
         }
     }
 
-    /// The next packet: when it is complete, its level, and the packet unless nothing is sent.
-    fn next(&mut self) -> (u64, Option<u8>, Option<Bytes>) {
-        let frame = self.manner.frame;
-        let mono: Vec<f32> = (0..frame as u64).map(|n| (self.signal)(self.made + n)).collect();
-        self.made += frame as u64;
+    /// The next packet of the signal, and its level.
+    pub fn encode(&mut self) -> (Vec<u8>, u8) {
+        let mono: Vec<f32> = (0..self.manner.frame as u64).map(|n| (self.signal)(self.made + n)).collect();
         let level = level_of(&mono);
         let pcm = match self.manner.channels {
             Channels::Mono => mono,
             Channels::Stereo => mono.iter().flat_map(|sample| [*sample, *sample]).collect(),
         };
-        let mut payload = self.encoder.encode_vec_float(&pcm, 1_200).unwrap();
+        (self.encoder.encode_vec_float(&pcm, 1_200).unwrap(), level)
+    }
+
+    /// Encodes so many packets and sends them over and over.
+    pub fn can(&mut self, packets: usize) {
+        for _ in 0..packets {
+            let packet = self.encode();
+            self.made += self.manner.frame as u64;
+            self.canned.push(packet);
+        }
+        self.made = 0;
+    }
+
+    /// Its packets are complete so much later.
+    pub fn shift(&mut self, us: u64) {
+        self.due += us as f64;
+    }
+
+    /// When its first sample is spoken, in microseconds.
+    pub fn start_us(&self) -> f64 {
+        self.due - self.manner.frame as f64 / 0.048
+    }
+
+    /// The next packet: when it is complete, its level, and the packet unless nothing is sent.
+    fn next(&mut self) -> (u64, Option<u8>, Option<Bytes>) {
+        let frame = self.manner.frame;
+        let place = (self.made / frame as u64) as usize;
+        let (mut payload, level) = match self.canned.get(place % self.canned.len().max(1)) {
+            Some(canned) => canned.clone(),
+            None => self.encode(),
+        };
+        self.made += frame as u64;
         if let Some(spoil) = &mut self.spoil {
             payload = spoil(payload);
         }
@@ -362,4 +394,26 @@ pub fn db(ratio: f32) -> f32 {
 /// FNV-1a: enough to see that bytes are the same.
 pub fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Where sound begins after at least 50 ms of quiet, in samples.
+pub fn onsets(pcm: &[f32], threshold: f32) -> Vec<usize> {
+    let (mut found, mut quiet) = (Vec::new(), 2_400);
+    for (at, sample) in pcm.iter().enumerate() {
+        if sample.abs() < threshold {
+            quiet += 1;
+        } else {
+            if quiet >= 2_400 {
+                found.push(at);
+            }
+            quiet = 0;
+        }
+    }
+    found
+}
+
+/// The value that this part of all lies below.
+pub fn percentile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * part) as usize]
 }
