@@ -56,7 +56,7 @@ const OFF_MAX: u32 = 10;
 /// What is quieter, in dBFS, harms nobody whatever it says.
 const HARMLESS: f32 = -45.0;
 /// A packet that is louder than it says by more than this, in dB, is turned down to that: garbage that happens to decode.
-const GUARD: f32 = 15.0;
+const GUARD: f32 = 8.0;
 /// Back from being turned down: 10 ms.
 const GUARD_RETURN: f32 = 480.0;
 
