@@ -16,6 +16,7 @@ use wire::opus::packet_duration;
 use crate::gain::energy_db;
 use crate::jitter::{Held, JitterBuffer, Next, has_lbrr};
 use crate::stretch::{self, LAG_MAX, LAG_MIN, SEAM};
+use crate::sum::peak;
 use crate::{RATE, TICK};
 
 /// RFC 6716 §3.1: a packet holds at most 120 ms.
@@ -24,8 +25,9 @@ pub const LONGEST: usize = 5_760;
 /// Room for what one call of libopus makes; shared by all voices of a mix.
 pub type Scratch = [f32; LONGEST];
 
-/// libopus makes samples in units of 2.5 ms.
-const UNIT: usize = 120;
+/// What is made up is made in units of 10 ms: of less, the speech modes of libopus make 10 ms and throw the rest away, which is a
+/// step. What is made too much is heard all the same, and the delay taken back later.
+const UNIT: usize = 480;
 
 /// Concealment is heard in full for so long (60 ms) ...
 const CONCEAL_FULL: usize = 2_880;
@@ -57,6 +59,10 @@ const OFF_MAX: u32 = 10;
 const HARMLESS: f32 = -45.0;
 /// A packet that is louder than it says by more than this, in dB, is turned down to that: garbage that happens to decode.
 const GUARD: f32 = 8.0;
+/// Peaks are louder than the whole by this much at most, in dB, in speech.
+const GUARD_PEAK: f32 = 14.0;
+/// It is looked at in parts of 10 ms.
+const GUARDED: usize = 480;
 /// Back from being turned down: 10 ms.
 const GUARD_RETURN: f32 = 480.0;
 
@@ -90,12 +96,10 @@ pub struct Voice {
     waiting: Vec<f32>,
     /// Samples made up in a row; [`CONCEAL_MAX`]: silent.
     concealed: usize,
-    /// What is decoded before this only warms the decoder.
-    heard_from: i64,
     /// The last packet announced a pause.
     is_pausing: bool,
-    /// How the old sound would have gone on, to be faded out over the new.
-    tail: Option<[f32; SEAM]>,
+    /// The next packet does not go on where the last sound ended.
+    breaks_off: bool,
     /// How far back to full sound it is after silence, of [`RETURN`].
     returned: usize,
     claims: Claims,
@@ -123,21 +127,25 @@ impl Voice {
             decoder: Decoder::new(RATE, Channels::Mono)?,
             waiting: Vec::with_capacity(2 * LONGEST),
             concealed: CONCEAL_MAX,
-            heard_from: i64::MIN,
             is_pausing: false,
-            tail: None,
+            breaks_off: false,
             returned: 0,
             claims: Claims::new(),
         })
     }
 
-    /// Forgets the old source; sound is heard from this sample of the new one on.
-    pub fn begin(&mut self, heard_from: i64) {
+    /// Forgets the old source, and begins with what a new one sent last before the position of its buffer: a decoder that knows
+    /// nothing may make anything of its first packet.
+    pub fn begin(&mut self, jitter: &mut JitterBuffer, scratch: &mut Scratch) {
         // The only error is a wrong argument, of which there is none.
         let _ = self.decoder.reset_state();
         self.waiting.clear();
-        (self.concealed, self.heard_from, self.is_pausing) = (CONCEAL_MAX, heard_from, false);
-        (self.tail, self.returned, self.claims) = (None, 0, Claims::new());
+        (self.concealed, self.is_pausing, self.breaks_off) = (CONCEAL_MAX, false, false);
+        (self.returned, self.claims) = (0, Claims::new());
+        while let Some(packet) = jitter.warm() {
+            let _ = self.decoder.decode_float(&packet.payload, scratch, false);
+            self.claims.before = packet.level.map_or(-127.0, |level| -f32::from(level.min(127)));
+        }
     }
 
     /// Whether its packets sound about as loud as they say; without a word on that they do.
@@ -160,8 +168,8 @@ impl Voice {
         scratch: &mut Scratch,
         counts: &mut VoiceCounts,
     ) {
-        if jitter.must_resume() && jitter.resume(self.waiting.len() as i64) {
-            self.keep_tail(scratch);
+        if jitter.must_resume() {
+            self.breaks_off |= jitter.resume(self.waiting.len() as i64);
         }
         let excess = jitter.excess(self.waiting.len() as i64);
         let may_cut = excess > EXCESS_MAX && self.concealed == 0;
@@ -197,18 +205,21 @@ impl Voice {
 
     /// One call of libopus, at most.
     fn step(&mut self, jitter: &mut JitterBuffer, scratch: &mut Scratch, counts: &mut VoiceCounts) {
-        let short = TICK.saturating_sub(self.waiting.len()).max(UNIT);
+        let short = TICK.saturating_sub(self.waiting.len()).max(1);
         match jitter.take() {
             Next::Play(packet, played) => self.play(&packet, played, scratch, counts),
             Next::Missing { samples, behind, is_pause } => {
                 let samples = usize::try_from(samples).unwrap_or(0);
                 let duration = packet_duration(&behind).unwrap_or(0) as usize;
-                if !is_pause && samples <= duration && samples.is_multiple_of(UNIT) && !self.is_silent() {
+                let is_frame = samples <= duration && samples.is_multiple_of(UNIT);
+                if !is_pause && is_frame && !self.is_silent() {
                     let has_fec = has_lbrr(&behind);
                     let len = self.decoder.decode_float(&behind, part(scratch, samples), true).unwrap_or(0);
                     if has_fec {
                         counts.repaired += len as u64;
-                        self.hear(part(scratch, len));
+                        let repaired = part(scratch, len);
+                        self.claims.check(self.claims.before, repaired);
+                        self.hear(repaired);
                     } else {
                         self.make_up(part(scratch, len), false, counts);
                     }
@@ -216,8 +227,9 @@ impl Voice {
                 } else {
                     // Leave what the packet behind may repair.
                     let spare = if is_pause || samples <= duration { samples } else { samples - duration };
-                    let samples = self.conceal(spare.min(TICK), is_pause, scratch, counts);
-                    jitter.concealed(samples.max(1) as i64);
+                    let samples = spare.clamp(1, TICK);
+                    self.conceal(samples, is_pause, scratch, counts);
+                    jitter.concealed(samples as i64);
                 }
             }
             Next::Dry => {
@@ -228,22 +240,26 @@ impl Voice {
 
     fn play(&mut self, packet: &Held, played: i64, scratch: &mut Scratch, counts: &mut VoiceCounts) {
         self.is_pausing = packet.payload.len() <= PAUSE_LEN;
+        let tail = self.tail(scratch);
         let Ok(len) = self.decoder.decode_float(&packet.payload, scratch, false) else {
             counts.garbage += 1;
-            let lost = (packet.duration - played).max(0);
-            if packet.start >= self.heard_from {
-                self.conceal(usize::try_from(lost).unwrap_or(0), false, scratch, counts);
-            }
+            let lost = usize::try_from(packet.duration - played).unwrap_or(0);
+            self.conceal(lost, false, scratch, counts);
             return;
         };
-        let skip = played.max(self.heard_from.saturating_sub(packet.start)).max(0);
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let skip = usize::try_from(played).unwrap_or(0);
         let Some(heard) = scratch.get_mut(skip.min(len)..len) else { return };
         if let Some(level) = packet.level {
             self.claims.check(-f32::from(level.min(127)), heard);
         }
         counts.decoded += heard.len() as u64;
         counts.redundant += if packet.is_redundant { heard.len() as u64 } else { 0 };
+        if let Some(tail) = tail {
+            for (at, (sample, old)) in heard.iter_mut().zip(tail).enumerate() {
+                let part = (at as f32 + 0.5) / SEAM as f32;
+                *sample = *sample * part + old * (1.0 - part);
+            }
+        }
         self.hear(heard);
     }
 
@@ -257,25 +273,23 @@ impl Voice {
             *sample *= (self.returned as f32 + 0.5) / RETURN as f32;
             self.returned += 1;
         }
-        if let Some(tail) = self.tail.take() {
-            for (at, (sample, old)) in heard.iter_mut().zip(tail).enumerate() {
-                let part = (at as f32 + 0.5) / SEAM as f32;
-                *sample = *sample * part + old * (1.0 - part);
-            }
-        }
         self.waiting.extend_from_slice(heard);
     }
 
-    /// Made up by libopus; returns how many samples.
-    fn conceal(&mut self, samples: usize, is_pause: bool, scratch: &mut Scratch, counts: &mut VoiceCounts) -> usize {
+    /// At least so many samples, made up by libopus.
+    fn conceal(&mut self, samples: usize, is_pause: bool, scratch: &mut Scratch, counts: &mut VoiceCounts) {
         let samples = samples.min(LONGEST);
-        let made = samples.next_multiple_of(UNIT).min(LONGEST);
-        let made = part(scratch, made);
-        if self.is_silent() || self.decoder.decode_float(&[], made, false).is_err() {
+        if self.is_silent() {
+            let silence = part(scratch, samples);
+            silence.fill(0.0);
+            self.make_up(silence, is_pause, counts);
+            return;
+        }
+        let made = part(scratch, samples.next_multiple_of(UNIT));
+        if self.decoder.decode_float(&[], made, false).is_err() {
             made.fill(0.0);
         }
-        self.make_up(part(scratch, samples), is_pause, counts);
-        samples
+        self.make_up(made, is_pause, counts);
     }
 
     /// Sound that is made up fades when there is too much of it.
@@ -288,11 +302,10 @@ impl Voice {
             &mut counts.concealed
         };
         *count += made.len() as u64;
-        self.tail = None;
         // An interrupted return from silence goes on from where it was.
         let ceiling = if self.returned < RETURN { self.returned as f32 / RETURN as f32 } else { 1.0 };
         for sample in made.iter_mut() {
-            *sample *= self.gain() * ceiling;
+            *sample *= self.gain() * ceiling * self.claims.factor;
             self.concealed = (self.concealed + 1).min(CONCEAL_MAX);
         }
         self.waiting.extend_from_slice(made);
@@ -304,20 +317,18 @@ impl Voice {
         1.0 - over / (CONCEAL_MAX - CONCEAL_FULL) as f32
     }
 
-    /// The sound breaks off here: how it would have gone on is faded out over what comes.
-    fn keep_tail(&mut self, scratch: &mut Scratch) {
-        if self.is_silent() {
-            return;
+    /// How the old sound would go on, where it breaks off, to be faded out over what comes.
+    fn tail(&mut self, scratch: &mut Scratch) -> Option<[f32; SEAM]> {
+        let breaks_off = std::mem::take(&mut self.breaks_off);
+        if !breaks_off || self.is_silent() {
+            return None;
         }
-        let made = part(scratch, SEAM);
-        if self.decoder.decode_float(&[], made, false).is_ok() {
-            let gain = self.gain();
-            let mut tail = [0.0; SEAM];
-            for (tail, made) in tail.iter_mut().zip(made) {
-                *tail = *made * gain;
-            }
-            self.tail = Some(tail);
-        }
+        let made = part(scratch, UNIT);
+        self.decoder.decode_float(&[], made, false).ok()?;
+        let gain = self.gain() * self.claims.factor;
+        let mut tail = [0.0; SEAM];
+        tail.iter_mut().zip(made).for_each(|(tail, made)| *tail = *made * gain);
+        Some(tail)
     }
 }
 
@@ -326,6 +337,7 @@ impl Claims {
         Self { before: -127.0, off: 0, factor: 1.0 }
     }
 
+    /// A packet that says so.
     fn check(&mut self, claim: f32, heard: &mut [f32]) {
         let energy = energy_db(heard);
         let (most, least) = (claim.max(self.before), claim.min(self.before));
@@ -333,9 +345,16 @@ impl Claims {
         let is_louder = energy > most + OFF && energy > HARMLESS;
         let is_softer = energy < least - OFF && least > HARMLESS;
         self.off = if is_louder || is_softer { self.off.saturating_add(1) } else { 0 };
-        let allowed = (most + GUARD).max(HARMLESS);
-        if self.off < OFF_MAX && energy > allowed {
-            self.factor = self.factor.min(10.0_f32.powf((allowed - energy) / 20.0));
+        for part in heard.chunks_mut(GUARDED) {
+            self.guard(most, part);
+        }
+    }
+
+    fn guard(&mut self, claim: f32, heard: &mut [f32]) {
+        let allowed = (claim + GUARD).max(HARMLESS);
+        let loudness = energy_db(heard).max(20.0 * peak(heard).max(1e-6).log10() - GUARD_PEAK);
+        if self.off < OFF_MAX && loudness > allowed {
+            self.factor = self.factor.min(10.0_f32.powf((allowed - loudness) / 20.0));
             heard.iter_mut().for_each(|sample| *sample *= self.factor);
         } else if self.factor < 1.0 {
             let step = (1.0 - self.factor) / GUARD_RETURN;

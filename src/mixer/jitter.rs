@@ -46,6 +46,16 @@ const KEEP: i64 = 240;
 /// After a wait the delay is at most this much more than it should be; the rest is dropped rather than heard late.
 const LATE_MAX: i64 = 9_600;
 
+/// Packets that nobody listens to are kept for so long behind their turn (80 ms), for what a syllable began with ...
+const KEPT: i64 = 3_840;
+
+/// ... and a source is heard from so long before the packet in which it became loud (10 ms).
+const LEAD: i64 = 480;
+
+/// The last packets are kept however old they are, and decoded before a source is heard again: the sender's encoder goes on from
+/// them, so the decoder must.
+const WARM: usize = 3;
+
 /// Part of the new in the share of late packets, and the share from which on more is waited for.
 const LATE_WEIGHT: f32 = 0.005;
 const LATE_SHARE: f32 = 0.005;
@@ -245,26 +255,34 @@ impl JitterBuffer {
         self.position = self.position.map(|position| position + samples);
     }
 
-    /// Nobody listens: what is older than `kept` samples before its turn is dropped, and the next start is a fresh one.
-    pub fn rest(&mut self, kept: i64) {
-        let due = self.now - self.behind().0 - kept;
-        while self.packets.front().is_some_and(|packet| packet.end() <= due) {
+    /// Nobody listens: what is older than [`KEPT`] is dropped, but for the last packets, and the next start is a fresh one.
+    pub fn rest(&mut self) {
+        let due = self.now - self.behind().0 - KEPT;
+        while self.packets.len() > WARM && self.packets.front().is_some_and(|packet| packet.end() <= due) {
             self.packets.pop_front();
         }
         (self.position, self.decoded, self.is_dry) = (None, None, false);
     }
 
-    /// Somebody listens from now on. Returns the first sample to be heard: what is due, or earlier if a packet in which the
-    /// source is at least as loud as `level` (-dBov) waits. Decoding begins up to `warm` packets before it.
-    pub fn start(&mut self, level: u8, lead: i64, warm: usize) -> i64 {
+    /// Somebody listens from now on: to what is due, or from a little before the packet in which the source became at least as
+    /// loud as `level` (-dBov), if that waits. What came before that is left for [`Self::warm`].
+    pub fn start(&mut self, level: u8) {
         let due = self.now - self.behind().0;
-        let onset = self.packets.iter().find(|packet| packet.level.is_some_and(|its| its <= level));
-        let heard = onset.map_or(due, |onset| due.min(onset.start - lead));
-        let at = self.packets.partition_point(|packet| packet.end() <= heard);
-        let first = self.packets.get(at.saturating_sub(warm));
-        self.position = Some(first.map_or(heard, |first| first.start.min(heard)));
+        let mut recent = self.packets.iter().filter(|packet| packet.end() > due - KEPT);
+        let onset = recent.find(|packet| packet.level.is_some_and(|its| its <= level));
+        let heard = onset.map_or(due, |onset| due.min(onset.start - LEAD));
+        self.position = Some(heard);
         (self.decoded, self.is_dry) = (None, false);
-        heard
+        let before = self.packets.partition_point(|packet| packet.end() <= heard);
+        self.packets.drain(..before.saturating_sub(WARM));
+    }
+
+    /// The next packet before the position, to be decoded and not heard.
+    pub fn warm(&mut self) -> Option<Held> {
+        let position = self.position?;
+        let packet = self.packets.pop_front_if(|packet| packet.end() <= position)?;
+        self.decoded = Some(packet.sequence);
+        Some(packet)
     }
 
     /// Whether a place to go on from must be chosen, since nothing was here or the clock is another: see [`Self::resume`].

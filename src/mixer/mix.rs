@@ -290,10 +290,10 @@ impl Mix {
             let Some(source) = self.sources.get_mut(&id) else { continue };
             match change {
                 Change::Open(_) => {
-                    source.open(level, true, &mut active);
+                    source.open(level, true, &mut self.scratch, &mut active);
                     self.is_unsettled = true;
                 }
-                Change::Probe(_) => source.open(level, false, &mut active),
+                Change::Probe(_) => source.open(level, false, &mut self.scratch, &mut active),
                 Change::Close(_) => source.close(),
             }
         }

@@ -18,15 +18,6 @@ use crate::jitter::{Incoming, JitterBuffer, JitterCounts};
 use crate::sum::Frame;
 use crate::time::Micros;
 
-/// Packets of a closed source are kept for so long behind their turn (80 ms): what a syllable began with, and what warms the decoder.
-const KEPT: i64 = 3_840;
-
-/// Packets that are decoded unheard before a source is heard.
-const WARM: usize = 2;
-
-/// A source is heard from so long before the packet in which it became loud (10 ms).
-const LEAD: i64 = 480;
-
 /// From nothing to full sound when a source that was decoded already is let in: 5 ms; and out: 10 ms.
 const FADE_IN: f32 = 240.0;
 const FADE_OUT: f32 = 480.0;
@@ -170,10 +161,17 @@ impl Source {
     }
 
     /// Is decoded from now on: heard, or only listened to by the gate. `level`: from which one on it is speech.
-    pub fn open(&mut self, level: u8, is_heard: bool, active: impl FnOnce() -> Option<Box<Active>>) {
+    pub fn open(
+        &mut self,
+        level: u8,
+        is_heard: bool,
+        scratch: &mut Scratch,
+        active: impl FnOnce() -> Option<Box<Active>>,
+    ) {
         if self.active.is_none() {
             let Some(mut active) = active() else { return };
-            active.voice.begin(self.jitter.start(level, LEAD, WARM));
+            self.jitter.start(level);
+            active.voice.begin(&mut self.jitter, scratch);
             active.gain = self.gain;
             // The voice itself begins with a fade.
             active.heard = f32::from(u8::from(is_heard));
@@ -197,7 +195,7 @@ impl Source {
     pub fn tick(&mut self, now: Micros) {
         self.jitter.tick(now);
         if self.active.is_none() {
-            self.jitter.rest(KEPT);
+            self.jitter.rest();
         }
     }
 
