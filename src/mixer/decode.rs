@@ -243,6 +243,7 @@ impl Voice {
         let tail = self.tail(scratch);
         let Ok(len) = self.decoder.decode_float(&packet.payload, scratch, false) else {
             counts.garbage += 1;
+            self.claims.off = self.claims.off.saturating_add(1);
             let lost = usize::try_from(packet.duration - played).unwrap_or(0);
             self.conceal(lost, false, scratch, counts);
             return;

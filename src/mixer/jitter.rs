@@ -186,11 +186,11 @@ impl Default for JitterBuffer {
 }
 
 impl JitterBuffer {
-    /// Takes a packet that came at `arrival`. What it cannot use is counted and dropped.
-    pub fn insert(&mut self, arrival: Micros, packet: Incoming) {
+    /// Takes a packet that came at `arrival`. What it cannot use is counted and dropped; returns whether it was taken.
+    pub fn insert(&mut self, arrival: Micros, packet: Incoming) -> bool {
         let Some(duration) = packet_duration(&packet.payload) else {
             self.counts.malformed += 1;
-            return;
+            return false;
         };
         if self.ssrc != Some(packet.ssrc) {
             if self.ssrc.is_some() {
@@ -215,7 +215,7 @@ impl JitterBuffer {
             self.sequences.unwrap(packet.sequence);
             self.timestamps.unwrap(packet.timestamp);
         }
-        self.place(arrival, held);
+        self.place(arrival, held)
     }
 
     /// Once a tick, before anything is decoded: `now` is the scheduled time of the tick.
@@ -354,7 +354,7 @@ impl JitterBuffer {
         fastest.is_some_and(|fastest| behind - fastest > BEHIND_MAX || fastest - behind > AHEAD_MAX)
     }
 
-    fn place(&mut self, arrival: Micros, packet: Held) {
+    fn place(&mut self, arrival: Micros, packet: Held) -> bool {
         let is_late = self.position.is_some_and(|position| packet.end() <= position);
         let behind = arrival.samples() - packet.end();
         if !packet.is_redundant {
@@ -365,14 +365,14 @@ impl JitterBuffer {
         }
         if is_late {
             self.counts.late += u64::from(!packet.is_redundant);
-            return;
+            return false;
         }
         let at = self.packets.partition_point(|other| other.start < packet.start);
         match self.packets.get_mut(at).filter(|other| other.start == packet.start) {
             Some(other) if other.is_redundant && !packet.is_redundant => *other = packet,
             Some(_) => {
                 self.counts.duplicate += u64::from(!packet.is_redundant);
-                return;
+                return false;
             }
             None => {
                 if packet.is_redundant {
@@ -386,6 +386,7 @@ impl JitterBuffer {
             self.packets.pop_front();
             self.counts.overflowed += 1;
         }
+        true
     }
 
     fn note_newest(&mut self, behind: i64, packet: &Held) {

@@ -200,9 +200,9 @@ impl Mix {
 
     /// A packet of a source, as it came from the network: RTP with Opus, or with Opus in RED. `level`: what its audio level extension
     /// says, in -dBov. What cannot be read is dropped and counted; a packet of an unknown source is dropped.
-    pub fn packet(&mut self, source: SourceId, arrival: Micros, level: Option<u8>, packet: &Bytes) {
+    pub fn packet(&mut self, source: SourceId, arrival: Micros, level: Option<u8>, packet: Bytes) {
         let Some(found) = self.sources.get_mut(&source) else { return };
-        if let Ok(len) = found.admit(arrival, level, packet) {
+        if let Some(len) = found.admit(arrival, level, packet) {
             self.gate.heard(source, arrival, level, len);
         }
     }

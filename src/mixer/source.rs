@@ -6,7 +6,7 @@
 //!
 //! RFC 3550 §5.1 (header), RFC 2198 (redundant audio).
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use wire::Malformed;
 use wire::red::RedPayload;
 use wire::rtp::RtpHeader;
@@ -113,27 +113,26 @@ impl Source {
         }
     }
 
-    /// Takes an RTP packet; returns the length of its Opus payload.
-    ///
-    /// # Errors
-    /// [`Malformed`]: it was dropped and counted.
-    pub fn admit(&mut self, arrival: Micros, level: Option<u8>, packet: &Bytes) -> Result<usize, Malformed> {
+    /// Takes an RTP packet; returns the length of its Opus payload. `None`: it is of no use, and counted.
+    pub fn admit(&mut self, arrival: Micros, level: Option<u8>, packet: Bytes) -> Option<usize> {
         let result = self.read(arrival, level, packet);
         self.malformed += u64::from(result.is_err());
-        result
+        result.ok().flatten()
     }
 
-    fn read(&mut self, arrival: Micros, level: Option<u8>, packet: &Bytes) -> Result<usize, Malformed> {
-        let header = RtpHeader::parse(packet)?;
-        let payload = header.payload(packet)?;
+    fn read(&mut self, arrival: Micros, level: Option<u8>, mut packet: Bytes) -> Result<Option<usize>, Malformed> {
+        let header = RtpHeader::parse(&packet)?;
+        let len = header.payload(&packet)?.len();
+        // Moved, not sliced: the first slice of a packet allocates.
+        packet.advance(header.payload_offset());
+        packet.truncate(len);
         let RtpHeader { ssrc, sequence, timestamp, .. } = header;
         let incoming = |payload| Incoming { ssrc, sequence, timestamp, payload, level, is_redundant: false };
         if self.format.red_payload_type != Some(header.payload_type) {
-            self.jitter.insert(arrival, incoming(packet.slice_ref(payload)));
-            return Ok(payload.len());
+            return Ok(self.jitter.insert(arrival, incoming(packet)).then_some(len));
         }
-        let red = RedPayload::parse(payload)?;
-        self.jitter.insert(arrival, incoming(packet.slice_ref(red.body)));
+        let red = RedPayload::parse(&packet)?;
+        let is_taken = self.jitter.insert(arrival, incoming(packet.slice_ref(red.body)));
         let count = red.redundant().count() as u16;
         for (at, block) in (0..count).zip(red.redundant()) {
             // RFC 2198 says nothing of sequence numbers; senders take the packets right before this one.
@@ -145,7 +144,7 @@ impl Source {
                 self.jitter.insert(arrival, block);
             }
         }
-        Ok(red.body.len())
+        Ok(is_taken.then_some(red.body.len()))
     }
 
     /// What it adds to the mix, if it is open.

@@ -97,7 +97,7 @@ fn any_octets_at_all_neither_stop_a_tick_nor_leave_full_scale() {
                     packet.truncate((random.next() % 14) as usize);
                 }
                 let level = random.chance(0.9).then_some(20);
-                mix.packet(SourceId(0), Micros(20_000 * tick), level, &Bytes::from(packet));
+                mix.packet(SourceId(0), Micros(20_000 * tick), level, Bytes::from(packet));
             }
             let outputs = mix.tick(Micros(20_000 * tick));
             assert!(outputs.samples().iter().all(|sample| sample.abs() <= 1.0), "seed {seed}, tick {tick}");
@@ -118,7 +118,7 @@ fn packets_that_overlap_or_are_tiny_or_huge_cost_a_bounded_number_of_decodes() {
             packet.extend(timestamp.to_be_bytes());
             packet.extend([0, 0, 0, 1, 0x80 | 3, 48, 0, 0]);
             timestamp = timestamp.wrapping_add(1);
-            mix.packet(SourceId(0), Micros(20_000 * tick), Some(10), &Bytes::from(packet));
+            mix.packet(SourceId(0), Micros(20_000 * tick), Some(10), Bytes::from(packet));
         }
         mix.tick(Micros(20_000 * tick));
     }
@@ -186,23 +186,27 @@ fn packets_of_any_length_and_stereo_are_heard_alike() {
 #[test]
 fn a_source_that_stops_for_an_hour_and_returns_is_heard_at_once() {
     for clock_goes_on in [true, false] {
-        let mut world = world(music(Manner { ppm: 100.0, ..Manner::default() }));
+        let mut world = World::new(MixOptions::default());
+        let mut tone = sine(440.0, 0.1);
+        let (end, back) = (180 * 960, 180_200 * 960);
+        let signal = move |at: u64| {
+            let edge = at.min(if at < back { end - at.min(end) } else { at - back });
+            tone(at) * (edge as f32 / 960.0).min(1.0)
+        };
+        world.talker(0, Box::new(signal), music(Manner::default()));
         let mut heard = world.run(200);
-        let before = world.mix.source_counts(SourceId(0)).unwrap();
-        talker(&mut world).is_sending = false;
-        // The hour passes packet by packet of what it does not send; only its clock differs.
         let timestamp = talker(&mut world).timestamp;
-        talker(&mut world).can(1);
+        talker(&mut world).is_sending = false;
+        let before = world.mix.source_counts(SourceId(0)).unwrap();
         let quiet = world.run(180_000);
         heard.extend(&quiet[..100 * TICK]);
         assert!(quiet[20 * TICK..].iter().all(|sample| *sample == 0.0), "an hour of silence");
         let after = world.mix.source_counts(SourceId(0)).unwrap();
         let made_up = after.voice.concealed + after.voice.silent - before.voice.concealed;
         assert!(made_up < 48_000 * 3, "and of little work: {after:?}");
-        let talker = talker(&mut world);
-        (talker.is_sending, talker.canned) = (true, Vec::new());
+        talker(&mut world).is_sending = true;
         if !clock_goes_on {
-            talker.timestamp = timestamp;
+            talker(&mut world).timestamp = timestamp;
         }
         let back = world.run(100);
         let first = support::onsets(&back, 0.02)[0] as f32 / 48.0;
@@ -210,6 +214,23 @@ fn a_source_that_stops_for_an_hour_and_returns_is_heard_at_once() {
         assert!(first < 100.0);
         heard.extend(back);
         assert_no_click("an hour", &heard);
+    }
+}
+
+#[test]
+fn a_source_that_is_joined_in_the_middle_begins_without_a_click() {
+    for (name, manner) in [("speech mode", Manner::default()), ("music mode", music(Manner::default()))] {
+        for lost in 1..40 {
+            let mut world = world(manner);
+            let mut count = 0;
+            // The encoder has been running; the decoder knows nothing of what it did.
+            talker(&mut world).network = Box::new(move || {
+                count += 1;
+                (count > lost).then_some(2_000)
+            });
+            let heard = world.run(100);
+            assert!(db(click(&heard)) < -40.0, "{name}, {lost} lost: {:.1}", db(click(&heard)));
+        }
     }
 }
 

@@ -1,0 +1,189 @@
+//! What listeners get: redundancy, announcements, samples, and no allocation for any of it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
+mod support;
+
+use std::alloc::System;
+
+use mixer::announce::Prompt;
+use mixer::listener::Wish;
+use mixer::tone::Tone;
+use mixer::{ListenerId, MixOptions, SourceId, TICK};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::{Ear, Manner, World, amplitude, db, silence, sine, speech};
+use wire::red::RedPayload;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn music() -> Manner {
+    Manner { application: opus::Application::LowDelay, bitrate: 64_000, ..Manner::default() }
+}
+
+#[test]
+fn a_lossy_listener_gets_the_two_payloads_before_along_with_each() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, speech(3, 120.0, 0.5), Manner::default());
+    world.listener(0, None, Wish::Packets);
+    world.listener(1, None, Wish::RedundantPackets);
+    let mut before: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut seen = 0;
+    for tick in 0..400 {
+        let outputs = world.tick();
+        let find = |id| outputs.deliveries().find(|delivery| delivery.listener == ListenerId(id));
+        let (Some(plain), Some(lossy)) = (find(0), find(1)) else { continue };
+        assert_eq!(lossy.timestamp, plain.timestamp);
+        if tick > 100 {
+            let red = RedPayload::parse(lossy.payload).unwrap();
+            assert_eq!((red.payload_type, red.body), (111, plain.payload));
+            for block in red.redundant() {
+                let at = lossy.timestamp - u32::from(block.timestamp_offset);
+                let sent = before.iter().find(|(timestamp, _)| *timestamp == at);
+                assert_eq!(block.body, sent.unwrap().1, "what was sent then");
+                seen += 1;
+            }
+        }
+        before.push((plain.timestamp, plain.payload.to_vec()));
+    }
+    assert!(seen > 300, "{seen}");
+}
+
+#[test]
+fn redundancy_never_holds_what_another_stream_sent() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), music());
+    world.talker(1, silence(), music());
+    world.listener(1, Some(1), Wish::RedundantPackets);
+    world.listener(2, None, Wish::Packets);
+    world.run(100);
+    for _ in 0..3 {
+        world.talkers.get_mut(&SourceId(1)).unwrap().signal = sine(900.0, 0.1);
+        world.run(30);
+        world.talkers.get_mut(&SourceId(1)).unwrap().signal = silence();
+        let mut own_until = 0;
+        for _ in 0..200 {
+            let outputs = world.tick();
+            if let Some(own) = outputs.own().next() {
+                own_until = own.timestamp;
+            }
+            let mine = outputs.deliveries().find(|delivery| delivery.listener == ListenerId(1)).unwrap();
+            if mine.is_redundant {
+                let red = RedPayload::parse(mine.payload).unwrap();
+                let oldest = red.redundant().map(|block| u32::from(block.timestamp_offset)).max().unwrap_or(0);
+                assert!(mine.timestamp - oldest > own_until, "the shared stream of then had one's own voice in it");
+            }
+        }
+        assert!(own_until > 0);
+    }
+}
+
+#[test]
+fn tones_are_heard_by_all_and_a_prompt_to_one_by_that_one_alone() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), music());
+    world.listener(0, Some(0), Wish::Packets);
+    world.listener(1, None, Wish::Packets);
+    world.listener(2, None, Wish::Packets);
+    world.listener(3, None, Wish::Samples);
+    let mut ears: Vec<Ear> = (0..3).map(|_| Ear::new()).collect();
+    let mut recorded = Vec::new();
+    let mut hear = |world: &mut World, ticks| {
+        for _ in 0..ticks {
+            let outputs = world.tick();
+            for (id, ear) in (0..).zip(&mut ears) {
+                ear.hear(&outputs, id);
+            }
+            recorded.extend_from_slice(outputs.samples_of(ListenerId(3)));
+        }
+    };
+    hear(&mut world, 100);
+    assert!(world.mix.announce(Tone::Recording.prompt()));
+    hear(&mut world, 100);
+    let prompt = Prompt::new((0..24_000).map(|at| 0.1 * (at as f32 * 0.26).sin()).collect());
+    assert!(world.mix.announce_to(ListenerId(1), prompt.clone()));
+    assert!(!world.mix.announce_to(ListenerId(77), prompt));
+    hear(&mut world, 150);
+    let (beep, prompt) = (1_000.0, 0.26 / std::f32::consts::TAU * 48_000.0);
+    for (id, pcm) in ears.iter().map(|ear| &ear.pcm).chain([&recorded]).enumerate() {
+        let during_beep = &pcm[102 * TICK..118 * TICK];
+        assert!(amplitude(during_beep, beep) > 0.1, "{id} hears the recording tone, talker and recorder too");
+        let during_prompt = &pcm[204 * TICK..222 * TICK];
+        let heard = db(amplitude(during_prompt, prompt));
+        assert!(if id == 1 { heard > -22.0 } else { heard < -65.0 }, "{id}: {heard}");
+    }
+    let voice = amplitude(&ears[1].pcm[204 * TICK..222 * TICK], 440.0);
+    assert!(voice > 0.05, "who is told something still hears the others");
+}
+
+#[test]
+fn a_phone_leg_gets_samples_of_the_others_and_costs_no_encode() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), music());
+    world.talker(1, sine(700.0, 0.1), music());
+    world.listener(0, Some(0), Wish::Samples);
+    world.listener(1, Some(1), Wish::Samples);
+    let mut heard = Vec::new();
+    for _ in 0..200 {
+        heard.extend_from_slice(world.tick().samples_of(ListenerId(0)));
+    }
+    let settled = &heard[100 * TICK..];
+    assert!(amplitude(settled, 700.0) > 0.05);
+    assert!(db(amplitude(settled, 440.0)) < -80.0, "samples are exact: {}", db(amplitude(settled, 440.0)));
+    let counts = world.mix.counts();
+    assert_eq!((counts.shared_encodes, counts.own_encodes, counts.encodes_saved), (0, 0, 0));
+}
+
+#[test]
+fn numbers_go_on_through_every_switch_pause_and_skipped_tick() {
+    let mut world = World::new(MixOptions { first_sequence: 65_530, first_timestamp: u32::MAX - 5_000, places: 4, payload_type: 111 });
+    for id in 0..3 {
+        world.talker(id, speech(id + 20, 100.0 + 40.0 * id as f32, 0.5), Manner { pauses: true, ..Manner::default() });
+        world.listener(id, Some(id), Wish::Packets);
+    }
+    world.listener(3, None, Wish::Packets);
+    let mut ears: Vec<Ear> = (0..4).map(|_| Ear::new()).collect();
+    for tick in 0..3_000_u64 {
+        if tick % 500 == 499 {
+            // The mixer was held up for three ticks.
+            world.now_us += 60_000;
+        }
+        for id in 0..3 {
+            world.talkers.get_mut(&SourceId(id)).unwrap().is_sending = (tick / 250 + id) % 3 != 0;
+        }
+        let outputs = world.tick();
+        ears.iter_mut().zip(0..).for_each(|(ear, id)| ear.hear(&outputs, id));
+    }
+    println!("{:?}", world.mix.counts());
+    assert!(world.mix.counts().switches > 12);
+    assert!(ears.iter().all(|ear| ear.packets > 1_000));
+}
+
+#[test]
+fn a_warm_mix_allocates_nothing_tick_by_tick() {
+    let mut world = World::new(MixOptions::default());
+    for id in 0..4 {
+        world.talker(id, speech(id + 20, 100.0 + 40.0 * id as f32, 0.5), Manner { fec: true, ..Manner::default() }).can(200);
+        world.listener(id, Some(id), Wish::Packets);
+    }
+    world.listener(8, None, Wish::Packets);
+    world.listener(9, None, Wish::RedundantPackets);
+    world.run(1_000);
+    // Only what the mix does between two packets is counted; packets are made by the test.
+    let mut allocations = 0;
+    let mut ticks = 0;
+    for _ in 0..1_000 {
+        let packets = world.arrivals();
+        let region = Region::new(ALLOCATOR);
+        for (at, id, level, packet) in packets {
+            world.mix.packet(id, at, level, packet);
+        }
+        let now = world.next_tick();
+        let outputs = world.mix.tick(now);
+        std::hint::black_box(outputs.deliveries().map(|delivery| delivery.payload.len()).sum::<usize>());
+        let change = region.change();
+        allocations += change.allocations + change.reallocations;
+        ticks += 1;
+    }
+    println!("{allocations} allocations in {ticks} ticks");
+    assert_eq!(allocations, 0);
+}
