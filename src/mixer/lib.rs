@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The modules, in the order of dependency: [`time`], [`pace`], [`delay`], [`jitter`], [`stretch`], [`gain`], [`decode`], [`gate`], [`sum`],
-//! [`encode`], [`announce`], [`tone`], [`listener`], [`mix`].
+//! [`encode`], [`announce`], [`tone`], [`source`], [`listener`], `shared`, [`mix`], [`outputs`].
 
 pub mod announce;
 pub mod decode;
@@ -29,14 +29,17 @@ pub mod gate;
 pub mod jitter;
 pub mod listener;
 pub mod mix;
+pub mod outputs;
 pub mod pace;
+mod shared;
 pub mod source;
 pub mod stretch;
 pub mod sum;
 pub mod time;
 pub mod tone;
 
-pub use mix::{Mix, MixOptions, Outputs};
+pub use mix::{Mix, MixOptions};
+pub use outputs::{Delivery, Outputs};
 pub use time::Micros;
 
 /// Samples a second, everywhere in here.

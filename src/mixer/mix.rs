@@ -16,16 +16,15 @@ use bytes::Bytes;
 
 use crate::announce::{Player, Prompt};
 use crate::decode::{LONGEST, Scratch};
-use crate::encode::{Encoder, PAYLOAD_MAX, REDUNDANT, Redundancy};
+use crate::encode::{Encoder, PAYLOAD_MAX, REDUNDANT};
 use crate::gate::{Change, Gate, GateCounts, PLACES};
-use crate::listener::{LINGER, Listener, Own, Quiet, Sending, Wish};
+use crate::listener::{LINGER, Listener, Own, Wish};
+use crate::outputs::Outputs;
+use crate::shared::Shared;
 use crate::source::{Active, Source, SourceCounts, SourceFormat};
-use crate::sum::{Frame, Limiter, add, less};
+use crate::sum::{Frame, add, less};
 use crate::time::Micros;
 use crate::{Full, LISTENERS_MAX, ListenerId, SOURCES_MAX, SourceId, TICK};
-
-/// Ticks of the mix that are kept to warm an encoder with.
-const HISTORY: usize = 2;
 
 /// How a mix is made.
 #[derive(Clone, Copy, Debug)]
@@ -72,14 +71,16 @@ pub struct MixCounts {
 pub struct Mix {
     options: MixOptions,
     sources: BTreeMap<SourceId, Source>,
+    /// Removed, and faded out at the next tick.
+    leaving: Vec<Source>,
     gate: Gate,
-    listeners: BTreeMap<ListenerId, Listener>,
-    own: Vec<Own>,
+    pub(crate) listeners: BTreeMap<ListenerId, Listener>,
+    pub(crate) own: Vec<Own>,
     spare_own: Vec<Own>,
     #[expect(clippy::vec_box, reason = "handed from source to source as they are")]
     spare_active: Vec<Box<Active>>,
     player: Player,
-    shared: Shared,
+    pub(crate) shared: Shared,
     /// Somebody may have come to hear their own voice.
     is_unsettled: bool,
     newcomers: Vec<ListenerId>,
@@ -87,30 +88,8 @@ pub struct Mix {
     scratch: Box<Scratch>,
     spare_payload: Vec<u8>,
     began: Option<Micros>,
-    timestamp: u32,
-    counts: MixCounts,
-}
-
-/// The stream of everybody whose own voice is not in the mix.
-#[derive(Debug)]
-struct Shared {
-    encoder: Encoder,
-    limiter: Limiter,
-    pcm: Box<Frame>,
-    history: [Box<Frame>; HISTORY],
-    quiet: Quiet,
-    /// Somebody comes to it whose decoder has heard something else.
-    must_stand_alone: bool,
-    /// Nobody heard it in the last tick: its encoder knows nothing of what was.
-    is_stale: bool,
-    next_sequence: u16,
-    /// Sequence and marker of this tick's packet.
-    sent: Option<(u16, bool)>,
-    payload: Vec<u8>,
-    redundancy: Redundancy,
-    /// Listeners who get it as packets, and of them those with redundancy.
-    packets: usize,
-    redundant: usize,
+    pub(crate) timestamp: u32,
+    pub(crate) counts: MixCounts,
 }
 
 impl Mix {
@@ -122,6 +101,7 @@ impl Mix {
         Ok(Self {
             options,
             sources: BTreeMap::new(),
+            leaving: Vec::new(),
             gate: Gate::new(options.places),
             listeners: BTreeMap::new(),
             own: Vec::new(),
@@ -155,11 +135,12 @@ impl Mix {
         Ok(())
     }
 
-    /// A publication ended. Its last sound breaks off: the meeting removes it after it was muted or went.
+    /// A publication ended. What is heard of it fades in the next tick.
     pub fn source_removed(&mut self, source: SourceId) {
         self.gate.remove(source);
-        if let Some(active) = self.sources.remove(&source).and_then(Source::remove) {
-            self.spare_active.push(active);
+        if let Some(mut gone) = self.sources.remove(&source).filter(Source::is_active) {
+            gone.close();
+            self.leaving.push(gone);
         }
     }
 
@@ -181,8 +162,7 @@ impl Mix {
         let offset = first_sequence.wrapping_sub(self.shared.next_sequence);
         let redundant_from = self.counts.ticks + 1 + REDUNDANT as u64;
         let player = Player::default();
-        self.listeners
-            .insert(listener, Listener { own_source, wish, offset, redundant_from, player, has_own: false });
+        self.listeners.insert(listener, Listener { own_source, wish, offset, redundant_from, player, has_own: false });
         self.shared.must_stand_alone = true;
         self.shared.tally(wish, true);
         self.is_unsettled = true;
@@ -289,10 +269,7 @@ impl Mix {
             let level = self.gate.speech_level(id);
             let Some(source) = self.sources.get_mut(&id) else { continue };
             match change {
-                Change::Open(_) => {
-                    source.open(level, true, &mut self.scratch, &mut active);
-                    self.is_unsettled = true;
-                }
+                Change::Open(_) => source.open(level, true, &mut self.scratch, &mut active),
                 Change::Probe(_) => source.open(level, false, &mut self.scratch, &mut active),
                 Change::Close(_) => source.close(),
             }
@@ -311,7 +288,15 @@ impl Mix {
             }
             if let Some(active) = source.active().filter(|active| active.is_in_mix) {
                 add(&mut self.total, &active.frame);
+                self.is_unsettled |= active.has_come;
             }
+        }
+        for mut gone in self.leaving.drain(..) {
+            gone.sound(&mut self.scratch);
+            if let Some(active) = gone.active().filter(|active| active.is_in_mix) {
+                add(&mut self.total, &active.frame);
+            }
+            self.spare_active.extend(gone.retire());
         }
         if self.player.is_playing() {
             self.player.add_to(&mut self.total);
@@ -398,163 +383,4 @@ impl Mix {
 fn hears_itself(sources: &BTreeMap<SourceId, Source>, listener: &Listener) -> bool {
     let source = listener.own_source.and_then(|source| sources.get(&source));
     source.and_then(Source::active).is_some_and(|active| active.is_in_mix)
-}
-
-impl Shared {
-    fn new(options: &MixOptions) -> Result<Self, opus::Error> {
-        let frame = || Box::new([0.0; TICK]);
-        Ok(Self {
-            encoder: Encoder::new()?,
-            limiter: Limiter::default(),
-            pcm: frame(),
-            history: std::array::from_fn(|_| frame()),
-            quiet: Quiet::default(),
-            must_stand_alone: true,
-            is_stale: true,
-            next_sequence: options.first_sequence,
-            sent: None,
-            payload: Vec::with_capacity(PAYLOAD_MAX),
-            redundancy: Redundancy::new(options.payload_type),
-            packets: 0,
-            redundant: 0,
-        })
-    }
-
-    /// A listener comes to the shared stream, or leaves it.
-    fn tally(&mut self, wish: Wish, comes: bool) {
-        let change = |count: &mut usize, by: bool| {
-            *count = if comes { *count + usize::from(by) } else { count.saturating_sub(usize::from(by)) };
-        };
-        change(&mut self.packets, wish != Wish::Samples);
-        change(&mut self.redundant, wish == Wish::RedundantPackets);
-    }
-
-    /// What was sent becomes history.
-    fn remember(&mut self) {
-        self.history.rotate_left(1);
-        if let Some(last) = self.history.last_mut() {
-            last.copy_from_slice(self.pcm.as_slice());
-        }
-    }
-
-    /// Limits the total, and encodes it if anybody wants packets of it.
-    fn send(&mut self, total: &Frame, timestamp: u32, scratch: &mut Vec<u8>, counts: &mut MixCounts) {
-        *self.pcm = *total;
-        self.limiter.apply(&mut self.pcm);
-        self.sent = None;
-        let sending = self.quiet.judge(&self.pcm);
-        if self.packets == 0 {
-            self.is_stale = true;
-            return;
-        }
-        counts.encodes_saved += self.packets as u64;
-        let Sending::Encoded { is_first } = sending else { return };
-        counts.encodes_saved -= 1;
-        if self.is_stale {
-            self.encoder.warm(self.history.iter().map(Box::as_ref), scratch);
-            counts.warm_encodes += HISTORY as u64;
-        }
-        let stands_alone = is_first || self.is_stale || self.must_stand_alone;
-        self.encoder.encode(&self.pcm, stands_alone, &mut self.payload);
-        counts.shared_encodes += 1;
-        (self.is_stale, self.must_stand_alone) = (false, false);
-        if self.payload.is_empty() {
-            return;
-        }
-        self.sent = Some((self.next_sequence, is_first));
-        self.next_sequence = self.next_sequence.wrapping_add(1);
-        if self.redundant > 0 {
-            self.redundancy.compose(timestamp, &self.payload);
-        }
-        self.redundancy.sent(timestamp, &self.payload);
-    }
-}
-
-/// What a tick made, borrowed until the next.
-#[derive(Clone, Copy, Debug)]
-pub struct Outputs<'a> {
-    mix: &'a Mix,
-}
-
-/// A packet for one listener, without its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery<'a> {
-    /// For whom.
-    pub listener: ListenerId,
-    /// Goes on by one from packet to packet, whichever stream it is from.
-    pub sequence: u16,
-    /// The same for everybody in one tick.
-    pub timestamp: u32,
-    /// The first packet after silence.
-    pub marker: bool,
-    /// Opus, or Opus in RED.
-    pub payload: &'a [u8],
-    /// It is RED.
-    pub is_redundant: bool,
-}
-
-impl<'a> Outputs<'a> {
-    /// Timestamp of this tick.
-    #[must_use]
-    pub const fn timestamp(&self) -> u32 {
-        self.mix.timestamp
-    }
-
-    /// Everything that is heard, limited: for a recorder.
-    #[must_use]
-    pub fn samples(&self) -> &'a Frame {
-        &self.mix.shared.pcm
-    }
-
-    /// What one listener hears, limited: for a phone leg.
-    #[must_use]
-    pub fn samples_of(&self, listener: ListenerId) -> &'a Frame {
-        let own = self.mix.own.iter().find(|own| own.listener == listener);
-        own.map_or(&self.mix.shared.pcm, |own| &own.pcm)
-    }
-
-    /// The shared packet as it is, with the shared numbers; `None` in silence, or when nobody wants it.
-    #[must_use]
-    pub fn shared(&self) -> Option<Delivery<'a>> {
-        let shared = &self.mix.shared;
-        let (sequence, marker) = shared.sent?;
-        Some(Delivery {
-            listener: ListenerId(0),
-            sequence,
-            timestamp: self.mix.timestamp,
-            marker,
-            payload: &shared.payload,
-            is_redundant: false,
-        })
-    }
-
-    /// The packets for one listener alone.
-    pub fn own(&self) -> impl Iterator<Item = Delivery<'a>> {
-        let timestamp = self.mix.timestamp;
-        self.mix.own.iter().filter_map(move |own| {
-            let (sequence, marker) = own.sent?;
-            let (listener, payload) = (own.listener, own.payload.as_slice());
-            Some(Delivery { listener, sequence, timestamp, marker, payload, is_redundant: false })
-        })
-    }
-
-    /// Every packet to everybody: the shared one with each listener's numbers, and the own ones. This is what costs by the number
-    /// of listeners; [`Self::shared`] and [`Self::own`] are for a caller who numbers them otherwise.
-    pub fn deliveries(&self) -> impl Iterator<Item = Delivery<'a>> {
-        let (mix, shared) = (self.mix, self.shared());
-        let listeners = mix.listeners.iter().filter(|(_, listener)| !listener.has_own && listener.wish != Wish::Samples);
-        let shared = listeners.filter_map(move |(id, listener)| {
-            let shared = shared?;
-            let is_redundant =
-                listener.wish == Wish::RedundantPackets && mix.counts.ticks >= listener.redundant_from;
-            Some(Delivery {
-                listener: *id,
-                sequence: shared.sequence.wrapping_add(listener.offset),
-                payload: if is_redundant { mix.shared.redundancy.payload() } else { shared.payload },
-                is_redundant,
-                ..shared
-            })
-        });
-        shared.chain(self.own())
-    }
 }

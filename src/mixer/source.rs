@@ -29,6 +29,13 @@ pub struct SourceFormat {
     pub red_payload_type: Option<u8>,
 }
 
+/// What is quieter than this, in dBFS, is a pause ...
+const PAUSE_DB: f32 = -58.0;
+
+/// ... and in one of so many ticks (300 ms) a source is taken out of the mix: who listens then hears exactly the shared mix, and who
+/// alone speaks hears silence, and neither needs an encoder of their own.
+const PAUSE_TICKS: u32 = 15;
+
 /// What a source needs while it is open; handed on to the next when it closes.
 #[derive(Debug)]
 pub struct Active {
@@ -37,11 +44,15 @@ pub struct Active {
     pub frame: Box<Frame>,
     /// Whether its frame belongs to the mix of this tick.
     pub is_in_mix: bool,
+    /// ... and did not to that of the one before.
+    pub has_come: bool,
     /// How much of it is heard, 0 to 1, and where that goes.
     heard: f32,
     wanted: f32,
     /// It goes as soon as it is not heard any more.
     is_leaving: bool,
+    /// Ticks in a row in which there was nothing to hear.
+    quiet: u32,
     gain: Gain,
 }
 
@@ -55,20 +66,23 @@ impl Active {
             voice: Voice::new()?,
             frame: Box::new([0.0; TICK]),
             is_in_mix: false,
+            has_come: false,
             heard: 0.0,
             wanted: 0.0,
             is_leaving: false,
+            quiet: 0,
             gain: Gain::default(),
         })
     }
 
-    fn fade(&mut self) {
-        if self.heard == 1.0 && self.wanted == 1.0 {
+    /// From what is heard of it to what is wanted.
+    fn fade(&mut self, wanted: f32) {
+        if self.heard == 1.0 && wanted == 1.0 {
             return;
         }
-        let step = if self.wanted > self.heard { 1.0 / FADE_IN } else { -1.0 / FADE_OUT };
+        let step = if wanted > self.heard { 1.0 / FADE_IN } else { -1.0 / FADE_OUT };
         for sample in self.frame.iter_mut() {
-            if self.heard != self.wanted {
+            if self.heard != wanted {
                 self.heard = (self.heard + step).clamp(0.0, 1.0);
             }
             *sample *= self.heard;
@@ -174,6 +188,7 @@ impl Source {
             active.gain = self.gain;
             // The voice itself begins with a fade.
             active.heard = f32::from(u8::from(is_heard));
+            (active.quiet, active.is_in_mix) = (0, false);
             self.active = Some(active);
         }
         if let Some(active) = &mut self.active {
@@ -206,19 +221,18 @@ impl Source {
         let energy = energy_db(active.frame.as_slice());
         active.gain.apply(&mut active.frame, energy);
         self.gain = active.gain;
-        active.is_in_mix = active.heard > 0.0 || active.wanted > 0.0;
-        active.fade();
+        active.quiet = if energy < PAUSE_DB { active.quiet.saturating_add(1) } else { 0 };
+        let wanted = if active.quiet >= PAUSE_TICKS { 0.0 } else { active.wanted };
+        let was_in_mix = active.is_in_mix;
+        active.is_in_mix = active.heard > 0.0 || wanted > 0.0;
+        active.has_come = active.is_in_mix && !was_in_mix;
+        active.fade(wanted);
         (!active.voice.is_silent()).then(|| (energy, active.voice.is_honest()))
     }
 
     /// The decoder, when it is not needed any more.
     pub fn retire(&mut self) -> Option<Box<Active>> {
         self.active.take_if(|active| active.is_leaving && active.heard == 0.0)
-    }
-
-    /// The decoder, at once: the source is removed.
-    pub fn remove(self) -> Option<Box<Active>> {
-        self.active
     }
 
     /// What was counted.

@@ -14,10 +14,10 @@ mod support;
 use mixer::listener::Wish;
 use mixer::{MixOptions, SourceId};
 use rustix::time::{ClockId, clock_gettime};
-use support::{Manner, World, silence, speech};
+use support::{Manner, World, noise, silence, speech};
 
 const ROUNDS: usize = 7;
-const TICKS: usize = 400;
+const TICKS: usize = 450;
 
 fn thread_us() -> f64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
@@ -60,12 +60,28 @@ fn meeting(people: u64, talking: u64, places: usize, manner: Manner) -> World {
     world
 }
 
+/// 25 people of whom three speak one after the other, as people do, and the others are silent.
+fn conversation() -> World {
+    let mut world = World::new(MixOptions::default());
+    for id in 0..25 {
+        let mut voice = speech(id + 1, 90.0 + 7.0 * id as f32, 0.5);
+        let mut hiss = noise(id + 1, 0.0003);
+        let signal = move |at: u64| if id < 3 && at / 144_000 % 3 == id { voice(at) } else { hiss(at) };
+        world.talker(id, Box::new(signal), Manner::default()).can(450);
+        world.listener(id, Some(id), Wish::Packets);
+    }
+    world.run(450);
+    world
+}
+
 fn main() {
     // What a call of the clock costs is subtracted.
     let began = thread_us();
     (0..10_000).for_each(|_| _ = std::hint::black_box(thread_us()));
     let clock = (thread_us() - began) / 10_000.0;
-    println!("CPU of this thread, least of {ROUNDS} rounds of {TICKS} ticks; reading the clock ({clock:.2} us) is subtracted\n");
+    println!(
+        "CPU of this thread, least of {ROUNDS} rounds of {TICKS} ticks; reading the clock ({clock:.2} us) is subtracted\n"
+    );
 
     let voip = Manner::default();
     println!("25 people, each hears the mix without themselves      us a tick   ms a participant-second   decoders");
@@ -77,9 +93,14 @@ fn main() {
         println!("  {name:<50} {us:>9.1} {:>25.3} {:>10}", us * 50.0 / 25.0 / 1e3, world[0].mix.active().count());
     }
 
+    let mut world = [conversation()];
+    let us = measure(&mut world) - clock;
+    println!("  {:<50} {us:>9.1} {:>25.3}", "3 talk in turns of 3 s, 22 send silence", us * 50.0 / 25.0 / 1e3);
+
     println!("\nmeetings of 4, all talk, own mix-minus each            us a tick   talkers a core");
     let music = Manner { application: opus::Application::Audio, bitrate: 32_000, ..voip };
-    for (name, manner) in [("packets of speech mode (32 kbit/s, complexity 5)", voip), ("packets of music mode", music)] {
+    for (name, manner) in [("packets of speech mode (32 kbit/s, complexity 5)", voip), ("packets of music mode", music)]
+    {
         let mut worlds: Vec<World> = (0..10).map(|_| meeting(4, 4, 4, manner)).collect();
         let us = measure(&mut worlds) / 10.0 - clock;
         println!("  {name:<50} {us:>9.1} {:>16.0}", 4.0 * 20_000.0 / us);

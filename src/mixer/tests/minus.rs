@@ -4,7 +4,7 @@
 mod support;
 
 use mixer::listener::Wish;
-use mixer::{MixOptions, RATE, TICK};
+use mixer::{MixOptions, TICK};
 use support::{Ear, Manner, World, amplitude, db, hash, silence, sine, speech};
 
 const TONES: [f32; 3] = [440.0, 620.0, 1_010.0];
@@ -12,6 +12,16 @@ const TONES: [f32; 3] = [440.0, 620.0, 1_010.0];
 fn manner() -> Manner {
     // Music mode: a sine stays one.
     Manner { application: opus::Application::LowDelay, bitrate: 64_000, ..Manner::default() }
+}
+
+/// A tone that comes, or goes, within 40 ms: a sudden one sounds on all frequencies, and so on that of one's own.
+fn turn(hz: f32, comes: bool) -> support::Signal {
+    let (mut tone, mut from) = (sine(hz, 0.1), None);
+    Box::new(move |at| {
+        let passed = ((at - *from.get_or_insert(at)) as f32 / 1_920.0).min(1.0);
+        let part = 0.5 - 0.5 * (std::f32::consts::PI * passed).cos();
+        tone(at) * if comes { part } else { 1.0 - part }
+    })
 }
 
 fn three_tones() -> (World, Vec<Ear>) {
@@ -57,11 +67,11 @@ fn own_voice_stays_out_while_talkers_change() {
     let (mut world, mut ears) = three_tones();
     hear(&mut world, &mut ears, 50);
     // Each in turn falls silent for 3 s and comes back.
-    for turn in 0..6_u64 {
-        let id = mixer::SourceId(turn % 3);
-        world.talkers.get_mut(&id).unwrap().signal = silence();
+    for round in 0..6_usize {
+        let (id, hz) = (mixer::SourceId(round as u64 % 3), TONES[round % 3]);
+        world.talkers.get_mut(&id).unwrap().signal = turn(hz, false);
         hear(&mut world, &mut ears, 150);
-        world.talkers.get_mut(&id).unwrap().signal = sine(TONES[turn as usize % 3], 0.1);
+        world.talkers.get_mut(&id).unwrap().signal = turn(hz, true);
         hear(&mut world, &mut ears, 100);
     }
     assert!(world.mix.counts().switches >= 15, "{:?}", world.mix.counts());
@@ -166,5 +176,42 @@ fn who_hears_nobody_gets_nothing_and_silence_is_not_encoded() {
     assert_eq!(counts.encodes_saved, 600 - ears[1].packets);
     let tail = &ears[1].pcm[150 * TICK..];
     assert!(tail.iter().all(|sample| sample.abs() < 1e-3));
-    let _ = RATE;
+}
+
+#[test]
+fn who_pauses_hears_the_shared_stream_and_who_speaks_alone_costs_no_own_encode() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), manner());
+    world.talker(1, silence(), manner());
+    world.listener(0, Some(0), Wish::Packets);
+    world.listener(1, Some(1), Wish::Packets);
+    // Both have places; then one pauses, for less time than a place is kept.
+    world.talkers.get_mut(&mixer::SourceId(1)).unwrap().signal = turn(620.0, true);
+    world.run(100);
+    world.talkers.get_mut(&mixer::SourceId(1)).unwrap().signal = turn(620.0, false);
+    world.run(60);
+    let before = world.mix.counts();
+    world.run(10);
+    let after = world.mix.counts();
+    assert_eq!(world.mix.active().count(), 2, "both still have their places");
+    assert_eq!(after.own_encodes, before.own_encodes);
+    assert_eq!(after.shared_encodes, before.shared_encodes + 10);
+}
+
+#[test]
+fn a_source_that_is_removed_while_it_speaks_makes_no_click() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, sine(440.0, 0.1), manner());
+    let mut heard = world.run(100);
+    world.mix.source_removed(mixer::SourceId(0));
+    heard.extend(world.run(10));
+    let corner = heard[90 * TICK..].windows(3).map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()).fold(0.0, f32::max);
+    assert!(corner < 0.001, "{corner}");
+    assert!(heard[102 * TICK..].iter().all(|sample| *sample == 0.0));
+}
+
+#[test]
+fn a_mix_can_be_moved_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<mixer::Mix>();
 }

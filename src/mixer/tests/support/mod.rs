@@ -3,7 +3,13 @@
 //! ```text
 //! Signal ─> Talker (Opus, RTP, RED) ─> Network (delay, loss, order) ─> World ─> Mix ─> what each listener decodes
 //! ```
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests; each file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests; each file uses a part of it"
+)]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -137,6 +143,9 @@ impl Default for Manner {
     }
 }
 
+/// What becomes of a payload.
+pub type Spoil = Box<dyn FnMut(Vec<u8>) -> Vec<u8>>;
+
 /// A source with its clock.
 pub struct Talker {
     pub signal: Signal,
@@ -147,7 +156,7 @@ pub struct Talker {
     /// Overrides what it says of its level.
     pub claim: Option<u8>,
     /// What becomes of each payload before it is sent.
-    pub spoil: Option<Box<dyn FnMut(Vec<u8>) -> Vec<u8>>>,
+    pub spoil: Option<Spoil>,
     /// Sent over and over instead of what the signal would give: encoding is most of what a long test costs.
     pub canned: Vec<(Vec<u8>, u8)>,
     encoder: opus::Encoder,
