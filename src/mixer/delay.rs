@@ -135,6 +135,12 @@ impl Least {
         }
     }
 
+    /// Whether it stands for at least so many samples.
+    #[must_use]
+    pub const fn covers(&self, samples: i64) -> bool {
+        self.before.is_some() || self.passed >= samples
+    }
+
     /// The least, if anything was added.
     #[must_use]
     pub fn value(&self) -> Option<i64> {

@@ -37,6 +37,9 @@ const AHEAD_MAX: i64 = 2_400;
 /// The fastest is looked for in two spans of so many samples of packets (15 s).
 const FASTEST_SPAN: i64 = 720_000;
 
+/// ... and is one after so many (1 s).
+const FASTEST_KNOWN: i64 = 48_000;
+
 /// Later than it must be by this much (2.5 ms) is what is aimed at: clocks are never quite alike.
 const SLACK: i64 = 120;
 
@@ -350,8 +353,9 @@ impl JitterBuffer {
     }
 
     fn is_another_clock(&self, behind: i64) -> bool {
-        let fastest = self.fastest.value();
-        fastest.is_some_and(|fastest| behind - fastest > BEHIND_MAX || fastest - behind > AHEAD_MAX)
+        // A stream may begin with a queue; what is fast shows after a second.
+        let ahead = if self.fastest.covers(FASTEST_KNOWN) { AHEAD_MAX } else { BEHIND_MAX };
+        self.fastest.value().is_some_and(|fastest| behind - fastest > BEHIND_MAX || fastest - behind > ahead)
     }
 
     fn place(&mut self, arrival: Micros, packet: Held) -> bool {

@@ -114,8 +114,11 @@ fn another_stream_or_clock_begins_anew_and_a_slow_network_does_not() {
         jitter.counts().resets
     };
     assert_eq!(resets(&mut fill(), 50, Incoming { ssrc: 2, ..packet(50) }), 1, "another SSRC");
-    assert_eq!(resets(&mut fill(), 50, Incoming { timestamp: 5, ..packet(50) }), 1, "far back or ahead");
+    assert_eq!(resets(&mut fill(), 50, Incoming { timestamp: 2_000_000_000, ..packet(50) }), 1, "far ahead");
     assert_eq!(resets(&mut fill(), 50, packet(54)), 1, "80 ms faster than any before");
+    let mut jitter = JitterBuffer::default();
+    (0..10).for_each(|n| _ = jitter.insert(at(10), packet(n)));
+    assert_eq!(jitter.counts().resets, 0, "a queue at the very beginning is no clock");
     assert_eq!(resets(&mut fill(), 95, packet(50)), 0, "0.9 s late");
     assert_eq!(resets(&mut fill(), 105, packet(50)), 1, "1.1 s late");
     assert_eq!(resets(&mut fill(), 2_000, packet(2_000)), 0, "a pause of 39 s");
@@ -145,9 +148,15 @@ fn a_steady_source_is_played_a_grid_of_packets_behind_whatever_its_phase() {
             jitter.insert(Micros(at(n).0 - phase), packet(n));
             jitter.tick(at(n));
         }
-        // At the tick the newest packet has come `phase` ago; its end is due when the tick ends.
-        while !matches!(jitter.take(), Next::Dry) {}
-        let excess = jitter.excess(960);
-        assert!((-240..=960).contains(&excess) && excess % 960 != 1, "{phase}: {excess}");
+        // Nothing is loud enough for an onset: what is due begins the tick, and is there to its end, with little to spare.
+        jitter.start(0);
+        while jitter.warm().is_some() {}
+        let mut there = 0;
+        while let Next::Play(held, played) = jitter.take() {
+            there += held.duration - played;
+        }
+        // What comes just in time for its tick is not relied on.
+        let margin = if phase < 3_000 { 960 } else { 0 };
+        assert!((960..960 + 480).contains(&(there - margin)), "{phase}: {there}");
     }
 }
