@@ -183,8 +183,7 @@ impl Voice {
         }
         self.adapt(excess, may_cut, counts);
         if self.waiting.len() < TICK {
-            counts.concealed += (TICK - self.waiting.len()) as u64;
-            self.waiting.resize(TICK, 0.0);
+            self.conceal(TICK - self.waiting.len(), false, scratch, counts);
         }
         for (out, sample) in out.iter_mut().zip(self.waiting.drain(..TICK)) {
             *out = sample;

@@ -49,7 +49,7 @@ const LEVEL_FALL: f32 = 10.0;
 /// Who has just got a place keeps it for so long against anybody ...
 const ATTACK_US: u64 = 300_000;
 /// ... and for so long after the last speech against nobody.
-const HOLD_US: u64 = 1_500_000;
+const HOLD_US: u64 = 1_200_000;
 
 /// A newcomer is louder than the weakest by so much.
 const LOUDER_BY: f32 = 6.0;
@@ -62,7 +62,7 @@ const SOUNDING_US: u64 = 200_000;
 
 /// One probe, if others wait; between two probes of those that claim silence.
 const PROBE_US: u64 = 200_000;
-const DOUBT_EVERY_US: u64 = 1_000_000;
+const DOUBT_EVERY_US: u64 = 2_000_000;
 
 /// A packet of so many octets holds no sound (DTX).
 const PAUSE_LEN: usize = 2;
