@@ -15,7 +15,7 @@ use wire::opus::packet_duration;
 
 use crate::gain::energy_db;
 use crate::jitter::{Held, JitterBuffer, Next, has_lbrr};
-use crate::stretch::{self, LAG_MAX, LAG_MIN, SEAM};
+use crate::stretch::{self, LAG_MAX, LAG_MIN};
 use crate::sum::peak;
 use crate::{RATE, TICK};
 
@@ -98,8 +98,6 @@ pub struct Voice {
     concealed: usize,
     /// The last packet announced a pause.
     is_pausing: bool,
-    /// The next packet does not go on where the last sound ended.
-    breaks_off: bool,
     /// How far back to full sound it is after silence, of [`RETURN`].
     returned: usize,
     claims: Claims,
@@ -128,7 +126,6 @@ impl Voice {
             waiting: Vec::with_capacity(2 * LONGEST),
             concealed: CONCEAL_MAX,
             is_pausing: false,
-            breaks_off: false,
             returned: 0,
             claims: Claims::new(),
         })
@@ -140,7 +137,7 @@ impl Voice {
         // The only error is a wrong argument, of which there is none.
         let _ = self.decoder.reset_state();
         self.waiting.clear();
-        (self.concealed, self.is_pausing, self.breaks_off) = (CONCEAL_MAX, false, false);
+        (self.concealed, self.is_pausing) = (CONCEAL_MAX, false);
         (self.returned, self.claims) = (0, Claims::new());
         while let Some(packet) = jitter.warm() {
             let _ = self.decoder.decode_float(&packet.payload, scratch, false);
@@ -169,7 +166,7 @@ impl Voice {
         counts: &mut VoiceCounts,
     ) {
         if jitter.must_resume() {
-            self.breaks_off |= jitter.resume(self.waiting.len() as i64);
+            jitter.resume(self.waiting.len() as i64);
         }
         let excess = jitter.excess(self.waiting.len() as i64);
         let may_cut = excess > EXCESS_MAX && self.concealed == 0;
@@ -239,7 +236,6 @@ impl Voice {
 
     fn play(&mut self, packet: &Held, played: i64, scratch: &mut Scratch, counts: &mut VoiceCounts) {
         self.is_pausing = packet.payload.len() <= PAUSE_LEN;
-        let tail = self.tail(scratch);
         let Ok(len) = self.decoder.decode_float(&packet.payload, scratch, false) else {
             counts.garbage += 1;
             self.claims.off = self.claims.off.saturating_add(1);
@@ -254,12 +250,6 @@ impl Voice {
         }
         counts.decoded += heard.len() as u64;
         counts.redundant += if packet.is_redundant { heard.len() as u64 } else { 0 };
-        if let Some(tail) = tail {
-            for (at, (sample, old)) in heard.iter_mut().zip(tail).enumerate() {
-                let part = (at as f32 + 0.5) / SEAM as f32;
-                *sample = *sample * part + old * (1.0 - part);
-            }
-        }
         self.hear(heard);
     }
 
@@ -315,20 +305,6 @@ impl Voice {
     fn gain(&self) -> f32 {
         let over = self.concealed.saturating_sub(CONCEAL_FULL) as f32;
         1.0 - over / (CONCEAL_MAX - CONCEAL_FULL) as f32
-    }
-
-    /// How the old sound would go on, where it breaks off, to be faded out over what comes.
-    fn tail(&mut self, scratch: &mut Scratch) -> Option<[f32; SEAM]> {
-        let breaks_off = std::mem::take(&mut self.breaks_off);
-        if !breaks_off || self.is_silent() {
-            return None;
-        }
-        let made = part(scratch, UNIT);
-        self.decoder.decode_float(&[], made, false).ok()?;
-        let gain = self.gain() * self.claims.factor;
-        let mut tail = [0.0; SEAM];
-        tail.iter_mut().zip(made).for_each(|(tail, made)| *tail = *made * gain);
-        Some(tail)
     }
 }
 

@@ -294,22 +294,23 @@ impl JitterBuffer {
         (self.is_dry || self.position.is_none()) && !self.packets.is_empty()
     }
 
-    /// Chooses the position after a wait, with `ahead` samples decoded and not yet played. Returns true if something is left out.
-    pub fn resume(&mut self, ahead: i64) -> bool {
+    /// Chooses the position after a wait, with `ahead` samples decoded and not yet played. What comes is never due at once, so
+    /// there is time to make up a bridge from the old sound.
+    pub fn resume(&mut self, ahead: i64) {
         self.drop_played();
         self.is_dry = false;
-        let Some(first) = self.packets.front().map(|first| first.start) else { return false };
+        let Some(first) = self.packets.front().map(|first| first.start) else { return };
         let due = self.now - self.behind().0 + ahead;
         let low = self.position.unwrap_or(i64::MIN);
         let at = due.clamp(low, first.max(low));
-        let is_too_late = due - at > LATE_MAX;
-        self.position = Some(if is_too_late { due - LATE_MAX / 2 } else { at });
-        if is_too_late {
-            let before = self.packets.len();
-            self.drop_played();
-            self.counts.overflowed += (before - self.packets.len()) as u64;
+        if due - at <= LATE_MAX {
+            self.position = Some(at);
+            return;
         }
-        is_too_late || self.decoded.is_none()
+        self.position = Some(due - LATE_MAX / 2);
+        let before = self.packets.len();
+        self.drop_played();
+        self.counts.overflowed += (before - self.packets.len()) as u64;
     }
 
     /// How much more than needed the audio waits, in samples; negative: it should wait longer. `ahead`: decoded, not yet played.

@@ -167,6 +167,8 @@ pub struct Talker {
     pub network: Box<dyn FnMut() -> Option<u64>>,
     /// Its encoder runs.
     pub is_sending: bool,
+    /// What it says waits while it does not.
+    pub holds_still: bool,
 }
 
 impl Talker {
@@ -193,6 +195,7 @@ impl Talker {
             due: start_us as f64,
             network: Box::new(|| Some(0)),
             is_sending: true,
+            holds_still: false,
         }
     }
 
@@ -232,7 +235,7 @@ impl Talker {
         let frame = self.manner.frame;
         if !self.is_sending {
             self.earlier.clear();
-            self.made += frame as u64;
+            self.made += if self.holds_still { 0 } else { frame as u64 };
             self.timestamp = self.timestamp.wrapping_add(frame as u32);
             self.due += frame as f64 / 0.048 / (1.0 + self.manner.ppm * 1e-6);
             return (self.due as u64, None, None);
