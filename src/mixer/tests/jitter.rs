@@ -95,8 +95,8 @@ fn what_comes_late_while_nothing_is_there_is_played_late_and_not_lost() {
         jitter.insert(at(n), packet(n));
     }
     assert_eq!((0..5).map(|_| take(&mut jitter)).collect::<Vec<_>>(), [0, 1, 2, -1, -1]);
-    jitter.tick(at(5));
-    jitter.insert(at(5), packet(3));
+    jitter.tick(at(9));
+    jitter.insert(at(9), packet(3));
     assert!(jitter.must_resume());
     jitter.resume(0);
     assert_eq!(take(&mut jitter), 3);

@@ -208,3 +208,51 @@ fn a_mix_can_be_moved_to_another_thread() {
     fn is_send<T: Send>() {}
     is_send::<mixer::Mix>();
 }
+
+#[test]
+fn a_voice_is_heard_through_a_switch_as_well_as_without_one() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, speech(3, 120.0, 0.5), Manner::default());
+    world.talker(1, silence(), Manner::default());
+    world.listener(0, Some(1), Wish::Packets);
+    let mut ear = Ear::new();
+    let (mut wanted, mut switched, mut had_own) = (Vec::new(), Vec::new(), false);
+    for tick in 0..2_500_usize {
+        let signal = if tick % 150 == 0 { Some(speech(tick as u64 + 9, 180.0, 0.5)) } else { None };
+        let signal = if tick % 150 == 25 { Some(silence()) } else { signal };
+        if let Some(signal) = signal {
+            world.talkers.get_mut(&mixer::SourceId(1)).unwrap().signal = signal;
+        }
+        let outputs = world.tick();
+        ear.hear(&outputs, 0);
+        wanted.extend_from_slice(outputs.samples_of(mixer::ListenerId(0)));
+        let has_own = outputs.own().next().is_some();
+        if has_own != had_own && tick > 50 {
+            switched.push(tick);
+        }
+        had_own = has_own;
+    }
+    // The codec delays by 2.5 ms. What it changes, against what should be heard, in each tick with sound.
+    let noise = |tick: usize| {
+        let (from, to) = (tick * TICK, (tick + 1) * TICK);
+        let (mut off, mut all) = (0.0_f32, 0.0_f32);
+        for at in from..to {
+            let wanted = wanted[at - 120];
+            off += (ear.pcm[at] - wanted).powi(2);
+            all += wanted.powi(2);
+        }
+        (all > 0.05).then(|| f64::from(10.0 * (off / all).log10()))
+    };
+    let mut usual: Vec<f64> = (50..2_499).filter(|tick| !switched.contains(tick)).filter_map(noise).collect();
+    let mut seams: Vec<f64> = switched.iter().copied().filter_map(noise).collect();
+    let [usual, seams, worst] = [
+        support::percentile(&mut usual, 0.5),
+        support::percentile(&mut seams, 0.5),
+        support::percentile(&mut seams, 1.0),
+    ];
+    println!(
+        "{} switches; codec noise {usual:.1} dB (median), {seams:.1} at a switch, {worst:.1} at worst",
+        switched.len()
+    );
+    assert!(switched.len() > 20 && seams < usual + 3.0 && worst < usual + 12.0);
+}
