@@ -133,13 +133,13 @@ impl Voice {
 
     /// Forgets the old source, and begins with what a new one sent last before the position of its buffer: a decoder that knows
     /// nothing may make anything of its first packet.
-    pub fn begin(&mut self, jitter: &mut JitterBuffer, scratch: &mut Scratch) {
+    pub fn begin(&mut self, jitter: &JitterBuffer, scratch: &mut Scratch) {
         // The only error is a wrong argument, of which there is none.
         let _ = self.decoder.reset_state();
         self.waiting.clear();
         (self.concealed, self.is_pausing) = (CONCEAL_MAX, false);
         (self.returned, self.claims) = (0, Claims::new());
-        while let Some(packet) = jitter.warm() {
+        for packet in jitter.warm() {
             let _ = self.decoder.decode_float(&packet.payload, scratch, false);
             self.claims.before = packet.level.map_or(-127.0, |level| -f32::from(level.min(127)));
         }
@@ -203,14 +203,14 @@ impl Voice {
     fn step(&mut self, jitter: &mut JitterBuffer, scratch: &mut Scratch, counts: &mut VoiceCounts) {
         let short = TICK.saturating_sub(self.waiting.len()).max(1);
         match jitter.take() {
-            Next::Play(packet, played) => self.play(&packet, played, scratch, counts),
+            Next::Play(packet, played) => self.play(packet, played, scratch, counts),
             Next::Missing { samples, behind, is_pause } => {
                 let samples = usize::try_from(samples).unwrap_or(0);
-                let duration = packet_duration(&behind).unwrap_or(0) as usize;
+                let duration = packet_duration(behind).unwrap_or(0) as usize;
                 let is_frame = samples <= duration && samples.is_multiple_of(UNIT);
                 if !is_pause && is_frame && !self.is_silent() {
-                    let has_fec = has_lbrr(&behind);
-                    let len = self.decoder.decode_float(&behind, part(scratch, samples), true).unwrap_or(0);
+                    let has_fec = has_lbrr(behind);
+                    let len = self.decoder.decode_float(behind, part(scratch, samples), true).unwrap_or(0);
                     if has_fec {
                         counts.repaired += len as u64;
                         let repaired = part(scratch, len);

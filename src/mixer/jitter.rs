@@ -104,16 +104,16 @@ impl Held {
 }
 
 /// What to decode.
-#[derive(Clone, Debug)]
-pub enum Next {
+#[derive(Clone, Copy, Debug)]
+pub enum Next<'a> {
     /// This packet; its first so many samples were played already.
-    Play(Held, i64),
+    Play(&'a Held, i64),
     /// So many samples were not sent or not received; the packet behind them is here and may hold their repair.
     Missing {
         /// Samples until the packet behind.
         samples: i64,
         /// Its payload.
-        behind: Bytes,
+        behind: &'a [u8],
         /// Nothing was sent in between: a pause, not a loss.
         is_pause: bool,
     },
@@ -228,22 +228,20 @@ impl JitterBuffer {
     }
 
     /// What to decode next. [`Next::Missing`] moves nothing: see [`Self::concealed`].
-    pub fn take(&mut self) -> Next {
+    pub fn take(&mut self) -> Next<'_> {
         self.drop_played();
-        let Some(first) = self.packets.front() else {
+        let Some(first) = self.packets.get(self.played()) else {
             self.is_dry = true;
             return Next::Dry;
         };
         let position = *self.position.get_or_insert(first.start);
         if first.start > position {
             let is_pause = self.decoded.is_some_and(|decoded| decoded + 1 == first.sequence);
-            return Next::Missing { samples: first.start - position, behind: first.payload.clone(), is_pause };
+            return Next::Missing { samples: first.start - position, behind: &first.payload, is_pause };
         }
-        let Some(packet) = self.packets.pop_front() else { return Next::Dry };
-        self.position = Some(packet.end());
-        self.decoded = Some(packet.sequence);
-        let played = position - packet.start;
-        Next::Play(packet, played)
+        self.position = Some(first.end());
+        self.decoded = Some(first.sequence);
+        Next::Play(first, position - first.start)
     }
 
     /// Whether a packet is here that begins before so many samples from the position.
@@ -275,31 +273,28 @@ impl JitterBuffer {
         let onset = recent.find(|packet| packet.level.is_some_and(|its| its <= level));
         let heard = onset.map_or(due, |onset| due.min(onset.start - LEAD));
         self.position = Some(heard);
-        (self.decoded, self.is_dry) = (None, false);
-        let before = self.packets.partition_point(|packet| packet.end() <= heard);
-        self.packets.drain(..before.saturating_sub(WARM));
+        self.is_dry = false;
+        self.drop_played();
+        self.decoded = self.warm().last().map(|packet| packet.sequence);
     }
 
-    /// The next packet before the position, to be decoded and not heard.
-    pub fn warm(&mut self) -> Option<Held> {
-        let position = self.position?;
-        let packet = self.packets.pop_front_if(|packet| packet.end() <= position)?;
-        self.decoded = Some(packet.sequence);
-        Some(packet)
+    /// The last packets before the position, to be decoded and not heard.
+    pub fn warm(&self) -> impl Iterator<Item = &Held> {
+        self.packets.iter().take(self.played())
     }
 
     /// Whether a place to go on from must be chosen, since nothing was here or the clock is another: see [`Self::resume`].
     #[must_use]
     pub fn must_resume(&self) -> bool {
-        (self.is_dry || self.position.is_none()) && !self.packets.is_empty()
+        (self.is_dry || self.position.is_none()) && self.played() < self.packets.len()
     }
 
     /// Chooses the position after a wait, with `ahead` samples decoded and not yet played. What comes is never due at once, so
     /// there is time to make up a bridge from the old sound.
     pub fn resume(&mut self, ahead: i64) {
-        self.drop_played();
         self.is_dry = false;
-        let Some(first) = self.packets.front().map(|first| first.start) else { return };
+        let before = self.played();
+        let Some(first) = self.packets.get(before).map(|first| first.start) else { return };
         let due = self.now - self.behind().0 + ahead;
         let low = self.position.unwrap_or(i64::MIN);
         let at = due.clamp(low, first.max(low));
@@ -308,9 +303,7 @@ impl JitterBuffer {
             return;
         }
         self.position = Some(due - LATE_MAX / 2);
-        let before = self.packets.len();
-        self.drop_played();
-        self.counts.overflowed += (before - self.packets.len()) as u64;
+        self.counts.overflowed += (self.played() - before) as u64;
     }
 
     /// How much more than needed the audio waits, in samples; negative: it should wait longer. `ahead`: decoded, not yet played.
@@ -405,9 +398,14 @@ impl JitterBuffer {
         }
     }
 
+    /// How many of the packets were played; all others are behind them.
+    fn played(&self) -> usize {
+        self.position.map_or(0, |position| self.packets.partition_point(|packet| packet.end() <= position))
+    }
+
+    /// All but the last few.
     fn drop_played(&mut self) {
-        let Some(position) = self.position else { return };
-        while self.packets.front().is_some_and(|packet| packet.end() <= position) {
+        for _ in WARM..self.played() {
             self.packets.pop_front();
         }
     }

@@ -184,7 +184,7 @@ impl Source {
         if self.active.is_none() {
             let Some(mut active) = active() else { return };
             self.jitter.start(level);
-            active.voice.begin(&mut self.jitter, scratch);
+            active.voice.begin(&self.jitter, scratch);
             active.gain = self.gain;
             // The voice itself begins with a fade.
             active.heard = f32::from(u8::from(is_heard));

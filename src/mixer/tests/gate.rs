@@ -8,8 +8,8 @@ use mixer::{MixOptions, SourceId, TICK};
 use support::{Manner, Random, Signal, World, amplitude, noise, percentile, silence, sine, speech};
 
 /// A syllable of 300 ms with a steep beginning, each 4 s: the gate is closed before each.
-fn syllables() -> Signal {
-    Box::new(|at| {
+fn syllables(amplitude: f32) -> Signal {
+    Box::new(move |at| {
         let place = at % 192_000;
         let (from, len) = (150_000, 14_400);
         if !(from..from + len).contains(&place) {
@@ -17,43 +17,46 @@ fn syllables() -> Signal {
         }
         let place = place - from;
         let edge = (place.min(len - place) as f32 / 240.0).min(1.0);
-        0.25 * edge * (place as f32 * 0.05).sin()
+        amplitude * edge * (place as f32 * 0.05).sin()
     })
 }
 
 /// How long each sound is, in milliseconds.
-fn lengths(pcm: &[f32]) -> Vec<f64> {
+fn lengths(pcm: &[f32], threshold: f32) -> Vec<f64> {
     let backwards: Vec<f32> = pcm.iter().rev().copied().collect();
-    let ends: Vec<usize> = support::onsets(&backwards, 0.05).into_iter().rev().map(|at| pcm.len() - at).collect();
-    support::onsets(pcm, 0.05).iter().zip(ends).map(|(from, to)| (to - from) as f64 / 48.0).collect()
+    let ends: Vec<usize> = support::onsets(&backwards, threshold).into_iter().rev().map(|at| pcm.len() - at).collect();
+    support::onsets(pcm, threshold).iter().zip(ends).map(|(from, to)| (to - from) as f64 / 48.0).collect()
 }
 
 #[test]
 fn a_syllable_that_opens_the_gate_loses_less_than_20_ms() {
     let spoken: Vec<f32> = {
-        let mut signal = syllables();
+        let mut signal = syllables(0.25);
         (0..192_000).map(&mut *signal).collect()
     };
-    let whole = lengths(&spoken)[0];
-    for (name, pauses, frame) in
-        [("20 ms packets", false, 960), ("20 ms packets, DTX", true, 960), ("60 ms packets", false, 2_880)]
-    {
+    let whole = lengths(&spoken, 0.05)[0];
+    for (name, amplitude, pauses, frame) in [
+        ("20 ms packets", 0.25, false, 960),
+        ("20 ms packets, hardly speech (-42 dBFS)", 0.011, false, 960),
+        ("20 ms packets, DTX", 0.25, true, 960),
+        ("60 ms packets", 0.25, false, 2_880),
+    ] {
         let mut lost = Vec::new();
         for phase in 0..10_u64 {
             let mut world = World::new(MixOptions::default());
             let mut random = Random(50 + phase);
-            let talker = world.talker(0, syllables(), Manner { pauses, frame, ..Manner::default() });
+            let talker = world.talker(0, syllables(amplitude), Manner { pauses, frame, ..Manner::default() });
             talker.shift(2_000 * phase);
             talker.network = Box::new(move || Some(500 + random.next() % 2_000));
             let heard = world.run(1_000);
-            let lengths = lengths(&heard);
+            let lengths = lengths(&heard, amplitude / 5.0);
             assert_eq!(lengths.len(), 5, "each is heard once: {lengths:?}");
             lost.extend(lengths.iter().map(|length| whole - length));
             assert_eq!(world.mix.gate_counts().opened, 5);
         }
         let [p50, most] = [0.5, 1.0].map(|part| percentile(&mut lost, part));
         println!("{name}: of a syllable of {whole:.1} ms is lost {p50:.1} ms (median), {most:.1} at most");
-        assert!(p50 < 2.0 && most < 20.0);
+        assert!(p50 < 6.0 && most < 20.0);
     }
 }
 

@@ -70,7 +70,7 @@ fn drift(ppm: f64, minutes: usize) {
     let (first, rest) = (means[1], &means[2..]);
     let most = rest.iter().copied().fold(0.0, f64::max);
     let least = rest.iter().copied().fold(f64::MAX, f64::min);
-    let concealed = counts.voice.concealed as f64 / counts.voice.decoded as f64;
+    let concealed = (counts.voice.concealed + counts.voice.concealed_silent) as f64 / counts.voice.decoded as f64;
     println!(
         "{ppm} ppm, {minutes} min: mean delay of a minute {first:.1} at first, then {least:.1} to {most:.1} ms; \
          cut {:.1} ms, added {:.1} ms, concealed {:.4} %, resets {}",
