@@ -209,7 +209,8 @@ impl Voice {
                 let duration = packet_duration(behind).unwrap_or(0) as usize;
                 let is_frame = samples <= duration && samples.is_multiple_of(UNIT);
                 if !is_pause && is_frame && !self.is_silent() {
-                    let has_fec = has_lbrr(behind);
+                    // Of less than its own length libopus repairs nothing.
+                    let has_fec = has_lbrr(behind) && samples == duration;
                     let len = self.decoder.decode_float(behind, part(scratch, samples), true).unwrap_or(0);
                     if has_fec {
                         counts.repaired += len as u64;

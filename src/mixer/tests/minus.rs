@@ -232,17 +232,7 @@ fn a_voice_is_heard_through_a_switch_as_well_as_without_one() {
         }
         had_own = has_own;
     }
-    // The codec delays by 2.5 ms. What it changes, against what should be heard, in each tick with sound.
-    let noise = |tick: usize| {
-        let (from, to) = (tick * TICK, (tick + 1) * TICK);
-        let (mut off, mut all) = (0.0_f32, 0.0_f32);
-        for at in from..to {
-            let wanted = wanted[at - 120];
-            off += (ear.pcm[at] - wanted).powi(2);
-            all += wanted.powi(2);
-        }
-        (all > 0.05).then(|| f64::from(10.0 * (off / all).log10()))
-    };
+    let noise = |tick: usize| codec_noise(&ear.pcm, &wanted, tick);
     let mut usual: Vec<f64> = (50..2_499).filter(|tick| !switched.contains(tick)).filter_map(noise).collect();
     let mut seams: Vec<f64> = switched.iter().copied().filter_map(noise).collect();
     let [usual, seams, worst] = [
@@ -255,4 +245,45 @@ fn a_voice_is_heard_through_a_switch_as_well_as_without_one() {
         switched.len()
     );
     assert!(switched.len() > 20 && seams < usual + 3.0 && worst < usual + 12.0);
+}
+
+/// What the codec, which delays by 2.5 ms, changed in a tick against what should be heard, in dB; `None` where there is no sound.
+fn codec_noise(heard: &[f32], wanted: &[f32], tick: usize) -> Option<f64> {
+    let (mut off, mut all) = (0.0_f32, 0.0_f32);
+    for at in tick * TICK..(tick + 1) * TICK {
+        let wanted = wanted[at - 120];
+        off += (heard[at] - wanted).powi(2);
+        all += wanted.powi(2);
+    }
+    (all > 0.05).then(|| f64::from(10.0 * (off / all).log10()))
+}
+
+#[test]
+fn who_joins_in_the_middle_hears_well_from_the_second_packet_on() {
+    let mut world = World::new(MixOptions::default());
+    world.talker(0, speech(3, 120.0, 0.5), Manner::default());
+    world.listener(1_000, None, Wish::Packets);
+    let (mut wanted, mut joined) = (Vec::new(), Vec::new());
+    for tick in 0..600_usize {
+        if tick >= 100 && tick % 7 == 0 {
+            let mut ear = Ear::new();
+            ear.pcm.resize(tick * TICK, 0.0);
+            world.listener(tick as u64, None, Wish::Packets);
+            joined.push((tick, ear));
+        }
+        let outputs = world.tick();
+        wanted.extend_from_slice(outputs.samples());
+        for (at, ear) in &mut joined {
+            if tick < *at + 5 {
+                ear.hear(&outputs, *at as u64);
+            }
+        }
+    }
+    let mut seconds: Vec<f64> = joined.iter().filter_map(|(at, ear)| codec_noise(&ear.pcm, &wanted, at + 1)).collect();
+    let [median, worst] = [0.5, 1.0].map(|part| support::percentile(&mut seconds, part));
+    println!(
+        "{} who joined: codec noise of their second packet {median:.1} dB (median), {worst:.1} at worst",
+        seconds.len()
+    );
+    assert!(seconds.len() > 30 && median < -14.0 && worst < -8.0);
 }
