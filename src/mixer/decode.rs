@@ -66,6 +66,9 @@ const GUARDED: usize = 480;
 /// Back from being turned down: 10 ms.
 const GUARD_RETURN: f32 = 480.0;
 
+/// Nothing is cut from the first 200 ms of a source, that for which it was waited longer.
+const WHOLE_TICKS: u32 = 10;
+
 /// What was done to the samples of one source. All in samples but where it says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VoiceCounts {
@@ -100,6 +103,8 @@ pub struct Voice {
     is_pausing: bool,
     /// How far back to full sound it is after silence, of [`RETURN`].
     returned: usize,
+    /// Ticks since it began.
+    age: u32,
     claims: Claims,
 }
 
@@ -127,6 +132,7 @@ impl Voice {
             concealed: CONCEAL_MAX,
             is_pausing: false,
             returned: 0,
+            age: 0,
             claims: Claims::new(),
         })
     }
@@ -138,7 +144,7 @@ impl Voice {
         let _ = self.decoder.reset_state();
         self.waiting.clear();
         (self.concealed, self.is_pausing) = (CONCEAL_MAX, false);
-        (self.returned, self.claims) = (0, Claims::new());
+        (self.returned, self.age, self.claims) = (0, 0, Claims::new());
         for packet in jitter.warm() {
             let _ = self.decoder.decode_float(&packet.payload, scratch, false);
             self.claims.before = packet.level.map_or(-127.0, |level| -f32::from(level.min(127)));
@@ -169,7 +175,8 @@ impl Voice {
             jitter.resume(self.waiting.len() as i64);
         }
         let excess = jitter.excess(self.waiting.len() as i64);
-        let may_cut = excess > EXCESS_MAX && self.concealed == 0;
+        self.age = self.age.saturating_add(1);
+        let may_cut = excess > EXCESS_MAX && self.concealed == 0 && self.age > WHOLE_TICKS;
         let wanted = if may_cut { TICK + LAG_MAX } else { TICK };
         for _ in 0..DECODES_MAX {
             let is_enough = self.waiting.len() >= TICK && !(may_cut && jitter.has(1));

@@ -7,11 +7,12 @@ use mixer::gate::PROBES;
 use mixer::{MixOptions, SourceId, TICK};
 use support::{Manner, Random, Signal, World, amplitude, noise, percentile, silence, sine, speech};
 
-/// A syllable of 300 ms with a steep beginning, each 4 s: the gate is closed before each.
+/// A syllable of 150 ms with a steep beginning, each 4.3 s: the gate is closed before each, and
+/// not all fall together with a look at who claims silence.
 fn syllables(amplitude: f32) -> Signal {
     Box::new(move |at| {
-        let place = at % 192_000;
-        let (from, len) = (150_000, 14_400);
+        let place = at % 206_400;
+        let (from, len) = (150_000, 7_200);
         if !(from..from + len).contains(&place) {
             return 0.0;
         }
@@ -32,7 +33,7 @@ fn lengths(pcm: &[f32], threshold: f32) -> Vec<f64> {
 fn a_syllable_that_opens_the_gate_loses_less_than_20_ms() {
     let spoken: Vec<f32> = {
         let mut signal = syllables(0.25);
-        (0..192_000).map(&mut *signal).collect()
+        (0..206_400).map(&mut *signal).collect()
     };
     let whole = lengths(&spoken, 0.05)[0];
     for (name, amplitude, pauses, frame) in [
@@ -50,13 +51,13 @@ fn a_syllable_that_opens_the_gate_loses_less_than_20_ms() {
             talker.network = Box::new(move || Some(500 + random.next() % 2_000));
             let heard = world.run(1_000);
             let lengths = lengths(&heard, amplitude / 5.0);
-            assert_eq!(lengths.len(), 5, "each is heard once: {lengths:?}");
+            assert_eq!(lengths.len(), 4, "each is heard once: {lengths:?}");
             lost.extend(lengths.iter().map(|length| whole - length));
-            assert_eq!(world.mix.gate_counts().opened, 5);
+            assert_eq!(world.mix.gate_counts().opened, 4);
         }
         let [p50, most] = [0.5, 1.0].map(|part| percentile(&mut lost, part));
         println!("{name}: of a syllable of {whole:.1} ms is lost {p50:.1} ms (median), {most:.1} at most");
-        assert!(p50 < 6.0 && most < 20.0);
+        assert!(p50 < 5.0 && most < 20.0);
     }
 }
 
