@@ -47,6 +47,9 @@ const PAUSE_LEN: usize = 2;
 /// Calls of libopus in one tick: 20 ms of the shortest packets and a bit. What overlaps more than that is not sound.
 const DECODES_MAX: usize = 12;
 
+/// Samples that libopus makes in one tick, about: two of the longest packets. What overlaps so that most is thrown away ends here.
+const WORK_MAX: usize = 2 * LONGEST;
+
 /// Waits longer than it should by so much (5 ms), and it is shortened; by so much less (2 ms), and it is made longer.
 const EXCESS_MAX: i64 = 240;
 const EXCESS_MIN: i64 = -90;
@@ -90,6 +93,8 @@ pub struct VoiceCounts {
     pub added: u64,
     /// Packets that libopus refused.
     pub garbage: u64,
+    /// Steps of decoding, of which each calls libopus once at most; a tick takes 12 at most.
+    pub steps: u64,
 }
 
 /// A decoder and what it has decoded ahead. Used for one source at a time, and by another after [`Voice::begin`].
@@ -178,12 +183,14 @@ impl Voice {
         self.age = self.age.saturating_add(1);
         let may_cut = excess > EXCESS_MAX && self.concealed == 0 && self.age > WHOLE_TICKS;
         let wanted = if may_cut { TICK + LAG_MAX } else { TICK };
+        let mut work = 0;
         for _ in 0..DECODES_MAX {
             let is_enough = self.waiting.len() >= TICK && !(may_cut && jitter.has(1));
-            if is_enough || self.waiting.len() >= wanted {
+            if is_enough || self.waiting.len() >= wanted || work > WORK_MAX {
                 break;
             }
-            self.step(jitter, scratch, counts);
+            counts.steps += 1;
+            work += self.step(jitter, scratch, counts);
         }
         self.adapt(excess, may_cut, counts);
         if self.waiting.len() < TICK {
@@ -206,8 +213,8 @@ impl Voice {
         }
     }
 
-    /// One call of libopus, at most.
-    fn step(&mut self, jitter: &mut JitterBuffer, scratch: &mut Scratch, counts: &mut VoiceCounts) {
+    /// One call of libopus, at most. Returns how many samples it made.
+    fn step(&mut self, jitter: &mut JitterBuffer, scratch: &mut Scratch, counts: &mut VoiceCounts) -> usize {
         let short = TICK.saturating_sub(self.waiting.len()).max(1);
         match jitter.take() {
             Next::Play(packet, played) => self.play(packet, played, scratch, counts),
@@ -228,37 +235,41 @@ impl Voice {
                         self.make_up(part(scratch, len), false, counts);
                     }
                     jitter.concealed(len.max(1) as i64);
+                    len
                 } else {
                     // Leave what the packet behind may repair.
                     let spare = if is_pause || samples <= duration { samples } else { samples - duration };
                     let samples = spare.clamp(1, TICK);
                     self.conceal(samples, is_pause, scratch, counts);
                     jitter.concealed(samples as i64);
+                    samples
                 }
             }
             Next::Dry => {
                 self.conceal(short, self.is_pausing, scratch, counts);
+                short
             }
         }
     }
 
-    fn play(&mut self, packet: &Held, played: i64, scratch: &mut Scratch, counts: &mut VoiceCounts) {
+    fn play(&mut self, packet: &Held, played: i64, scratch: &mut Scratch, counts: &mut VoiceCounts) -> usize {
         self.is_pausing = packet.payload.len() <= PAUSE_LEN;
         let Ok(len) = self.decoder.decode_float(&packet.payload, scratch, false) else {
             counts.garbage += 1;
             self.claims.off = self.claims.off.saturating_add(1);
             let lost = usize::try_from(packet.duration - played).unwrap_or(0);
             self.conceal(lost, false, scratch, counts);
-            return;
+            return lost;
         };
         let skip = usize::try_from(played).unwrap_or(0);
-        let Some(heard) = scratch.get_mut(skip.min(len)..len) else { return };
+        let Some(heard) = scratch.get_mut(skip.min(len)..len) else { return len };
         if let Some(level) = packet.level {
             self.claims.check(-f32::from(level.min(127)), heard);
         }
         counts.decoded += heard.len() as u64;
         counts.redundant += if packet.is_redundant { heard.len() as u64 } else { 0 };
         self.hear(heard);
+        len
     }
 
     /// Sound from packets.

@@ -256,7 +256,7 @@ impl JitterBuffer {
         self.position = self.position.map(|position| position + samples);
     }
 
-    /// Nobody listens: what is older than [`KEPT`] is dropped, but for the last packets, and the next start is a fresh one.
+    /// Nobody listens: what is older than a syllable's beginning is dropped, but for the last packets, and the next start is a fresh one.
     pub fn rest(&mut self) {
         let due = self.now - self.behind().0 - KEPT;
         while self.packets.len() > WARM && self.packets.front().is_some_and(|packet| packet.end() <= due) {

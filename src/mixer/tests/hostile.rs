@@ -116,14 +116,17 @@ fn packets_that_overlap_or_are_tiny_or_huge_cost_a_bounded_number_of_decodes() {
             let mut packet = vec![0x80, support::OPUS];
             packet.extend((tick as u16 * 200 + n).to_be_bytes());
             packet.extend(timestamp.to_be_bytes());
-            packet.extend([0, 0, 0, 1, 0x80 | 3, 48, 0, 0]);
+            packet.extend([0, 0, 0, 1, 0x80 | 3, 48]);
+            packet.extend([0xa5; 48 * 3]);
             timestamp = timestamp.wrapping_add(1);
             mix.packet(SourceId(0), Micros(20_000 * tick), Some(10), Bytes::from(packet));
         }
         mix.tick(Micros(20_000 * tick));
     }
     let counts = mix.source_counts(SourceId(0)).unwrap();
+    println!("{counts:?}");
     assert!(counts.jitter.overflowed + counts.jitter.late > 0, "{counts:?}");
+    assert!(counts.voice.decoded > 0 && counts.voice.steps <= 200 * 3, "{counts:?}");
 }
 
 #[test]
