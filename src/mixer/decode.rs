@@ -185,7 +185,7 @@ impl Voice {
         let wanted = if may_cut { TICK + LAG_MAX } else { TICK };
         let mut work = 0;
         for _ in 0..DECODES_MAX {
-            let is_enough = self.waiting.len() >= TICK && !(may_cut && jitter.has(1));
+            let is_enough = self.waiting.len() >= TICK && !(may_cut && jitter.is_next_here());
             if is_enough || self.waiting.len() >= wanted || work > WORK_MAX {
                 break;
             }

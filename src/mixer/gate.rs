@@ -239,16 +239,11 @@ impl Gate {
         }
     }
 
-    /// Whether levels are taken from its packets.
+    /// From which level on (-dBov) its packets are speech. `None`: they do not tell, or are not believed.
     #[must_use]
-    pub fn is_believed(&self, source: SourceId) -> bool {
-        self.ears.get(&source).is_none_or(|ear| ear.is_believed)
-    }
-
-    /// From which level on (-dBov) its packets are speech.
-    #[must_use]
-    pub fn speech_level(&self, source: SourceId) -> u8 {
-        self.ears.get(&source).map_or(0, |ear| (-ear.speech()).clamp(0.0, 127.0) as u8)
+    pub fn speech_level(&self, source: SourceId) -> Option<u8> {
+        let ear = self.ears.get(&source).filter(|ear| ear.is_believed && !ear.is_unknown)?;
+        Some((-ear.speech()).clamp(0.0, 127.0) as u8)
     }
 
     /// One of the changes that [`Self::decide`] made last.

@@ -244,11 +244,11 @@ impl JitterBuffer {
         Next::Play(first, position - first.start)
     }
 
-    /// Whether a packet is here that begins before so many samples from the position.
+    /// Whether the packet at the position is here.
     #[must_use]
-    pub fn has(&self, samples: i64) -> bool {
-        let Some(position) = self.position else { return !self.packets.is_empty() };
-        self.packets.iter().any(|packet| packet.end() > position && packet.start < position + samples)
+    pub fn is_next_here(&self) -> bool {
+        let next = self.packets.get(self.played());
+        next.zip(self.position).is_some_and(|(next, position)| next.start <= position)
     }
 
     /// So many of the samples that [`Next::Missing`] told of were made up.
@@ -266,9 +266,10 @@ impl JitterBuffer {
     }
 
     /// Somebody listens from now on: to what is due, or from a little before the packet in which the source became at least as
-    /// loud as `level` (-dBov), if that waits. What came before that is left for [`Self::warm`].
-    pub fn start(&mut self, level: u8) {
-        let due = self.now - self.behind().0;
+    /// loud as `level` (-dBov), if that waits. What came before that is left for [`Self::warm`]. Of a source that was probed because
+    /// its packets say nothing, what made it loud was decoded already: it is heard from so long `ago`, in samples.
+    pub fn start(&mut self, level: u8, ago: i64) {
+        let due = self.now - self.behind().0 - ago;
         let mut recent = self.packets.iter().filter(|packet| packet.end() > due - KEPT);
         let onset = recent.find(|packet| packet.level.is_some_and(|its| its <= level));
         let heard = onset.map_or(due, |onset| due.min(onset.start - LEAD));

@@ -18,7 +18,10 @@ use crate::jitter::{Incoming, JitterBuffer, JitterCounts};
 use crate::sum::Frame;
 use crate::time::Micros;
 
-/// From nothing to full sound when a source that was decoded already is let in: 5 ms; and out: 10 ms.
+/// By when the gate lets a probed source in, it has been loud for two ticks and a bit.
+const DECODED_AGO: i64 = 2 * TICK as i64 + 480;
+
+/// From nothing to full sound when a source comes back from a pause: 5 ms; and out: 10 ms.
 const FADE_IN: f32 = 240.0;
 const FADE_OUT: f32 = 480.0;
 
@@ -173,28 +176,29 @@ impl Source {
         self.active.is_some()
     }
 
-    /// Is decoded from now on: heard, or only listened to by the gate. `level`: from which one on it is speech.
+    /// Is decoded from now on: heard, or only listened to by the gate. `level`: from which one on it is speech; `None`: packets
+    /// do not tell.
     pub fn open(
         &mut self,
-        level: u8,
+        level: Option<u8>,
         is_heard: bool,
         scratch: &mut Scratch,
         active: impl FnOnce() -> Option<Box<Active>>,
     ) {
-        if self.active.is_none() {
-            let Some(mut active) = active() else { return };
-            self.jitter.start(level);
-            active.voice.begin(&self.jitter, scratch);
-            active.gain = self.gain;
+        let was_probed = self.active.as_ref().is_some_and(|active| active.wanted == 0.0 && active.heard == 0.0);
+        let Some(mut now) = self.active.take().or_else(active) else { return };
+        // What was not heard before may begin anew, and so earlier.
+        if now.heard == 0.0 {
+            let ago = if was_probed && level.is_none() { DECODED_AGO } else { 0 };
+            self.jitter.start(level.unwrap_or(0), ago);
+            now.voice.begin(&self.jitter, scratch);
+            (now.gain, now.quiet, now.is_in_mix) = (self.gain, 0, false);
             // The voice itself begins with a fade.
-            active.heard = f32::from(u8::from(is_heard));
-            (active.quiet, active.is_in_mix) = (0, false);
-            self.active = Some(active);
+            now.heard = f32::from(u8::from(is_heard));
         }
-        if let Some(active) = &mut self.active {
-            active.wanted = f32::from(u8::from(is_heard));
-            active.is_leaving = false;
-        }
+        now.wanted = f32::from(u8::from(is_heard));
+        now.is_leaving = false;
+        self.active = Some(now);
     }
 
     /// Is not decoded any more, after a fade if it was heard.

@@ -36,17 +36,18 @@ fn a_syllable_that_opens_the_gate_loses_less_than_20_ms() {
         (0..206_400).map(&mut *signal).collect()
     };
     let whole = lengths(&spoken, 0.05)[0];
-    for (name, amplitude, pauses, frame) in [
-        ("20 ms packets", 0.25, false, 960),
-        ("20 ms packets, hardly speech (-42 dBFS)", 0.011, false, 960),
-        ("20 ms packets, DTX", 0.25, true, 960),
-        ("60 ms packets", 0.25, false, 2_880),
+    for (name, amplitude, pauses, levels, frame) in [
+        ("20 ms packets", 0.25, false, true, 960),
+        ("20 ms packets, hardly speech (-42 dBFS)", 0.011, false, true, 960),
+        ("20 ms packets, DTX", 0.25, true, true, 960),
+        ("20 ms packets that say no level", 0.25, false, false, 960),
+        ("60 ms packets", 0.25, false, true, 2_880),
     ] {
         let mut lost = Vec::new();
         for phase in 0..10_u64 {
             let mut world = World::new(MixOptions::default());
             let mut random = Random(50 + phase);
-            let talker = world.talker(0, syllables(amplitude), Manner { pauses, frame, ..Manner::default() });
+            let talker = world.talker(0, syllables(amplitude), Manner { pauses, levels, frame, ..Manner::default() });
             talker.shift(2_000 * phase);
             talker.network = Box::new(move || Some(500 + random.next() % 2_000));
             let heard = world.run(1_000);

@@ -151,7 +151,7 @@ fn a_steady_source_is_played_a_grid_of_packets_behind_whatever_its_phase() {
             jitter.tick(at(n));
         }
         // Nothing is loud enough for an onset: what is due begins the tick, and is there to its end, with little to spare.
-        jitter.start(0);
+        jitter.start(0, 0);
         let mut there = 0;
         while let Next::Play(held, played) = jitter.take() {
             there += held.duration - played;
