@@ -323,7 +323,7 @@ test('a message whose answer is lost on the way is sent again, and stands once',
   await until('nothing on its way', async () => (await log(ada).locator('[data-kind="pending"]').count()) === 0);
   await ada.page.unrouteAll({ behavior: 'wait' });
   assert.equal(lost, 1);
-  const { value } = await bob.call('GET', `/v1/chats/${chat}/messages?before=100000&top=50`);
+  const { value } = await bob.call('GET', `/v1/chats/${chat}/messages?before=100000&$top=50`);
   const said = value.map(({ text }) => text).filter((text) => text === 'said once' || text === 'and this after it');
   assert.deepEqual(said, ['said once', 'and this after it']);
 });
@@ -370,7 +370,7 @@ test('after kill -9 the page comes back by itself, with what was written in betw
   report(t, 'from ready to everything sent', performance.now() - ready);
   const shown = (await textsIn(ada)).slice(-4);
   assert.deepEqual([...shown].sort(), ['and one more', 'before the kill', 'welcome back', 'written while it was away']);
-  const { value } = await bob.call('GET', `/v1/chats/${chat}/messages?before=100000&top=50`);
+  const { value } = await bob.call('GET', `/v1/chats/${chat}/messages?before=100000&$top=50`);
   const stored = value.filter(({ kind }) => kind === 'message').map(({ text }) => text);
   assert.deepEqual(stored.slice(-4), shown, 'in the order of the store, each once');
   assert.ok(stored.indexOf('written while it was away') < stored.indexOf('and one more'), 'as they were written');
