@@ -10,9 +10,6 @@ const SLICE_US: i64 = 50_000;
 /// Slices of the short window.
 const SLICES_SHORT: usize = 4;
 
-/// Slices without anything that a bottleneck does not make: 150 ms are a packet at 64 kbit/s.
-const PAUSE: usize = 3;
-
 /// Octets of the last half second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RateWindow {
@@ -53,22 +50,6 @@ impl RateWindow {
         self.over(SLICES_SHORT)
     }
 
-    /// The same of what arrives. Where nothing came for a while and then much at once, it was the receiver that stood still, and
-    /// no bottleneck, which gives steadily what it has: then what came at once belongs to the pause before it.
-    #[must_use]
-    pub(super) fn rate_arriving(&self) -> Option<f64> {
-        let newest = self.newest?;
-        let steady = self.rate_short()?;
-        let bytes = |ago: i64| self.slices.get(Self::place(newest - ago)).copied().unwrap_or_default();
-        let pause = (1..SLICES as i64).take_while(|&ago| bytes(ago) == 0).count();
-        if pause < PAUSE {
-            return Some(steady);
-        }
-        let count = (pause + 1).clamp(SLICES_SHORT, SLICES);
-        let at_once: u64 = (0..count as i64).map(|ago| u64::from(bytes(ago))).sum();
-        Some(steady.max(at_once as f64 * 8.0 * 1e6 / (count as f64 * SLICE_US as f64)))
-    }
-
     /// The rate over the last whole slices, at most `most`.
     fn over(&self, most: usize) -> Option<f64> {
         let newest = self.newest?;
@@ -83,33 +64,5 @@ impl RateWindow {
 
     fn place(slice: i64) -> usize {
         slice.rem_euclid(SLICES as i64) as usize
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Packets of 1,000 octets, at these milliseconds.
-    fn arrived(at: impl IntoIterator<Item = i64>) -> RateWindow {
-        let mut window = RateWindow::default();
-        at.into_iter().for_each(|ms| window.add(ms * 1_000, 1_000));
-        window
-    }
-
-    #[test]
-    fn a_receiver_that_stood_still_had_as_much_as_before_and_a_path_that_became_narrow_has_not() {
-        // 800 kbit/s: one each ten milliseconds.
-        let steady = arrived((0..500).step_by(10));
-        assert_eq!(steady.rate_arriving(), Some(800_000.0));
-        for stood in [200, 300, 400] {
-            let all_at_once = std::iter::repeat_n(500 + stood, stood as usize / 10);
-            let window = arrived((0..500).step_by(10).chain(all_at_once));
-            assert!(window.rate_short().is_some_and(|rate| rate < 300_000.0), "{window:?}");
-            let rate = window.rate_arriving().unwrap_or_default();
-            assert!((600_000.0..=900_000.0).contains(&rate), "{stood} ms: {rate}");
-        }
-        let narrow = arrived((0..500).step_by(10).chain((500..800).step_by(50)));
-        assert!(narrow.rate_arriving().is_some_and(|rate| rate < 250_000.0), "{narrow:?}");
     }
 }

@@ -77,7 +77,7 @@ impl Controller {
 
     /// A queue grows or stands: less than what arrives, so that it drains.
     pub(super) fn relieve(&mut self, now: Micros) {
-        let Some(rate) = self.acknowledged.rate_arriving() else { return };
+        let Some(rate) = self.acknowledged.rate_short() else { return };
         let recently = self.decreased.is_some_and(|last| now.since(last) < self.wait() + DECREASE_INTERVAL);
         if recently && rate > self.target / 2.0 {
             return;
