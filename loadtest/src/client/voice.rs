@@ -37,10 +37,10 @@ const ONE_FRAME_PADDED: u8 = 0b0100_0001;
 #[derive(Debug, thiserror::Error)]
 pub enum VoiceError {
     /// libopus refused.
-    #[error("the test tone cannot be encoded: {0}")]
+    #[error("the test sound cannot be encoded: {0}")]
     Opus(#[from] opus::Error),
     /// 20 ms are one frame in every mode of Opus, so this is a change in libopus.
-    #[error("libopus made a packet of several frames of 20 ms; the test tone needs one")]
+    #[error("libopus made a packet of several frames of 20 ms; the test sound needs one")]
     Frames,
 }
 
@@ -49,17 +49,17 @@ const PITCHES: u16 = 10;
 
 /// A second of sound, encoded once for all who have its pitch.
 #[derive(Clone, Debug)]
-pub struct Tone {
+pub struct Sound {
     /// Packets of one frame: code 0.
     packets: Arc<[Vec<u8>]>,
 }
 
-impl Tone {
+impl Sound {
     /// A tone of each pitch.
     ///
     /// # Errors
     /// When libopus fails.
-    pub fn all() -> Result<Vec<Self>, VoiceError> {
+    pub fn tones() -> Result<Vec<Self>, VoiceError> {
         (0..PITCHES).map(Self::of_pitch).collect()
     }
 
@@ -90,7 +90,7 @@ impl Tone {
 #[derive(Debug)]
 pub struct Voice {
     publisher: u16,
-    tone: Tone,
+    sound: Sound,
     unit: u32,
     random: StdRng,
 }
@@ -101,19 +101,19 @@ impl Voice {
     /// # Errors
     /// When libopus fails.
     pub fn new(publisher: u16) -> Result<Self, VoiceError> {
-        Ok(Self::with(Tone::of_pitch(publisher % PITCHES)?, publisher))
+        Ok(Self::with(Sound::of_pitch(publisher % PITCHES)?, publisher))
     }
 
-    /// The voice of a publisher, in that tone. The same number gives the same sizes.
+    /// The voice of a publisher, of that sound. The same number gives the same sizes.
     #[must_use]
-    pub fn with(tone: Tone, publisher: u16) -> Self {
-        Self { publisher, tone, unit: 0, random: StdRng::seed_from_u64(u64::from(publisher)) }
+    pub fn with(sound: Sound, publisher: u16) -> Self {
+        Self { publisher, sound, unit: 0, random: StdRng::seed_from_u64(u64::from(publisher)) }
     }
 
     /// The next packet, stamped with the time at which it is sent.
     pub fn packet(&mut self, sent: u64) -> Bytes {
         let stamp = Stamp { publisher: self.publisher, unit: self.unit, sent };
-        let packets = &self.tone.packets;
+        let packets = &self.sound.packets;
         let at = self.unit as usize % packets.len().max(1);
         self.unit = self.unit.wrapping_add(1);
         let Some((first, frame)) = packets.get(at).and_then(|packet| packet.split_first()) else {
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn decoders_hear_the_tone_and_not_the_stamp() {
         let mut voice = Voice::new(3).unwrap();
-        let plain = voice.tone.packets.clone();
+        let plain = voice.sound.packets.clone();
         let (mut with, mut without) =
             (Decoder::new(RATE, Channels::Mono).unwrap(), Decoder::new(RATE, Channels::Mono).unwrap());
         let mut loudest = 0;

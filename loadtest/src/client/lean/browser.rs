@@ -27,7 +27,7 @@ use super::socket;
 use super::talk::Pattern;
 use crate::client::Micros;
 use crate::client::join::{Door, JoinError, Meeting};
-use crate::client::voice::Tone;
+use crate::client::voice::Sound;
 use crate::target::Reach;
 
 /// How long a join may take altogether.
@@ -90,7 +90,7 @@ pub(crate) struct Part {
 pub(crate) struct Publishes {
     pub(crate) bits_per_second: u32,
     pub(crate) pattern: Pattern,
-    pub(crate) tone: Tone,
+    pub(crate) sound: Sound,
 }
 
 /// What all clients of a run share.
@@ -136,7 +136,7 @@ impl Part {
     }
 
     fn plan(&self, lines: &Lines) -> Option<Plan> {
-        let Publishes { bits_per_second, pattern, tone } = self.publishes.clone()?;
+        let Publishes { bits_per_second, pattern, sound } = self.publishes.clone()?;
         // Stamps have room for 65,536 publishers, which is more than a run has.
         let number = self.number as u16;
         Some(Plan {
@@ -145,7 +145,7 @@ impl Part {
             camera: lines.camera.clone(),
             bits_per_second,
             pattern,
-            tone,
+            sound,
         })
     }
 }

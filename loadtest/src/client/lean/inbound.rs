@@ -335,7 +335,7 @@ mod tests {
     use crate::client::lean::socket::{HEAD, Outbox};
     use crate::client::lean::srtp::ProtectionProfile;
     use crate::client::lean::talk::Pattern;
-    use crate::client::voice::Tone;
+    use crate::client::voice::Sound;
 
     const AUDIO: Slot = Slot { kind: Kind::Audio, ssrc: 1, rtx_ssrc: None };
     const VIDEO: Slot = Slot { kind: Kind::Video, ssrc: 10, rtx_ssrc: Some(20) };
@@ -353,7 +353,7 @@ mod tests {
             camera: vec![Sent { ssrc: 10, rtx_ssrc: Some(20) }],
             bits_per_second: 1_000_000,
             pattern: Pattern::Always,
-            tone: Tone::all().unwrap()[0].clone(),
+            sound: Sound::tones().unwrap()[0].clone(),
         };
         Publisher::begin(plan, &keys(), 0).unwrap()
     }

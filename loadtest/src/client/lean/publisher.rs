@@ -24,7 +24,7 @@ use super::socket::Outbox;
 use super::srtp::{Context, Keys};
 use super::talk::{Pattern, Talk};
 use crate::client::picture::{FRAME_TICKS, FRAMES_PER_SECOND, Picture};
-use crate::client::voice::{PACKET_SAMPLES, Tone, Voice};
+use crate::client::voice::{PACKET_SAMPLES, Sound, Voice};
 use crate::client::{Epoch, Micros};
 
 /// From one sound packet to the next.
@@ -52,7 +52,7 @@ pub(crate) struct Plan {
     /// Of the camera's largest layer.
     pub(crate) bits_per_second: u32,
     pub(crate) pattern: Pattern,
-    pub(crate) tone: Tone,
+    pub(crate) sound: Sound,
 }
 
 /// What a publisher sent.
@@ -167,11 +167,11 @@ fn set(header: &mut Header, id: u8, value: Bytes) {
 impl Publisher {
     /// Begins now, with a key frame. `None` when the keys are of no use.
     pub(crate) fn begin(plan: Plan, keys: &Keys, now: Micros) -> Option<Self> {
-        let Plan { number, microphone, camera, bits_per_second, pattern, tone } = plan;
+        let Plan { number, microphone, camera, bits_per_second, pattern, sound } = plan;
         let camera_mid = if microphone.is_some() { "1" } else { "0" };
         let microphone = microphone.map(|sent| Microphone {
             stream: Stream::new(sent.ssrc, OPUS),
-            voice: Voice::with(tone, number),
+            voice: Voice::with(sound, number),
             talk: Talk::new(pattern, number, now),
             at: now,
         });
@@ -396,7 +396,7 @@ mod tests {
             camera: (0..layers).map(|at| Sent { ssrc: 10 + at, rtx_ssrc: Some(20 + at) }).collect(),
             bits_per_second: 2_500_000,
             pattern: Pattern::Always,
-            tone: Tone::all().unwrap()[0].clone(),
+            sound: Sound::tones().unwrap()[0].clone(),
         };
         let publisher = Publisher::begin(plan, &keys, 0).unwrap();
         Scene { publisher, opener: keys.opener().unwrap(), epoch: Epoch::begin() }

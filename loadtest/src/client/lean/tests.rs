@@ -19,7 +19,7 @@ use super::sdp::{self, Lines, Sent};
 use super::socket;
 use super::talk::Pattern;
 use crate::client::stream::StreamFigures;
-use crate::client::voice::Tone;
+use crate::client::voice::Sound;
 use crate::client::webrtc::peer::Peer;
 use crate::client::webrtc::publisher::Silent;
 use crate::client::webrtc::receiver::Listeners;
@@ -77,7 +77,7 @@ async fn a_lean_client_and_a_whole_peer_connection_understand_each_other() {
         camera: lines.camera.clone(),
         bits_per_second: BITS_PER_SECOND,
         pattern: Pattern::Always,
-        tone: Tone::all().unwrap()[0].clone(),
+        sound: Sound::tones().unwrap()[0].clone(),
     };
     let setup = Setup {
         remote,
