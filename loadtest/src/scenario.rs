@@ -267,6 +267,13 @@ impl Common {
     }
 }
 
+impl Play {
+    /// Whether the server listens to what is said, and does not only forward it.
+    fn is_mixed(&self) -> bool {
+        matches!(self, Self::Audio(audio) if audio.mix)
+    }
+}
+
 impl Scenario {
     /// Refuses what makes no sense.
     ///
@@ -297,7 +304,7 @@ impl Scenario {
 pub async fn run(scenario: &Scenario, progress: &Progress, stop: &CancellationToken) -> Result<Report, RunError> {
     scenario.check()?;
     let Scenario { common, play } = scenario;
-    let sounds = Sound::tones()?;
+    let sounds = if play.is_mixed() { Sound::speech()? } else { Sound::tones()? };
     let wardrobe = Wardrobe { common, sounds: &sounds };
     let cast = match play {
         Play::Stream(stream) => stream.cast(&wardrobe),

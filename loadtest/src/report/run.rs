@@ -32,6 +32,9 @@ pub struct Report {
     /// As `audio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<KindReport>,
+    /// What came of the mixes that were wished for; absent when nobody wished for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixReport>,
     /// Key frames, over the whole run.
     pub key_frames: KeyFrames,
     /// What the server said over the live connections.
@@ -100,6 +103,8 @@ pub struct Setup {
     pub video_bits_per_second: Option<(u32, u32)>,
     /// Clients that open what they receive; the others count.
     pub opened: usize,
+    /// Whether clients wish to hear all voices as one: then delay is not known, since a mix carries nobody's stamp.
+    pub mix: bool,
 }
 
 /// Getting in.
@@ -176,6 +181,22 @@ pub struct Counted {
     pub retransmissions: u64,
     /// Pauses of more than a second.
     pub freezes: u64,
+}
+
+/// Mixes, within the window, over all who listen to one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixReport {
+    /// Clients that wished for one.
+    pub listeners: u64,
+    /// Seconds in which others talked, less what the mixer may take to begin; of all listeners together.
+    pub due_seconds: f64,
+    /// The part of that in which nothing came.
+    pub missing_percent: f64,
+    /// Packets a second of one mix while it lasted; 50 are right.
+    pub packets_per_second: f64,
+    /// Packets in audio slots that should have been empty.
+    pub packets_elsewhere: u64,
 }
 
 /// Key frames.

@@ -144,6 +144,7 @@ pub(super) async fn run(
         begin,
         end,
         before: stage.before,
+        meetings: std::collections::HashMap::new(),
         // All have left: what memory stays is nobody's.
         present: 0,
         alone: stage.take_alone(),
