@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::figures::{Figures, Spread, milliseconds, ratio, share};
 use super::findings::{Expected, Findings, Joining};
 use super::run::{
-    Clients, Counted, Joins, KeyFrames, KindReport, MixReport, Report, ServerReport, Signalling, Traffic, Trains,
+    Clients, Counted, Joins, KeyFrames, KindReport, MixReport, MixerReport, Report, ServerReport, Signalling, Traffic,
+    Trains,
 };
 use crate::client::Kind;
 use crate::client::lean::browser::Gone;
@@ -18,6 +19,7 @@ use crate::client::stream::StreamFigures;
 use crate::metrics::Histogram;
 
 mod mix;
+mod mixer;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +64,7 @@ impl Report {
             key_frames: KeyFrames::of(&findings),
             signalling: Signalling::of(&findings),
             server: ServerReport::of(&findings, &traffic),
+            mixer: MixerReport::of(&findings),
             floor: None,
             garbage: None,
             clients,

@@ -41,6 +41,9 @@ pub struct Report {
     pub signalling: Signalling,
     /// What the server spent, as far as it can be known.
     pub server: ServerReport,
+    /// What the server's mixer did in the window, as it tells; absent when it did nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixer: Option<MixerReport>,
     /// What kernel and cipher alone cost for the same traffic, measured right after the run; with `--floor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
@@ -197,6 +200,32 @@ pub struct MixReport {
     pub packets_per_second: f64,
     /// Packets in audio slots that should have been empty.
     pub packets_elsewhere: u64,
+}
+
+/// The server's mixer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixerReport {
+    /// Each of them 20 ms of one meeting.
+    pub ticks: u64,
+    /// Those that were given up.
+    pub ticks_skipped: u64,
+    /// How late they began: the bound below which 99 of 100 were.
+    pub tick_late_p99_ms: Option<f64>,
+    /// Packets encoded for all who hear the same.
+    pub shared_encodes_per_second: f64,
+    /// Packets encoded for one who talks.
+    pub own_encodes_per_second: f64,
+    /// Packets that needed no encoder.
+    pub encodes_saved_per_second: f64,
+    /// Samples that were made up for packets that were not there in time, of all that the publishers sent.
+    pub concealed_percent: f64,
+    /// Samples by which sound was made shorter or longer, of all that the publishers sent.
+    pub stretched_percent: f64,
+    /// Processor time of its threads.
+    pub cpu_seconds: f64,
+    /// Of one processor.
+    pub cpu_percent: f64,
 }
 
 /// Key frames.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Spread, mebibytes};
-use super::run::{Clients, Floor, Joins, KindReport, MixReport, Report, ServerReport, Setup, Trains};
+use super::run::{Clients, Floor, Joins, KindReport, MixReport, MixerReport, Report, ServerReport, Setup, Trains};
 
 impl Report {
     /// For people.
@@ -48,6 +48,9 @@ impl Report {
             let _ = writeln!(text, "signalling {each:.2} messages ({bytes:.0} bytes) to each other for each join");
         }
         write_server(&mut text, &self.server);
+        if let Some(mixer) = &self.mixer {
+            write_mixer(&mut text, mixer);
+        }
         if let Some(floor) = &self.floor
             && let Some(micros) = floor.cpu_micros_per_packet
         {
@@ -118,6 +121,24 @@ fn write_mix(text: &mut String, mix: &MixReport) {
         text,
         "mix        {listeners} listeners, {packets_per_second:.2} packets a second each while it lasted; nothing for \
          {missing_percent:.4} % of {due_seconds:.1} s in which others talked; {packets_elsewhere} packets in other slots"
+    );
+}
+
+fn write_mixer(text: &mut String, mixer: &MixerReport) {
+    let late = mixer.tick_late_p99_ms.map_or_else(|| "?".to_owned(), |late| format!("{late:.3}"));
+    let _ = writeln!(
+        text,
+        "mixer      {:.2} s CPU ({:.1} %); {} ticks, {} skipped, p99 of their lateness {late} ms; encodes a second: {:.1} \
+         shared, {:.1} own, {:.1} saved; {:.4} % concealed, {:.4} % stretched",
+        mixer.cpu_seconds,
+        mixer.cpu_percent,
+        mixer.ticks,
+        mixer.ticks_skipped,
+        mixer.shared_encodes_per_second,
+        mixer.own_encodes_per_second,
+        mixer.encodes_saved_per_second,
+        mixer.concealed_percent,
+        mixer.stretched_percent
     );
 }
 

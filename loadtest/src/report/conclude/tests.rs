@@ -9,6 +9,7 @@ use crate::client::lean::mixed::Mixed;
 use crate::client::lean::receiving::Ended;
 use crate::client::lean::talk::Stretch;
 use crate::client::lean::totals::Snapshot;
+use crate::metrics::Sample;
 use crate::process::Usage;
 use crate::report::findings::Edge;
 use crate::report::run::Setup;
@@ -242,4 +243,48 @@ fn nobody_is_due_the_own_voice_or_that_of_another_meeting() {
     let report = Report::of(found);
     assert!(report.passed(), "{:?}", report.problems);
     assert_eq!(report.mix.map(|mix| mix.due_seconds), Some(5.0));
+}
+
+#[test]
+fn what_the_mixer_did_is_told_when_it_did_something() {
+    let page = |times: u32| {
+        let counter = |name: &str, value: f64| format!("mixer_{name} {}\n", value * f64::from(times));
+        let late =
+            |bound: &str, count: u32| format!("mixer_tick_late_seconds_bucket{{le=\"{bound}\"}} {}\n", count * times);
+        let counters = [
+            ("ticks_total", 500.0),
+            ("ticks_skipped_total", 2.0),
+            ("shared_encodes_total{meeting=\"a\"}", 300.0),
+            ("shared_encodes_total{meeting=\"b\"}", 200.0),
+            ("own_encodes_total", 1_000.0),
+            ("encodes_saved_total", 40.0),
+            ("concealed_samples_total", 4_800.0),
+            ("stretched_samples_total", 9_600.0),
+            ("cpu_seconds_total", 1.5),
+        ];
+        let counters: String = counters.map(|(name, value)| counter(name, value)).concat();
+        let buckets = [("0.001", 400), ("0.005", 498), ("+Inf", 500)].map(|(bound, count)| late(bound, count));
+        Some(Sample::read(&(counters + &buckets.concat())))
+    };
+    let mut found = mixing();
+    (found.begin.metrics, found.end.metrics) = (page(1), page(2));
+    found.end.totals.audio_out = 1_000;
+    let report = Report::of(found);
+    let expected = MixerReport {
+        ticks: 500,
+        ticks_skipped: 2,
+        tick_late_p99_ms: Some(5.0),
+        shared_encodes_per_second: 50.0,
+        own_encodes_per_second: 100.0,
+        encodes_saved_per_second: 4.0,
+        concealed_percent: 0.5,
+        stretched_percent: 1.0,
+        cpu_seconds: 1.5,
+        cpu_percent: 15.0,
+    };
+    assert_eq!(report.mixer.as_ref(), Some(&expected));
+    assert!(report.table().contains("mixer      1.50 s CPU (15.0 %); 500 ticks, 2 skipped"), "{}", report.table());
+    let mut found = mixing();
+    (found.begin.metrics, found.end.metrics) = (page(1), page(1));
+    assert_eq!(Report::of(found).mixer, None);
 }
