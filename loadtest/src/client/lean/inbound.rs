@@ -198,7 +198,7 @@ impl Inbound {
             if let Some((first, watch)) = &mut self.mix
                 && line.slot.kind == Kind::Audio
             {
-                watch.note(*first == place, at);
+                watch.note(*first == place, clear.timestamp, at);
             }
         }
         if self.opening && line.is_opened() {

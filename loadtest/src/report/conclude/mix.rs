@@ -1,7 +1,7 @@
 //! What came of mixes.
 //!
 //! A listener is due a packet each 20 ms while anybody else of its meeting talks. Who talked is known from what the
-//! publishers sent; what came is known from the gaps between packets. Where both overlap, a mix was missing.
+//! publishers sent; what came is known from the gaps in the stream. Where both overlap, a mix was missing.
 //!
 //! ```text
 //! stretches of the others -> union, less the mixer's start -> due   \
@@ -22,10 +22,10 @@ use crate::client::lean::talk::Stretch;
 /// not speech yet.
 const START: Micros = 300_000;
 const PACKETS_PER_SECOND: f64 = 50.0;
-/// How far from that a listener's packets may be.
-const TOLERANCE: f64 = 1.0;
+/// How far from that a listener's packets may be: the first or the last may be late.
+const TOLERANCE: f64 = 2.0;
 /// What flowed for less says nothing of packets a second.
-const FLOWED_MIN: Micros = 2_000_000;
+const FLOWED_MIN: Micros = 5_000_000;
 
 impl MixReport {
     /// `None`: nobody wished for a mix.
