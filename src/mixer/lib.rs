@@ -12,9 +12,9 @@
 //!             level ─> gate: who is open ───^                                                       v
 //!                                                       announcements, tones ────────────> sum = total
 //!                                                                                       ┌───────────┴────────────┐
-//!                                                                          limiter, one encoder        less own voice, limiter,
+//!                                                                          limiter, one encoder        less own voices, limiter,
 //!                                                                                       │              an encoder for each who speaks
-//! tick(now) ─> Outputs:        samples of the mix <──┴─> shared packet, RED             own packets, own samples
+//! tick(now) ─> Outputs:        samples of the mix <──┴─> shared packet                  own packets, own samples
 //! ```
 //!
 //! The modules, in the order of dependency: [`time`], [`pace`], [`delay`], [`jitter`], [`stretch`], [`gain`], [`decode`], [`gate`], [`sum`],
@@ -57,6 +57,11 @@ pub const LISTENERS_MAX: usize = 65_536;
 /// One publication, as the caller numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u64);
+
+/// Whose voice a source is, as the caller numbers them. Somebody may have several sources, and come back with new ones: what they
+/// listen to has none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub u128);
 
 /// One subscription to the mix, as the caller numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
