@@ -11,8 +11,8 @@ pub enum Event {
     Slots {
         /// Whose slots.
         endpoint: EndpointId,
-        /// Only those that changed.
-        slots: Vec<(String, Option<(ParticipantId, PublicationId)>)>,
+        /// Only those that changed. A publication without a participant is a mix.
+        slots: Vec<(String, Option<(Option<ParticipantId>, PublicationId)>)>,
     },
     /// The active speaker changed.
     Speaker {
@@ -29,6 +29,17 @@ pub enum Event {
         publication: PublicationId,
         /// The highest that is worth sending; the lowest always is.
         highest: LayerId,
+    },
+    /// An endpoint wishes to hear its meeting's mix, or does not any more; also when it is gone.
+    Mix {
+        /// Whose wish.
+        endpoint: EndpointId,
+        /// Where it is.
+        meeting: MeetingId,
+        /// Whose voice it must not hear.
+        participant: ParticipantId,
+        /// The new state.
+        wanted: bool,
     },
     /// Path and keys are there: media flows.
     Connected {
