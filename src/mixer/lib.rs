@@ -4,7 +4,7 @@
 //! audiences hear a [`Mix`] instead: the loudest few of all are decoded, added up and encoded, once for everybody whose own voice
 //! is not in it, and once more for each who is. What that costs does not grow with the audience.
 //!
-//! Nothing here reads a clock, a socket or a file, and nothing runs in a thread of its own: packets and the time come in
+//! Nothing here reads a clock, a socket or a file, and nothing runs in a thread of its own but in [`runner`]: packets and the time come in
 //! as arguments, outputs are borrowed from the mix until the next tick. The same input gives the same bytes.
 //!
 //! ```text
@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The modules, in the order of dependency: [`time`], [`pace`], [`delay`], [`jitter`], [`stretch`], [`gain`], [`decode`], [`gate`], [`sum`],
-//! [`encode`], [`announce`], [`tone`], [`source`], [`listener`], `shared`, [`mix`], [`outputs`].
+//! [`encode`], [`announce`], [`tone`], [`source`], [`listener`], `shared`, [`mix`], [`outputs`], [`runner`].
 
 pub mod announce;
 pub mod decode;
@@ -31,6 +31,7 @@ pub mod listener;
 pub mod mix;
 pub mod outputs;
 pub mod pace;
+pub mod runner;
 mod shared;
 pub mod source;
 pub mod stretch;

@@ -66,6 +66,35 @@ pub struct MixCounts {
     pub out_of_memory: u64,
 }
 
+impl MixCounts {
+    /// What was counted after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            ticks: join(self.ticks, other.ticks),
+            shared_encodes: join(self.shared_encodes, other.shared_encodes),
+            own_encodes: join(self.own_encodes, other.own_encodes),
+            encodes_saved: join(self.encodes_saved, other.encodes_saved),
+            warm_encodes: join(self.warm_encodes, other.warm_encodes),
+            switches: join(self.switches, other.switches),
+            prompts_refused: join(self.prompts_refused, other.prompts_refused),
+            concealed: join(self.concealed, other.concealed),
+            stretched: join(self.stretched, other.stretched),
+            out_of_memory: join(self.out_of_memory, other.out_of_memory),
+        }
+    }
+}
+
 /// The mix of one meeting.
 #[derive(Debug)]
 pub struct Mix {
