@@ -8,7 +8,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,21 @@ impl TapSender {
 }
 
 impl TapReceiver {
+    /// The next item, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub fn try_recv(&self) -> Result<Option<Tapped>, TapClosed> {
+        match self.channel.try_recv() {
+            Ok(tapped) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Ok(Some(tapped))
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(TapClosed),
+        }
+    }
+
     /// Waits for the next item, at most `limit`. `Ok(None)` when none came in time.
     ///
     /// # Errors
@@ -225,7 +240,10 @@ mod tests {
         assert_eq!(news.lost_before, 7, "the next item says how many are missing before it");
         assert!(matches!(news.item, TapItem::Removed { .. }));
         sender.send(packet(1)).unwrap();
-        assert!(receiver.recv(Duration::ZERO).unwrap().is_some(), "there is room again");
+        assert!(receiver.try_recv().unwrap().is_some(), "there is room again");
+        assert!(receiver.try_recv().unwrap().is_none());
+        drop(sender);
+        assert_eq!(receiver.try_recv().err(), Some(TapClosed));
     }
 
     #[test]
