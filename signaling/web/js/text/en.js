@@ -60,6 +60,7 @@ export const en = {
     none: 'No meetings yet. The first one is one click away.',
     untitled: 'Meeting',
     open: 'Open',
+    chat: 'Chat',
     live: 'Live now',
     /** @param {number} n */
     present: (n) => plural(n, { one: '# person in it', other: '# people in it' }),
