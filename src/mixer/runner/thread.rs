@@ -54,7 +54,9 @@ impl MixerThread {
             worker.turn(now, &mut post);
             outlet.flush();
             // Only now: what a new room says must come after what the old one said.
-            worker.gone.drain(..).for_each(|meeting| self.directory.gone(meeting, &self.inbox));
+            while let Some(meeting) = worker.poll_gone() {
+                self.directory.gone(meeting, &self.inbox);
+            }
             if now.since(published) >= PUBLISH_US {
                 published = now;
                 self.publish(&mut worker);

@@ -25,8 +25,8 @@ pub(super) type Begin = Box<dyn FnMut(MeetingId) -> Result<Room, opus::Error> + 
 pub(super) struct Worker {
     begin: Begin,
     rooms: BTreeMap<MeetingId, Running>,
-    /// Meetings that have no room here any more.
-    pub(super) gone: Vec<MeetingId>,
+    /// Meetings whose room ended.
+    gone: Vec<MeetingId>,
     counters: Counters,
 }
 
@@ -42,8 +42,16 @@ impl Worker {
 
     /// Does what it is told.
     pub(super) fn take(&mut self, now: Micros, mail: Mail, post: &mut impl FnMut(ShardIndex, MixOrder)) {
+        let mut left = Vec::new();
         for ((meeting, endpoint), wanted) in mail.wishes {
             self.wish(now, meeting, endpoint, wanted, post);
+            left.extend((wanted == Wanted::No).then_some(meeting));
+        }
+        // Only now: where one goes and another comes, the room stays.
+        for meeting in left {
+            if self.rooms.get(&meeting).is_none_or(|running| running.room.is_empty()) {
+                self.remove(meeting);
+            }
         }
         for Announcement { meeting, to, prompt } in mail.announcements {
             self.guarded(meeting, post, |room, _, _| {
@@ -75,6 +83,12 @@ impl Worker {
         self.rooms.values().map(|running| running.pace.next()).min()
     }
 
+    /// A meeting that has no room here any more.
+    pub(super) fn poll_gone(&mut self) -> Option<MeetingId> {
+        // One that ended may have begun anew already.
+        std::iter::from_fn(|| self.gone.pop()).find(|meeting| !self.rooms.contains_key(meeting))
+    }
+
     /// Everybody hears the forwarded voices again.
     pub(super) fn end(&mut self, post: &mut impl FnMut(ShardIndex, MixOrder)) {
         self.rooms.values_mut().for_each(|running| running.room.end(post));
@@ -99,10 +113,8 @@ impl Worker {
         wanted: Wanted,
         post: &mut impl FnMut(ShardIndex, MixOrder),
     ) {
-        let is_here = self.rooms.contains_key(&meeting);
-        if !is_here && (wanted == Wanted::No || !self.begin(now, meeting)) {
-            self.gone.push(meeting);
-            return;
+        if wanted != Wanted::No && !self.rooms.contains_key(&meeting) {
+            self.begin(now, meeting);
         }
         self.guarded(meeting, post, |room, counters, post| match wanted {
             Wanted::Yes(participant, shard) => {
@@ -110,22 +122,18 @@ impl Worker {
             }
             Wanted::No => room.goes(endpoint, post),
         });
-        if self.rooms.get(&meeting).is_some_and(|running| running.room.is_empty()) {
-            self.remove(meeting);
-        }
     }
 
-    /// Begins the room of a meeting. False: it had a fault at once.
-    fn begin(&mut self, now: Micros, meeting: MeetingId) -> bool {
+    fn begin(&mut self, now: Micros, meeting: MeetingId) {
         let begun = catch_unwind(AssertUnwindSafe(|| (self.begin)(meeting)));
         let Ok(Ok(room)) = begun else {
             self.counters.faults += 1;
             tracing::error!(%meeting, "a mix could not begin; who wished it hears the voices themselves");
-            return false;
+            self.gone.push(meeting);
+            return;
         };
         let pace = Pace::new(self.free_time(now));
         self.rooms.insert(meeting, Running { room, pace });
-        true
     }
 
     /// When a new room's first tick is due: in the middle of the longest time within 20 ms in which no other room is due.

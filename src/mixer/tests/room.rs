@@ -252,6 +252,10 @@ fn who_leaves_hears_the_voices_and_with_the_last_everything_ends() {
         bench.leaves(person);
     }
     assert!(bench.room.is_empty() && bench.shards.known.is_empty());
+    bench.room.take_counts();
+    bench.run(5);
+    let counts = bench.room.take_counts();
+    assert_eq!((counts.ticks, counts.shared_encodes, counts.own_encodes), (5, 0, 0), "for nobody nothing is encoded");
     // Who comes and goes between two ticks leaves nothing behind.
     bench.listens(12, A);
     bench.leaves(12);
