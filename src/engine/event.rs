@@ -3,6 +3,15 @@
 use crate::health::Health;
 use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 
+/// What is meant to be in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whose it is; nobody's: a mix.
+    pub participant: Option<ParticipantId>,
+    /// What.
+    pub publication: PublicationId,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -11,8 +20,8 @@ pub enum Event {
     Slots {
         /// Whose slots.
         endpoint: EndpointId,
-        /// Only those that changed. A publication without a participant is a mix.
-        slots: Vec<(String, Option<(Option<ParticipantId>, PublicationId)>)>,
+        /// By mid, only those that changed.
+        slots: Vec<(String, Option<Shown>)>,
     },
     /// The active speaker changed.
     Speaker {

@@ -11,7 +11,7 @@ use super::{Meeting, Origin, Publication, Shard, Stale};
 use crate::clock::Micros;
 use crate::egress::slot::{Feed, Slot};
 use crate::endpoint::webrtc::Endpoint;
-use crate::event::Event;
+use crate::event::{Event, Shown};
 use crate::id::{LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::layout::Want;
 use crate::route::select::{self, PictureCandidate, RECENT, VoiceCandidate};
@@ -139,7 +139,7 @@ impl Shard {
         key: usize,
         slot: usize,
         wanted: Option<PublicationId>,
-    ) -> Option<(String, Option<(Option<ParticipantId>, PublicationId)>)> {
+    ) -> Option<(String, Option<Shown>)> {
         let place = self.endpoints.get_mut(key)?.slots.get_mut(slot)?;
         place.assign(wanted);
         let (mid, kind) = (place.line().mid.clone(), place.line().kind);
@@ -154,7 +154,7 @@ impl Shard {
         let shown = wanted.and_then(|wanted| {
             let source = self.by_publication.get(&wanted).and_then(|&key| self.publications.get(key))?;
             let participant = (source.origin != Origin::Mixer).then_some(source.participant);
-            Some((participant, wanted))
+            Some(Shown { participant, publication: wanted })
         });
         Some((mid, shown))
     }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use engine::clock::Micros;
 use engine::command::Command;
-use engine::event::Event;
+use engine::event::{Event, Shown};
 use engine::id::{MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use engine::layout::Layout;
 use engine::mix::{MixOrder, MixPacket};
@@ -132,7 +132,8 @@ fn who_wishes_a_mix_hears_it_in_the_place_of_all_voices_and_the_numbers_go_on() 
         _ => None,
     });
     let told: Vec<_> = told.unwrap().into_iter().map(|(_, source)| source).collect();
-    assert_eq!(told, [Some((None, SHARED)), None, None], "a mix is nobody's own");
+    let mix = Shown { participant: None, publication: SHARED };
+    assert_eq!(told, [Some(mix), None, None], "a mix is nobody's own");
     stage.run_ms(60);
     let mixed = stage.now();
     shared.run(&mut stage, 2_000);
