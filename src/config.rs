@@ -99,6 +99,8 @@ pub struct Media {
     pub meeting_spread: usize,
     /// Each receiver's pace and pictures follow what its feedback says of its path.
     pub follow_estimate: bool,
+    /// Threads that mix voices; 0: half as many as cores.
+    pub mixers: usize,
 }
 
 /// `[meetings]`
@@ -342,6 +344,7 @@ impl Config {
                 port_per_shard: settings.flag("media.port_per_shard", false),
                 meeting_spread: settings.number("media.meeting_spread", 250, 1..=1_000_000),
                 follow_estimate: settings.flag("media.follow_estimate", true),
+                mixers: settings.number("media.mixers", 0, 0..=64),
             },
             meetings: Meetings {
                 participants: settings.number("meetings.participants", 1000, 2..=10_000),

@@ -64,6 +64,9 @@ pub enum StartError {
     /// The port for media, or the engine's threads.
     #[error("the media engine did not start: {0}")]
     Engine(#[from] engine::StartError),
+    /// Threads that mix.
+    #[error("the mixer's threads did not start: {0}")]
+    Mixers(std::io::Error),
     /// The folders for recordings.
     #[error("the recorder did not start: {0}")]
     Recorder(#[from] recorder::RecorderError),

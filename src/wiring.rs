@@ -8,7 +8,9 @@
 //!      Media |      ^ ^      | Recordings
 //!            v      | |      v
 //!         engine ---+ +--- recorder
-//!            \____ tap ______^
+//!           ^ \____ tap ______^
+//!   mixes   |     \__ tap of voices
+//!           +--------- mixers <--- wishes for mixes (Event::Mix)
 //! ```
 
 #[cfg(debug_assertions)]
@@ -16,6 +18,7 @@ mod fault;
 mod health;
 mod mailbox;
 mod media;
+mod mixes;
 mod recordings;
 
 use std::net::SocketAddr;
@@ -24,15 +27,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use engine::{Engine, EngineConfig};
+use engine::{Engine, EngineConfig, Event};
+use mixer::runner::Mixers;
 use recorder::Recorder;
 use signaling::Signaling;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::StartError;
 use crate::config::Origin;
 use mailbox::Mailbox;
+use mixes::{MixWish, MixWishes};
 
 /// News of the recorder that signalling has not taken yet: three in the life of a recording, so this many mean that
 /// a whole server's recordings change state at once. Full means: recordings wait a moment before they begin or end.
@@ -60,6 +66,9 @@ pub(crate) struct Blueprint<'a> {
 /// All rooms, connected and running.
 pub(crate) struct House {
     engine: Arc<Engine>,
+    mixers: Mixers,
+    /// Tells the mixers who wishes to hear them.
+    wishes: JoinHandle<()>,
     recorder: Recorder,
     signaling: Signaling,
 }
@@ -68,7 +77,8 @@ impl House {
     /// Starts the rooms from the bottom up: media first, so that whoever is let in finds it.
     pub(crate) async fn build(blueprint: Blueprint<'_>) -> Result<Self, StartError> {
         let mailbox = Arc::new(Mailbox::default());
-        let inbox = Arc::clone(&mailbox);
+        let wishes = Arc::new(MixWishes::default());
+        let (inbox, mix_inbox) = (Arc::clone(&mailbox), Arc::clone(&wishes));
         let config = EngineConfig {
             shards: blueprint.media.shards,
             port_per_shard: blueprint.media.port_per_shard,
@@ -76,7 +86,17 @@ impl House {
             follow_estimate: blueprint.media.follow_estimate,
             ..EngineConfig::new(blueprint.udp, blueprint.announce)
         };
-        let engine = Arc::new(Engine::start(config, Arc::new(move |event| inbox.post(event)))?);
+        let engine = Arc::new(Engine::start(
+            config,
+            Arc::new(move |event| match event {
+                Event::Mix { endpoint, meeting, participant, wanted } => {
+                    mix_inbox.post(endpoint, MixWish { meeting, participant, wanted });
+                }
+                event => inbox.post(event),
+            }),
+        )?);
+        let mixers = Mixers::start(engine.mixes(), blueprint.media.mixers).map_err(StartError::Mixers)?;
+        let wishes = tokio::spawn(wishes.forward(mixers.clone()));
 
         let (news, recorder_news) = mpsc::channel(RECORDER_NEWS);
         let recorder =
@@ -95,7 +115,7 @@ impl House {
         if !recovered.is_empty() {
             tracing::info!(recordings = recovered.len(), "finishing recordings of an earlier run");
         }
-        Ok(Self { engine, recorder, signaling })
+        Ok(Self { engine, mixers, wishes, recorder, signaling })
     }
 
     /// Everything that is answered by HTTP.
@@ -108,11 +128,11 @@ impl House {
         Ok(self.signaling.sign_in_link(origin.as_str()).await.map_err(signaling::MintError::Store)?)
     }
 
-    /// Comes back when the engine has lost a thread: a fault of ours, after which nobody would be seen or heard any more.
+    /// Comes back when the engine or the mixers have lost a thread: a fault of ours, after which nobody would be seen or heard any more.
     /// Ending the process in order lets whoever supervises it start a new one; pages come back by themselves.
     pub(crate) async fn media_lost(&self) {
         let mut look = tokio::time::interval(ENGINE_LOOK);
-        while self.engine.is_alive() {
+        while self.engine.is_alive() && self.mixers.is_alive() {
             look.tick().await;
         }
     }
@@ -120,7 +140,7 @@ impl House {
     /// Ends the rooms from the top down, within `patience`: clients are told to come back, recordings are finished,
     /// then media stops. What a recording has not stored by then is whole on disk and stored at the next start.
     pub(crate) async fn close(self, patience: Duration) {
-        let Self { engine, recorder, signaling } = self;
+        let Self { engine, mixers, wishes, recorder, signaling } = self;
         let polite = async {
             signaling.shutdown().await;
             if !recorder.shutdown().await {
@@ -130,8 +150,10 @@ impl House {
         if timeout(patience, polite).await.is_err() {
             tracing::warn!("not everything ended in time; what is left is finished at the next start");
         }
+        wishes.abort();
+        let _ = wishes.await;
         drop((signaling, recorder));
-        // The last owner joins the engine's threads, which takes a moment.
-        let _ = tokio::task::spawn_blocking(move || drop(engine)).await;
+        // The last owners join the threads of media, which takes a moment.
+        let _ = tokio::task::spawn_blocking(move || drop((mixers, engine))).await;
     }
 }

@@ -87,7 +87,7 @@ impl Session {
                     self.refused_publications += 1;
                 }
             }
-            TapItem::Packet { publication, arrival, packet } => {
+            TapItem::Packet { publication, arrival, packet, .. } => {
                 let arrival_us = self.on_clock(arrival);
                 self.advance(arrival_us)?;
                 self.with_track(publication, |track, desk| track.handle_packet(packet, arrival_us, desk))?;

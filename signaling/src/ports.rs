@@ -140,6 +140,8 @@ pub struct Layout {
     pub max_tiles: Option<u8>,
     /// Never more on its path, in bits a second.
     pub max_bitrate: Option<u32>,
+    /// All voices as one stream, in the first audio slot.
+    pub mix: bool,
 }
 
 /// The media engine, as signalling sees it. Every call is cheap and bounded.
@@ -163,6 +165,15 @@ pub trait Media: Send + Sync + 'static {
     fn layout(&self, endpoint: EndpointId, layout: Layout);
 }
 
+/// What fills a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whose it is; nobody's: the mix of all voices.
+    pub participant: Option<ParticipantId>,
+    /// The engine's number of it.
+    pub publication: u32,
+}
+
 /// News from the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MediaEvent {
@@ -170,8 +181,8 @@ pub enum MediaEvent {
     Slots {
         /// Whose slots.
         endpoint: EndpointId,
-        /// Mid and what it carries now: participant and publication id.
-        slots: Vec<(String, Option<(ParticipantId, u32)>)>,
+        /// Mid and what it carries now.
+        slots: Vec<(String, Option<Shown>)>,
     },
     /// The active speaker of a meeting changed.
     Speaker {

@@ -5,8 +5,9 @@ use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::EndpointParts;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::layout::Layout;
+use crate::mix::MixOrder;
 use crate::shard::span::{Letter, ShardIndex, Shards};
-use crate::tap::TapSender;
+use crate::tap::{TapScope, TapSender};
 
 /// A publication that comes with a new endpoint, in the order of its send lines.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +66,8 @@ pub enum Command {
         meeting: MeetingId,
         /// As whom.
         participant: ParticipantId,
+        /// What it is to hear of.
+        scope: TapScope,
         /// The engine's end of it.
         sender: TapSender,
     },
@@ -96,6 +99,8 @@ pub enum Command {
         /// Where it is now.
         shards: Shards,
     },
+    /// What became of mixes in one tick, in order.
+    Mix(Vec<MixOrder>),
     /// The handshake failed, or the peer said goodbye.
     Closed(EndpointId),
     /// News from another shard.

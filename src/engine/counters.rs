@@ -67,6 +67,8 @@ counters! {
     handed_over => "engine_datagrams_handed_over_total";
     /// Packets copied to another shard, for receivers there.
     packets_relayed => "engine_packets_relayed_total";
+    /// Packets of mixes that came from the mixer.
+    mix_packets => "engine_mix_packets_total";
     /// Endpoints whose address changed.
     paths_moved => "engine_paths_moved_total";
     /// Endpoints ended by a fault of ours.

@@ -3,6 +3,15 @@
 use crate::health::Health;
 use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId};
 
+/// What is meant to be in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whose it is; nobody's: a mix.
+    pub participant: Option<ParticipantId>,
+    /// What.
+    pub publication: PublicationId,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -11,8 +20,8 @@ pub enum Event {
     Slots {
         /// Whose slots.
         endpoint: EndpointId,
-        /// Only those that changed.
-        slots: Vec<(String, Option<(ParticipantId, PublicationId)>)>,
+        /// By mid, only those that changed.
+        slots: Vec<(String, Option<Shown>)>,
     },
     /// The active speaker changed.
     Speaker {
@@ -29,6 +38,17 @@ pub enum Event {
         publication: PublicationId,
         /// The highest that is worth sending; the lowest always is.
         highest: LayerId,
+    },
+    /// An endpoint wishes to hear its meeting's mix, or does not any more; also when it is gone.
+    Mix {
+        /// Whose wish.
+        endpoint: EndpointId,
+        /// Where it is.
+        meeting: MeetingId,
+        /// Whose voice it must not hear.
+        participant: ParticipantId,
+        /// The new state.
+        wanted: bool,
     },
     /// Path and keys are there: media flows.
     Connected {

@@ -36,6 +36,11 @@ opaque! {
     PublicationId(u32) = "pub";
 }
 
+impl ParticipantId {
+    /// Whose a publication is that is nobody's own: a mix. No participant has it.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// A simulcast layer of a publication: 0 is the lowest. A publication without layers has this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerId(pub u8);

@@ -4,7 +4,7 @@
 //! [`crate::route::select`] decides who fills which slot, and what is sent of each picture follows the size of its tile.
 //!
 //! ```text
-//! Command::Layout { endpoint, layout } -> Endpoint::layout -> who (wants, fill, max_tiles), how much (width, height, max_bitrate)
+//! Command::Layout { endpoint, layout } -> Endpoint::layout -> who (wants, fill, max_tiles), how much (width, height, max_bitrate, mix)
 //! ```
 
 use crate::id::{ParticipantId, PublicationKind};
@@ -43,6 +43,8 @@ pub struct Layout {
     pub max_tiles: Option<u8>,
     /// Never more than this on its path, in bits a second.
     pub max_bitrate: Option<u32>,
+    /// One stream of all voices instead of the loudest ones in a slot each. It comes as soon as there is one.
+    pub mix: bool,
 }
 
 impl Layout {
@@ -57,7 +59,7 @@ impl Layout {
 impl Default for Layout {
     /// Of a receiver that has said nothing: whoever there is, in all its slots.
     fn default() -> Self {
-        Self { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None }
+        Self { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None, mix: false }
     }
 }
 

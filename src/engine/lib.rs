@@ -18,6 +18,7 @@ pub mod health;
 pub mod id;
 pub mod layout;
 pub mod line;
+pub mod mix;
 pub mod outbox;
 pub mod path;
 pub mod tap;
@@ -39,4 +40,4 @@ pub mod shard;
 mod runner;
 
 pub use event::Event;
-pub use runner::{Connect, ConnectError, Connected, Engine, EngineConfig, StartError};
+pub use runner::{Connect, ConnectError, Connected, Engine, EngineConfig, Mixes, Outlet, StartError};

@@ -6,12 +6,14 @@
 //!                                        handshakes v  |   | rings: datagrams that the kernel gave to another shard,
 //!                                             control thread   packets of meetings that span shards
 //! shard thread --Event--> the callback given at start
+//! mixer thread --Outlet, once a tick--> [MAILBOX]
 //! ```
 
 mod connect;
 mod control_thread;
 mod handle;
 mod load;
+mod mixes;
 mod placement;
 mod rings;
 mod running;
@@ -20,6 +22,7 @@ mod standing;
 
 pub use connect::{Connect, ConnectError, Connected};
 pub use handle::{Engine, EngineConfig, StartError};
+pub use mixes::{Mixes, Outlet};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -28,6 +31,8 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use net::Waker;
 
 use crate::command::Command;
+use crate::id::{MeetingId, ParticipantId};
+use crate::tap::{self, TapReceiver, TapScope};
 
 /// Orders that wait for a shard. Filled by joins, mutes, handshakes and letters of other shards; the shard empties it every
 /// turn. Full means: the sender waits, since an order must not be lost, and never a shard.
@@ -66,6 +71,18 @@ impl Mailbox {
             Err(TrySendError::Disconnected(_)) => Ok(()),
         }
     }
+}
+
+/// A tap of a meeting in every shard: it may span them now or later, and each tells of the publications that live there.
+fn tap_all(shards: &[Mailbox], meeting: MeetingId, participant: ParticipantId, scope: TapScope) -> TapReceiver {
+    let (sender, receiver) = tap::channel();
+    for mailbox in shards {
+        let sender = sender.clone();
+        if mailbox.send(Command::AddTap { meeting, participant, scope, sender }).is_err() {
+            tracing::error!("a media thread is gone");
+        }
+    }
+    receiver
 }
 
 /// Wakes a shard thread, but only if it sleeps: a busy one looks into its mailbox and rings anyway.

@@ -21,6 +21,7 @@ mod due;
 mod fanout;
 mod flush;
 mod health;
+mod mixes;
 mod publication;
 pub mod span;
 
@@ -41,7 +42,7 @@ use crate::path::Path;
 use crate::route::feedback::Feedback;
 use crate::route::loudest::Loudest;
 use crate::route::speaker::ActiveSpeaker;
-use crate::tap::TapSender;
+use crate::tap::{TapScope, TapSender};
 use crate::timers::Timers;
 
 use due::Due;
@@ -92,11 +93,14 @@ enum Origin {
     Endpoint(usize),
     /// Another shard, which has its endpoint.
     Shard(ShardIndex),
+    /// The mixer, which tells every shard that needs it.
+    Mixer,
 }
 
 #[derive(Debug)]
 struct Tap {
     participant: ParticipantId,
+    scope: TapScope,
     sender: TapSender,
 }
 
@@ -392,6 +396,8 @@ impl Shard {
                     self.letters.push_back((home, Letter::KeyFrame(id, layer)));
                     has_asked = true;
                 }
+                // It has no pictures.
+                Origin::Mixer => {}
                 Origin::Endpoint(endpoint) => {
                     let Some(endpoint) = self.endpoints.get_mut(endpoint) else { return };
                     let others = publication.traffic.highest(now).is_some();

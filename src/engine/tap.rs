@@ -1,6 +1,6 @@
 //! The tap: an endpoint inside the process that gets packets as values.
 //!
-//! The recorder (and later the mixer) joins a meeting like anybody else, but over a bounded channel instead of a
+//! Recorder and mixer join a meeting like anybody else, but over a bounded channel instead of a
 //! network path. Each packet is copied once, whatever the number of taps, and handed over as [`Bytes`].
 //!
 //! ```text
@@ -8,13 +8,13 @@
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::id::{Codec, ParticipantId, PublicationId, PublicationKind};
+use crate::id::{Codec, MediaKind, ParticipantId, PublicationId, PublicationKind};
 
 /// Items that wait for a tap. At 50 audio and 500 video packets a second and publication this is about a second of
 /// seven publications. Full means: packets are dropped and counted, and the next one that fits says how many were lost
@@ -25,6 +25,23 @@ pub const TAP_CAPACITY: usize = 4096;
 /// nothing with its packets. Full means: as above; a meeting would have to come and go within one second.
 const NEWS_CAPACITY: usize = 1024;
 
+/// Which publications a tap hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapScope {
+    /// All that participants publish.
+    Everything,
+    /// What can be heard. Pictures are not copied for it.
+    Voices,
+}
+
+impl TapScope {
+    /// Whether such a tap hears of this medium.
+    #[must_use]
+    pub fn has(self, media: MediaKind) -> bool {
+        self == Self::Everything || media == MediaKind::Audio
+    }
+}
+
 /// What a tap sees of a meeting.
 #[derive(Clone, Debug)]
 pub enum TapItem {
@@ -34,7 +51,7 @@ pub enum TapItem {
         publication: PublicationId,
         /// Whose it is.
         participant: ParticipantId,
-        /// Microphone or camera.
+        /// What of the participant it is.
         kind: PublicationKind,
         /// What its packets carry.
         codec: Codec,
@@ -46,6 +63,8 @@ pub enum TapItem {
         publication: PublicationId,
         /// When it came off the network, by the shard's clock.
         arrival: Instant,
+        /// Of a voice: how loud its sender says that it is, in -dBov (RFC 6464).
+        level: Option<u8>,
         /// The packet (RFC 3550 §5.1).
         packet: Bytes,
     },
@@ -128,7 +147,7 @@ impl TapSender {
         let is_packet = matches!(item, TapItem::Packet { .. } | TapItem::SenderReport { .. });
         if is_packet && self.waiting.load(Ordering::Relaxed) >= TAP_CAPACITY {
             // A tap that is gone empties nothing; without this look it would stay full for ever.
-            if self.receiver.strong_count() == 0 {
+            if self.is_closed() {
                 return Err(TapClosed);
             }
             self.lose();
@@ -149,6 +168,12 @@ impl TapSender {
         }
     }
 
+    /// Nobody listens any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.receiver.strong_count() == 0
+    }
+
     fn lose(&mut self) {
         self.lost += 1;
         metrics::counter!("engine_tap_items_dropped_total").increment(1);
@@ -156,6 +181,21 @@ impl TapSender {
 }
 
 impl TapReceiver {
+    /// The next item, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub fn try_recv(&self) -> Result<Option<Tapped>, TapClosed> {
+        match self.channel.try_recv() {
+            Ok(tapped) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Ok(Some(tapped))
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(TapClosed),
+        }
+    }
+
     /// Waits for the next item, at most `limit`. `Ok(None)` when none came in time.
     ///
     /// # Errors
@@ -178,7 +218,12 @@ mod tests {
     use super::*;
 
     fn packet(n: u8) -> TapItem {
-        TapItem::Packet { publication: PublicationId(1), arrival: Instant::now(), packet: Bytes::from(vec![n]) }
+        TapItem::Packet {
+            publication: PublicationId(1),
+            arrival: Instant::now(),
+            level: None,
+            packet: Bytes::from(vec![n]),
+        }
     }
 
     #[test]
@@ -195,7 +240,10 @@ mod tests {
         assert_eq!(news.lost_before, 7, "the next item says how many are missing before it");
         assert!(matches!(news.item, TapItem::Removed { .. }));
         sender.send(packet(1)).unwrap();
-        assert!(receiver.recv(Duration::ZERO).unwrap().is_some(), "there is room again");
+        assert!(receiver.try_recv().unwrap().is_some(), "there is room again");
+        assert!(receiver.try_recv().unwrap().is_none());
+        drop(sender);
+        assert_eq!(receiver.try_recv().err(), Some(TapClosed));
     }
 
     #[test]

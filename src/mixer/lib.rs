@@ -4,7 +4,7 @@
 //! audiences hear a [`Mix`] instead: the loudest few of all are decoded, added up and encoded, once for everybody whose own voice
 //! is not in it, and once more for each who is. What that costs does not grow with the audience.
 //!
-//! Nothing here reads a clock, a socket or a file, and nothing runs in a thread of its own: packets and the time come in
+//! Nothing here reads a clock, a socket or a file, and nothing runs in a thread of its own but in [`runner`]: packets and the time come in
 //! as arguments, outputs are borrowed from the mix until the next tick. The same input gives the same bytes.
 //!
 //! ```text
@@ -12,13 +12,13 @@
 //!             level ─> gate: who is open ───^                                                       v
 //!                                                       announcements, tones ────────────> sum = total
 //!                                                                                       ┌───────────┴────────────┐
-//!                                                                          limiter, one encoder        less own voice, limiter,
+//!                                                                          limiter, one encoder        less own voices, limiter,
 //!                                                                                       │              an encoder for each who speaks
-//! tick(now) ─> Outputs:        samples of the mix <──┴─> shared packet, RED             own packets, own samples
+//! tick(now) ─> Outputs:        samples of the mix <──┴─> shared packet                  own packets, own samples
 //! ```
 //!
 //! The modules, in the order of dependency: [`time`], [`pace`], [`delay`], [`jitter`], [`stretch`], [`gain`], [`decode`], [`gate`], [`sum`],
-//! [`encode`], [`announce`], [`tone`], [`source`], [`listener`], `shared`, [`mix`], [`outputs`].
+//! [`encode`], [`announce`], [`tone`], [`source`], [`listener`], `shared`, [`mix`], [`outputs`], [`runner`].
 
 pub mod announce;
 pub mod decode;
@@ -31,6 +31,7 @@ pub mod listener;
 pub mod mix;
 pub mod outputs;
 pub mod pace;
+pub mod runner;
 mod shared;
 pub mod source;
 pub mod stretch;
@@ -57,6 +58,11 @@ pub const LISTENERS_MAX: usize = 65_536;
 /// One publication, as the caller numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u64);
+
+/// Whose voice a source is, as the caller numbers them. Somebody may have several sources, and come back with new ones: what they
+/// listen to has none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub u128);
 
 /// One subscription to the mix, as the caller numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

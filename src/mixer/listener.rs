@@ -1,19 +1,18 @@
-//! Who hears a mix: everybody the same one, or one's own, as one stream whose numbers never break.
+//! Who hears a mix: everybody the same one, or one's own.
 //!
-//! A listener who begins to talk leaves the shared stream for an own one, and comes back half a second after falling silent. What
-//! it receives is one stream all the same: timestamps are those of the mix in both, sequence numbers go on by an offset that changes only with
-//! the switch, and the first packet after a switch stands alone, so that the decoder needs nothing from before. The own
+//! A listener who begins to talk leaves the shared stream for an own one, and comes back half a second after falling silent.
+//! Timestamps are those of the mix in both; each stream counts its packets for itself, and whoever sends makes one stream of them, as
+//! the engine's slots do. The first packet after a switch stands alone, so that the decoder needs nothing from before, and the own
 //! encoder is warmed with what was shared before, so that the sound goes on over the seam.
 //!
 //! ```text
-//! shared packet n ─(+ offset of each listener)─> listeners
-//! own voice in the mix ─> Own: encoder, limiter, next sequence ─> that listener alone ─> offset anew ─> shared
+//! own voice in the mix ─> Own: encoder, limiter, packets from 0 on ─> that listener alone ─> silent for LINGER ─> shared
 //! ```
 
 use crate::announce::Player;
 use crate::encode::{Encoder, PAYLOAD_MAX};
 use crate::sum::{Frame, Limiter, peak};
-use crate::{ListenerId, SourceId, TICK};
+use crate::{ListenerId, Owner, TICK};
 
 /// Ticks that an own stream goes on for after it is the same as the shared one.
 pub const LINGER: u32 = 25;
@@ -29,9 +28,6 @@ const SILENCE: f32 = 1e-4;
 pub enum Wish {
     /// Opus packets.
     Packets,
-    /// Opus packets with the two before them (RFC 2198), for a path that loses some. While it hears its own mix-minus it gets
-    /// them without.
-    RedundantPackets,
     /// Samples: phone legs and recorders encode as they like.
     Samples,
 }
@@ -39,14 +35,10 @@ pub enum Wish {
 /// One listener.
 #[derive(Debug)]
 pub struct Listener {
-    /// Whose voice it must not hear.
-    pub own_source: Option<SourceId>,
+    /// Whose voices it must not hear.
+    pub owner: Option<Owner>,
     /// In which form.
     pub wish: Wish,
-    /// What its sequence numbers are ahead of the shared ones.
-    pub offset: u16,
-    /// Redundant packets would hold another stream's before this tick.
-    pub redundant_from: u64,
     /// What is said to it alone.
     pub player: Player,
     /// It has an own stream.
@@ -119,9 +111,9 @@ pub struct Own {
     /// Ticks for which it was the same as the shared one.
     pub idle: u32,
     /// Of the next packet.
-    pub next_sequence: u16,
+    pub next_sequence: u64,
     /// The packet of this tick: sequence and marker.
-    pub sent: Option<(u16, bool)>,
+    pub sent: Option<(u64, bool)>,
     /// Its payload.
     pub payload: Vec<u8>,
     /// Its listener wishes packets.
@@ -168,7 +160,7 @@ impl Own {
         self.is_new = false;
         if !self.payload.is_empty() {
             self.sent = Some((self.next_sequence, is_first));
-            self.next_sequence = self.next_sequence.wrapping_add(1);
+            self.next_sequence += 1;
         }
         true
     }

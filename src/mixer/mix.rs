@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! packet ─> Source, Gate      tick: Gate::decide ─> sources: sound ─> total ─> announcements
-//!                                   total ─> Limiter ─> samples, shared encoder, redundancy
-//!                                   total - own ─> Own::limiter ─> Own::encoder
+//!                                   total ─> Limiter ─> samples, shared encoder
+//!                                   total - what its owner says ─> Own::limiter ─> Own::encoder
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::announce::{Player, Prompt};
 use crate::decode::{LONGEST, Scratch};
-use crate::encode::{Encoder, PAYLOAD_MAX, REDUNDANT};
+use crate::encode::{Encoder, PAYLOAD_MAX};
 use crate::gate::{Change, Gate, GateCounts, PLACES};
 use crate::listener::{LINGER, Listener, Own, Wish};
 use crate::outputs::Outputs;
@@ -24,24 +24,20 @@ use crate::shared::Shared;
 use crate::source::{Active, Source, SourceCounts, SourceFormat};
 use crate::sum::{Frame, add, less};
 use crate::time::Micros;
-use crate::{Full, LISTENERS_MAX, ListenerId, SOURCES_MAX, SourceId, TICK};
+use crate::{Full, LISTENERS_MAX, ListenerId, Owner, SOURCES_MAX, SourceId, TICK};
 
 /// How a mix is made.
 #[derive(Clone, Copy, Debug)]
 pub struct MixOptions {
     /// How many are heard at once, at most.
     pub places: usize,
-    /// Payload type of Opus in the packets that go out, for the heads of redundant payloads.
-    pub payload_type: u8,
     /// Timestamp of the first tick (RFC 3550 §5.1 wants a random one).
     pub first_timestamp: u32,
-    /// Sequence number of the first shared packet (likewise).
-    pub first_sequence: u16,
 }
 
 impl Default for MixOptions {
     fn default() -> Self {
-        Self { places: PLACES, payload_type: 111, first_timestamp: 0, first_sequence: 0 }
+        Self { places: PLACES, first_timestamp: 0 }
     }
 }
 
@@ -62,8 +58,41 @@ pub struct MixCounts {
     pub switches: u64,
     /// Prompts refused because too many waited.
     pub prompts_refused: u64,
+    /// Samples made up for what was lost, of everybody.
+    pub concealed: u64,
+    /// Samples cut out or put in, of everybody.
+    pub stretched: u64,
     /// libopus had no memory for a decoder or an encoder.
     pub out_of_memory: u64,
+}
+
+impl MixCounts {
+    /// What was counted after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            ticks: join(self.ticks, other.ticks),
+            shared_encodes: join(self.shared_encodes, other.shared_encodes),
+            own_encodes: join(self.own_encodes, other.own_encodes),
+            encodes_saved: join(self.encodes_saved, other.encodes_saved),
+            warm_encodes: join(self.warm_encodes, other.warm_encodes),
+            switches: join(self.switches, other.switches),
+            prompts_refused: join(self.prompts_refused, other.prompts_refused),
+            concealed: join(self.concealed, other.concealed),
+            stretched: join(self.stretched, other.stretched),
+            out_of_memory: join(self.out_of_memory, other.out_of_memory),
+        }
+    }
 }
 
 /// The mix of one meeting.
@@ -73,8 +102,10 @@ pub struct Mix {
     sources: BTreeMap<SourceId, Source>,
     /// Removed, and faded out at the next tick.
     leaving: Vec<Source>,
+    /// Who is in the mix of this tick, and by which source. Few, so that a look through them is cheap.
+    heard: Vec<(Owner, SourceId)>,
     gate: Gate,
-    pub(crate) listeners: BTreeMap<ListenerId, Listener>,
+    listeners: BTreeMap<ListenerId, Listener>,
     pub(crate) own: Vec<Own>,
     spare_own: Vec<Own>,
     #[expect(clippy::vec_box, reason = "handed from source to source as they are")]
@@ -102,13 +133,14 @@ impl Mix {
             options,
             sources: BTreeMap::new(),
             leaving: Vec::new(),
+            heard: Vec::new(),
             gate: Gate::new(options.places),
             listeners: BTreeMap::new(),
             own: Vec::new(),
             spare_own: Vec::new(),
             spare_active: Vec::new(),
             player: Player::default(),
-            shared: Shared::new(&options)?,
+            shared: Shared::new()?,
             is_unsettled: false,
             newcomers: Vec::new(),
             total: Box::new([0.0; TICK]),
@@ -120,17 +152,17 @@ impl Mix {
         })
     }
 
-    /// A publication may be heard from now on. Adding it again changes nothing.
+    /// A publication may be heard from now on, by everybody but its owner. Adding it again changes nothing.
     ///
     /// # Errors
     /// [`Full`] at [`SOURCES_MAX`].
-    pub fn source_added(&mut self, source: SourceId, format: SourceFormat) -> Result<(), Full> {
+    pub fn source_added(&mut self, source: SourceId, owner: Owner, format: SourceFormat) -> Result<(), Full> {
         if self.sources.len() >= SOURCES_MAX {
             return Err(Full);
         }
         if let Entry::Vacant(vacant) = self.sources.entry(source) {
             self.gate.add(source)?;
-            vacant.insert(Source::new(format));
+            vacant.insert(Source::new(owner, format));
         }
         Ok(())
     }
@@ -144,25 +176,16 @@ impl Mix {
         }
     }
 
-    /// Somebody hears the mix from now on, without the sound of `own_source`. The first packet will have `first_sequence`.
+    /// Somebody hears the mix from now on, without the sources of `owner`.
     ///
     /// # Errors
     /// [`Full`] at [`LISTENERS_MAX`].
-    pub fn listener_added(
-        &mut self,
-        listener: ListenerId,
-        own_source: Option<SourceId>,
-        wish: Wish,
-        first_sequence: u16,
-    ) -> Result<(), Full> {
+    pub fn listener_added(&mut self, listener: ListenerId, owner: Option<Owner>, wish: Wish) -> Result<(), Full> {
         if self.listeners.len() >= LISTENERS_MAX {
             return Err(Full);
         }
         self.listener_removed(listener);
-        let offset = first_sequence.wrapping_sub(self.shared.next_sequence);
-        let redundant_from = self.counts.ticks + 1 + REDUNDANT as u64;
-        let player = Player::default();
-        self.listeners.insert(listener, Listener { own_source, wish, offset, redundant_from, player, has_own: false });
+        self.listeners.insert(listener, Listener { owner, wish, player: Player::default(), has_own: false });
         self.shared.must_stand_alone = true;
         self.shared.tally(wish, true);
         self.is_unsettled = true;
@@ -215,8 +238,9 @@ impl Mix {
         self.admit(now);
         self.add_up(now);
         self.take_back();
-        self.shared.send(&self.total, self.timestamp, &mut self.spare_payload, &mut self.counts);
+        self.shared.send(&self.total, &mut self.spare_payload, &mut self.counts);
         self.send_own();
+        self.spare_active.extend(self.leaving.drain(..).filter_map(|mut gone| gone.retire()));
         for source in self.sources.values_mut() {
             self.spare_active.extend(source.retire());
         }
@@ -279,24 +303,25 @@ impl Mix {
     /// Decodes who is open and adds them up.
     fn add_up(&mut self, now: Micros) {
         self.total.fill(0.0);
+        self.heard.clear();
         for (id, source) in &mut self.sources {
             if !source.is_active() {
                 continue;
             }
-            if let Some((energy, is_honest)) = source.sound(&mut self.scratch) {
+            if let Some((energy, is_honest)) = sound(source, &mut self.scratch, &mut self.counts) {
                 self.gate.decoded(*id, now, energy, is_honest);
             }
             if let Some(active) = source.active().filter(|active| active.is_in_mix) {
                 add(&mut self.total, &active.frame);
+                self.heard.push((source.owner, *id));
                 self.is_unsettled |= active.has_come;
             }
         }
-        for mut gone in self.leaving.drain(..) {
-            gone.sound(&mut self.scratch);
+        for gone in &mut self.leaving {
+            sound(gone, &mut self.scratch, &mut self.counts);
             if let Some(active) = gone.active().filter(|active| active.is_in_mix) {
                 add(&mut self.total, &active.frame);
             }
-            self.spare_active.extend(gone.retire());
         }
         if self.player.is_playing() {
             self.player.add_to(&mut self.total);
@@ -310,7 +335,7 @@ impl Mix {
     fn settle(&mut self) {
         self.is_unsettled = false;
         let mut newcomers = std::mem::take(&mut self.newcomers);
-        let needs = |listener: &Listener| !listener.has_own && hears_itself(&self.sources, listener);
+        let needs = |listener: &Listener| !listener.has_own && is_heard(&self.heard, &self.leaving, listener.owner);
         newcomers.extend(self.listeners.iter().filter(|(_, listener)| needs(listener)).map(|(id, _)| *id));
         newcomers.drain(..).for_each(|listener| self.give_own(listener));
         self.newcomers = newcomers;
@@ -329,7 +354,7 @@ impl Mix {
         own.limiter = self.shared.limiter;
         own.quiet = self.shared.quiet;
         (own.idle, own.is_new, own.sent) = (0, true, None);
-        own.next_sequence = self.shared.next_sequence.wrapping_add(listener.offset);
+        own.next_sequence = 0;
         listener.has_own = true;
         self.shared.tally(listener.wish, false);
         self.counts.switches += 1;
@@ -341,15 +366,13 @@ impl Mix {
         let mut at = 0;
         while let Some(own) = self.own.get_mut(at) {
             let Some(listener) = self.listeners.get_mut(&own.listener) else { break };
-            let needs = hears_itself(&self.sources, listener) || listener.player.is_playing();
+            let needs = is_heard(&self.heard, &self.leaving, listener.owner) || listener.player.is_playing();
             own.idle = if needs { 0 } else { own.idle + 1 };
             if own.idle <= LINGER {
                 at += 1;
                 continue;
             }
             listener.has_own = false;
-            listener.offset = own.next_sequence.wrapping_sub(self.shared.next_sequence);
-            listener.redundant_from = self.counts.ticks + REDUNDANT as u64;
             self.shared.tally(listener.wish, true);
             self.shared.must_stand_alone = true;
             self.counts.switches += 1;
@@ -360,10 +383,11 @@ impl Mix {
     fn send_own(&mut self) {
         for own in &mut self.own {
             let Some(listener) = self.listeners.get_mut(&own.listener) else { continue };
-            let source = listener.own_source.and_then(|source| self.sources.get(&source));
-            match source.and_then(Source::active).filter(|active| active.is_in_mix) {
-                Some(active) => less(&self.total, &active.frame, &mut own.pcm),
-                None => *own.pcm = *self.total,
+            *own.pcm = *self.total;
+            let sources = self.heard.iter().filter_map(|(_, id)| self.sources.get(id));
+            let voices = sources.chain(&self.leaving).filter(|source| Some(source.owner) == listener.owner);
+            for voice in voices.filter_map(Source::active).filter(|active| active.is_in_mix) {
+                less(&mut own.pcm, &voice.frame);
             }
             if listener.player.is_playing() {
                 listener.player.add_to(&mut own.pcm);
@@ -379,8 +403,19 @@ impl Mix {
     }
 }
 
-/// Whether the listener's own voice is in the mix of this tick.
-fn hears_itself(sources: &BTreeMap<SourceId, Source>, listener: &Listener) -> bool {
-    let source = listener.own_source.and_then(|source| sources.get(&source));
-    source.and_then(Source::active).is_some_and(|active| active.is_in_mix)
+/// Makes the samples of a source, and counts what they are made of.
+fn sound(source: &mut Source, scratch: &mut Scratch, counts: &mut MixCounts) -> Option<(f32, bool)> {
+    let before = source.counts().voice;
+    let sound = source.sound(scratch);
+    let after = source.counts().voice;
+    counts.concealed += after.concealed - before.concealed;
+    counts.stretched += after.cut + after.added - before.cut - before.added;
+    sound
+}
+
+/// Whether one of this owner's voices is in the mix of this tick.
+fn is_heard(heard: &[(Owner, SourceId)], leaving: &[Source], owner: Option<Owner>) -> bool {
+    let Some(owner) = owner else { return false };
+    heard.iter().any(|(whose, _)| *whose == owner)
+        || leaving.iter().any(|gone| gone.owner == owner && gone.active().is_some_and(|active| active.is_in_mix))
 }

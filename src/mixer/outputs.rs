@@ -2,12 +2,11 @@
 //!
 //! ```text
 //! Mix::tick ─> Outputs ─┬─> samples(), samples_of()      recorder, phone legs
-//!                       ├─> shared(), own()              a caller who numbers packets itself, as the engine's slots do
-//!                       └─> deliveries()                 every packet to everybody, numbered
+//!                       ├─> own_listeners()              who hears an own stream, and who the shared one
+//!                       └─> shared(), own()              one packet for all, and one each
 //! ```
 
 use crate::ListenerId;
-use crate::listener::Wish;
 use crate::mix::Mix;
 use crate::sum::Frame;
 
@@ -17,21 +16,17 @@ pub struct Outputs<'a> {
     pub(crate) mix: &'a Mix,
 }
 
-/// A packet for one listener, without its header.
+/// A packet, without its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery<'a> {
-    /// For whom.
-    pub listener: ListenerId,
-    /// Goes on by one from packet to packet, whichever stream it is from.
-    pub sequence: u16,
-    /// The same for everybody in one tick.
+    /// Counts the packets of its stream: of the shared one, or of an own one since it began.
+    pub sequence: u64,
+    /// The same in all streams of one tick.
     pub timestamp: u32,
     /// The first packet after silence.
     pub marker: bool,
-    /// Opus, or Opus in RED.
+    /// Opus.
     pub payload: &'a [u8],
-    /// It is RED.
-    pub is_redundant: bool,
 }
 
 impl<'a> Outputs<'a> {
@@ -54,48 +49,25 @@ impl<'a> Outputs<'a> {
         own.map_or(&self.mix.shared.pcm, |own| &own.pcm)
     }
 
-    /// The shared packet as it is, with the shared numbers; `None` in silence, or when nobody wants it.
+    /// The packet for everybody who has no own stream; `None` in silence, or when nobody wants it.
     #[must_use]
     pub fn shared(&self) -> Option<Delivery<'a>> {
         let shared = &self.mix.shared;
         let (sequence, marker) = shared.sent?;
-        Some(Delivery {
-            listener: ListenerId(0),
-            sequence,
-            timestamp: self.mix.timestamp,
-            marker,
-            payload: &shared.payload,
-            is_redundant: false,
-        })
+        Some(Delivery { sequence, timestamp: self.mix.timestamp, marker, payload: &shared.payload })
     }
 
     /// The packets for one listener alone.
-    pub fn own(&self) -> impl Iterator<Item = Delivery<'a>> {
+    pub fn own(&self) -> impl Iterator<Item = (ListenerId, Delivery<'a>)> {
         let timestamp = self.mix.timestamp;
         self.mix.own.iter().filter_map(move |own| {
             let (sequence, marker) = own.sent?;
-            let (listener, payload) = (own.listener, own.payload.as_slice());
-            Some(Delivery { listener, sequence, timestamp, marker, payload, is_redundant: false })
+            Some((own.listener, Delivery { sequence, timestamp, marker, payload: &own.payload }))
         })
     }
 
-    /// Every packet to everybody: the shared one with each listener's numbers, and the own ones. This is what costs by the number
-    /// of listeners; [`Self::shared`] and [`Self::own`] are for a caller who numbers them otherwise.
-    pub fn deliveries(&self) -> impl Iterator<Item = Delivery<'a>> {
-        let (mix, shared) = (self.mix, self.shared());
-        let listeners =
-            mix.listeners.iter().filter(|(_, listener)| !listener.has_own && listener.wish != Wish::Samples);
-        let shared = listeners.filter_map(move |(id, listener)| {
-            let shared = shared?;
-            let is_redundant = listener.wish == Wish::RedundantPackets && mix.counts.ticks >= listener.redundant_from;
-            Some(Delivery {
-                listener: *id,
-                sequence: shared.sequence.wrapping_add(listener.offset),
-                payload: if is_redundant { mix.shared.redundancy.payload() } else { shared.payload },
-                is_redundant,
-                ..shared
-            })
-        });
-        shared.chain(self.own())
+    /// Who has an own stream in this tick, even if it is silent; everybody else hears the shared one.
+    pub fn own_listeners(&self) -> impl Iterator<Item = ListenerId> {
+        self.mix.own.iter().map(|own| own.listener)
     }
 }

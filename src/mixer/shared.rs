@@ -1,13 +1,13 @@
 //! The stream of everybody whose own voice is not in the mix: encoded once, whoever listens.
 //!
 //! ```text
-//! total ─> Limiter ─> samples ─> Quiet: anything to send? ─> Encoder ─> payload ─> Redundancy, for lossy listeners
+//! total ─> Limiter ─> samples ─> Quiet: anything to send? ─> Encoder ─> payload
 //! ```
 
 use crate::TICK;
-use crate::encode::{Encoder, PAYLOAD_MAX, Redundancy};
+use crate::encode::{Encoder, PAYLOAD_MAX};
 use crate::listener::{Quiet, Sending, Wish};
-use crate::mix::{MixCounts, MixOptions};
+use crate::mix::MixCounts;
 use crate::sum::{Frame, Limiter};
 
 /// Ticks of the mix that are kept to warm an encoder with.
@@ -25,18 +25,16 @@ pub(crate) struct Shared {
     pub(crate) must_stand_alone: bool,
     /// Nobody heard it in the last tick: its encoder knows nothing of what was.
     is_stale: bool,
-    pub(crate) next_sequence: u16,
+    next_sequence: u64,
     /// Sequence and marker of this tick's packet.
-    pub(crate) sent: Option<(u16, bool)>,
+    pub(crate) sent: Option<(u64, bool)>,
     pub(crate) payload: Vec<u8>,
-    pub(crate) redundancy: Redundancy,
-    /// Listeners who get it as packets, and of them those with redundancy.
+    /// Listeners who get it as packets.
     packets: usize,
-    redundant: usize,
 }
 
 impl Shared {
-    pub(crate) fn new(options: &MixOptions) -> Result<Self, opus::Error> {
+    pub(crate) fn new() -> Result<Self, opus::Error> {
         let frame = || Box::new([0.0; TICK]);
         Ok(Self {
             encoder: Encoder::new()?,
@@ -46,22 +44,17 @@ impl Shared {
             quiet: Quiet::default(),
             must_stand_alone: true,
             is_stale: true,
-            next_sequence: options.first_sequence,
+            next_sequence: 0,
             sent: None,
             payload: Vec::with_capacity(PAYLOAD_MAX),
-            redundancy: Redundancy::new(options.payload_type),
             packets: 0,
-            redundant: 0,
         })
     }
 
     /// A listener comes to the shared stream, or leaves it.
     pub(crate) fn tally(&mut self, wish: Wish, comes: bool) {
-        let change = |count: &mut usize, by: bool| {
-            *count = if comes { *count + usize::from(by) } else { count.saturating_sub(usize::from(by)) };
-        };
-        change(&mut self.packets, wish != Wish::Samples);
-        change(&mut self.redundant, wish == Wish::RedundantPackets);
+        let by = usize::from(wish == Wish::Packets);
+        self.packets = if comes { self.packets + by } else { self.packets.saturating_sub(by) };
     }
 
     /// What was sent becomes history.
@@ -73,7 +66,7 @@ impl Shared {
     }
 
     /// Limits the total, and encodes it if anybody wants packets of it.
-    pub(crate) fn send(&mut self, total: &Frame, timestamp: u32, scratch: &mut Vec<u8>, counts: &mut MixCounts) {
+    pub(crate) fn send(&mut self, total: &Frame, scratch: &mut Vec<u8>, counts: &mut MixCounts) {
         *self.pcm = *total;
         self.limiter.apply(&mut self.pcm);
         self.sent = None;
@@ -97,10 +90,6 @@ impl Shared {
             return;
         }
         self.sent = Some((self.next_sequence, is_first));
-        self.next_sequence = self.next_sequence.wrapping_add(1);
-        if self.redundant > 0 {
-            self.redundancy.compose(timestamp, &self.payload);
-        }
-        self.redundancy.sent(timestamp, &self.payload);
+        self.next_sequence += 1;
     }
 }

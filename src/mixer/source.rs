@@ -11,12 +11,12 @@ use wire::Malformed;
 use wire::red::RedPayload;
 use wire::rtp::RtpHeader;
 
-use crate::TICK;
 use crate::decode::{Scratch, Voice, VoiceCounts};
 use crate::gain::{Gain, energy_db};
 use crate::jitter::{Incoming, JitterBuffer, JitterCounts};
 use crate::sum::Frame;
 use crate::time::Micros;
+use crate::{Owner, TICK};
 
 /// By when the gate lets a probed source in, it has been loud for two ticks and a bit.
 const DECODED_AGO: i64 = 2 * TICK as i64 + 480;
@@ -107,6 +107,8 @@ pub struct SourceCounts {
 /// A source.
 #[derive(Debug)]
 pub struct Source {
+    /// Whose voice it is.
+    pub owner: Owner,
     format: SourceFormat,
     jitter: JitterBuffer,
     voice: VoiceCounts,
@@ -119,8 +121,9 @@ pub struct Source {
 impl Source {
     /// A source that sent nothing yet.
     #[must_use]
-    pub fn new(format: SourceFormat) -> Self {
+    pub fn new(owner: Owner, format: SourceFormat) -> Self {
         Self {
+            owner,
             format,
             jitter: JitterBuffer::default(),
             voice: VoiceCounts::default(),

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! voices ─> add ─> total ─> Limiter ─> shared output
-//!                    └> less own ─> Limiter ─> own output
+//!                    └> less own voices ─> Limiter ─> own output
 //! ```
 
 use crate::TICK;
@@ -20,10 +20,10 @@ pub fn add(total: &mut Frame, voice: &Frame) {
     }
 }
 
-/// `total` less `own`.
-pub fn less(total: &Frame, own: &Frame, out: &mut Frame) {
-    for ((out, total), own) in out.iter_mut().zip(total).zip(own) {
-        *out = total - own;
+/// Takes `voice` out of `total` again.
+pub fn less(total: &mut Frame, voice: &Frame) {
+    for (total, voice) in total.iter_mut().zip(voice) {
+        *total -= voice;
     }
 }
 
@@ -145,9 +145,8 @@ mod tests {
         let mut total = [0.0; TICK];
         add(&mut total, &one);
         add(&mut total, &other);
-        let mut out = [0.0; TICK];
-        less(&total, &one, &mut out);
-        let off = out.iter().zip(other).map(|(out, other)| (out - other).abs()).fold(0.0, f32::max);
+        less(&mut total, &one);
+        let off = total.iter().zip(other).map(|(total, other)| (total - other).abs()).fold(0.0, f32::max);
         assert!(off < 1e-6, "{off}");
     }
 }

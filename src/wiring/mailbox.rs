@@ -14,11 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::Event;
 use signaling::id::{MeetingId, ParticipantId};
-use signaling::ports::{EndpointId, MediaEvent, MediaHealth};
+use signaling::ports::{EndpointId, MediaEvent, MediaHealth, Shown};
 use tokio::sync::{Notify, mpsc};
-
-/// What a slot shows: participant and publication.
-type Shown = Option<(ParticipantId, u32)>;
 
 #[derive(Clone, Copy)]
 enum Path {
@@ -30,7 +27,7 @@ enum Path {
 #[derive(Default)]
 struct Unread {
     paths: BTreeMap<u64, Path>,
-    slots: BTreeMap<u64, BTreeMap<String, Shown>>,
+    slots: BTreeMap<u64, BTreeMap<String, Option<Shown>>>,
     demands: BTreeMap<(u64, u32), u8>,
     speakers: BTreeMap<MeetingId, Option<ParticipantId>>,
     health: BTreeMap<u64, Box<MediaHealth>>,
@@ -73,7 +70,10 @@ impl Unread {
             Event::Slots { endpoint, slots } => {
                 let shown = self.slots.entry(endpoint.0).or_default();
                 for (mid, source) in slots {
-                    let source = source.map(|(who, what)| (ParticipantId::from_u128(who.0), what.0));
+                    let source = source.map(|shown| Shown {
+                        participant: shown.participant.map(|who| ParticipantId::from_u128(who.0)),
+                        publication: shown.publication.0,
+                    });
                     shown.insert(mid, source);
                 }
             }
@@ -84,6 +84,8 @@ impl Unread {
             Event::Demand { endpoint, publication, highest } => {
                 self.demands.insert((endpoint.0, publication.0), highest.0);
             }
+            // Those go another way, to the mixers.
+            Event::Mix { .. } => {}
             Event::Connected { endpoint } => {
                 self.paths.insert(endpoint.0, Path::Connected);
             }
@@ -133,7 +135,10 @@ mod tests {
     use super::*;
 
     fn slot(endpoint: u64, mid: &str, publication: u32) -> Event {
-        let source = Some((media::ParticipantId(7), media::PublicationId(publication)));
+        let source = Some(engine::event::Shown {
+            participant: Some(media::ParticipantId(7)),
+            publication: media::PublicationId(publication),
+        });
         Event::Slots { endpoint: media::EndpointId(endpoint), slots: vec![(mid.to_owned(), source)] }
     }
 
@@ -146,7 +151,7 @@ mod tests {
         mailbox.post(slot(1, "4", 5));
         mailbox.post(slot(2, "3", 6));
         let person = ParticipantId::from_u128(7);
-        let shown = |mid: &str, publication| (mid.to_owned(), Some((person, publication)));
+        let shown = |mid: &str, publication| (mid.to_owned(), Some(Shown { participant: Some(person), publication }));
         assert_eq!(
             mailbox.take(),
             [

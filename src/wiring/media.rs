@@ -51,9 +51,9 @@ impl Media for EngineMedia {
     }
 
     fn layout(&self, name: EndpointId, layout: Layout) {
-        let Layout { wants, fill, max_tiles, max_bitrate } = layout;
+        let Layout { wants, fill, max_tiles, max_bitrate, mix } = layout;
         let wants = wants.into_iter().map(want).collect();
-        self.0.layout(endpoint(name), engine::layout::Layout { wants, fill, max_tiles, max_bitrate });
+        self.0.layout(endpoint(name), engine::layout::Layout { wants, fill, max_tiles, max_bitrate, mix });
     }
 }
 

@@ -22,10 +22,13 @@ import { report, until } from './kit/wait.mjs';
 import { openWhip } from './kit/whip.mjs';
 
 const TRACE_MS = full ? 120_000 : 45_000;
-/** Receivers at the same time, each with a trace of its own. */
+/** In the full form: receivers at the same time, each with a trace of its own. */
 const TOGETHER = 4;
-/** Of a quick run: down to a fifth, and up to nearly four times as much. */
+const TRACES = 12;
+/** The trace of the quick form: down to a fifth, and up to nearly four times as much. */
 const QUICK = 36;
+/** How often it is followed at most. */
+const QUICK_TURNS = 5;
 /** In kbit/s. */
 const LEAST = 300;
 const MOST = 3_000;
@@ -39,9 +42,10 @@ const LOOK_MS = 20;
 
 /**
  * The bars hold in the mean of twelve traces: used 89 %, queue 77 ms, the worst 84 % and 102 ms; with trains on a full path (decision 0011) the mean was
- * 119 to 138 ms. A single trace is not the same twice (the quick one 39 to 115 ms in nine runs), so that a quick run only sees what is far off.
+ * 119 to 138 ms. A single trace is not the same twice (the quick one 39 to 115 ms in nine runs, by chance), so that the quick form follows it again
+ * until the mean of its runs holds. Each single one has to keep within the rail.
  */
-const GOOD = { used: 0.85, queue: 100 };
+const GOOD = full ? { used: 0.85, queue: 100 } : { used: 0.75, queue: 100 };
 const RAIL = full ? { used: 0.8, queue: 125 } : { used: 0.75, queue: 150 };
 
 let server;
@@ -100,13 +104,14 @@ function trace(number) {
   return steps;
 }
 
-/** Twelve traces that nobody chose, of the commit that is tested; a quick run has always the same one. */
-function traces() {
-  if (!full) return [QUICK];
+/** Traces in turns, those of a turn together: in the full form such that nobody chose, of the commit that is tested. */
+function turns() {
+  if (!full) return Array(QUICK_TURNS).fill([QUICK]);
   const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
   console.log(`traces of commit ${commit}`);
   const chance = random(Number.parseInt(commit.slice(0, 8), 16));
-  return Array.from({ length: 12 }, () => Math.floor(chance() * 2 ** 32));
+  const traces = Array.from({ length: TRACES }, () => Math.floor(chance() * 2 ** 32));
+  return Array.from({ length: TRACES / TOGETHER }, (_, turn) => traces.slice(turn * TOGETHER, (turn + 1) * TOGETHER));
 }
 
 /** A receiver behind a proxy of its own, which is connected; its path is as the trace begins. */
@@ -168,27 +173,33 @@ async function follow(number) {
   };
 }
 
+/** Prints how a trace was followed, and sees that this says something. */
+function tell(t, { number, steps, parts, used, queue, waited, down, sent }) {
+  report(t, `trace ${number}`, steps.map(({ at, rateKbps }) => `${rateKbps} at ${Math.round(at / 1_000)} s`).join(', '), '(kbit/s)');
+  report(t, 'of the capacity believed, two seconds each', parts.map(({ part }) => Math.round(part * 100)).join(' '), '%');
+  report(t, 'used', (used * 100).toFixed(1), '%');
+  report(t, 'queue p95', queue, 'ms of time');
+  report(t, 'waited p95', `${waited} ms of datagrams; ${down.overflowed} of ${down.overflowed + down.passed} found no room; cameras send ${sent} kbit/s`, '');
+  assert.ok(parts.length >= TRACE_MS / 2_000 - 2, `told ${parts.length} times`);
+  assert.ok(sent >= Math.max(...steps.map(({ rateKbps }) => rateKbps)), 'the path was the limit');
+}
+
 const holds = ({ used, queue }, bar) => used >= bar.used && queue <= bar.queue;
 const mean = (numbers) => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
-const TRACES = traces();
+const meanOf = (figures) => ({ used: mean(figures.map(({ used }) => used)), queue: mean(figures.map(({ queue }) => queue)) });
+const TURNS = turns();
 
-test('a capacity that changes is followed closely and without a queue', { timeout: Math.ceil(TRACES.length / TOGETHER) * (TRACE_MS + 30_000) }, async (t) => {
+test('a capacity that changes is followed closely and without a queue', { timeout: TURNS.length * (TRACE_MS + 30_000) }, async (t) => {
   const figures = [];
-  for (let at = 0; at < TRACES.length; at += TOGETHER) {
-    figures.push(...await Promise.all(TRACES.slice(at, at + TOGETHER).map(follow)));
+  for (const traces of TURNS) {
+    const followed = await Promise.all(traces.map(follow));
+    for (const one of followed) tell(t, one);
+    figures.push(...followed);
+    if (!full && holds(meanOf(figures), GOOD)) break;
   }
-  for (const { number, steps, parts, used, queue, waited, down, sent } of figures) {
-    report(t, `trace ${number}`, steps.map(({ at, rateKbps }) => `${rateKbps} at ${Math.round(at / 1_000)} s`).join(', '), '(kbit/s)');
-    report(t, 'of the capacity believed, two seconds each', parts.map(({ part }) => Math.round(part * 100)).join(' '), '%');
-    report(t, 'used', (used * 100).toFixed(1), '%');
-    report(t, 'queue p95', queue, 'ms of time');
-    report(t, 'waited p95', `${waited} ms of datagrams; ${down.overflowed} of ${down.overflowed + down.passed} found no room; cameras send ${sent} kbit/s`, '');
-    assert.ok(parts.length >= TRACE_MS / 2_000 - 2, `told ${parts.length} times`);
-    assert.ok(sent >= Math.max(...steps.map(({ rateKbps }) => rateKbps)), 'the path was the limit');
-  }
-  const all = { used: mean(figures.map(({ used }) => used)), queue: mean(figures.map(({ queue }) => queue)) };
+  const all = meanOf(figures);
   const good = figures.filter((one) => holds(one, GOOD)).length;
   report(t, 'good', `${good} of ${figures.length}; used ${(all.used * 100).toFixed(1)} %, queue p95 ${all.queue.toFixed(0)} ms on average`, '');
   for (const one of figures) assert.ok(holds(one, RAIL), `trace ${one.number}: ${one.used} used, queue p95 ${one.queue} ms`);
-  if (full) assert.ok(holds(all, GOOD), JSON.stringify(all));
+  assert.ok(holds(all, GOOD), JSON.stringify(all));
 });

@@ -1,5 +1,5 @@
 /**
- * A meeting of 53 in one page: pages of a gallery, slots that the page offers for itself, pins, the speaker, the data saver.
+ * A meeting of 53 in one page: pages of a gallery, slots that the page offers for itself, pins, the speaker, low bandwidth.
  *
  * Fifty-one of the people are a crowd of small real cameras, whose pictures say whose they are; Bob is a page of his own, to see
  * that nothing of what Ada does reaches the others as SDP.
@@ -183,10 +183,10 @@ test('in the speaker view who speaks is large', { timeout: 60_000 }, async () =>
   await shot('gallery-speaker');
 });
 
-test('the data saver leaves four pictures', { timeout: 60_000 }, async () => {
+test('low bandwidth leaves four pictures', { timeout: 60_000 }, async () => {
   await choose('Gallery');
   await press(ada, 'View');
-  await ada.page.getByRole('switch', { name: /^Data saver/ }).check();
+  await ada.page.getByRole('switch', { name: /^Low bandwidth/ }).check();
   await shot('gallery-view-menu');
   await ada.page.keyboard.press('Escape');
   await shows(4);
@@ -194,12 +194,12 @@ test('the data saver leaves four pictures', { timeout: 60_000 }, async () => {
     const slots = window.plenum.state().slots.filter(({ kind }) => kind === 'video');
     return slots.filter(({ participantId }) => participantId !== null).length === 4;
   }));
-  await shot('gallery-saver');
+  await shot('gallery-low-bandwidth');
 });
 
 test('on a phone', { timeout: 60_000 }, async () => {
   await press(ada, 'View');
-  await ada.page.getByRole('switch', { name: /^Data saver/ }).uncheck();
+  await ada.page.getByRole('switch', { name: /^Low bandwidth/ }).uncheck();
   await ada.page.keyboard.press('Escape');
   await ada.page.setViewportSize({ width: 390, height: 844 });
   await until('a page of fewer tiles', async () => (await tiles()).length < 20);

@@ -94,3 +94,10 @@ test('the attendance report tells who was there', { timeout: 60_000 }, async () 
   const [file] = await Promise.all([ada.page.waitForEvent('download'), dialog().getByRole('link', { name: 'Download (.csv)' }).click()]);
   assert.match(readFileSync(await file.path(), 'utf8'), /Ada,organizer,/);
 });
+
+test('its chat is one step away', { timeout: 60_000 }, async () => {
+  await ada.page.goto(server.url);
+  await row().getByRole('link', { name: 'Chat: Review', exact: true }).click();
+  const thread = ada.page.getByRole('region', { name: 'Review', exact: true });
+  await thread.getByRole('log', { name: 'Messages' }).getByText('Bob joined').first().waitFor();
+});

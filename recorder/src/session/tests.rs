@@ -78,7 +78,12 @@ impl Bench {
             ..Default::default()
         };
         let packet = rtp::Packet { header, payload: Bytes::copy_from_slice(data) }.marshal().unwrap();
-        TapItem::Packet { publication, arrival: self.start + Duration::from_millis(ms), packet: packet.into() }
+        TapItem::Packet {
+            publication,
+            arrival: self.start + Duration::from_millis(ms),
+            level: None,
+            packet: packet.into(),
+        }
     }
 
     /// One voice packet that was sent 20 ms after the last, and arrives at `ms`.
@@ -348,7 +353,7 @@ proptest! {
             }
             let publication = if voice { VOICE } else { PICTURE };
             let arrival = bench.start + Duration::from_millis(ms);
-            bench.item(TapItem::Packet { publication, arrival, packet: bytes.into() });
+            bench.item(TapItem::Packet { publication, arrival, level: None, packet: bytes.into() });
         }
         let ended = bench.end();
         prop_assert!(!ended.manifest.tracks.is_empty());

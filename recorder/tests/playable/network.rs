@@ -69,7 +69,7 @@ fn mistreat(sent: Sent, network: Network, random: &mut StdRng) -> Vec<(Instant, 
         let copies = 1 + u32::from(random.random_range(0..100) < network.doubled_percent);
         for _ in 0..copies {
             let arrival = at + Duration::from_millis(random.random_range(0..=network.jitter_ms));
-            arrived.push((arrival, TapItem::Packet { publication, arrival, packet: packet.clone() }));
+            arrived.push((arrival, TapItem::Packet { publication, arrival, level: None, packet: packet.clone() }));
         }
     }
     arrived

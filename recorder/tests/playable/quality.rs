@@ -137,7 +137,7 @@ async fn silence_of_one_byte_packets_plays() {
         let arrival = start + Duration::from_millis(u64::from(n) * 400);
         let rtp_time = (u32::from(n) * 19_200).to_be_bytes();
         let packet = [&[0x80, 96, 0, n], &rtp_time[..], &[0, 0, 0, 1], &[0x78]].concat();
-        items.push(TapItem::Packet { publication: VOICE, arrival, packet: packet.into() });
+        items.push(TapItem::Packet { publication: VOICE, arrival, level: None, packet: packet.into() });
     }
     studio.record_to_the_end(items).await;
     let (_, bytes) = studio.read(0, None).await;

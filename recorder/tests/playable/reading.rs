@@ -17,7 +17,7 @@ fn voice(packets: u16) -> Vec<TapItem> {
         let arrival = start + Duration::from_millis(u64::from(n) * 20);
         let rtp_time = (u32::from(n) * 960).to_be_bytes();
         let packet = [&[0x80, 96], &n.to_be_bytes()[..], &rtp_time, &[0, 0, 0, 1], &[0xF8; 50]].concat();
-        TapItem::Packet { publication: VOICE, arrival, packet: packet.into() }
+        TapItem::Packet { publication: VOICE, arrival, level: None, packet: packet.into() }
     }));
     items
 }

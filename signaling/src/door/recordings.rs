@@ -271,7 +271,8 @@ pub(super) async fn delete(
     if meeting.organizer != user.id {
         return Err(not_yours(&meeting, &[Caller::User(user)]));
     }
-    if state.directory.is_recording(row.id) {
+    // Whoever was told that it is ready may delete it, also while the last of its end is being put away.
+    if row.state == RecordingRowState::Recording && state.directory.is_recording(row.id) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "recording_not_over",

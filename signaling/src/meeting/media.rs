@@ -14,7 +14,9 @@ use super::network::Trend;
 use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::policy::lobby::Entry;
-use crate::ports::{EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Want};
+use crate::ports::{
+    EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, Shown, SlotKind, Want,
+};
 use crate::protocol::{LayoutWish, MediaState, SDP_BYTES, SEND_LINES, SendLine, ServerMessage, SlotLine, WANTS};
 
 /// Slots of one connection: no offer has more lines.
@@ -165,8 +167,15 @@ impl Meeting {
         }
         match result {
             Ok(connected) => {
-                let answer = connected.answer.clone();
+                let (endpoint, answer) = (connected.endpoint, connected.answer.clone());
+                let voices = connected.slots.iter().filter(|(_, kind)| *kind == SlotKind::Audio).count();
                 self.add_line(participant, Purpose::Standard(resource), connected);
+                // A player with a single line for sound could follow one speaker at a time; so it hears everybody.
+                if voices == 1 {
+                    let layout =
+                        Layout { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None, mix: true };
+                    self.effects.push(Effect::Layout { endpoint, layout });
+                }
                 self.reply_door(ticket, DoorReply::Answer(answer));
             }
             Err(refused) => {
@@ -293,7 +302,7 @@ impl Meeting {
         }
     }
 
-    fn slots_changed(&mut self, endpoint: EndpointId, slots: Vec<(String, Option<(ParticipantId, u32)>)>) {
+    fn slots_changed(&mut self, endpoint: EndpointId, slots: Vec<(String, Option<Shown>)>) {
         let Some(member) = self.endpoints.get(&endpoint).and_then(|owner| self.members.get_mut(owner)) else { return };
         let (session, may_grow) = (member.session, member.offering);
         let Some(line) = member.lines.iter_mut().find(|line| line.endpoint == endpoint) else { return };
@@ -371,7 +380,8 @@ impl Meeting {
                 height: want.height,
             })
             .collect();
-        let LayoutWish { fill, max_tiles, max_bitrate, .. } = *wish;
-        self.effects.push(Effect::Layout { endpoint, layout: Layout { wants, fill, max_tiles, max_bitrate } });
+        let LayoutWish { fill, max_tiles, max_bitrate, mix, .. } = *wish;
+        let layout = Layout { wants, fill, max_tiles, max_bitrate, mix };
+        self.effects.push(Effect::Layout { endpoint, layout });
     }
 }

@@ -9,7 +9,7 @@ use crate::auth::KeyName;
 use crate::id::{ParticipantId, SessionId};
 use crate::policy::Person;
 use crate::policy::roles::Standing;
-use crate::ports::{EndpointId, MediaPublication, PublicationKind};
+use crate::ports::{EndpointId, MediaPublication, PublicationKind, Shown};
 use crate::protocol::{HeldBack, ParticipantKind, ParticipantView, PublicationView, SendLine, SlotView};
 
 /// What an endpoint is for.
@@ -27,7 +27,7 @@ pub(super) struct Line {
     pub(super) endpoint: EndpointId,
     pub(super) purpose: Purpose,
     pub(super) publications: Vec<MediaPublication>,
-    pub(super) slots: BTreeMap<String, Option<(ParticipantId, u32)>>,
+    pub(super) slots: BTreeMap<String, Option<Shown>>,
     /// The highest layer of each publication that anybody wants, where the engine has said so.
     pub(super) demands: BTreeMap<u32, u8>,
     /// How good the way of what it sends is.
@@ -184,6 +184,7 @@ pub(super) fn views<'a>(
     })
 }
 
-pub(super) fn slot_view(mid: String, source: Option<(ParticipantId, u32)>) -> SlotView {
-    SlotView { mid, participant_id: source.map(|(who, _)| who), publication_id: source.map(|(_, id)| id) }
+pub(super) fn slot_view(mid: String, source: Option<Shown>) -> SlotView {
+    let participant_id = source.and_then(|shown| shown.participant);
+    SlotView { mid, participant_id, publication_id: source.map(|shown| shown.publication) }
 }

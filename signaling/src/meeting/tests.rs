@@ -12,7 +12,8 @@ use crate::clock::Timestamp;
 use crate::id::{EventId, MeetingId, ParticipantId, SessionId, UserId};
 use crate::policy::{Kind, MeetingSettings, Person};
 use crate::ports::{
-    EndpointId, MediaConnected, MediaEvent, MediaHealth, MediaPublication, PublicationKind, SlotKind, UplinkHealth,
+    EndpointId, MediaConnected, MediaEvent, MediaHealth, MediaPublication, PublicationKind, Shown, SlotKind,
+    UplinkHealth,
 };
 use crate::protocol::{
     ClientMessage, CloseCode, Event, EventBody, NetworkGrade, RecordAction, RecordingState, Role, ServerMessage,
@@ -375,7 +376,7 @@ fn more_slots_on_the_same_connection_are_nobody_elses_business_and_what_the_othe
     table.join(&bob);
     let answered = |table: &mut Table, result| {
         table.say(session, ClientMessage::Offer { id: Some(1), sdp: String::new(), lines: Vec::new() });
-        let early = vec![("5".to_owned(), Some((bob.participant, 9)))];
+        let early = vec![("5".to_owned(), Some(Shown { participant: Some(bob.participant), publication: 9 }))];
         table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots: early }));
         table.give(Command::MediaAnswered {
             participant: ada.participant,
@@ -384,7 +385,7 @@ fn more_slots_on_the_same_connection_are_nobody_elses_business_and_what_the_othe
         })
     };
     answered(&mut table, connected(1, 77));
-    let shown = |mid: &str| (mid.to_owned(), Some((bob.participant, 8)));
+    let shown = |mid: &str| (mid.to_owned(), Some(Shown { participant: Some(bob.participant), publication: 8 }));
     table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots: vec![shown("3")] }));
     let mut grown = MediaConnected { continues: true, ..connected(1, 77) };
     grown.slots.extend(["4", "5"].map(|mid| (mid.to_owned(), SlotKind::Video)));
@@ -460,6 +461,28 @@ fn a_standard_publisher_is_in_the_meeting_as_long_as_its_resource() {
 }
 
 #[test]
+fn a_player_with_one_line_for_sound_hears_the_mix_and_one_with_more_the_voices() {
+    for (lines, mixes) in [(0, false), (1, true), (2, false)] {
+        let mut table = Table::new(Limits::default());
+        let (ada, radio) = (person(Role::Organizer), person(Role::Presenter));
+        table.join(&ada);
+        let (resource, ticket) = (SessionId::generate(), Ticket(7));
+        table.give(Command::StandardOffer { ticket, who: radio.clone(), resource, sdp: String::new() });
+        let sound = (0..lines).map(|line| (line.to_string(), SlotKind::Audio));
+        let slots = sound.chain([("v".to_owned(), SlotKind::Video)]).collect();
+        let effects = table.give(Command::MediaAnswered {
+            participant: radio.participant,
+            offered: Offered::Standard { ticket, resource },
+            result: Ok(MediaConnected { slots, ..connected(2, 78) }),
+        });
+        let asked = effects.iter().any(|effect| {
+            matches!(effect, Effect::Layout { endpoint: EndpointId(2), layout } if layout.mix && layout.fill)
+        });
+        assert_eq!(asked, mixes, "{lines}");
+    }
+}
+
+#[test]
 fn slots_go_to_their_owner_only_and_unknown_mids_are_not_kept() {
     let mut table = Table::new(Limits::default());
     let ada = person(Role::Organizer);
@@ -470,7 +493,7 @@ fn slots_go_to_their_owner_only_and_unknown_mids_are_not_kept() {
         offered: Offered::Live { session, id: None },
         result: Ok(connected(1, 77)),
     });
-    let source = Some((ada.participant, 77));
+    let source = Some(Shown { participant: Some(ada.participant), publication: 77 });
     let slots = vec![("3".to_owned(), source), ("99".to_owned(), source)];
     let effects = table.give(Command::Media(MediaEvent::Slots { endpoint: EndpointId(1), slots }));
     assert!(matches!(effects.as_slice(), [Effect::Send { session: to, .. }] if *to == session));

@@ -246,6 +246,9 @@ pub struct LayoutWish {
     /// Never more media on the way to this client, in bits a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bitrate: Option<u32>,
+    /// All voices as one stream instead of the loudest in a slot each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mix: bool,
 }
 
 /// A client of before could not say no.
@@ -255,7 +258,7 @@ fn yes() -> bool {
 
 impl Default for LayoutWish {
     fn default() -> Self {
-        Self { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None }
+        Self { wants: Vec::new(), fill: true, max_tiles: None, max_bitrate: None, mix: false }
     }
 }
 

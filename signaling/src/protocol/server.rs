@@ -358,7 +358,7 @@ pub struct PublicationView {
 pub struct SlotView {
     /// The m-line.
     pub mid: String,
-    /// Whose sound or picture, if any.
+    /// Whose sound or picture, if any. Null beside a publication: the mix of all voices.
     pub participant_id: Option<ParticipantId>,
     /// Which publication, if any.
     pub publication_id: Option<u32>,

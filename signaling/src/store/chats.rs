@@ -1,7 +1,7 @@
 //! Chats as rows: who is in them and how far everybody has read.
 //!
-//! A chat is a thread with members. Whatever changes one is an event of its thread (`writer.rs`); here they are found and
-//! read.
+//! A chat is a thread with members. Whatever changes one is an event of its thread (`consequences.rs`); here they are found
+//! and read.
 
 use std::time::Instant;
 

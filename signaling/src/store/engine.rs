@@ -1,7 +1,8 @@
 //! The two engines: SQLite in a file of ours, or a PostgreSQL that somebody runs.
 //!
 //! Queries are written once. `$1` stands for a value in both, and [`on!`] runs the same words on whichever pool there is;
-//! what the engines say differently (migrations, appending a batch, search) has its place in `writer.rs` and `search.rs`.
+//! what the engines say differently (migrations, appending a batch, search) has its place here, in `batch.rs` and in
+//! `search.rs`.
 //!
 //! ```text
 //! SQLite:      one connection that writes, because it has one writer anyway: waiting in our own queue is fair, waiting for

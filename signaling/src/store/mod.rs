@@ -8,12 +8,15 @@
 //! reads               -> read pool (never waits for the writer)
 //! ```
 //!
-//! `engine.rs` has what differs between the two engines; queries are written once. Other processes (`plenum link`, `plenum
-//! token`) may write to the same store at the same time, but one server at a time uses it.
+//! The writer appends by `batch.rs`, and by `consequences.rs` what changes more than its thread. `engine.rs` has what
+//! differs between the two engines; queries are written once. Other processes (`plenum link`, `plenum token`) may write
+//! to the same store at the same time, but one server at a time uses it.
 
 mod backup;
+mod batch;
 mod cache;
 mod chats;
+mod consequences;
 mod engine;
 mod feed;
 mod hub;
@@ -29,7 +32,9 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use batch::{Appended, NewEvent};
 pub use chats::{ChatRow, ChatSummary, MemberRow, NewChat};
+pub use consequences::Impossible;
 pub use engine::StoreLocation;
 pub use feed::{FeedEntry, FeedNews, FeedState};
 pub use hub::{Committed, CommittedNews, Followed, FollowedAll};
@@ -38,7 +43,6 @@ pub use people::{Invited, UserRow};
 pub use recordings::{RecordingRow, RecordingRowState};
 pub use search::Found;
 pub use threads::{Presence, RunOfThread, ThreadState};
-pub use writer::{Appended, Impossible, NewEvent};
 
 use std::sync::Arc;
 

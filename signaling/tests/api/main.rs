@@ -6,6 +6,7 @@ mod changes;
 mod chat;
 mod chats;
 mod common;
+mod connections;
 mod document;
 mod faults;
 mod http;

@@ -213,10 +213,10 @@ function meetingPage(call) {
   let look = rememberedLook();
   /** @type {MeetingState['wanted'] | null} */
   let remembered = null;
-  const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, dataSaver, order }) => {
+  const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, lowBandwidth, order }) => {
     // Storage is slow, and the state changes with everybody who comes and goes.
     if (remembered !== wanted) rememberWanted((remembered = wanted));
-    if (look.view !== view || look.pinned !== pinned || look.dataSaver !== dataSaver) rememberLook((look = { view, pinned, dataSaver }));
+    if (look.view !== view || look.pinned !== pinned || look.lowBandwidth !== lowBandwidth) rememberLook((look = { view, pinned, lowBandwidth }));
     if (ending === null && (order.lobby !== null) === waits) return;
     end();
     if (ending === null) {

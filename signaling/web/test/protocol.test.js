@@ -101,6 +101,7 @@ const BUILT = {
     fill: false,
     maxTiles: 9,
     maxBitrate: 1_500_000,
+    mix: true,
   }),
   'client.uplink': messages.uplink('network'),
   'client.ping': messages.ping(),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tilesOf } from '../js/state/layout.js';
-import { GALLERY_TILES, PINS_MAX, SAVER_BITRATE, SAVER_TILES, picturesIn, sceneOf, slotsFor, togglePin, wishOf } from '../js/state/scene.js';
+import { GALLERY_TILES, PINS_MAX, LOW_BITRATE, LOW_TILES, picturesIn, sceneOf, slotsFor, togglePin, wishOf } from '../js/state/scene.js';
 import { after, joined, person, says, welcome } from './kit/state.js';
 
 const DESK = { width: 1896, height: 920, gap: 12, minWidth: 160, slots: 9, own: 0 };
@@ -112,12 +112,12 @@ test('the large one is the most wanted, at its size', () => {
   assert.ok(rest.every(({ priority, width }) => priority < 255 && width < large.width));
 });
 
-test('the data saver limits tiles and bits a second', () => {
-  const state = meetingOf(30, view('gallery'), { type: 'dataSaver', on: true });
+test('low bandwidth limits tiles and bits a second, and asks for all voices as one', () => {
+  const state = meetingOf(30, view('gallery'), { type: 'lowBandwidth', on: true });
   const wish = wishOf(state, sceneIn(state), 1);
-  assert.deepEqual([wish.wants.length, wish.maxTiles, wish.maxBitrate, wish.fill], [SAVER_TILES, SAVER_TILES, SAVER_BITRATE, false]);
-  const off = after(state, { type: 'dataSaver', on: false });
-  assert.deepEqual(Object.keys(wishOf(off, sceneIn(off), 1)), ['wants', 'fill'], 'and no limit without it');
+  assert.deepEqual([wish.wants.length, wish.maxTiles, wish.maxBitrate, wish.fill, wish.mix], [LOW_TILES, LOW_TILES, LOW_BITRATE, false, true]);
+  const off = after(state, { type: 'lowBandwidth', on: false });
+  assert.deepEqual(Object.keys(wishOf(off, sceneIn(off), 1)), ['wants', 'fill'], 'and nothing of it without');
 });
 
 test('slots are offered for those in sight with their cameras on, in steps', () => {

@@ -152,6 +152,8 @@ pub struct Endpoint {
     /// Whose it is.
     pub participant: ParticipantId,
     layout: Layout,
+    /// The mix that it hears in the place of voices.
+    mix: Option<PublicationId>,
     paths: ArrayVec<Path, PATHS_MAX>,
     created: Micros,
     early: Vec<Vec<u8>>,
@@ -267,6 +269,7 @@ impl Endpoint {
             meeting: parts.meeting,
             participant: parts.participant,
             layout: Layout::default(),
+            mix: None,
             slots: parts.slots,
             credentials: parts.credentials,
             peer_credentials: parts.peer_credentials,
@@ -339,6 +342,17 @@ impl Endpoint {
         self.congestion.fix(bits_per_second);
         self.follows_estimate = true;
         self.follow_congestion(now);
+    }
+
+    /// The mix that it hears in the place of voices.
+    #[must_use]
+    pub const fn mix(&self) -> Option<PublicationId> {
+        self.mix
+    }
+
+    /// It hears this mix from now on, or voices again.
+    pub const fn set_mix(&mut self, mix: Option<PublicationId>) {
+        self.mix = mix;
     }
 
     /// What it would like to see.

@@ -79,6 +79,12 @@ pub fn voices(held: &[Option<PublicationId>], candidates: &[VoiceCandidate]) -> 
     place(held, ranked.iter().map(|candidate| candidate.publication))
 }
 
+/// A mix has all voices in it: it takes the first audio slot, and the others stay empty.
+#[must_use]
+pub fn mix(held: &[Option<PublicationId>], mix: PublicationId) -> Assignment {
+    held.iter().enumerate().map(|(at, _)| (at == 0).then_some(mix)).collect()
+}
+
 /// Fills the video slots that hold `held` now: a shared screen, the receiver's wishes, then the active speaker, then recent speakers, then
 /// whoever is in place, then the rest in the order given. At most `most` are shown.
 #[must_use]

@@ -6,13 +6,13 @@
 //! ```
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
 use rand::Rng;
 
 use super::ShardGone;
 use super::control_thread::{Handshake, tell_span};
 use super::handle::Engine;
+use super::mixes::new_publication;
 use super::placement::Placement;
 use super::running::Running;
 use super::standing::{Ssrcs, Standing};
@@ -231,7 +231,7 @@ impl Engine {
             let Some(codec) = line.codecs.first().map(|entry| entry.codec) else { continue };
             let layers = line.layers.len().max(1) as u8;
             if taken.insert(kind) {
-                let id = PublicationId(self.next_publication.fetch_add(PUBLICATION_STEP, Ordering::Relaxed));
+                let id = new_publication(&self.next_publication);
                 publications.push((line, NewPublication { id, kind, codec, layers }));
             }
         }
@@ -240,7 +240,7 @@ impl Engine {
 }
 
 /// Odd, so that every number comes once before any comes twice; large, so that two ids in a row do not look alike.
-const PUBLICATION_STEP: u32 = 0x9e37_79b1;
+pub(super) const PUBLICATION_STEP: u32 = 0x9e37_79b1;
 
 fn by_mid(slots: &[SlotLine]) -> impl Iterator<Item = (String, MediaKind)> + '_ {
     slots.iter().map(|slot| (slot.mid.clone(), slot.kind))

@@ -11,10 +11,11 @@ use rand::Rng;
 
 use super::control_thread::{ControlThread, Handshake};
 use super::load::Load;
+use super::mixes::Mixes;
 use super::placement::Placement;
 use super::running::Running;
 use super::shard_thread::ShardThread;
-use super::{Bell, HANDSHAKE_CAPACITY, MAILBOX_CAPACITY, Mailbox, rings};
+use super::{Bell, HANDSHAKE_CAPACITY, MAILBOX_CAPACITY, Mailbox, rings, tap_all};
 use crate::clock::Epoch;
 use crate::command::Command;
 use crate::endpoint::certificate::{Certificate, CertificateError};
@@ -22,7 +23,7 @@ use crate::event::Event;
 use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationKind};
 use crate::layout::Layout;
 use crate::shard::span::{SHARDS_MAX, ShardIndex};
-use crate::tap::{self, TapReceiver};
+use crate::tap::{TapReceiver, TapScope};
 
 /// Where the engine listens and what it tells browsers.
 #[derive(Clone, Debug)]
@@ -75,7 +76,8 @@ pub struct Engine {
     pub(super) fingerprint: String,
     /// Host candidates of each shard.
     pub(super) candidates: Vec<Vec<SocketAddr>>,
-    pub(super) next_publication: AtomicU32,
+    pub(super) next_publication: Arc<AtomicU32>,
+    pub(super) epoch: Epoch,
 }
 
 /// Shards that one control thread shakes hands for. A handshake is two milliseconds of work, joins are rare.
@@ -145,7 +147,8 @@ impl Engine {
             running: Some(running),
             fingerprint,
             candidates,
-            next_publication: AtomicU32::new(rand::rng().random()),
+            next_publication: Arc::new(AtomicU32::new(rand::rng().random())),
+            epoch,
         })
     }
 
@@ -182,10 +185,14 @@ impl Engine {
     /// Joins a meeting as a tap. The receiver ends when the participant is removed or the engine stops.
     #[must_use]
     pub fn tap(&self, meeting: MeetingId, participant: ParticipantId) -> TapReceiver {
-        let (sender, receiver) = tap::channel();
-        // The meeting may span shards now or later; each tells of the publications that live there.
-        self.order_all(|| Command::AddTap { meeting, participant, sender: sender.clone() });
-        receiver
+        let shards = self.running.as_ref().map(|running| running.shards.as_slice()).unwrap_or_default();
+        tap_all(shards, meeting, participant, TapScope::Everything)
+    }
+
+    /// For those who mix.
+    #[must_use]
+    pub fn mixes(&self) -> Mixes {
+        Mixes::of(self)
     }
 
     /// Whether every thread runs. One that ended by itself had a fault of ours; the rest of the process should end in order

@@ -114,6 +114,7 @@ impl ShardThread {
             self.deliver(&mut shard);
             more = !received_all || !sent_all || !self.incoming.is_empty();
             if now.since(desk.published) >= PUBLISH_INTERVAL {
+                shard.forget_closed_taps();
                 self.publish(&mut shard, &mut desk, now);
             }
         }

@@ -52,10 +52,15 @@ impl Shard {
         endpoint.note_allocation(now, &allocation, has_fallen, has_risen);
         if has_fallen || has_risen {
             let target = endpoint.congestion.target_bits_per_second();
-            let of_each = places.iter().zip(&allocation.choices);
-            let changes: SmallVec<[_; 16]> =
-                of_each.map(|(place, choice)| (place.candidate.current, choice.layer, place.candidate.rates)).collect();
-            tracing::debug!(endpoint = %endpoint.id, target, budget, spare, ?changes, "other layers for this receiver");
+            // Asked only where somebody reads it.
+            let changes = || -> SmallVec<[_; 16]> {
+                let of_each = places.iter().zip(&allocation.choices);
+                of_each.map(|(place, choice)| (place.candidate.current, choice.layer, place.candidate.rates)).collect()
+            };
+            tracing::debug!(
+                endpoint = %endpoint.id, target, budget, spare, changes = ?changes(),
+                "other layers for this receiver"
+            );
         }
         for (place, choice) in places.iter().zip(&allocation.choices) {
             self.show(now, key, place, *choice);

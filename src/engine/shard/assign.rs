@@ -7,11 +7,11 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::span::Letter;
-use super::{Meeting, Publication, Shard, Stale};
+use super::{Meeting, Origin, Publication, Shard, Stale};
 use crate::clock::Micros;
 use crate::egress::slot::{Feed, Slot};
 use crate::endpoint::webrtc::Endpoint;
-use crate::event::Event;
+use crate::event::{Event, Shown};
 use crate::id::{LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::layout::Want;
 use crate::route::select::{self, PictureCandidate, RECENT, VoiceCandidate};
@@ -139,7 +139,7 @@ impl Shard {
         key: usize,
         slot: usize,
         wanted: Option<PublicationId>,
-    ) -> Option<(String, Option<(ParticipantId, PublicationId)>)> {
+    ) -> Option<(String, Option<Shown>)> {
         let place = self.endpoints.get_mut(key)?.slots.get_mut(slot)?;
         place.assign(wanted);
         let (mid, kind) = (place.line().mid.clone(), place.line().kind);
@@ -153,7 +153,8 @@ impl Shard {
         }
         let shown = wanted.and_then(|wanted| {
             let source = self.by_publication.get(&wanted).and_then(|&key| self.publications.get(key))?;
-            Some((source.participant, wanted))
+            let participant = (source.origin != Origin::Mixer).then_some(source.participant);
+            Some(Shown { participant, publication: wanted })
         });
         Some((mid, shown))
     }
@@ -186,11 +187,11 @@ impl Shard {
         }
     }
 
-    /// Whether a publication may be shown to an endpoint: not its participant's own, not muted, and of a codec that it reads.
+    /// Whether a participant's publication may be shown to an endpoint: not its own participant's, not muted, and of a codec that it reads.
     fn may_show(&self, key: usize, media: MediaKind, viewer: &Endpoint) -> Option<&Publication> {
         let other = self.publications.get(key)?;
         let is_anothers = other.kind.media() == media && other.participant != viewer.participant;
-        (is_anothers && !other.muted && viewer.reads(other.codec)).then_some(other)
+        (is_anothers && other.origin != Origin::Mixer && !other.muted && viewer.reads(other.codec)).then_some(other)
     }
 
     /// Adds those who are in place, then `preferred`, then others until there are enough for the free slots.
@@ -228,6 +229,9 @@ impl Shard {
         speaker: Option<ParticipantId>,
     ) -> (Vec<Change>, bool) {
         let (indexes, held) = held(endpoint, MediaKind::Audio);
+        if let Some(mix) = endpoint.mix().filter(|mix| self.by_publication.contains_key(mix)) {
+            return (changed(&indexes, &held, &select::mix(&held, mix)), false);
+        }
         let heard = meeting.talkers.iter().chain(&meeting.open_screen_sounds).copied();
         let keys = self.gather(meeting, endpoint, MediaKind::Audio, &held, heard);
         let candidates: SmallVec<[VoiceCandidate; 32]> = keys

@@ -11,13 +11,13 @@ use crate::egress::store::Store;
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::{Endpoint, EndpointParts, PublicationRef};
 use crate::event::Event;
-use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId, PublicationKind, layers};
+use crate::id::{EndpointId, LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind, layers};
 use crate::ingest::joined::Joined;
 use crate::ingest::keyframe::KeyFrameRequests;
 use crate::ingest::layers::Layers;
 use crate::layout::Layout;
 use crate::route::speaker::Voice;
-use crate::tap::{TapItem, TapSender};
+use crate::tap::TapItem;
 
 impl Shard {
     /// Carries an order out. Orders about endpoints that are gone are ignored: they crossed their end on the way.
@@ -33,7 +33,9 @@ impl Shard {
             Command::SetMuted { participant, kind, muted } => self.set_muted(now, participant, kind, muted),
             Command::Layout { endpoint, layout } => self.set_layout(now, endpoint, layout),
             Command::Grow { endpoint, slots } => self.grow(now, endpoint, slots),
-            Command::AddTap { meeting, participant, sender } => self.add_tap(now, meeting, participant, sender),
+            Command::AddTap { meeting, participant, scope, sender } => {
+                self.add_tap(now, meeting, Tap { participant, scope, sender });
+            }
             Command::SendDtls { endpoint, datagram } => {
                 if let Some(&key) = self.by_id.get(&endpoint)
                     && let Some((endpoint, mut turn)) = self.turn(now, key)
@@ -50,6 +52,7 @@ impl Shard {
                 }
             }
             Command::Span { meeting, shards } => self.span(now, meeting, shards),
+            Command::Mix(orders) => self.mix(now, orders),
             Command::Closed(endpoint) => {
                 if let Some(&key) = self.by_id.get(&endpoint) {
                     self.lose(now, key);
@@ -78,8 +81,8 @@ impl Shard {
             let muted = self.is_muted(participant, new.kind);
             let publication = self.new_publication(now, meeting, participant, *new, Origin::Endpoint(key), muted);
             if let Some(publication) = self.publications.get(publication) {
-                let added = publication.as_added();
-                self.tap(meeting, &added);
+                let (media, added) = (publication.kind.media(), publication.as_added());
+                self.tap(meeting, media, &added);
             }
             keys.push(publication);
         }
@@ -134,13 +137,13 @@ impl Shard {
             demand: Demand::new(now, LayerId(new.layers.max(1) - 1)),
             voice: Voice::default(),
             talks: false,
-            tapped: is_local && !meeting.taps.is_empty(),
+            tapped: is_local && meeting.is_tapped(new.kind.media()),
             joined: Joined::default(),
         };
         let key = self.publications.insert(publication);
         self.by_publication.insert(new.id, key);
         meeting.publications.push(key);
-        if !muted {
+        if !muted && origin != Origin::Mixer {
             meeting.open_mut(new.kind).push(key);
         }
         if new.kind == PublicationKind::Camera {
@@ -175,8 +178,9 @@ impl Shard {
                 note_free(&mut self.free, endpoint, true);
             }
         }
-        if matches!(publication.origin, Origin::Endpoint(_)) {
-            self.tap(publication.meeting, &TapItem::Removed { publication: publication.id });
+        if publication.is_local() {
+            let removed = TapItem::Removed { publication: publication.id };
+            self.tap(publication.meeting, publication.kind.media(), &removed);
         }
         if let Some(cameras) = self.cameras.get_mut(&publication.participant) {
             cameras.retain(|other| *other != key);
@@ -191,7 +195,7 @@ impl Shard {
         if meeting.speaker.forget(publication.id) {
             self.events.push_back(Event::Speaker { meeting: publication.meeting, participant: None });
         }
-        if matches!(publication.origin, Origin::Endpoint(_)) {
+        if publication.is_local() {
             let elsewhere = meeting.elsewhere;
             self.letters.extend(elsewhere.iter().map(|shard| (shard, Letter::Withdrawn(publication.id))));
         }
@@ -202,6 +206,9 @@ impl Shard {
     pub(super) fn remove_endpoint(&mut self, now: Micros, key: usize) {
         let Some(endpoint) = self.endpoints.try_remove(key) else { return };
         self.by_id.remove(&endpoint.id);
+        if endpoint.layout().mix {
+            self.wish_for_mix(endpoint.id, endpoint.meeting, endpoint.participant, false);
+        }
         if self.by_ufrag.get(endpoint.ufrag()) == Some(&key) {
             self.by_ufrag.remove(endpoint.ufrag());
         }
@@ -286,6 +293,20 @@ impl Shard {
         self.forget_if_empty(id);
     }
 
+    /// Takes closed taps away. A tap is usually noticed to be closed by the next packet for it; where none comes, its meeting would be
+    /// kept for ever. For the runner, now and then.
+    pub fn forget_closed_taps(&mut self) {
+        let mut left = Vec::new();
+        for (&id, meeting) in &mut self.meetings {
+            let before = meeting.taps.len();
+            meeting.taps.retain(|tap| !tap.sender.is_closed());
+            if meeting.taps.len() < before {
+                left.push(id);
+            }
+        }
+        left.into_iter().for_each(|id| self.taps_left(id));
+    }
+
     pub(super) fn is_muted(&self, participant: ParticipantId, kind: PublicationKind) -> bool {
         self.mutes.contains(&(participant, kind)) != kind.begins_muted()
     }
@@ -332,8 +353,8 @@ impl Shard {
             publication.key_frames.want(layer);
             self.key_frame_wishes.push(key);
         }
-        if matches!(publication.origin, Origin::Endpoint(_)) {
-            self.tap(meeting, &TapItem::Muted { publication: id, muted });
+        if publication.is_local() {
+            self.tap(meeting, kind.media(), &TapItem::Muted { publication: id, muted });
         }
         if let Some(meeting) = self.meetings.get_mut(&meeting) {
             let open = meeting.open_mut(kind);
@@ -355,9 +376,14 @@ impl Shard {
 
     fn set_layout(&mut self, now: Micros, endpoint: EndpointId, layout: Layout) {
         let Some(&key) = self.by_id.get(&endpoint) else { return };
-        let Some(endpoint) = self.endpoints.get_mut(key) else { return };
-        endpoint.set_layout(now, layout);
-        let meeting = endpoint.meeting;
+        let Some(place) = self.endpoints.get_mut(key) else { return };
+        let (had_mix, has_mix) = (place.layout().mix, layout.mix);
+        place.set_layout(now, layout);
+        let (meeting, participant) = (place.meeting, place.participant);
+        if had_mix != has_mix {
+            place.set_mix(None);
+            self.wish_for_mix(endpoint, meeting, participant, has_mix);
+        }
         self.assign(now, meeting, key);
         self.allocate(now, key);
     }
@@ -372,17 +398,20 @@ impl Shard {
     }
 
     /// A tap hears of the publications of this shard's endpoints; each shard of a meeting has its own end of it.
-    fn add_tap(&mut self, now: Micros, id: MeetingId, participant: ParticipantId, mut sender: TapSender) {
-        let keys = self.local_publications(id);
+    fn add_tap(&mut self, now: Micros, id: MeetingId, mut tap: Tap) {
+        let mut keys = self.local_publications(id);
+        keys.retain(|&key| self.publications.get(key).is_some_and(|other| tap.scope.has(other.kind.media())));
         for publication in keys.iter().filter_map(|&key| self.publications.get(key)) {
-            if sender.send(publication.as_added()).is_err() {
+            if tap.sender.send(publication.as_added()).is_err() {
                 return;
             }
-            if publication.muted && sender.send(TapItem::Muted { publication: publication.id, muted: true }).is_err() {
+            if publication.muted
+                && tap.sender.send(TapItem::Muted { publication: publication.id, muted: true }).is_err()
+            {
                 return;
             }
         }
-        self.meetings.entry(id).or_default().taps.push(Tap { participant, sender });
+        self.meetings.entry(id).or_default().taps.push(tap);
         self.refresh_tapped(id);
         // Nothing before a key frame can be decoded, so a new tap begins with one of each picture.
         for key in keys {
@@ -398,17 +427,17 @@ impl Shard {
     /// Publications of a meeting whose endpoints are in this shard.
     pub(super) fn local_publications(&self, id: MeetingId) -> Vec<usize> {
         let keys = self.meetings.get(&id).map(|meeting| meeting.publications.as_slice()).unwrap_or_default();
-        let is_local =
-            |key: &usize| self.publications.get(*key).is_some_and(|other| matches!(other.origin, Origin::Endpoint(_)));
+        let is_local = |key: &usize| self.publications.get(*key).is_some_and(Publication::is_local);
         keys.iter().copied().filter(is_local).collect()
     }
 
     /// Marks the meeting's publications as tapped or not.
     fn refresh_tapped(&mut self, id: MeetingId) {
-        let tapped = self.meetings.get(&id).is_some_and(|meeting| !meeting.taps.is_empty());
+        let tapped = |media| self.meetings.get(&id).is_some_and(|meeting| meeting.is_tapped(media));
+        let (voices, pictures) = (tapped(MediaKind::Audio), tapped(MediaKind::Video));
         for key in self.local_publications(id) {
             if let Some(publication) = self.publications.get_mut(key) {
-                publication.tapped = tapped;
+                publication.tapped = if publication.is_picture() { pictures } else { voices };
             }
         }
     }
@@ -450,6 +479,11 @@ impl Meeting {
             PublicationKind::Screen => &mut self.open_screens,
             PublicationKind::ScreenAudio => &mut self.open_screen_sounds,
         }
+    }
+
+    /// Whether a tap hears of publications of a medium.
+    fn is_tapped(&self, media: MediaKind) -> bool {
+        self.taps.iter().any(|tap| tap.scope.has(media))
     }
 
     pub(super) fn is_empty(&self) -> bool {

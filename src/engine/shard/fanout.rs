@@ -136,8 +136,9 @@ impl Shard {
             let Some(source) = self.publications.get(key) else { continue };
             let (id, codec, meeting, added) = (source.id, source.codec, source.meeting, source.as_added());
             if source.tapped {
-                self.tap(meeting, &TapItem::Removed { publication: id });
-                self.tap(meeting, &added);
+                let media = source.kind.media();
+                self.tap(meeting, media, &TapItem::Removed { publication: id });
+                self.tap(meeting, media, &added);
             }
             if let Some(meeting) = self.meetings.get(&meeting) {
                 let elsewhere = meeting.elsewhere;
@@ -210,13 +211,18 @@ impl Shard {
         let mut bytes = Vec::with_capacity(FIXED_HEADER + packet.payload.len());
         write_header(&mut bytes, &header, &[]);
         bytes.extend_from_slice(packet.sent_payload());
+        let level = match packet.media {
+            Media::Audio { level, .. } => level.map(|level| level.level),
+            Media::Video { .. } | Media::Padding => None,
+        };
         let item = TapItem::Packet {
             publication: publication.id,
             arrival: self.epoch.instant(arrived),
+            level,
             packet: Bytes::from(bytes),
         };
-        let meeting = source.meeting;
-        self.tap(meeting, &item);
+        let (meeting, media) = (source.meeting, source.kind.media());
+        self.tap(meeting, media, &item);
     }
 
     pub(super) fn tap_sender_report(&mut self, now: Micros, report: &SenderReport) {
@@ -224,15 +230,16 @@ impl Shard {
         let Some(source) = self.publications.get(key).filter(|source| source.tapped) else { return };
         let Some(rtp) = source.joined.timestamp(report.layer, report.rtp) else { return };
         let item = TapItem::SenderReport { publication: id, arrival: self.epoch.instant(now), ntp: report.ntp, rtp };
-        let meeting = source.meeting;
-        self.tap(meeting, &item);
+        let (meeting, media) = (source.meeting, source.kind.media());
+        self.tap(meeting, media, &item);
     }
 
-    /// Hands an item to every tap of a meeting; closed taps are taken away.
-    pub(super) fn tap(&mut self, id: MeetingId, item: &TapItem) {
+    /// Hands an item about a publication of this medium to every tap that hears of such; closed taps are taken away.
+    pub(super) fn tap(&mut self, id: MeetingId, media: MediaKind, item: &TapItem) {
         let Some(meeting) = self.meetings.get_mut(&id).filter(|meeting| !meeting.taps.is_empty()) else { return };
-        meeting.taps.retain_mut(|tap| tap.sender.send(item.clone()).is_ok());
-        if meeting.taps.is_empty() {
+        let before = meeting.taps.len();
+        meeting.taps.retain_mut(|tap| !tap.scope.has(media) || tap.sender.send(item.clone()).is_ok());
+        if meeting.taps.len() < before {
             self.taps_left(id);
         }
     }

@@ -20,6 +20,7 @@ pub(super) struct Publication {
     pub(super) participant: ParticipantId,
     pub(super) meeting: MeetingId,
     pub(super) origin: Origin,
+    /// Of a mix a microphone, in whose slots it is heard.
     pub(super) kind: PublicationKind,
     pub(super) codec: Codec,
     pub(super) muted: bool,

@@ -6,7 +6,7 @@ use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::{Codec, MediaKind, PublicationKind};
 use engine::layout::Want;
-use engine::tap::{self, TapItem};
+use engine::tap::{self, TapItem, TapScope};
 use kit::browser::Received;
 use kit::oracle::{Span, freezes, misplaced, shown};
 use kit::plan::{B, at_ms};
@@ -173,7 +173,12 @@ fn a_tap_is_told_of_each_codec_before_its_packets() {
     let mut stage = Stage::new(95);
     stage.join(1, CAMERA);
     let (sender, receiver) = tap::channel();
-    stage.command(Command::AddTap { meeting: MEETING, participant: participant(9), sender });
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(9),
+        scope: TapScope::Everything,
+        sender,
+    });
     stage.run_ms(500);
     stage.browser_mut(1).camera_codec = Codec::H264;
     stage.run_ms(500);

@@ -6,7 +6,7 @@ use engine::Event;
 use engine::command::Command;
 use engine::id::LayerId;
 use engine::layout::Want;
-use engine::tap;
+use engine::tap::{self, TapScope};
 use kit::stage::{MEETING, endpoint, participant};
 use kit::{BrowserPlan, Stage};
 
@@ -87,7 +87,12 @@ fn a_recording_wants_the_highest_and_nobody_wants_the_lowest() {
     stage.join_simulcast(1, CAMERA);
     assert_eq!(after_ms(&mut stage, 8_000), Some(0));
     let (sender, receiver) = tap::channel();
-    stage.command(Command::AddTap { meeting: MEETING, participant: participant(9), sender });
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(9),
+        scope: TapScope::Everything,
+        sender,
+    });
     assert_eq!(after_ms(&mut stage, 1_500), Some(2));
     drop(receiver);
     assert_eq!(after_ms(&mut stage, 9_000), Some(0));

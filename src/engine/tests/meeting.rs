@@ -10,7 +10,7 @@ use engine::command::Command;
 use engine::id::{MediaKind, PublicationKind};
 use engine::layout::Want;
 use engine::path::Path;
-use engine::tap::{self, TapItem};
+use engine::tap::{self, TapItem, TapScope};
 use kit::browser::SlotRecord;
 use kit::stage::{MEETING, endpoint, participant, publication};
 use kit::{BrowserPlan, Impairment, Stage};
@@ -349,7 +349,12 @@ fn a_tap_gets_each_packet_once_and_is_told_before_the_first() {
     stage.join(1, BrowserPlan::default());
     stage.run_ms(500);
     let (sender, receiver) = tap::channel();
-    stage.command(Command::AddTap { meeting: MEETING, participant: participant(100), sender });
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(100),
+        scope: TapScope::Everything,
+        sender,
+    });
     stage.up.impairment = Impairment { loss: 0.02, duplicates: 0.05, ..Impairment::default() };
     stage.run_ms(1_000);
     stage.join(2, BrowserPlan::default());
@@ -446,7 +451,12 @@ fn a_dropped_tap_leaves_by_itself() {
     let mut stage = Stage::new(18);
     stage.join(1, BrowserPlan::default());
     let (sender, receiver) = tap::channel();
-    stage.command(Command::AddTap { meeting: MEETING, participant: participant(100), sender });
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(100),
+        scope: TapScope::Everything,
+        sender,
+    });
     stage.run_ms(500);
     assert_eq!(stage.shards[0].taps(MEETING), 1);
     drop(receiver);

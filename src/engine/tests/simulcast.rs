@@ -6,7 +6,7 @@ use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::{MediaKind, PublicationKind};
 use engine::layout::Want;
-use engine::tap::{self, TapItem};
+use engine::tap::{self, TapItem, TapScope};
 use kit::browser::Received;
 use kit::oracle::{Playout, Span, Steadiness, freezes, shown};
 use kit::plan::{A, at_ms};
@@ -133,7 +133,12 @@ fn what_is_lost_of_a_layer_on_its_way_to_us_is_sent_again() {
 fn a_tap_gets_one_stream_over_changes_of_layer() {
     let mut stage = Stage::new(64);
     let (sender, receiver) = tap::channel();
-    stage.command(Command::AddTap { meeting: MEETING, participant: participant(9), sender });
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(9),
+        scope: TapScope::Everything,
+        sender,
+    });
     stage.join_simulcast(1, CAMERA);
     for layers in [3, 1, 3] {
         stage.browser_mut(1).layers_on = layers;

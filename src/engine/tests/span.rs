@@ -15,7 +15,7 @@ use engine::clock::Micros;
 use engine::command::Command;
 use engine::id::{MediaKind, PublicationKind};
 use engine::layout::Want;
-use engine::tap::{self, TapItem};
+use engine::tap::{self, TapItem, TapScope};
 use kit::stage::{MEETING, endpoint, participant};
 use kit::{BrowserPlan, Impairment, Stage};
 
@@ -163,7 +163,12 @@ fn losses_are_repaired_and_key_frames_asked_for_across_shards() {
 fn a_tap_hears_a_meeting_that_spans_shards_once() {
     let mut stage = spanning(36);
     let (sender, receiver) = tap::channel();
-    stage.command(Command::AddTap { meeting: MEETING, participant: participant(100), sender });
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(100),
+        scope: TapScope::Everything,
+        sender,
+    });
     stage.run_ms(1_000);
     stage.command(Command::RemoveParticipant(participant(100)));
     let (mut added, mut packets) = (HashSet::new(), HashSet::new());

@@ -5,7 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use mixer::source::SourceFormat;
-use mixer::{Micros, Mix, MixOptions, SourceId, TICK};
+use mixer::{Micros, Mix, MixOptions, Owner, SourceId, TICK};
 use opus::Channels;
 use support::{Manner, Random, World, amplitude, db, sine};
 
@@ -82,7 +82,7 @@ fn any_octets_at_all_neither_stop_a_tick_nor_leave_full_scale() {
     for seed in 1..20 {
         let mut random = Random(seed * 7_919);
         let mut mix = Mix::new(MixOptions::default()).unwrap();
-        mix.source_added(SourceId(0), SourceFormat { red_payload_type: Some(support::RED) }).unwrap();
+        mix.source_added(SourceId(0), Owner(0), SourceFormat { red_payload_type: Some(support::RED) }).unwrap();
         let (mut sequence, mut timestamp) = (0_u16, 0_u32);
         for tick in 0..400_u64 {
             for _ in 0..random.next() % 4 {
@@ -108,7 +108,7 @@ fn any_octets_at_all_neither_stop_a_tick_nor_leave_full_scale() {
 #[test]
 fn packets_that_overlap_or_are_tiny_or_huge_cost_a_bounded_number_of_decodes() {
     let mut mix = Mix::new(MixOptions::default()).unwrap();
-    mix.source_added(SourceId(0), SourceFormat { red_payload_type: None }).unwrap();
+    mix.source_added(SourceId(0), Owner(0), SourceFormat { red_payload_type: None }).unwrap();
     // 120 ms of 2.5 ms frames each, one sample apart, 200 of them a tick.
     let mut timestamp = 0_u32;
     for tick in 0..200_u64 {

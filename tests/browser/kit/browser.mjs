@@ -28,15 +28,16 @@ after(() => Promise.all([...open].map((browser) => browser.close())), { timeout:
 /**
  * @param {object} options
  * @param {number} [options.person] whose camera and microphone (0..5); none means Chromium's own fake devices
+ * @param {boolean} [options.words] the microphone's tone comes in words and pauses
  * @param {boolean} [options.allow] whether device prompts are answered with yes (default) or never
  * @param {string[]} [options.args] further flags
  * @param {import('playwright-core').BrowserContextOptions} [options.context]
  */
-export async function openBrowser({ person, allow = true, args = [], context: contextOptions = {} } = {}) {
+export async function openBrowser({ person, words = false, allow = true, args = [], context: contextOptions = {} } = {}) {
   const flags = [...FLAGS, ...args];
   if (allow) flags.push('--use-fake-ui-for-media-stream');
   if (person !== undefined) {
-    const { camera, microphone } = devicesOf(person);
+    const { camera, microphone } = devicesOf(person, { words });
     flags.push(`--use-file-for-fake-video-capture=${camera}`, `--use-file-for-fake-audio-capture=${microphone}`);
   }
   const browser = await playwright.launch({ executablePath, headless: true, args: flags, timeout: 30_000 });

@@ -20,13 +20,17 @@ const VERSION = 5;
 const SAMPLE_RATE = 48_000;
 const WAV_SECONDS = 10;
 
-/** @returns {{camera: string, microphone: string, tone: number, person: number}} files of a person (0..5) */
-export function devicesOf(person) {
+/**
+ * @param {number} person 0..5
+ * @param {{ words?: boolean }} [voice] a tone in words and pauses, as a gate for speech lets through; without, it never stops
+ * @returns {{camera: string, microphone: string, tone: number, person: number}} files of that person
+ */
+export function devicesOf(person, { words = false } = {}) {
   mkdirSync(mediaDir, { recursive: true });
   const camera = join(mediaDir, `camera-${person}-v${VERSION}.y4m`);
-  const microphone = join(mediaDir, `microphone-${person}-v${VERSION}.wav`);
+  const microphone = join(mediaDir, `${words ? 'words' : 'microphone'}-${person}-v${VERSION}.wav`);
   if (!existsSync(camera)) writeWhole(camera, (file) => writeCamera(file, person));
-  if (!existsSync(microphone)) writeWhole(microphone, (file) => writeFileSync(file, wav(TONES[person])));
+  if (!existsSync(microphone)) writeWhole(microphone, (file) => writeFileSync(file, wav(TONES[person], words ? inWords : wobbling)));
   return { camera, microphone, tone: TONES[person], person };
 }
 
@@ -121,8 +125,13 @@ export class Painter {
   }
 }
 
-/** A wobbling tone of whole periods, so that the loop has no click. */
-export function wav(tone) {
+/** How loud a tone is, second by second of a file. @param {number} second */
+const wobbling = (second) => 0.35 * (0.65 + 0.35 * Math.sin(2 * Math.PI * 4 * second));
+/** Words of two thirds of a second, and as long as half a word between them. @param {number} second */
+const inWords = (second) => 0.5 * Math.max(0, Math.sin(2 * Math.PI * second) + 0.5) / 1.5;
+
+/** A tone of whole periods, so that the loop has no click. */
+export function wav(tone, loudnessAt = wobbling) {
   const samples = SAMPLE_RATE * WAV_SECONDS;
   const file = Buffer.alloc(44 + samples * 2);
   file.write('RIFF', 0);
@@ -139,8 +148,7 @@ export function wav(tone) {
   file.writeUInt32LE(samples * 2, 40);
   for (let n = 0; n < samples; n += 1) {
     const second = n / SAMPLE_RATE;
-    const loudness = 0.35 * (0.65 + 0.35 * Math.sin(2 * Math.PI * 4 * second));
-    file.writeInt16LE(Math.round(32_767 * loudness * Math.sin(2 * Math.PI * tone * second)), 44 + n * 2);
+    file.writeInt16LE(Math.round(32_767 * loudnessAt(second) * Math.sin(2 * Math.PI * tone * second)), 44 + n * 2);
   }
   return file;
 }

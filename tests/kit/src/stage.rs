@@ -288,9 +288,10 @@ impl Stage {
             (Command::SetMuted { participant, kind, muted }, _) => {
                 self.everywhere(|| Command::SetMuted { participant, kind, muted });
             }
-            (Command::AddTap { meeting, participant, sender }, _) => {
-                self.everywhere(|| Command::AddTap { meeting, participant, sender: sender.clone() });
+            (Command::AddTap { meeting, participant, scope, sender }, _) => {
+                self.everywhere(|| Command::AddTap { meeting, participant, scope, sender: sender.clone() });
             }
+            (Command::Mix(orders), _) => self.everywhere(|| Command::Mix(orders.clone())),
             (command, home) => self.shards[home.unwrap_or(0)].handle_command(self.now, command),
         }
         self.drain();

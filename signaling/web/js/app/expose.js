@@ -45,7 +45,7 @@ function snapshot(state) {
     view: state.view,
     page: state.page,
     pinned: [...state.pinned],
-    dataSaver: state.dataSaver,
+    lowBandwidth: state.lowBandwidth,
     recording: { ...state.recording },
     events: [...state.thread.events],
     cursor: state.thread.cursor,

@@ -15,12 +15,12 @@
  * @property {RTCIceServer[]} iceServers
  */
 /** @typedef {Record<CaptureKind, boolean>} Wanted */
-/** @typedef {Pick<import('../state/meeting.js').MeetingState, 'view' | 'pinned' | 'dataSaver'>} Look How to see the others. */
+/** @typedef {Pick<import('../state/meeting.js').MeetingState, 'view' | 'pinned' | 'lowBandwidth'>} Look How to see the others. */
 
 const PLACE_KEY = 'plenum.place';
 const WANTED_KEY = 'plenum.wanted';
 const LOOK_KEY = 'plenum.look';
-const SAVER_KEY = 'plenum.dataSaver';
+const LOW_BANDWIDTH_KEY = 'plenum.lowBandwidth';
 const NAME_KEY = 'plenum.name';
 const SIGNED_IN_KEY = 'plenum.signedIn';
 
@@ -61,18 +61,18 @@ export function rememberedWanted() {
 /** @param {Wanted} wanted */
 export const rememberWanted = (wanted) => write(sessionStorage, WANTED_KEY, wanted);
 
-/** Pins and view belong to the meeting of this tab, the data saver to the browser. @returns {Look} */
+/** Pins and view belong to the meeting of this tab, whether bandwidth is low to the browser. @returns {Look} */
 export function rememberedLook() {
   const look = /** @type {Partial<Look> | null} */ (read(sessionStorage, LOOK_KEY));
   const pinned = Array.isArray(look?.pinned) ? look.pinned.filter((id) => typeof id === 'string') : [];
   const view = look?.view === 'gallery' || look?.view === 'speaker' ? look.view : 'grid';
-  return { view, pinned, dataSaver: read(localStorage, SAVER_KEY) === true };
+  return { view, pinned, lowBandwidth: read(localStorage, LOW_BANDWIDTH_KEY) === true };
 }
 
 /** @param {Look} look */
-export function rememberLook({ view, pinned, dataSaver }) {
+export function rememberLook({ view, pinned, lowBandwidth }) {
   write(sessionStorage, LOOK_KEY, { view, pinned });
-  write(localStorage, SAVER_KEY, dataSaver);
+  write(localStorage, LOW_BANDWIDTH_KEY, lowBandwidth);
 }
 
 /** @returns {string} */

@@ -13,8 +13,8 @@ import * as messages from '../protocol/messages.js';
 
 /** A window that is being resized is waited for. */
 const QUIET_MS = 250;
-/** With sound alone. @type {LayoutWish} */
-const NO_PICTURES = { wants: [], fill: false };
+/** With sound alone; where it was the path that had no room, also fewer voices' worth of it. @param {MeetingState} state @returns {LayoutWish} */
+const soundAlone = ({ audioOnly, lowBandwidth }) => ({ wants: [], fill: false, ...(lowBandwidth || audioOnly.why === 'down' ? { mix: true } : {}) });
 
 export class Wishes {
   #state;
@@ -48,7 +48,8 @@ export class Wishes {
   tell() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      const wish = this.#state().audioOnly.active ? NO_PICTURES : this.#wish;
+      const state = this.#state();
+      const wish = state.audioOnly.active ? soundAlone(state) : this.#wish;
       const text = JSON.stringify(wish);
       if (wish === null || text === this.#sentWish || !this.#connection.isOpen) return;
       this.#sentWish = text;

@@ -242,6 +242,9 @@ export const readRecording = async (recordingId) =>
 /** Where this page shows a recording. @param {string} recordingId */
 export const recordingHref = (recordingId) => `/#/recordings/${part(recordingId)}`;
 
+/** Where this page shows a chat, or one message in it. @param {string} chatId @param {number} [seq] */
+export const chatHref = (chatId, seq) => `/#/chats/${part(chatId)}${seq === undefined ? '' : `/${seq}`}`;
+
 /** @param {string} recordingId @param {number} track */
 export const trackPath = (recordingId, track) => `/v1/recordings/${part(recordingId)}/tracks/${track}/content`;
 

@@ -108,7 +108,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  */
 
 /** @typedef {{ participantId: string, kind: 'camera' | 'screen', priority: number, width: number, height: number }} Want */
-/** @typedef {{ wants: Want[], fill: boolean, maxTiles?: number, maxBitrate?: number }} LayoutWish */
+/** @typedef {{ wants: Want[], fill: boolean, maxTiles?: number, maxBitrate?: number, mix?: boolean }} LayoutWish `mix`: all voices as one. */
 /** @typedef {{ type: 'hello', token: string, cursor: number }} Hello */
 /** @typedef {{ mid: string, kind: PublicationKind }} SendLine What a line of the offer carries. */
 /** @typedef {{ type: 'offer', id: number, sdp: string, lines: SendLine[] }} Offer */

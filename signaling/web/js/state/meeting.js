@@ -62,7 +62,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {View} view
  * @property {number} page Of the grid or strip, from 0; there may be fewer by now.
  * @property {readonly string[]} pinned Participants, for this page alone.
- * @property {boolean} dataSaver
+ * @property {boolean} lowBandwidth
  * @property {Recording} recording
  * @property {Thread} thread
  * @property {Record<PublicationKind, Capture>} capture
@@ -84,7 +84,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  *   | { type: 'view', view: View }
  *   | { type: 'page', page: number }
  *   | { type: 'pin', participantId: string }
- *   | { type: 'dataSaver', on: boolean }
+ *   | { type: 'lowBandwidth', on: boolean }
  *   | { type: 'mediaState', media: MeetingState['media'] }
  *   | { type: 'shown', mid: string, publicationId: number | null }
  *   | { type: 'muteAcknowledged', kind: PublicationKind, muted: boolean }
@@ -121,7 +121,7 @@ export const INITIAL = {
   view: 'grid',
   page: 0,
   pinned: [],
-  dataSaver: false,
+  lowBandwidth: false,
   recording: { state: 'off', recordingId: null },
   thread: EMPTY_THREAD,
   capture: { microphone: 'none', camera: 'none', screen: 'none', screenAudio: 'none' },
@@ -173,8 +173,8 @@ export function reduce(state, action) {
       return { ...state, page: Math.max(0, action.page) };
     case 'pin':
       return { ...state, pinned: togglePin(state.pinned, action.participantId) };
-    case 'dataSaver':
-      return { ...state, dataSaver: action.on, page: 0 };
+    case 'lowBandwidth':
+      return { ...state, lowBandwidth: action.on, page: 0 };
     case 'measured':
       return { ...state, health: reduceHealth(state.health, { own: action.own }) };
     case 'audioOnly':

@@ -34,10 +34,10 @@ import { othersOnStage } from './select.js';
 
 /** Tiles of one page of the gallery: 7 x 7. */
 export const GALLERY_TILES = 49;
-/** Pictures at once with the data saver. */
-export const SAVER_TILES = 4;
-/** Bits a second with the data saver: a large picture of middling quality and three small ones. */
-export const SAVER_BITRATE = 600_000;
+/** Pictures at once with low bandwidth. */
+export const LOW_TILES = 4;
+/** Bits a second with low bandwidth: a large picture of middling quality and three small ones. */
+export const LOW_BITRATE = 600_000;
 /** People that may be pinned at once. */
 export const PINS_MAX = 4;
 /** The strip beside large tiles. */
@@ -113,7 +113,7 @@ function inOrder(state, others, large) {
  */
 function tilesMax(state, slots) {
   const most = state.view === 'gallery' ? GALLERY_TILES : slots;
-  return state.dataSaver ? Math.min(SAVER_TILES, most) : most;
+  return state.lowBandwidth ? Math.min(LOW_TILES, most) : most;
 }
 
 /**
@@ -165,7 +165,7 @@ function withStrip(large, small, room) {
  */
 export function wishOf(state, { tiles, boxes, large, pages }, scale) {
   const wants = wantsOf(state, tiles, boxes, scale, large);
-  if (state.dataSaver) return { wants, fill: false, maxTiles: SAVER_TILES, maxBitrate: SAVER_BITRATE };
+  if (state.lowBandwidth) return { wants, fill: false, maxTiles: LOW_TILES, maxBitrate: LOW_BITRATE, mix: true };
   return { wants, fill: pages === 1 };
 }
 

@@ -60,6 +60,7 @@ export const en = {
     none: 'No meetings yet. The first one is one click away.',
     untitled: 'Meeting',
     open: 'Open',
+    chat: 'Chat',
     live: 'Live now',
     /** @param {number} n */
     present: (n) => plural(n, { one: '# person in it', other: '# people in it' }),
@@ -180,7 +181,7 @@ export const en = {
       grid: { name: 'Grid', hint: 'A few people at a time' },
       gallery: { name: 'Gallery', hint: 'As many as fit, up to 49 a page' },
       speaker: { name: 'Speaker', hint: 'Whoever speaks is large' },
-      saver: { name: 'Data saver', hint: 'Fewer and smaller pictures' },
+      lowBandwidth: { name: 'Low bandwidth', hint: 'Fewer and smaller pictures, all voices as one' },
     },
     /** @param {string} name */
     pin: (name) => `Pin ${name}`,

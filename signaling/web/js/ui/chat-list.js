@@ -2,10 +2,11 @@
  * The list of chats: who or what it is, its last line, how much in it is unread. The newest is first.
  */
 
+import { chatHref } from '../protocol/http.js';
 import { unreadOf } from '../state/chat.js';
 import { inOrder } from '../state/chats.js';
 import { chats as words } from '../text/en-chats.js';
-import { chatHref, lastLine, shortTime, titleOf } from './chat-words.js';
+import { lastLine, shortTime, titleOf } from './chat-words.js';
 import { h, icon, keyed, setAttr, setHidden, setText } from './dom.js';
 import { paintFace } from './tile.js';
 

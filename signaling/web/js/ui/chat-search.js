@@ -2,8 +2,9 @@
  * Search over all of one's chats: a field above the list; while something stands in it, hits are shown in its place.
  */
 
+import { chatHref } from '../protocol/http.js';
 import { chats as words } from '../text/en-chats.js';
-import { chatHref, shortTime, titleOf } from './chat-words.js';
+import { shortTime, titleOf } from './chat-words.js';
 import { h, icon, setHidden, setText } from './dom.js';
 
 /** @import { Hit, Page } from '../protocol/chats-http.js' */

@@ -53,6 +53,3 @@ export function lineOf(event) {
       return meetingLine(event) ?? '';
   }
 }
-
-/** Where a chat is shown, or one message in it. @param {string} id @param {number} [seq] */
-export const chatHref = (id, seq) => `/#/chats/${encodeURIComponent(id)}${seq === undefined ? '' : `/${seq}`}`;

@@ -8,6 +8,7 @@
  */
 
 import { watchAttention, watchNetwork } from '../app/browser.js';
+import { chatHref } from '../protocol/http.js';
 import { unreadInAll } from '../state/chats.js';
 import { chats as words } from '../text/en-chats.js';
 import { brand } from './brand.js';
@@ -15,7 +16,7 @@ import { openCreate } from './chat-create.js';
 import { createChatList } from './chat-list.js';
 import { createSearch } from './chat-search.js';
 import { createThread } from './chat-thread.js';
-import { chatHref, titleOf } from './chat-words.js';
+import { titleOf } from './chat-words.js';
 import { h, icon, setHidden, setText } from './dom.js';
 
 /** @import { Chats } from '../app/chats.js' */

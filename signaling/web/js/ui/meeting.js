@@ -81,7 +81,7 @@ export function createMeeting(call, { leave }) {
   const health = createHealthButton(() => (store.state.panel === 'health' ? closePanel() : openPanel('health')));
   const viewMenu = createViewMenu({
     view: (view) => store.dispatch({ type: 'view', view }),
-    saveData: (on) => store.dispatch({ type: 'dataSaver', on }),
+    saveBandwidth: (on) => store.dispatch({ type: 'lowBandwidth', on }),
   });
   const lobby = createLobbyNotice(call.asks, () => openPanel('people'));
   const signs = createSigns((upto) => store.dispatch({ type: 'signsSeen', upto }));

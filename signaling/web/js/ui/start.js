@@ -2,7 +2,7 @@
  * The start page: a new meeting, my meetings, and the box for those who were invited.
  */
 
-import { recordingHref } from '../protocol/http.js';
+import { chatHref, recordingHref } from '../protocol/http.js';
 import { chats as chatsText } from '../text/en-chats.js';
 import { appointments as words } from '../text/en-appointments.js';
 import { dayAndClock, span } from '../text/format.js';
@@ -311,6 +311,7 @@ function meetingRow(meeting, context, refresh) {
       details,
     ),
     meeting.unread > 0 ? h('span', { class: 'unread-tag' }, en.start.unread(meeting.unread)) : null,
+    h('a', { class: 'button quiet', attrs: { href: chatHref(meeting.chatId), 'aria-label': `${en.start.chat}: ${title}` } }, en.start.chat),
     h('a', { class: 'button', attrs: { href: `/join/${encodeURIComponent(secret)}`, 'aria-label': `${en.start.open}: ${title}` } }, en.start.open),
   );
 }

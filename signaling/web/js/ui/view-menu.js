@@ -1,5 +1,5 @@
 /**
- * How the person wants to see the others: one button, a short list, and the data saver.
+ * How the person wants to see the others: one button, a short list, and a switch for narrow paths.
  *
  * Why the browser's popover: it closes on Esc and on a click elsewhere, and stands above everything, by itself.
  */
@@ -13,19 +13,19 @@ import { h, icon, setAttr } from './dom.js';
 /** @type {View[]} */
 const VIEWS = ['grid', 'gallery', 'speaker'];
 
-/** @param {{ view: (view: View) => void, saveData: (on: boolean) => void }} context */
-export function createViewMenu({ view, saveData }) {
+/** @param {{ view: (view: View) => void, saveBandwidth: (on: boolean) => void }} context */
+export function createViewMenu({ view, saveBandwidth }) {
   const text = en.meeting.view;
   const choices = VIEWS.map((name) => {
     const input = h('input', { attrs: { type: 'radio', name: 'view', value: name }, on: { change: () => view(name) } });
     return { name, input, element: choice(input, text[name].name, text[name].hint) };
   });
-  const saver = h('input', { attrs: { type: 'checkbox', role: 'switch' }, on: { change: () => saveData(saver.checked) } });
+  const lowBandwidth = h('input', { attrs: { type: 'checkbox', role: 'switch' }, on: { change: () => saveBandwidth(lowBandwidth.checked) } });
   const menu = h(
     'div',
     { class: 'view-menu', attrs: { id: 'view-menu', popover: 'auto', role: 'dialog', 'aria-label': text.label } },
     h('fieldset', {}, h('legend', {}, text.label), ...choices.map(({ element }) => element)),
-    choice(saver, text.saver.name, text.saver.hint),
+    choice(lowBandwidth, text.lowBandwidth.name, text.lowBandwidth.hint),
   );
   const button = h(
     'button',
@@ -42,7 +42,7 @@ export function createViewMenu({ view, saveData }) {
     /** @param {MeetingState} state */
     update(state) {
       for (const { name, input } of choices) input.checked = name === state.view;
-      saver.checked = state.dataSaver;
+      lowBandwidth.checked = state.lowBandwidth;
     },
   };
 }

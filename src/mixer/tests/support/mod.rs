@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use bytes::Bytes;
 use mixer::listener::Wish;
 use mixer::source::SourceFormat;
-use mixer::{ListenerId, Micros, Mix, MixOptions, Outputs, RATE, SourceId, TICK};
+use mixer::{Delivery, ListenerId, Micros, Mix, MixOptions, Outputs, Owner, RATE, SourceId, TICK};
 use opus::{Application, Bitrate, Channels};
 use wire::red::{block_head, primary_head};
 use wire::rtp::{OutHeader, write_header};
@@ -303,15 +303,16 @@ impl World {
         }
     }
 
+    /// Somebody with a microphone; the owner has the same number.
     pub fn talker(&mut self, id: u64, signal: Signal, manner: Manner) -> &mut Talker {
-        self.mix.source_added(SourceId(id), SourceFormat { red_payload_type: Some(RED) }).unwrap();
+        self.mix.source_added(SourceId(id), Owner(id.into()), SourceFormat { red_payload_type: Some(RED) }).unwrap();
         // Packets of different people are complete at different times within a tick.
         let talker = Talker::new(signal, manner, self.now_us + 3_000 + id * 4_700 % 20_000);
         self.talkers.entry(SourceId(id)).insert_entry(talker).into_mut()
     }
 
-    pub fn listener(&mut self, id: u64, own: Option<u64>, wish: Wish) {
-        self.mix.listener_added(ListenerId(id), own.map(SourceId), wish, 7_000 + id as u16).unwrap();
+    pub fn listener(&mut self, id: u64, owner: Option<u64>, wish: Wish) {
+        self.mix.listener_added(ListenerId(id), owner.map(|owner| Owner(owner.into())), wish).unwrap();
     }
 
     /// What comes until the next tick.
@@ -361,45 +362,61 @@ impl World {
     }
 }
 
-/// The receiver of one stream: checks its numbers and decodes it.
+/// Whether a listener has an own stream in a tick.
+pub fn has_own(outputs: &Outputs<'_>, listener: u64) -> bool {
+    outputs.own_listeners().any(|own| own == ListenerId(listener))
+}
+
+/// What a listener hears in a tick: the packet of its own stream if it has one, else the shared packet.
+pub fn heard<'a>(outputs: &Outputs<'a>, listener: u64) -> Option<Delivery<'a>> {
+    if !has_own(outputs, listener) {
+        return outputs.shared();
+    }
+    let mut mine = outputs.own().filter(|(to, _)| *to == ListenerId(listener));
+    let delivery = mine.next().map(|(_, delivery)| delivery);
+    assert!(mine.next().is_none(), "one packet a tick");
+    delivery
+}
+
+/// The receiver of one listener's streams: checks their numbers and decodes them as one.
 pub struct Ear {
     decoder: opus::Decoder,
-    last: Option<(u16, u32)>,
+    /// Whether the stream is an own one, and the next number in it.
+    stream: Option<(bool, u64)>,
+    timestamp: Option<u32>,
     pub pcm: Vec<f32>,
     pub packets: u64,
-    pub redundant: u64,
 }
 
 impl Ear {
     pub fn new() -> Self {
         let decoder = opus::Decoder::new(RATE, Channels::Mono).unwrap();
-        Self { decoder, last: None, pcm: Vec::new(), packets: 0, redundant: 0 }
+        Self { decoder, stream: None, timestamp: None, pcm: Vec::new(), packets: 0 }
     }
 
     /// One tick of its stream; nothing is silence.
     pub fn hear(&mut self, outputs: &Outputs<'_>, listener: u64) {
-        let mut mine = outputs.deliveries().filter(|delivery| delivery.listener == ListenerId(listener));
-        let delivery = mine.next();
-        assert!(mine.next().is_none(), "one packet a tick");
-        let Some(delivery) = delivery else {
+        let is_own = has_own(outputs, listener);
+        let changed = self.stream.is_none_or(|(was_own, _)| was_own != is_own);
+        if changed {
+            self.stream = is_own.then_some((true, 0));
+        }
+        let Some(delivery) = heard(outputs, listener) else {
             self.pcm.extend([0.0; TICK]);
             return;
         };
-        if let Some((sequence, timestamp)) = self.last {
-            assert_eq!(delivery.sequence, sequence.wrapping_add(1), "listener {listener}: no number is left out");
+        if let Some((_, next)) = self.stream {
+            assert_eq!(delivery.sequence, next, "listener {listener}: no number is left out");
+        }
+        self.stream = Some((is_own, delivery.sequence + 1));
+        if let Some(timestamp) = self.timestamp {
             let step = delivery.timestamp.wrapping_sub(timestamp);
             assert!(step.is_multiple_of(960) && (960..1 << 31).contains(&step), "listener {listener}: {step}");
             assert!(!delivery.marker || step > 960, "only the first after silence");
         }
-        self.last = Some((delivery.sequence, delivery.timestamp));
-        let payload = if delivery.is_redundant {
-            self.redundant += 1;
-            wire::red::RedPayload::parse(delivery.payload).unwrap().body
-        } else {
-            delivery.payload
-        };
+        self.timestamp = Some(delivery.timestamp);
         let mut pcm = [0.0; 5_760];
-        let len = self.decoder.decode_float(payload, &mut pcm, false).unwrap();
+        let len = self.decoder.decode_float(delivery.payload, &mut pcm, false).unwrap();
         assert_eq!(len, TICK);
         self.pcm.extend(&pcm[..len]);
         self.packets += 1;

@@ -1,0 +1,24 @@
+//! The thin shell around mixes: threads, a clock, taps of meetings and the way to the engine's shards.
+//!
+//! A meeting has a mix for as long as somebody listens to it. Rooms are spread over a few threads and stay where they began; each
+//! ticks at its own time within the 20 ms, so that rooms of one thread do not wait for each other. A fault in a room ends that
+//! room: who listened hears the forwarded voices again.
+//!
+//! ```text
+//! Mixers::wish (any thread) ─> directory: which thread ─> inbox ─> worker: rooms, whose tick is due
+//! engine's tap ─> room: Mix ─> hearing: who hears which stream ─> Outlet ─> shards
+//! ```
+//!
+//! In the order of dependency: `counters`, `hearing`, `room`, `inbox`, `worker`, `directory`, `thread`, `handle`.
+
+mod counters;
+mod directory;
+mod handle;
+mod hearing;
+mod inbox;
+mod room;
+mod thread;
+mod worker;
+
+pub use handle::Mixers;
+pub use room::Room;

@@ -1,0 +1,180 @@
+//! One meeting's mix: what its tap brings goes in, what each listener is to hear goes out to the shards.
+//!
+//! ```text
+//! TapReceiver ─> listen: sources come and go, packets ─> Mix::tick ─> Hearing::settle ─> Hears, Ends
+//!                                                           └> shared packet, once a shard; own ones ─> Packet
+//! ```
+//!
+//! Time is an argument here too; `thread` has the clock.
+
+use bytes::{Bytes, BytesMut};
+use engine::clock::Epoch;
+use engine::id::{Codec, EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId};
+use engine::mix::{MixOrder, MixPacket};
+use engine::shard::span::ShardIndex;
+use engine::tap::{TAP_CAPACITY, TapItem, TapReceiver};
+
+use super::hearing::{Hearing, Names};
+use crate::announce::Prompt;
+use crate::listener::Wish;
+use crate::mix::MixCounts;
+use crate::source::SourceFormat;
+use crate::{Delivery, Full, ListenerId, Micros, Mix, MixOptions, Owner, SourceId};
+
+/// Payloads are cut from blocks of this size: an allocation for a hundred packets, and what waits in a store keeps little else alive.
+const BLOCK: usize = 16_384;
+
+/// Taps carry Opus as it is.
+const FORMAT: SourceFormat = SourceFormat { red_payload_type: None };
+
+/// The mix of a meeting, its sources and its listeners.
+pub struct Room {
+    tap: TapReceiver,
+    epoch: Epoch,
+    mix: Mix,
+    hearing: Hearing,
+    block: BytesMut,
+    taken: MixCounts,
+}
+
+impl Room {
+    /// Hears what `tap` brings. `epoch` is the clock of its packets, `names` makes a name for each stream.
+    ///
+    /// # Errors
+    /// libopus finds no memory.
+    pub fn new(
+        meeting: MeetingId,
+        tap: TapReceiver,
+        epoch: Epoch,
+        names: Box<dyn FnMut() -> PublicationId + Send>,
+    ) -> Result<Self, opus::Error> {
+        let names: Names = names;
+        Ok(Self {
+            tap,
+            epoch,
+            mix: Mix::new(MixOptions::default())?,
+            hearing: Hearing::new(meeting, names),
+            block: BytesMut::new(),
+            taken: MixCounts::default(),
+        })
+    }
+
+    /// Somebody listens from the next tick on, and hears nothing of what they publish. Said again, they are told again what they
+    /// hear.
+    ///
+    /// # Errors
+    /// [`Full`]: they go on hearing the forwarded voices.
+    pub fn comes(&mut self, endpoint: EndpointId, participant: ParticipantId, shard: ShardIndex) -> Result<(), Full> {
+        if !self.hearing.contains(endpoint) {
+            self.mix.listener_added(listener(endpoint), Some(Owner(participant.0)), Wish::Packets)?;
+        }
+        self.hearing.comes(endpoint, shard);
+        Ok(())
+    }
+
+    /// Somebody does not listen any more and hears the forwarded voices.
+    pub fn goes(&mut self, endpoint: EndpointId, post: &mut impl FnMut(ShardIndex, MixOrder)) {
+        self.mix.listener_removed(listener(endpoint));
+        self.hearing.goes(endpoint, post);
+    }
+
+    /// Nobody listens.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hearing.len() == 0
+    }
+
+    /// How many listen.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.hearing.len()
+    }
+
+    /// Plays something to everybody. False: too much waits already.
+    pub fn announce(&mut self, prompt: Prompt) -> bool {
+        self.mix.announce(prompt)
+    }
+
+    /// Plays something to one listener. False: too much waits already, or they do not listen.
+    pub fn announce_to(&mut self, endpoint: EndpointId, prompt: Prompt) -> bool {
+        self.mix.announce_to(listener(endpoint), prompt)
+    }
+
+    /// Makes the tick that is due at `now`: who hears another stream than before is told, then come the packets.
+    pub fn tick(&mut self, now: Micros, post: &mut impl FnMut(ShardIndex, MixOrder)) {
+        self.listen();
+        let outputs = self.mix.tick(now);
+        self.hearing.settle(outputs.own_listeners().map(endpoint), post);
+        if let Some(delivery) = outputs.shared() {
+            let packet = packet(&mut self.block, now, delivery);
+            for (shard, publication) in self.hearing.to_shared() {
+                post(shard, MixOrder::Packet { publication, packet: packet.clone() });
+            }
+        }
+        for (to, delivery) in outputs.own() {
+            if let Some((shard, publication)) = self.hearing.to_own(endpoint(to)) {
+                post(shard, MixOrder::Packet { publication, packet: packet(&mut self.block, now, delivery) });
+            }
+        }
+    }
+
+    /// Everybody hears the forwarded voices again.
+    pub fn end(&mut self, post: &mut impl FnMut(ShardIndex, MixOrder)) {
+        self.hearing.end(post);
+    }
+
+    /// What was counted since this was asked last.
+    pub fn take_counts(&mut self) -> MixCounts {
+        let counts = self.mix.counts();
+        counts.since(&std::mem::replace(&mut self.taken, counts))
+    }
+
+    /// Takes what the tap holds; what comes meanwhile is the next tick's.
+    fn listen(&mut self) {
+        for _ in 0..TAP_CAPACITY {
+            // A tap that is closed means that the engine ends, and with it all who listen.
+            let Ok(Some(tapped)) = self.tap.try_recv() else { return };
+            match tapped.item {
+                TapItem::Added { publication, participant, kind, codec: Codec::Opus }
+                    if kind.media() == MediaKind::Audio =>
+                {
+                    if self.mix.source_added(source(publication), Owner(participant.0), FORMAT).is_err() {
+                        metrics::counter!("mixer_refused_total", "what" => "source").increment(1);
+                    }
+                }
+                TapItem::Packet { publication, arrival, level, packet } => {
+                    let arrival = Micros(self.epoch.micros(arrival).0);
+                    self.mix.packet(source(publication), arrival, level, packet);
+                }
+                TapItem::Removed { publication } => self.mix.source_removed(source(publication)),
+                // Who is muted sends nothing, which is a pause like any other.
+                TapItem::Added { .. } | TapItem::Muted { .. } | TapItem::SenderReport { .. } => {}
+            }
+        }
+    }
+}
+
+const fn source(publication: PublicationId) -> SourceId {
+    SourceId(publication.0 as u64)
+}
+
+const fn listener(endpoint: EndpointId) -> ListenerId {
+    ListenerId(endpoint.0)
+}
+
+const fn endpoint(listener: ListenerId) -> EndpointId {
+    EndpointId(listener.0)
+}
+
+fn packet(block: &mut BytesMut, at: Micros, delivery: Delivery<'_>) -> MixPacket {
+    let Delivery { sequence, timestamp, marker, payload } = delivery;
+    MixPacket { sequence, timestamp, at: engine::clock::Micros(at.0), marker, payload: cut(block, payload) }
+}
+
+fn cut(block: &mut BytesMut, payload: &[u8]) -> Bytes {
+    if block.capacity() < payload.len() {
+        *block = BytesMut::with_capacity(BLOCK);
+    }
+    block.extend_from_slice(payload);
+    block.split().freeze()
+}
