@@ -37,9 +37,12 @@ impl Sample {
             .collect()
     }
 
-    /// What was added since `before` to the counter of that name, over all its labels.
-    pub(crate) fn added(&self, before: &Self, name: &str) -> f64 {
-        self.since(before, name).iter().filter(|(series, _)| base(series) == name).map(|(_, change)| change).sum()
+    /// What was added since `before` to the counter of that name, over all its labels; `None` when there is none.
+    pub(crate) fn added(&self, before: &Self, name: &str) -> Option<f64> {
+        let is_named = |series: &&String| base(series) == name;
+        self.series.keys().find(is_named)?;
+        let changes = self.since(before, name);
+        Some(changes.iter().filter(|(series, _)| is_named(series)).fold(0.0, |sum, (_, change)| sum + change))
     }
 
     /// What a histogram took since `before`, by the value of a label; under "" where it has no such label.
@@ -132,7 +135,12 @@ mod tests {
         assert_eq!(change.get("engine_dropped_total{reason=\"b\"}"), Some(&2.0));
         assert!(!change.contains_key("engine_dropped_total{reason=\"a\"}"));
         let added = |name| Sample::read(AFTER).added(&Sample::read(BEFORE), name);
-        assert_eq!((added("engine_dropped_total"), added("engine_packets"), added("other_total")), (2.0, 0.0, 8.0));
+        assert_eq!(
+            (added("engine_dropped_total"), added("other_total"), added("engine_p")),
+            (Some(2.0), Some(8.0), None)
+        );
+        let still = Sample::read(AFTER).added(&Sample::read(AFTER), "other_total");
+        assert_eq!(still.map(f64::to_bits), Some(0.0_f64.to_bits()), "not -0");
     }
 
     #[test]

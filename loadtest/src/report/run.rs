@@ -222,10 +222,10 @@ pub struct MixerReport {
     pub concealed_percent: f64,
     /// Samples by which sound was made shorter or longer, of all that the publishers sent.
     pub stretched_percent: f64,
-    /// Processor time of its threads.
-    pub cpu_seconds: f64,
+    /// Processor time of its threads, where the server tells it.
+    pub cpu_seconds: Option<f64>,
     /// Of one processor.
-    pub cpu_percent: f64,
+    pub cpu_percent: Option<f64>,
 }
 
 /// Key frames.

@@ -125,13 +125,13 @@ fn write_mix(text: &mut String, mix: &MixReport) {
 }
 
 fn write_mixer(text: &mut String, mixer: &MixerReport) {
+    let cpu = mixer.cpu_seconds.zip(mixer.cpu_percent);
+    let cpu = cpu.map_or_else(|| "? s CPU".to_owned(), |(cpu, percent)| format!("{cpu:.2} s CPU ({percent:.1} %)"));
     let late = mixer.tick_late_p99_ms.map_or_else(|| "?".to_owned(), |late| format!("{late:.3}"));
     let _ = writeln!(
         text,
-        "mixer      {:.2} s CPU ({:.1} %); {} ticks, {} skipped, p99 of their lateness {late} ms; encodes a second: {:.1} \
+        "mixer      {cpu}; {} ticks, {} skipped, p99 of their lateness {late} ms; encodes a second: {:.1} \
          shared, {:.1} own, {:.1} saved; {:.4} % concealed, {:.4} % stretched",
-        mixer.cpu_seconds,
-        mixer.cpu_percent,
         mixer.ticks,
         mixer.ticks_skipped,
         mixer.shared_encodes_per_second,

@@ -23,11 +23,11 @@ impl MixerReport {
             return None;
         }
         let window = window.as_secs_f64();
-        let added = |name: &str| after.added(before, name);
+        let added = |name: &str| after.added(before, name).unwrap_or(0.0);
         let each_second = |name: &str| ratio(added(name), window);
         let lateness = Histogram::merged(after.histograms(before, LATENESS, "").into_values());
         let sent = end.totals.audio_out.saturating_sub(begin.totals.audio_out) * u64::from(PACKET_SAMPLES);
-        let cpu_seconds = added("mixer_cpu_seconds_total");
+        let cpu_seconds = after.added(before, "mixer_cpu_seconds_total");
         Some(Self {
             ticks: added("mixer_ticks_total") as u64,
             ticks_skipped: added("mixer_ticks_skipped_total") as u64,
@@ -38,7 +38,7 @@ impl MixerReport {
             concealed_percent: ratio(added("mixer_concealed_samples_total"), sent as f64) * 100.0,
             stretched_percent: ratio(added("mixer_stretched_samples_total"), sent as f64) * 100.0,
             cpu_seconds,
-            cpu_percent: ratio(cpu_seconds, window) * 100.0,
+            cpu_percent: cpu_seconds.map(|cpu| ratio(cpu, window) * 100.0),
         })
     }
 }

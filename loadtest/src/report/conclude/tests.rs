@@ -279,8 +279,8 @@ fn what_the_mixer_did_is_told_when_it_did_something() {
         encodes_saved_per_second: 4.0,
         concealed_percent: 0.5,
         stretched_percent: 1.0,
-        cpu_seconds: 1.5,
-        cpu_percent: 15.0,
+        cpu_seconds: Some(1.5),
+        cpu_percent: Some(15.0),
     };
     assert_eq!(report.mixer.as_ref(), Some(&expected));
     assert!(report.table().contains("mixer      1.50 s CPU (15.0 %); 500 ticks, 2 skipped"), "{}", report.table());
