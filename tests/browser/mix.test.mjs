@@ -58,6 +58,7 @@ const madeUp = ({ page }) => page.evaluate(async () => {
   const sum = (read) => lines.reduce((all, line) => all + read(line), 0);
   return { seconds: sum((line) => (line.concealedSamples - line.silentConcealedSamples) / 48_000), lost: sum((line) => line.packetsLost) };
 });
+const panelText = ({ page }) => page.locator('#panel').innerText();
 const lowBandwidth = async (viewer, on) => {
   await press(viewer, 'View');
   await viewer.page.getByRole('switch', { name: /^Low bandwidth/ }).setChecked(on);
@@ -91,6 +92,12 @@ test('with low bandwidth everybody else is heard in one stream, and nothing is o
   assert.ok(after.seconds - before.sound.seconds < MADE_UP_MAX, `${after.seconds - before.sound.seconds} s`);
   assert.deepEqual(await sdpSeen(ada), before.sdp);
   await Promise.all(people.slice(1).map((one) => hears(one, OWN)));
+  // The panel of call health says so, to who hears it and to who is heard in it.
+  await press(ada, 'Call health');
+  await until('the mix in call health', async () => /Voices\s+All as one stream, at most \d+ ms late/.test(await panelText(ada)));
+  await press(people[1], 'Call health');
+  await until('a voice in the mix', async () => /Your voice in the mix\s+[\d.]+ % made up, [\d.]+ % stretched/.test(await panelText(people[1])));
+  assert.match(await panelText(people[1]), /Voices\s+A stream for each/);
   await shot(ada, 'mix-low-bandwidth');
 });
 
