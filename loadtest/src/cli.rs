@@ -40,6 +40,8 @@ Examples:
       one speaker to two hundred listeners
   plenum-loadtest meeting --user-token \"$TOKEN\" --participants 20 --server-pid \"$(pgrep -o -x plenum)\" --json > run.json
       twenty who see nine of each other, with the server's costs, for a script
+  plenum-loadtest audio --user-token \"$TOKEN\" --speakers 3 --receivers 1000 --mix --server-pid \"$(pgrep -o -x plenum)\"
+      three who talk by turns, and a thousand who hear them as one voice; how long the server's mixer worked for that
   plenum-loadtest churn --user-token \"$TOKEN\" --joins-per-second 50 --joins 1000
       people who come and go
   plenum-loadtest stream --client webrtc --join-url http://127.0.0.1:8080/join/SECRET --receivers 5
@@ -65,7 +67,7 @@ enum Command {
     Stream(StreamArguments),
     /// Everybody to everybody, by slots, in one meeting or in several at once.
     Meeting(MeetingArguments),
-    /// Some talk by turns, many listen.
+    /// Some talk, by turns or all at once, many listen, to voices or to a mix of them.
     Audio(AudioArguments),
     /// Joins and leaves at a rate; nobody sends.
     Churn(ChurnArguments),
@@ -196,15 +198,25 @@ struct MeetingArguments {
 struct AudioArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// Who talks, by turns.
+    /// Who talks, in each meeting; by turns, unless --together.
     #[arg(long, value_name = "N", default_value_t = 10)]
     speakers: u16,
-    /// Who only listens.
+    /// Who only listens, in each meeting.
     #[arg(long, value_name = "N", default_value_t = 100)]
     receivers: u16,
+    /// At once.
+    #[arg(long, value_name = "M", default_value_t = 1)]
+    meetings: u16,
     /// Voices that a client gets at a time.
     #[arg(long, value_name = "N", default_value_t = 3)]
     audio_slots: u8,
+    /// Everybody wishes to hear all voices as one, which comes in the first slot. What is said is speech then, and not a
+    /// tone; delay is not measured, since a mix carries nobody's stamp.
+    #[arg(long)]
+    mix: bool,
+    /// All speakers talk all the time.
+    #[arg(long)]
+    together: bool,
 }
 
 #[derive(Debug, Args)]
@@ -439,7 +451,10 @@ impl Command {
             Self::Audio(audio) => Play::Audio(Audio {
                 speakers: audio.speakers.into(),
                 receivers: audio.receivers.into(),
+                meetings: audio.meetings.into(),
                 audio_slots: audio.audio_slots,
+                mix: audio.mix,
+                together: audio.together,
             }),
             Self::Churn(churn) => Play::Churn(Churn {
                 joins_per_second: churn.joins_per_second,
@@ -649,6 +664,10 @@ mod tests {
             ("stream --user-token x --layers 4", "layers"),
             ("meeting --user-token x --participants 1", "somebody"),
             ("meeting --join-url http://127.0.0.1/join/y --meetings 2", "one meeting"),
+            ("audio --join-url http://127.0.0.1/join/y --meetings 2", "one meeting"),
+            ("audio --user-token x --meetings 0", "somebody"),
+            ("audio --user-token x --mix --audio-slots 0", "slots"),
+            ("audio --user-token x --meetings 2000 --mix", "clients are too many"),
             ("churn --user-token x --joins-per-second 0", "a second"),
             ("churn --user-token x --floor 1", "--floor goes with a measured window"),
             ("churn --user-token x --garbage 10", "--garbage goes with a measured window"),
@@ -668,6 +687,7 @@ mod tests {
             "meeting --user-token x --participants 20 --video-bitrate 150k",
             "meeting --user-token x --participants 6 --meetings 5 --sample 30",
             "audio --user-token x --speakers 10 --receivers 500",
+            "audio --user-token x --meetings 38 --speakers 4 --receivers 0 --together --mix",
             "churn --user-token x --joins-per-second 50 --joins 1000 --stay 5 --meeting-size 20",
             "idle --user-token x --participants 1000 --meeting-size 1000",
         ] {

@@ -1,12 +1,13 @@
 //! The clients: how they get in, what they send, and how they measure what they receive.
 //!
 //! `join` knows the server's HTTP. Behind the door there are two kinds of client: `lean`, many in two threads, and
-//! `webrtc`, a whole peer connection each. `voice`, `picture`, `stamp` and `stream` know neither: they turn values into
-//! packets and packets into figures, with time passed in.
+//! `webrtc`, a whole peer connection each. `voice` (with `speech`), `picture`, `stamp` and `stream` know
+//! neither: they turn values into packets and packets into figures, with time passed in.
 
 pub mod join;
 pub mod lean;
 pub mod picture;
+mod speech;
 pub mod stamp;
 pub mod stream;
 pub mod voice;

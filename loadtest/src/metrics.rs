@@ -37,6 +37,11 @@ impl Sample {
             .collect()
     }
 
+    /// What was added since `before` to the counter of that name, over all its labels.
+    pub(crate) fn added(&self, before: &Self, name: &str) -> f64 {
+        self.since(before, name).iter().filter(|(series, _)| base(series) == name).map(|(_, change)| change).sum()
+    }
+
     /// What a histogram took since `before`, by the value of a label; under "" where it has no such label.
     pub(crate) fn histograms(&self, before: &Self, name: &str, label_name: &str) -> BTreeMap<String, Histogram> {
         let bucket = format!("{name}_bucket");
@@ -126,6 +131,8 @@ mod tests {
         let change = Sample::read(AFTER).since(&Sample::read(BEFORE), "engine_d");
         assert_eq!(change.get("engine_dropped_total{reason=\"b\"}"), Some(&2.0));
         assert!(!change.contains_key("engine_dropped_total{reason=\"a\"}"));
+        let added = |name| Sample::read(AFTER).added(&Sample::read(BEFORE), name);
+        assert_eq!((added("engine_dropped_total"), added("engine_packets"), added("other_total")), (2.0, 0.0, 8.0));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::client::lean::mailbox::ThreadGone;
 use crate::client::lean::media::StartError;
 use crate::client::lean::sdp::RIDS;
 use crate::client::lean::talk::Pattern;
-use crate::client::voice::{Tone, VoiceError};
+use crate::client::voice::{Sound, VoiceError};
 use crate::process::ProcessError;
 use crate::progress::Progress;
 use crate::report::findings::Expected;
@@ -171,7 +171,7 @@ pub enum RunError {
     /// Our threads.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The test tones.
+    /// The test sounds.
     #[error(transparent)]
     Voice(#[from] VoiceError),
     /// Our threads.
@@ -201,14 +201,14 @@ pub(crate) struct Cast {
 /// What casts are made of.
 pub(crate) struct Wardrobe<'a> {
     pub(crate) common: &'a Common,
-    pub(crate) tones: &'a [Tone],
+    pub(crate) sounds: &'a [Sound],
 }
 
 impl Wardrobe<'_> {
     /// What the publisher of that number sends.
     pub(crate) fn publishes(&self, number: usize, bits_per_second: u32, pattern: Pattern) -> Option<Publishes> {
-        let tone = self.tones.get(number % self.tones.len().max(1))?.clone();
-        Some(Publishes { bits_per_second, pattern, tone })
+        let sound = self.sounds.get(number % self.sounds.len().max(1))?.clone();
+        Some(Publishes { bits_per_second, pattern, sound })
     }
 
     /// Whether the client of that place among `all` receivers opens what it gets: a sample that is spread over them.
@@ -267,6 +267,13 @@ impl Common {
     }
 }
 
+impl Play {
+    /// Whether the server listens to what is said, and does not only forward it.
+    fn is_mixed(&self) -> bool {
+        matches!(self, Self::Audio(audio) if audio.mix)
+    }
+}
+
 impl Scenario {
     /// Refuses what makes no sense.
     ///
@@ -297,8 +304,8 @@ impl Scenario {
 pub async fn run(scenario: &Scenario, progress: &Progress, stop: &CancellationToken) -> Result<Report, RunError> {
     scenario.check()?;
     let Scenario { common, play } = scenario;
-    let tones = Tone::all()?;
-    let wardrobe = Wardrobe { common, tones: &tones };
+    let sounds = if play.is_mixed() { Sound::speech()? } else { Sound::tones()? };
+    let wardrobe = Wardrobe { common, sounds: &sounds };
     let cast = match play {
         Play::Stream(stream) => stream.cast(&wardrobe),
         Play::Meeting(meeting) => meeting.cast(&wardrobe),
@@ -332,8 +339,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn cast(make: impl Fn(&Wardrobe<'_>) -> Cast) -> Cast {
-        let (common, tones) = (common(), Tone::all().unwrap());
-        make(&Wardrobe { common: &common, tones: &tones })
+        let (common, sounds) = (common(), Sound::tones().unwrap());
+        make(&Wardrobe { common: &common, sounds: &sounds })
     }
 
     fn scenario() -> Scenario {
@@ -378,8 +385,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_sample_is_spread_and_has_the_size_that_was_asked_for() {
-        let (common, tones) = (common(), Vec::new());
-        let wardrobe = Wardrobe { common: &common, tones: &tones };
+        let (common, sounds) = (common(), Vec::new());
+        let wardrobe = Wardrobe { common: &common, sounds: &sounds };
         for all in [1, 7, 8, 9, 200, 1_000] {
             let opened: Vec<usize> = (0..all).filter(|place| wardrobe.depth(*place, all) == Depth::Opened).collect();
             assert_eq!(opened.len(), all.min(8), "{opened:?}");

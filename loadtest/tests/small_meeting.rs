@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use loadtest::client::Kind;
 use loadtest::progress::Progress;
+use loadtest::scenario::audio::Audio;
 use loadtest::scenario::churn::Churn;
 use loadtest::scenario::meeting::Meeting;
 use loadtest::scenario::stream::Stream;
@@ -250,6 +251,20 @@ async fn lean_clients_meet_and_see_each_other() {
     assert_eq!(video.opened.streams as u64 + video.counted.streams, 12);
     assert_eq!(audio.opened.streams as u64 + audio.counted.streams, 12);
     assert!(report.signalling.per_join_and_other_total.unwrap() > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn talkers_and_listeners_hear_the_others_as_one_voice() {
+    let play = Audio { speakers: 3, receivers: 4, meetings: 2, mix: true, together: true, ..Audio::default() };
+    let report = lean(Play::Audio(play)).await;
+    let mix = report.mix.unwrap();
+    assert_eq!((mix.listeners, mix.packets_elsewhere), (14, 0), "{mix:?}");
+    // Three seconds each, less the starts.
+    assert!(mix.due_seconds > 14.0 * 2.0, "{mix:?}");
+    let mixer = report.mixer.unwrap();
+    // One encoder for the listeners of each meeting, and one for each talker.
+    assert!(mixer.shared_encodes_per_second > 90.0 && mixer.own_encodes_per_second > 270.0, "{mixer:?}");
+    assert!(mixer.cpu_seconds > 0.0 && report.server.cpu_seconds.unwrap() > mixer.cpu_seconds, "{mixer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Pure parts, which know no socket and no clock: `ice`, `dtls`, `srtp`, `sdp`, `header`, `arrivals`, `line`, `inbound`,
-//! `talk`, `publisher`. Begin reading at `browser`.
+//! `mixed`, `talk`, `publisher`. Begin reading at `browser`.
 
 mod arrivals;
 pub(crate) mod browser;
@@ -24,6 +24,7 @@ pub(crate) mod line;
 pub mod live;
 pub(crate) mod mailbox;
 pub(crate) mod media;
+pub(crate) mod mixed;
 pub(crate) mod publisher;
 pub(crate) mod receiving;
 pub mod sdp;

@@ -1,4 +1,5 @@
-//! The measure of one received stream: loss, duplicates, delay, freezes, and whose it is by CSRC.
+//! The measure of one received stream: loss, duplicates, delay, freezes, and whose it is by CSRC. A mix is of nobody's
+//! packets, so that it has no delay, and a stamp in it is one voice alone.
 //!
 //! Pure: packets and times in, figures out. Sequence numbers are unwrapped, so that a gap that a retransmission fills
 //! in time is no loss: what counts is what is still missing at the end.
@@ -11,6 +12,7 @@ use rtp::Packet;
 use super::Kind;
 use super::picture;
 use super::stamp::Stamp;
+use super::voice;
 
 /// Delays are kept from here to [`DELAY_MAX`], with two figures.
 const DELAY_MIN: u64 = 1;
@@ -38,6 +40,8 @@ pub struct Source {
 #[derive(Debug)]
 pub struct StreamMeter {
     kind: Kind,
+    /// A mix is wished for.
+    mixed: bool,
     asked: u64,
     sequence: Sequence,
     delays: Option<Histogram<u32>>,
@@ -46,6 +50,7 @@ pub struct StreamMeter {
     unlabelled: u64,
     mislabelled: u64,
     unreadable: u64,
+    unmixed: u64,
     first_packet: Option<u64>,
     first_key_frame: Option<u64>,
     key_frame_coming: Option<u32>,
@@ -77,8 +82,10 @@ pub struct StreamFigures {
     pub unlabelled: u64,
     /// Packets whose CSRC names another publisher than before: a wrong name on the tile.
     pub mislabelled: u64,
-    /// Packets without a whole stamp: damaged, or not of this run.
+    /// Packets without a whole stamp: damaged, or not of this run. Of a mix those that are not 20 ms of Opus.
     pub unreadable: u64,
+    /// Of a mix those that one publisher sent.
+    pub unmixed: u64,
     /// From asking to the first packet.
     pub first_packet: Option<u64>,
     /// From asking to the last packet of the first key frame.
@@ -97,6 +104,7 @@ impl StreamMeter {
     pub fn new(kind: Kind, asked: u64) -> Self {
         Self {
             kind,
+            mixed: false,
             asked,
             sequence: Sequence::default(),
             // The bounds are constants that fit; a histogram that did not would only cost the delays.
@@ -106,6 +114,7 @@ impl StreamMeter {
             unlabelled: 0,
             mislabelled: 0,
             unreadable: 0,
+            unmixed: 0,
             first_packet: None,
             first_key_frame: None,
             key_frame_coming: None,
@@ -113,6 +122,12 @@ impl StreamMeter {
             freezes: 0,
             longest_gap: 0,
         }
+    }
+
+    /// A mix instead, once the window has begun.
+    #[must_use]
+    pub fn of_mix(self) -> Self {
+        Self { mixed: true, ..self }
     }
 
     /// Audio or video.
@@ -135,6 +150,7 @@ impl StreamMeter {
 
     /// Forgets the delays so far: what counts begins now.
     pub fn forget_delays(&mut self) {
+        self.unmixed = 0;
         if let Some(delays) = &mut self.delays {
             delays.reset();
         }
@@ -165,7 +181,11 @@ impl StreamMeter {
             Kind::Video => self.video_stamp(packet, now),
         };
         match stamp {
-            Some(stamp) => self.delay(now.saturating_sub(stamp.sent)),
+            Some(stamp) => {
+                self.delay(now.saturating_sub(stamp.sent));
+                self.unmixed += u64::from(self.mixed);
+            }
+            None if self.mixed && voice::is_one_packet(&packet.payload) => {}
             None => self.unreadable += 1,
         }
         self.follow(packet.header.csrc.first().copied(), stamp.map(|stamp| stamp.publisher));
@@ -231,6 +251,7 @@ impl StreamMeter {
             unlabelled: self.unlabelled,
             mislabelled: self.mislabelled,
             unreadable: self.unreadable,
+            unmixed: self.unmixed,
             first_packet: self.first_packet,
             first_key_frame: self.first_key_frame,
             freezes: self.freezes,
@@ -384,6 +405,23 @@ mod tests {
         let figures = meter.finish(21_000);
         assert_eq!((figures.packets, figures.delays.as_ref().map(Histogram::len)), (2, Some(1)));
         assert!(figures.delays.unwrap().max() < 1_100);
+    }
+
+    #[test]
+    fn a_mix_has_no_stamps_but_is_sound_and_nobodys_alone() {
+        // 20 ms of SILK.
+        let opus = Bytes::from_static(&[1 << 3, 1, 2, 3]);
+        let mut meter = StreamMeter::new(Kind::Audio, 0).of_mix();
+        sound(&mut meter, 0, 1, 0, 0, 1);
+        // What came before the wish did is forgotten.
+        meter.forget_delays();
+        for (sequence, payload) in [(1, opus.clone()), (2, opus), (3, Bytes::from_static(b"no sound"))] {
+            meter.packet(&packet(sequence, Some(1 << 20), payload), 1);
+        }
+        sound(&mut meter, 4, 1, 0, 0, 1);
+        let figures = meter.finish(1);
+        assert_eq!((figures.packets, figures.lost, figures.unlabelled), (5, 0, 0));
+        assert_eq!((figures.unmixed, figures.unreadable), (1, 1));
     }
 
     #[test]

@@ -5,15 +5,21 @@ use std::time::Duration;
 
 use super::figures::{Figures, Spread, milliseconds, ratio, share};
 use super::findings::{Expected, Findings, Joining};
-use super::run::{Clients, Counted, Joins, KeyFrames, KindReport, Report, ServerReport, Signalling, Traffic, Trains};
+use super::run::{
+    Clients, Counted, Joins, KeyFrames, KindReport, MixReport, MixerReport, Report, ServerReport, Signalling, Traffic,
+    Trains,
+};
 use crate::client::Kind;
 use crate::client::lean::browser::Gone;
 use crate::client::lean::inbound::{Depth, Receiving};
 use crate::client::lean::line::Tally;
+use crate::client::lean::publisher::Published;
 use crate::client::lean::totals::LATE;
 use crate::client::stream::StreamFigures;
 use crate::metrics::Histogram;
 
+mod mix;
+mod mixer;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +47,7 @@ impl Report {
         for gone in &findings.gone {
             judge_client(gone, &findings, &mut problems);
         }
+        let mix = MixReport::of(&findings, &mut problems);
         let sent = findings.setup.publishers > 0;
         let wanted = [(Kind::Audio, findings.setup.audio_slots), (Kind::Video, findings.setup.video_slots)];
         let [audio, video] =
@@ -53,9 +60,11 @@ impl Report {
             traffic,
             audio,
             video,
+            mix,
             key_frames: KeyFrames::of(&findings),
             signalling: Signalling::of(&findings),
             server: ServerReport::of(&findings, &traffic),
+            mixer: MixerReport::of(&findings),
             floor: None,
             garbage: None,
             clients,
@@ -124,6 +133,7 @@ fn judge_stream(number: u32, name: &str, stream: &StreamFigures, steady: bool, p
         (stream.unlabelled, "without a CSRC, so that nobody's name could stand on the tile"),
         (stream.mislabelled, "under the CSRC of another publisher, so that a wrong name stood on the tile"),
         (stream.unreadable, "whose payload is not what a publisher sent"),
+        (stream.unmixed, "that are one publisher's alone, in the slot of its mix"),
     ] {
         if count > 0 {
             problems.push(format!("client {number} got {count} {name} packets {what}"));
@@ -209,7 +219,8 @@ impl Counted {
 
 impl KeyFrames {
     fn of(findings: &Findings) -> Self {
-        findings.gone.iter().filter_map(|gone| gone.sent).fold(Self::default(), |all, sent| Self {
+        let published = findings.gone.iter().filter_map(|gone| gone.published.as_ref());
+        published.fold(Self::default(), |all, Published { sent, .. }| Self {
             sent: all.sent + sent.key_frames,
             requested: all.requested + sent.key_frame_requests,
             retransmitted: all.retransmitted + sent.retransmitted,

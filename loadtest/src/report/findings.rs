@@ -1,6 +1,6 @@
 //! What a run of lean clients leaves behind, before anything is concluded from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::run::Setup;
@@ -57,6 +57,8 @@ pub(crate) struct Findings {
     pub(crate) before: Option<Usage>,
     /// Clients at the end of the window.
     pub(crate) present: usize,
+    /// Who was in which meeting, by number.
+    pub(crate) meetings: HashMap<u32, usize>,
     /// Numbers of clients that came when there was nobody to see.
     pub(crate) alone: Vec<u32>,
     pub(crate) gone: Vec<Gone>,

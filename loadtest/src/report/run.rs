@@ -32,12 +32,18 @@ pub struct Report {
     /// As `audio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<KindReport>,
+    /// What came of the mixes that were wished for; absent when nobody wished for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixReport>,
     /// Key frames, over the whole run.
     pub key_frames: KeyFrames,
     /// What the server said over the live connections.
     pub signalling: Signalling,
     /// What the server spent, as far as it can be known.
     pub server: ServerReport,
+    /// What the server's mixer did in the window, as it tells; absent when it did nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixer: Option<MixerReport>,
     /// What kernel and cipher alone cost for the same traffic, measured right after the run; with `--floor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
@@ -100,6 +106,8 @@ pub struct Setup {
     pub video_bits_per_second: Option<(u32, u32)>,
     /// Clients that open what they receive; the others count.
     pub opened: usize,
+    /// Whether clients wish to hear all voices as one: then delay is not known, since a mix carries nobody's stamp.
+    pub mix: bool,
 }
 
 /// Getting in.
@@ -176,6 +184,48 @@ pub struct Counted {
     pub retransmissions: u64,
     /// Pauses of more than a second.
     pub freezes: u64,
+}
+
+/// Mixes, within the window, over all who listen to one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixReport {
+    /// Clients that wished for one.
+    pub listeners: u64,
+    /// Seconds in which others talked, less what the mixer may take to begin; of all listeners together.
+    pub due_seconds: f64,
+    /// The part of that in which nothing came.
+    pub missing_percent: f64,
+    /// Packets a second of one mix while it lasted; 50 are right.
+    pub packets_per_second: f64,
+    /// Packets in audio slots that should have been empty.
+    pub packets_elsewhere: u64,
+}
+
+/// The server's mixer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixerReport {
+    /// Each of them 20 ms of one meeting.
+    pub ticks: u64,
+    /// Those that were given up.
+    pub ticks_skipped: u64,
+    /// How late they began: the bound below which 99 of 100 were.
+    pub tick_late_p99_ms: Option<f64>,
+    /// Packets encoded for all who hear the same.
+    pub shared_encodes_per_second: f64,
+    /// Packets encoded for one who talks.
+    pub own_encodes_per_second: f64,
+    /// Packets that needed no encoder.
+    pub encodes_saved_per_second: f64,
+    /// Samples that were made up for packets that were not there in time, of all that the publishers sent.
+    pub concealed_percent: f64,
+    /// Samples by which sound was made shorter or longer, of all that the publishers sent.
+    pub stretched_percent: f64,
+    /// Processor time of its threads.
+    pub cpu_seconds: f64,
+    /// Of one processor.
+    pub cpu_percent: f64,
 }
 
 /// Key frames.

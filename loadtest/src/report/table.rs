@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::{Spread, mebibytes};
-use super::run::{Clients, Floor, Joins, KindReport, Report, ServerReport, Setup, Trains};
+use super::run::{Clients, Floor, Joins, KindReport, MixReport, MixerReport, Report, ServerReport, Setup, Trains};
 
 impl Report {
     /// For people.
@@ -33,14 +33,24 @@ impl Report {
         );
         for (name, kind) in [("audio", &self.audio), ("video", &self.video)] {
             if let Some(kind) = kind {
-                write_kind(&mut text, name, kind);
+                let delay = match kind.opened.delay_ms {
+                    None if self.setup.mix => "delay unknown, since a mix carries nobody's stamp".to_owned(),
+                    delay => format!("delay ms p50/p95/p99/max {}", or_dash(delay)),
+                };
+                write_kind(&mut text, name, kind, &delay);
             }
+        }
+        if let Some(mix) = &self.mix {
+            write_mix(&mut text, mix);
         }
         if let Some(each) = self.signalling.per_join_and_other_total {
             let bytes = self.signalling.bytes_per_join_and_other.unwrap_or_default();
             let _ = writeln!(text, "signalling {each:.2} messages ({bytes:.0} bytes) to each other for each join");
         }
         write_server(&mut text, &self.server);
+        if let Some(mixer) = &self.mixer {
+            write_mixer(&mut text, mixer);
+        }
         if let Some(floor) = &self.floor
             && let Some(micros) = floor.cpu_micros_per_packet
         {
@@ -87,22 +97,48 @@ fn write_joins(text: &mut String, joins: &Joins) {
     );
 }
 
-fn write_kind(text: &mut String, name: &str, kind: &KindReport) {
+fn write_kind(text: &mut String, name: &str, kind: &KindReport, delay: &str) {
     let KindReport { loss_percent, opened, counted } = kind;
     let _ = writeln!(
         text,
-        "{name:<10} loss {loss_percent:.4} %; opened: {} streams, {} packets, {} lost, {} freezes, delay ms p50/p95/p99/max {}; \
+        "{name:<10} loss {loss_percent:.4} %; opened: {} streams, {} packets, {} lost, {} freezes, {delay}; \
          counted: {} streams, {} packets, {} lost, {} twice, {} freezes",
         opened.streams,
         opened.packets,
         opened.lost,
         opened.freezes,
-        or_dash(opened.delay_ms),
         counted.streams,
         counted.packets,
         counted.lost,
         counted.duplicates,
         counted.freezes
+    );
+}
+
+fn write_mix(text: &mut String, mix: &MixReport) {
+    let MixReport { listeners, due_seconds, missing_percent, packets_per_second, packets_elsewhere } = mix;
+    let _ = writeln!(
+        text,
+        "mix        {listeners} listeners, {packets_per_second:.2} packets a second each while it lasted; nothing for \
+         {missing_percent:.4} % of {due_seconds:.1} s in which others talked; {packets_elsewhere} packets in other slots"
+    );
+}
+
+fn write_mixer(text: &mut String, mixer: &MixerReport) {
+    let late = mixer.tick_late_p99_ms.map_or_else(|| "?".to_owned(), |late| format!("{late:.3}"));
+    let _ = writeln!(
+        text,
+        "mixer      {:.2} s CPU ({:.1} %); {} ticks, {} skipped, p99 of their lateness {late} ms; encodes a second: {:.1} \
+         shared, {:.1} own, {:.1} saved; {:.4} % concealed, {:.4} % stretched",
+        mixer.cpu_seconds,
+        mixer.cpu_percent,
+        mixer.ticks,
+        mixer.ticks_skipped,
+        mixer.shared_encodes_per_second,
+        mixer.own_encodes_per_second,
+        mixer.encodes_saved_per_second,
+        mixer.concealed_percent,
+        mixer.stretched_percent
     );
 }
 

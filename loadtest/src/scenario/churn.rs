@@ -144,6 +144,7 @@ pub(super) async fn run(
         begin,
         end,
         before: stage.before,
+        meetings: std::collections::HashMap::new(),
         // All have left: what memory stays is nobody's.
         present: 0,
         alone: stage.take_alone(),
@@ -157,7 +158,7 @@ pub(super) async fn run(
 fn spawn_join(tasks: &mut JoinSet<News>, stage: &Stage<'_>, churn: &Churn, number: usize) {
     let place = number / churn.meeting_size;
     let Some(meeting) = stage.meetings.get(place).cloned() else { return };
-    let wardrobe = Wardrobe { common: stage.common, tones: &[] };
+    let wardrobe = Wardrobe { common: stage.common, sounds: &[] };
     let (world, part) = (stage.world.clone(), muted(&wardrobe, number, churn.audio_slots, churn.video_slots));
     tasks.spawn(async move { News::Joined(place, part.number, Browser::join(&world, &meeting, &part).await) });
 }

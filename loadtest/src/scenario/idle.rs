@@ -33,6 +33,7 @@ pub(super) fn muted(wardrobe: &Wardrobe<'_>, number: usize, audio_slots: u8, vid
         publishes: None,
         audio_slots,
         video_slots,
+        mix: false,
         depth: crate::client::lean::inbound::Depth::Counted,
     }
 }

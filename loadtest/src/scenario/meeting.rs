@@ -50,6 +50,7 @@ impl Meeting {
                 publishes: wardrobe.publishes(number, bits_per_second, Pattern::Turns),
                 audio_slots: self.audio_slots,
                 video_slots: self.video_slots,
+                mix: false,
                 depth: wardrobe.depth(number, all),
             };
             (number / self.participants, part)

@@ -87,6 +87,7 @@ pub(super) async fn play(
         video_slots: slots(|part| part.video_slots),
         video_bits_per_second: cast.bits_per_second,
         opened,
+        mix: cast.parts.iter().any(|(_, part)| part.mix),
     };
     let mut report = Report::of(Findings {
         scenario: cast.scenario,
@@ -99,6 +100,7 @@ pub(super) async fn play(
         end,
         before: stage.before,
         present,
+        meetings: cast.parts.iter().map(|(meeting, part)| (part.number, *meeting)).collect(),
         alone: std::mem::take(&mut stage.alone),
         gone,
         own_drops,

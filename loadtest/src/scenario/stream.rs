@@ -51,6 +51,7 @@ impl Stream {
             ),
             audio_slots: 0,
             video_slots: 0,
+            mix: false,
             depth: Depth::Counted,
         };
         let receiver = |place: usize| Part {
@@ -61,6 +62,7 @@ impl Stream {
             publishes: None,
             audio_slots: self.audio_slots,
             video_slots: self.video_slots,
+            mix: false,
             depth: wardrobe.depth(place, self.receivers),
         };
         let parts = (0..self.publishers).map(publisher).chain((0..self.receivers).map(receiver));

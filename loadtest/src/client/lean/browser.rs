@@ -1,7 +1,7 @@
 //! One client from its first request to its goodbye, as a browser's page would do it.
 //!
 //! ```text
-//! POST /v1/join -> /v1/live: hello, welcome -> offer, answer -> media threads: ICE, DTLS, media -> leave
+//! POST /v1/join -> /v1/live: hello, welcome -> offer, answer (-> mix) -> media threads: ICE, DTLS, media -> leave
 //! ```
 
 use std::io;
@@ -20,14 +20,14 @@ use super::inbound::Depth;
 use super::live::{Gossip, Heard, Live, LiveError};
 use super::mailbox::ThreadGone;
 use super::media::Handle;
-use super::publisher::{Plan, Sending};
+use super::publisher::{Plan, Published};
 use super::receiving::Ended;
 use super::sdp::{self, AnswerError, Lines, Sent};
 use super::socket;
 use super::talk::Pattern;
 use crate::client::Micros;
 use crate::client::join::{Door, JoinError, Meeting};
-use crate::client::voice::Tone;
+use crate::client::voice::Sound;
 use crate::target::Reach;
 
 /// How long a join may take altogether.
@@ -82,6 +82,8 @@ pub(crate) struct Part {
     pub(crate) publishes: Option<Publishes>,
     pub(crate) audio_slots: u8,
     pub(crate) video_slots: u8,
+    /// Wishes to hear all voices as one.
+    pub(crate) mix: bool,
     pub(crate) depth: Depth,
 }
 
@@ -90,7 +92,7 @@ pub(crate) struct Part {
 pub(crate) struct Publishes {
     pub(crate) bits_per_second: u32,
     pub(crate) pattern: Pattern,
-    pub(crate) tone: Tone,
+    pub(crate) sound: Sound,
 }
 
 /// What all clients of a run share.
@@ -122,7 +124,7 @@ pub(crate) struct Gone {
     pub(crate) number: u32,
     pub(crate) join_micros: Micros,
     pub(crate) ended: Ended,
-    pub(crate) sent: Option<Sending>,
+    pub(crate) published: Option<Published>,
     pub(crate) heard: Heard,
     /// Why it ended early, if it did.
     pub(crate) lost: Option<LiveError>,
@@ -136,7 +138,7 @@ impl Part {
     }
 
     fn plan(&self, lines: &Lines) -> Option<Plan> {
-        let Publishes { bits_per_second, pattern, tone } = self.publishes.clone()?;
+        let Publishes { bits_per_second, pattern, sound } = self.publishes.clone()?;
         // Stamps have room for 65,536 publishers, which is more than a run has.
         let number = self.number as u16;
         Some(Plan {
@@ -145,7 +147,7 @@ impl Part {
             camera: lines.camera.clone(),
             bits_per_second,
             pattern,
-            tone,
+            sound,
         })
     }
 }
@@ -167,6 +169,9 @@ impl Browser {
         if answer.refused > 0 {
             return Err(BrowserError::Lines(answer.refused));
         }
+        if part.mix {
+            live.wish_mix().await?;
+        }
         let remote = choose(&answer.candidates, world.local, world.door.reach()).ok_or(BrowserError::NoCandidate)?;
         let socket = socket::connect(SocketAddr::new(world.local, 0), remote)?;
         let port = socket.local_addr()?.port();
@@ -178,6 +183,7 @@ impl Browser {
             fingerprint: answer.fingerprint,
             slots: answer.slots,
             depth: part.depth,
+            mix: part.mix,
             asked,
             plan: part.plan(&lines),
             connected,
@@ -207,10 +213,10 @@ impl Browser {
 
     /// Leaves; the sources stopped sending at `end`.
     pub(crate) async fn leave(self, end: Micros) -> Result<Gone, ThreadGone> {
-        let (ended, sent) = self.world.media.leave(self.number, end).await?;
+        let (ended, published) = self.world.media.leave(self.number, end).await?;
         self.leave.cancel();
         let (heard, left) = self.live.await.map_err(|_| ThreadGone)?;
-        Ok(Gone { number: self.number, join_micros: self.join_micros, ended, sent, heard, lost: left.err() })
+        Ok(Gone { number: self.number, join_micros: self.join_micros, ended, published, heard, lost: left.err() })
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) slots: Vec<Slot>,
     pub(crate) depth: Depth,
+    /// A mix is wished for.
+    pub(crate) mix: bool,
     /// When the client began to join.
     pub(crate) asked: Micros,
     pub(crate) plan: Option<Plan>,
@@ -69,6 +71,7 @@ pub(crate) struct Connection {
     fingerprint: Fingerprint,
     slots: Vec<Slot>,
     depth: Depth,
+    mix: bool,
     asked: Micros,
     begun: Micros,
     plan: Option<Plan>,
@@ -91,6 +94,7 @@ impl Connection {
             fingerprint: setup.fingerprint,
             slots: setup.slots,
             depth: setup.depth,
+            mix: setup.mix,
             asked: setup.asked,
             begun: now,
             publishes: setup.plan.is_some(),
@@ -193,6 +197,7 @@ impl Connection {
             self.lose(DtlsError::Profile.into());
             return None;
         };
+        let inbound = if self.mix { inbound.of_mix() } else { inbound };
         self.media = Some((inbound, sealer));
         Some(News::Keys(keys, self.plan.take()))
     }

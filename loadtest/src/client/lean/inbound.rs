@@ -1,7 +1,7 @@
 //! Everything that a client receives, and what it says about it.
 //!
 //! ```text
-//! SRTP  -> clear header -> Arrivals, Line
+//! SRTP  -> clear header -> Arrivals, Line, and of sound where a mix is wished for, Watch
 //!          where opened -> decrypt -> Line's meter
 //! SRTCP -> decrypt -> sender reports -> Line;  NACK, PLI, FIR -> Request for the publisher
 //! time  -> TWCC every 100 ms, receiver reports every second, NACK and PLI when due -> compound SRTCP
@@ -20,6 +20,7 @@ use rtp::Packet;
 use super::arrivals::Arrivals;
 use super::header::Clear;
 use super::line::{Line, Tally};
+use super::mixed::{Mixed, Watch};
 use super::sdp::Slot;
 use super::srtp::{Context, Keys};
 use crate::client::stream::StreamFigures;
@@ -71,6 +72,8 @@ pub(crate) struct Receiving {
     pub(crate) tallies: Vec<(Kind, Tally)>,
     /// Of opened slots.
     pub(crate) streams: Vec<StreamFigures>,
+    /// What came of a mix, if one was wished for.
+    pub(crate) mix: Option<Mixed>,
     /// From asking to the whole first key frame.
     pub(crate) first_key_frame: Option<Micros>,
     /// Packets that could not be opened.
@@ -87,6 +90,8 @@ pub(crate) struct Inbound {
     lines: Vec<Line>,
     /// SSRC -> line, and whether it is of retransmissions.
     streams: Vec<(u32, usize, bool)>,
+    /// The line that a mix is wished in.
+    mix: Option<(usize, Watch)>,
     arrivals: Arrivals,
     opener: Context,
     ssrc: u32,
@@ -122,6 +127,7 @@ impl Inbound {
             asked,
             lines,
             streams: streams.collect(),
+            mix: None,
             arrivals: Arrivals::default(),
             opener: keys.opener()?,
             ssrc,
@@ -131,6 +137,15 @@ impl Inbound {
             unopened: 0,
             strays: 0,
         })
+    }
+
+    /// A mix is wished for, which comes in the first audio slot.
+    pub(crate) fn of_mix(mut self) -> Self {
+        self.mix = self.lines.iter().position(|line| line.slot.kind == Kind::Audio).map(|at| (at, Watch::default()));
+        let is_first = |at: usize| self.mix.as_ref().is_some_and(|(first, _)| *first == at);
+        let lines = self.lines.into_iter().enumerate();
+        self.lines = lines.map(|(at, line)| if is_first(at) { line.of_mix() } else { line }).collect();
+        self
     }
 
     /// Whether payloads are looked at.
@@ -145,8 +160,11 @@ impl Inbound {
     }
 
     /// Begins the measured window.
-    pub(crate) fn forget_delays(&mut self) {
+    pub(crate) fn begin_window(&mut self, now: Micros) {
         self.lines.iter_mut().for_each(Line::forget_delays);
+        if let Some((_, watch)) = &mut self.mix {
+            watch.begin(now);
+        }
     }
 
     /// Takes an SRTP packet of `length` bytes of which `bytes` were read.
@@ -159,8 +177,8 @@ impl Inbound {
             self.arrivals.note(number, at);
         }
         let found = self.streams.iter().find(|(ssrc, ..)| *ssrc == clear.ssrc);
-        let Some((line, retransmission)) =
-            found.and_then(|(_, line, rtx)| self.lines.get_mut(*line).map(|line| (line, *rtx)))
+        let Some((place, line, retransmission)) =
+            found.and_then(|(_, place, rtx)| self.lines.get_mut(*place).map(|line| (*place, line, *rtx)))
         else {
             self.strays += 1;
             return;
@@ -176,6 +194,11 @@ impl Inbound {
             }
             if !line.note(&clear, length, at) {
                 return;
+            }
+            if let Some((first, watch)) = &mut self.mix
+                && line.slot.kind == Kind::Audio
+            {
+                watch.note(*first == place, clear.timestamp, at);
             }
         }
         if self.opening && line.is_opened() {
@@ -301,6 +324,7 @@ impl Inbound {
             slots,
             tallies,
             streams,
+            mix: self.mix.map(|(_, watch)| watch.finish(end)),
             first_key_frame: self.first_key_frame.or(opened),
             unopened: self.unopened,
             strays: self.strays,
@@ -335,7 +359,7 @@ mod tests {
     use crate::client::lean::socket::{HEAD, Outbox};
     use crate::client::lean::srtp::ProtectionProfile;
     use crate::client::lean::talk::Pattern;
-    use crate::client::voice::Tone;
+    use crate::client::voice::Sound;
 
     const AUDIO: Slot = Slot { kind: Kind::Audio, ssrc: 1, rtx_ssrc: None };
     const VIDEO: Slot = Slot { kind: Kind::Video, ssrc: 10, rtx_ssrc: Some(20) };
@@ -353,7 +377,7 @@ mod tests {
             camera: vec![Sent { ssrc: 10, rtx_ssrc: Some(20) }],
             bits_per_second: 1_000_000,
             pattern: Pattern::Always,
-            tone: Tone::all().unwrap()[0].clone(),
+            sound: Sound::tones().unwrap()[0].clone(),
         };
         Publisher::begin(plan, &keys(), 0).unwrap()
     }
@@ -449,6 +473,20 @@ mod tests {
         assert_eq!(volume.audio_packets, 100);
         let receiving = inbound.finish(2_000_000);
         assert_eq!((receiving.tallies.len(), receiving.strays), (1, publisher.sent.video_packets));
+    }
+
+    #[test]
+    fn a_mix_is_the_first_slots_and_what_comes_in_another_is_noted() {
+        let second = Slot { ssrc: 2, ..AUDIO };
+        for (slots, packets, elsewhere) in [([AUDIO, second], 100, 0), ([second, AUDIO], 0, 100)] {
+            let inbound = Inbound::new(&slots, Depth::Counted, &keys(), 99, 0, 0).unwrap();
+            let (mut publisher, mut inbound) = (publisher(), inbound.of_mix());
+            inbound.begin_window(0);
+            run(&mut publisher, &mut inbound, |_| false, HEAD);
+            let mixed = inbound.finish(2_000_000).mix.unwrap();
+            assert_eq!((mixed.packets, mixed.elsewhere), (packets, elsewhere));
+            assert_eq!(mixed.gaps.len(), usize::from(packets == 0));
+        }
     }
 
     #[test]

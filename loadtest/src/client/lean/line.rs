@@ -127,6 +127,12 @@ impl Line {
         }
     }
 
+    /// The slot is wished to carry a mix.
+    pub(crate) fn of_mix(self) -> Self {
+        let opened = self.opened.map(|opened| Box::new(Opened { meter: opened.meter.of_mix(), ..*opened }));
+        Self { opened, ..self }
+    }
+
     /// Notes a packet of the media stream; false for a duplicate.
     pub(crate) fn note(&mut self, clear: &Clear, length: usize, at: Micros) -> bool {
         self.tally.first.get_or_insert(at);

@@ -1,4 +1,5 @@
-//! The live connection of a client (`/v1/live`): hello, one offer, and then whatever the server has to say.
+//! The live connection of a client (`/v1/live`): hello, one offer, a wish for a mix if it has one, and then whatever the
+//! server has to say.
 //!
 //! Messages are counted by type and not looked into: what a join costs the others is how many they get.
 
@@ -136,6 +137,11 @@ impl Live {
         let deadline = Instant::now() + PATIENCE;
         let answer = self.until(deadline, "answer", |head| head.kind == "answer" && head.id == Some(OFFER)).await?;
         Ok(answer.sdp)
+    }
+
+    /// Wishes to hear all voices as one.
+    pub(crate) async fn wish_mix(&mut self) -> Result<(), LiveError> {
+        self.say(&json!({"type": "layout", "wants": [], "fill": true, "mix": true})).await
     }
 
     /// Listens until `leave`, then says goodbye. What was heard comes back however it ended.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::connection::Setup;
 use super::dtls::{DtlsError, Fingerprint, Identity};
 use super::mailbox::{Mailbox, ThreadGone, mailbox};
-use super::publisher::Sending;
+use super::publisher::Published;
 use super::receiving::{self, Ended, Look, Receiver};
 use super::sending::{self, Sender};
 use super::totals::{Snapshot, Totals};
@@ -90,14 +90,14 @@ impl Handle {
     }
 
     /// Ends a client, whose sources stopped at `end`, and gives what it received and sent.
-    pub(crate) async fn leave(&self, number: u32, end: Micros) -> Result<(Ended, Option<Sending>), ThreadGone> {
+    pub(crate) async fn leave(&self, number: u32, end: Micros) -> Result<(Ended, Option<Published>), ThreadGone> {
         let (reply, ended) = oneshot::channel();
         // First what it sends: afterwards the connection says goodbye.
         self.sending.send(sending::Order::End(number, reply))?;
-        let sent = ended.await.map_err(|_| ThreadGone)?;
+        let published = ended.await.map_err(|_| ThreadGone)?;
         let (reply, ended) = oneshot::channel();
         self.receiving.send(receiving::Order::Leave(number, end, reply))?;
-        Ok((ended.await.map_err(|_| ThreadGone)?, sent))
+        Ok((ended.await.map_err(|_| ThreadGone)?, published))
     }
 
     /// Everybody stops sending. Returns when that was.

@@ -1,7 +1,7 @@
 //! A publisher: a microphone and a camera that become SRTP packets in time.
 //!
 //! ```text
-//! every 20 ms: Voice + Talk -> one packet                    \
+//! every 20 ms: Talk -> Voice -> one packet, with its level   \
 //! every 33 ms: Picture -> the packets of a frame, per layer   > header, extensions, seal -> Outbox -> socket
 //! every second: sender reports                               /
 //! NACK -> packets of the history, as RTX      PLI, FIR -> the next picture is a key frame
@@ -22,9 +22,9 @@ use super::header::extension;
 use super::sdp::{OPUS, RIDS, Sent, VP8, VP8_RTX};
 use super::socket::Outbox;
 use super::srtp::{Context, Keys};
-use super::talk::{Pattern, Talk};
+use super::talk::{Pattern, Stretch, Stretches, Talk, VOICE};
 use crate::client::picture::{FRAME_TICKS, FRAMES_PER_SECOND, Picture};
-use crate::client::voice::{PACKET_SAMPLES, Tone, Voice};
+use crate::client::voice::{PACKET_SAMPLES, Sound, Voice};
 use crate::client::{Epoch, Micros};
 
 /// From one sound packet to the next.
@@ -52,7 +52,7 @@ pub(crate) struct Plan {
     /// Of the camera's largest layer.
     pub(crate) bits_per_second: u32,
     pub(crate) pattern: Pattern,
-    pub(crate) tone: Tone,
+    pub(crate) sound: Sound,
 }
 
 /// What a publisher sent.
@@ -74,6 +74,14 @@ pub(crate) struct Sending {
     pub(crate) refused: u64,
 }
 
+/// What is left of a publisher.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    pub(crate) sent: Sending,
+    /// When it sent a voice.
+    pub(crate) talked: Vec<Stretch>,
+}
+
 /// A publisher that sends.
 pub(crate) struct Publisher {
     microphone: Option<Microphone>,
@@ -93,6 +101,7 @@ struct Microphone {
     stream: Stream,
     voice: Voice,
     talk: Talk,
+    talked: Stretches,
     at: Micros,
 }
 
@@ -167,12 +176,13 @@ fn set(header: &mut Header, id: u8, value: Bytes) {
 impl Publisher {
     /// Begins now, with a key frame. `None` when the keys are of no use.
     pub(crate) fn begin(plan: Plan, keys: &Keys, now: Micros) -> Option<Self> {
-        let Plan { number, microphone, camera, bits_per_second, pattern, tone } = plan;
+        let Plan { number, microphone, camera, bits_per_second, pattern, sound } = plan;
         let camera_mid = if microphone.is_some() { "1" } else { "0" };
         let microphone = microphone.map(|sent| Microphone {
             stream: Stream::new(sent.ssrc, OPUS),
-            voice: Voice::with(tone, number),
+            voice: Voice::with(sound, number),
             talk: Talk::new(pattern, number, now),
+            talked: Stretches::default(),
             at: now,
         });
         let layers = camera.len();
@@ -224,6 +234,12 @@ impl Publisher {
         self.silent = true;
     }
 
+    /// What is left of it.
+    pub(crate) fn finish(self) -> Published {
+        let talked = self.microphone.map(|microphone| microphone.talked.into_vec()).unwrap_or_default();
+        Published { sent: self.sent, talked }
+    }
+
     /// Writes everything that is due.
     pub(crate) fn run(&mut self, epoch: Epoch, now: Micros, outbox: &mut Outbox) {
         if self.silent {
@@ -247,9 +263,16 @@ impl Publisher {
     fn sound(&mut self, microphone: &mut Microphone, now: Micros, outbox: &mut Outbox) {
         if now - microphone.at <= STALE {
             let first = microphone.stream.packets == 0;
-            let (level, voice) = microphone.talk.level(now);
-            let mut packet = microphone.stream.packet(microphone.voice.packet(now), first);
-            let value = u8::from(voice) << 7 | level & 0x7F;
+            let (level, talks) = microphone.talk.level(now);
+            let spoken = microphone.voice.say(talks, now);
+            // Who talks also rests between sentences, where that can be heard.
+            let level = spoken.level.unwrap_or(level);
+            let is_voice = talks && level < VOICE;
+            if is_voice {
+                microphone.talked.note(now);
+            }
+            let mut packet = microphone.stream.packet(spoken.payload, first);
+            let value = u8::from(is_voice) << 7 | level & 0x7F;
             set(&mut packet.header, extension::AUDIO_LEVEL, Bytes::copy_from_slice(&[value]));
             self.seal(packet, outbox);
             self.sent.audio_packets += 1;
@@ -385,8 +408,12 @@ mod tests {
         epoch: Epoch,
     }
 
-    /// A plan whose publisher's keys we hold: both directions are the same key.
     fn scene(layers: u32) -> Scene {
+        scene_of(layers, Pattern::Always, Sound::tones().unwrap()[0].clone())
+    }
+
+    /// A plan whose publisher's keys we hold: both directions are the same key.
+    fn scene_of(layers: u32, pattern: Pattern, sound: Sound) -> Scene {
         let half = [[1_u8; 16], [1; 16]].concat();
         let material = [&half[..], &[2; 24]].concat();
         let keys = Keys::of_client(ProtectionProfile::AeadAes128Gcm, &material).unwrap();
@@ -395,8 +422,8 @@ mod tests {
             microphone: Some(Sent { ssrc: 1, rtx_ssrc: None }),
             camera: (0..layers).map(|at| Sent { ssrc: 10 + at, rtx_ssrc: Some(20 + at) }).collect(),
             bits_per_second: 2_500_000,
-            pattern: Pattern::Always,
-            tone: Tone::all().unwrap()[0].clone(),
+            pattern,
+            sound,
         };
         let publisher = Publisher::begin(plan, &keys, 0).unwrap();
         Scene { publisher, opener: keys.opener().unwrap(), epoch: Epoch::begin() }
@@ -514,5 +541,25 @@ mod tests {
         assert!(scene.run(100_000).is_empty());
         assert_eq!(scene.publisher.next(), Micros::MAX);
         assert_eq!(scene.again(10, &[number]).len(), 1);
+    }
+    #[test]
+    fn levels_and_what_is_kept_of_them_follow_what_is_said() {
+        let mut scene = scene_of(0, Pattern::Turns, Sound::speech().unwrap()[0].clone());
+        let (mut levels, mut now) = (Vec::new(), 0);
+        while now < 30_000_000 {
+            for packet in scene.run(now) {
+                levels.push((now, packet.header.get_extension(extension::AUDIO_LEVEL).unwrap()[0]));
+            }
+            now = scene.publisher.next();
+        }
+        let talked = scene.publisher.finish().talked;
+        let is_talk = |at: Micros| talked.iter().any(|stretch| (stretch.begin..=stretch.end).contains(&at));
+        let voices = levels.iter().filter(|(_, level)| level >> 7 == 1);
+        assert!(voices.clone().all(|(at, level)| level & 0x7F < VOICE && is_talk(*at)));
+        assert!((200..1_300).contains(&voices.count()), "about a third of the time");
+        // Syllables leave no gap in a stretch; turns and sentences do.
+        assert!((5..40).contains(&talked.len()), "{talked:?}");
+        let loud = levels.iter().find(|(at, level)| !is_talk(*at) && !(VOICE..80).contains(level));
+        assert_eq!(loud, None);
     }
 }

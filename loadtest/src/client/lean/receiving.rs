@@ -264,8 +264,9 @@ impl Receiver {
                 let _ = reply.send(self.look());
             }
             Order::Window => {
+                let now = self.epoch.micros();
                 for (_, seat) in &mut self.seats {
-                    seat.connection.inbound().into_iter().for_each(|inbound| inbound.forget_delays());
+                    seat.connection.inbound().into_iter().for_each(|inbound| inbound.begin_window(now));
                 }
             }
             // Taken before it comes here.

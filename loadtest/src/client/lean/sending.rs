@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::inbound::Request;
 use super::mailbox::Orders;
-use super::publisher::{Plan, Publisher, Sending};
+use super::publisher::{Plan, Published, Publisher};
 use super::socket::Outbox;
 use super::srtp::Keys;
 use super::totals::Totals;
@@ -33,7 +33,7 @@ pub(crate) enum Order {
     /// Everybody stops sending, but still answers requests.
     Silence,
     /// That client ends.
-    End(u32, oneshot::Sender<Option<Sending>>),
+    End(u32, oneshot::Sender<Option<Published>>),
     /// End.
     Stop,
 }
@@ -133,9 +133,9 @@ impl Sender {
                 self.timers.clear();
             }
             Order::End(number, reply) => {
-                let sent = self.seats.remove(&number).map(|seat| seat.publisher.sent);
+                let published = self.seats.remove(&number).map(|seat| seat.publisher.finish());
                 // Whoever asked may have gone meanwhile.
-                let _ = reply.send(sent);
+                let _ = reply.send(published);
             }
             // Taken before it comes here.
             Order::Stop => {}

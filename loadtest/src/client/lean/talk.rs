@@ -1,4 +1,7 @@
-//! Who talks when: levels of a microphone over time, so that speakers change as they do in a meeting.
+//! Who talks when: levels of a microphone over time, so that speakers change as they do in a meeting, and what is kept of
+//! it, so that it can be asked afterwards whether others heard it.
+
+use std::collections::VecDeque;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -12,6 +15,13 @@ const QUIET: std::ops::RangeInclusive<u8> = 75..=110;
 /// How long somebody talks, and how long they listen: of ten speakers about three talk at a time.
 const TALKING: std::ops::Range<Micros> = 1_000_000..4_000_000;
 const LISTENING: std::ops::Range<Micros> = 3_000_000..9_000_000;
+
+/// What is louder than this, in -dBov, is a voice.
+pub(crate) const VOICE: u8 = 50;
+/// Loud packets that are no further apart are one stretch: syllables, but not sentences.
+const TOGETHER: Micros = 200_000;
+/// Stretches of one microphone: many hours. Full means that what was said last is kept, and what came before is not asked for.
+const STRETCHES_MAX: usize = 16_384;
 
 /// The pattern of a microphone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +62,62 @@ impl Talk {
     }
 }
 
+/// From when to when there was something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) begin: Micros,
+    pub(crate) end: Micros,
+}
+
+/// When a microphone sent a voice, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Stretches {
+    all: VecDeque<Stretch>,
+}
+
+impl Stretches {
+    /// Notes a packet with a voice in it.
+    pub(crate) fn note(&mut self, now: Micros) {
+        match self.all.back_mut() {
+            Some(last) if now.saturating_sub(last.end) <= TOGETHER => last.end = now,
+            _ => {
+                if self.all.len() == STRETCHES_MAX {
+                    self.all.pop_front();
+                }
+                self.all.push_back(Stretch { begin: now, end: now });
+            }
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn into_vec(self) -> Vec<Stretch> {
+        self.all.into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn syllables_are_one_stretch_and_sentences_are_several() {
+        let mut stretches = Stretches::default();
+        for now in [0, 20_000, 150_000, 350_000, 700_000, 720_000] {
+            stretches.note(now);
+        }
+        let expected = [Stretch { begin: 0, end: 350_000 }, Stretch { begin: 700_000, end: 720_000 }];
+        assert_eq!(stretches.into_vec(), expected);
+    }
+
+    #[test]
+    fn of_endless_talk_the_last_is_kept() {
+        let mut stretches = Stretches::default();
+        for number in 0..STRETCHES_MAX as Micros + 5 {
+            stretches.note(number * 1_000_000);
+        }
+        let all = stretches.into_vec();
+        assert_eq!((all.len(), all.first().map(|first| first.begin)), (STRETCHES_MAX, Some(5_000_000)));
+    }
 
     const PACKET: Micros = 20_000;
 

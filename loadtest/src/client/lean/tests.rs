@@ -19,7 +19,7 @@ use super::sdp::{self, Lines, Sent};
 use super::socket;
 use super::talk::Pattern;
 use crate::client::stream::StreamFigures;
-use crate::client::voice::Tone;
+use crate::client::voice::Sound;
 use crate::client::webrtc::peer::Peer;
 use crate::client::webrtc::publisher::Silent;
 use crate::client::webrtc::receiver::Listeners;
@@ -77,7 +77,7 @@ async fn a_lean_client_and_a_whole_peer_connection_understand_each_other() {
         camera: lines.camera.clone(),
         bits_per_second: BITS_PER_SECOND,
         pattern: Pattern::Always,
-        tone: Tone::all().unwrap()[0].clone(),
+        sound: Sound::tones().unwrap()[0].clone(),
     };
     let setup = Setup {
         remote,
@@ -86,6 +86,7 @@ async fn a_lean_client_and_a_whole_peer_connection_understand_each_other() {
         fingerprint: answer.fingerprint,
         slots: answer.slots,
         depth: Depth::Opened,
+        mix: false,
         asked: epoch.micros(),
         plan: Some(plan),
         connected,
@@ -106,11 +107,11 @@ async fn a_lean_client_and_a_whole_peer_connection_understand_each_other() {
     sources.fall_silent();
     // What is under way arrives within this on loopback.
     sleep(Duration::from_millis(300)).await;
-    let (ended, sent) = handle.leave(LEAN.into(), end).await.unwrap();
+    let (ended, published) = handle.leave(LEAN.into(), end).await.unwrap();
     peer.close().await;
     sources.end().await;
     let received_by_peer = listeners.finish(end).await;
-    let (receiving, sent) = (ended.receiving.unwrap(), sent.unwrap());
+    let (receiving, sent) = (ended.receiving.unwrap(), published.unwrap().sent);
 
     assert_eq!((ended.lost, receiving.unopened, receiving.strays), (None, 0, 0));
     assert_whole("the lean client", &receiving.streams);

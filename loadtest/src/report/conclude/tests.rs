@@ -5,8 +5,11 @@
 use super::*;
 use crate::client::lean::inbound::Volume;
 use crate::client::lean::live::Heard;
+use crate::client::lean::mixed::Mixed;
 use crate::client::lean::receiving::Ended;
+use crate::client::lean::talk::Stretch;
 use crate::client::lean::totals::Snapshot;
+use crate::metrics::Sample;
 use crate::process::Usage;
 use crate::report::findings::Edge;
 use crate::report::run::Setup;
@@ -21,6 +24,7 @@ fn gone(number: u32, join_micros: u64, tallies: Vec<(Kind, Tally)>) -> Gone {
         slots: vec![Kind::Video],
         tallies,
         streams: Vec::new(),
+        mix: None,
         first_key_frame: Some(join_micros * 2),
         unopened: 0,
         strays: 0,
@@ -30,7 +34,7 @@ fn gone(number: u32, join_micros: u64, tallies: Vec<(Kind, Tally)>) -> Gone {
         number,
         join_micros,
         ended: Ended { receiving: Some(receiving), lost: None },
-        sent: None,
+        published: None,
         heard: Heard { messages, bytes: 500 },
         lost: None,
     }
@@ -65,6 +69,7 @@ fn findings() -> Findings {
         end: edge(101_000, 700, 53 << 20, 1_100),
         before: Some(Usage { cpu: Duration::ZERO, rss_bytes: 50 << 20 }),
         present: 3,
+        meetings: (0..3).map(|number| (number, 0)).collect(),
         alone: vec![0],
         gone: (0..3)
             .map(|number| gone(number, 10_000 * u64::from(number + 1), vec![(Kind::Video, tally(1_000, 0))]))
@@ -153,4 +158,133 @@ fn the_json_is_one_object_with_all_parts() {
     assert_eq!(json["video"]["counted"]["packets"], 3_000);
     assert_eq!(json["joins"]["ok"], 3);
     assert!(json.get("audio").is_none() && json["server"]["cpuMicrosPerPacket"].is_number());
+}
+
+/// Two who talk by turns and one who listens, to a mix.
+fn mixing() -> Findings {
+    const SECOND: u64 = 1_000_000;
+    let window = Stretch { begin: 10 * SECOND, end: 20 * SECOND };
+    let talked =
+        [vec![Stretch { begin: 0, end: 15 * SECOND }], vec![Stretch { begin: 14 * SECOND, end: 20 * SECOND }], vec![]];
+    // What each hears, begins and ends a little later than somebody talks.
+    let gaps = [
+        vec![Stretch { begin: 10 * SECOND, end: 14_200_000 }],
+        vec![Stretch { begin: 15_100_000, end: 20 * SECOND }],
+        vec![],
+    ];
+    let mut found = findings();
+    found.expected = Expected { audio: true, ..Expected::default() };
+    found.setup = Setup { publishers: 2, audio_slots: 3, video_slots: 0, mix: true, ..found.setup };
+    for ((gone, talked), gaps) in found.gone.iter_mut().zip(talked).zip(gaps) {
+        let flowed = 10 * SECOND - gaps.iter().map(|gap| gap.end - gap.begin).sum::<u64>();
+        let packets = flowed / 20_000;
+        gone.published = Some(Published { talked, ..Published::default() });
+        let receiving = gone.ended.receiving.as_mut().unwrap();
+        receiving.slots = vec![Kind::Audio];
+        receiving.tallies = vec![(Kind::Audio, tally(packets, 0))];
+        receiving.mix = Some(Mixed { window, packets, flowed, gaps, elsewhere: 0 });
+    }
+    found
+}
+
+#[test]
+fn who_hears_the_others_as_one_stream_has_everything_and_no_delay() {
+    let report = Report::of(mixing());
+    assert!(report.passed(), "{:?}", report.problems);
+    let mix = report.mix.as_ref().unwrap();
+    assert_eq!((mix.listeners, mix.missing_percent, mix.packets_elsewhere), (3, 0.0, 0));
+    // Six seconds less a start, five, and ten.
+    assert!((mix.due_seconds - 20.7).abs() < 0.01 && (mix.packets_per_second - 50.0).abs() < 0.1, "{mix:?}");
+    let table = report.table();
+    assert!(table.contains("delay unknown, since a mix carries nobody's stamp"), "{table}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert!(json["audio"]["opened"].get("delayMs").is_none() && json["setup"]["mix"] == true);
+    assert_eq!(json["mix"]["listeners"], 3);
+}
+
+#[test]
+fn what_is_wrong_with_a_mix_is_a_problem() {
+    fn mix(found: &mut Findings) -> &mut Mixed {
+        found.gone[2].ended.receiving.as_mut().unwrap().mix.as_mut().unwrap()
+    }
+    for (change, problem) in [
+        (
+            (|found| mix(found).elsewhere = 7) as fn(&mut Findings),
+            "client 2 got 7 audio packets outside the slot of its mix",
+        ),
+        (
+            |found| mix(found).gaps = vec![Stretch { begin: 12_000_000, end: 12_250_000 }],
+            "client 2 got no mix for 0.25 of 10.00 s in which others talked",
+        ),
+        (|found| mix(found).packets = 450, "client 2 got 45.0 packets of its mix a second while it lasted"),
+        (
+            |found| found.gone[2].ended.receiving.as_mut().unwrap().tallies = vec![(Kind::Audio, tally(470, 30))],
+            "% of audio was lost (30 packets)",
+        ),
+        (|found| found.gone[2].ended.receiving.as_mut().unwrap().tallies.clear(), "client 2 got no audio"),
+    ] {
+        let mut found = mixing();
+        change(&mut found);
+        let problems = Report::of(found).problems;
+        assert!(problems.len() == 1 && problems[0].contains(problem), "{problem}: {problems:?}");
+    }
+}
+
+#[test]
+fn nobody_is_due_the_own_voice_or_that_of_another_meeting() {
+    let mut found = mixing();
+    // The second talks alone in a meeting of its own, and hears nothing.
+    found.meetings = [(0, 0), (1, 1), (2, 0)].into();
+    let window = Stretch { begin: 10_000_000, end: 20_000_000 };
+    let nothing = Mixed { window, gaps: vec![window], ..Mixed::default() };
+    for silent in [0, 1] {
+        found.gone[silent].ended.receiving.as_mut().unwrap().mix = Some(nothing.clone());
+    }
+    let report = Report::of(found);
+    assert!(report.passed(), "{:?}", report.problems);
+    assert_eq!(report.mix.map(|mix| mix.due_seconds), Some(5.0));
+}
+
+#[test]
+fn what_the_mixer_did_is_told_when_it_did_something() {
+    let page = |times: u32| {
+        let counter = |name: &str, value: f64| format!("mixer_{name} {}\n", value * f64::from(times));
+        let late =
+            |bound: &str, count: u32| format!("mixer_tick_late_seconds_bucket{{le=\"{bound}\"}} {}\n", count * times);
+        let counters = [
+            ("ticks_total", 500.0),
+            ("ticks_skipped_total", 2.0),
+            ("shared_encodes_total{meeting=\"a\"}", 300.0),
+            ("shared_encodes_total{meeting=\"b\"}", 200.0),
+            ("own_encodes_total", 1_000.0),
+            ("encodes_saved_total", 40.0),
+            ("concealed_samples_total", 4_800.0),
+            ("stretched_samples_total", 9_600.0),
+            ("cpu_seconds_total", 1.5),
+        ];
+        let counters: String = counters.map(|(name, value)| counter(name, value)).concat();
+        let buckets = [("0.001", 400), ("0.005", 498), ("+Inf", 500)].map(|(bound, count)| late(bound, count));
+        Some(Sample::read(&(counters + &buckets.concat())))
+    };
+    let mut found = mixing();
+    (found.begin.metrics, found.end.metrics) = (page(1), page(2));
+    found.end.totals.audio_out = 1_000;
+    let report = Report::of(found);
+    let expected = MixerReport {
+        ticks: 500,
+        ticks_skipped: 2,
+        tick_late_p99_ms: Some(5.0),
+        shared_encodes_per_second: 50.0,
+        own_encodes_per_second: 100.0,
+        encodes_saved_per_second: 4.0,
+        concealed_percent: 0.5,
+        stretched_percent: 1.0,
+        cpu_seconds: 1.5,
+        cpu_percent: 15.0,
+    };
+    assert_eq!(report.mixer.as_ref(), Some(&expected));
+    assert!(report.table().contains("mixer      1.50 s CPU (15.0 %); 500 ticks, 2 skipped"), "{}", report.table());
+    let mut found = mixing();
+    (found.begin.metrics, found.end.metrics) = (page(1), page(1));
+    assert_eq!(Report::of(found).mixer, None);
 }
