@@ -106,8 +106,11 @@ impl House {
         let recorder = Recorder::open(recorder, news)?;
 
         let media = Arc::new(media::EngineMedia(Arc::clone(&engine)));
-        let recordings =
-            Arc::new(recordings::TapRecordings { engine: Arc::clone(&engine), recorder: recorder.clone() });
+        let recordings = Arc::new(recordings::TapRecordings {
+            engine: Arc::clone(&engine),
+            mixers: mixers.clone(),
+            recorder: recorder.clone(),
+        });
         let signaling = Signaling::open(blueprint.signaling, media, recordings).await?;
 
         tokio::spawn(mailbox.forward(signaling.media_events()));

@@ -141,5 +141,22 @@ test('a player with one line for sound hears everybody at once', { timeout: 60_0
   assert.equal(status, 201, answer);
   await until('four voices', () => listener.page.evaluate(() => [0, 1, 2, 3].every((person) => window.__kit.heard(window.pc).includes(person))));
   await until('encodes for all who hear the same', async () => (await counted(server, 'mixer_shared_encodes_total')) > 0);
+  // Whoever has no page to read hears that the meeting is recorded from now on.
+  const beep = listener.page.evaluate(async () => {
+    const audio = new AudioContext({ sampleRate: 48_000 });
+    const analyser = audio.createAnalyser();
+    analyser.fftSize = 8_192;
+    audio.createMediaStreamSource(new MediaStream(window.pc.getReceivers().map(({ track }) => track))).connect(analyser);
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    const hz = audio.sampleRate / analyser.fftSize;
+    for (const end = performance.now() + 10_000; performance.now() < end; await new Promise((done) => setTimeout(done, 30))) {
+      analyser.getFloatFrequencyData(bins);
+      const [tone, beside] = [1_000, 1_050].map((frequency) => bins[Math.round(frequency / hz)]);
+      if (tone > -50 && tone > beside + 20) return true;
+    }
+    return false;
+  });
+  await press(ada, 'Record');
+  assert.ok(await beep, 'a tone says that it is recorded');
   assert.ok([200, 204].includes(await player.end(ticket.token)));
 });
