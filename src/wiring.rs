@@ -38,7 +38,7 @@ use tokio::time::timeout;
 use crate::StartError;
 use crate::config::Origin;
 use mailbox::Mailbox;
-use mixes::{MixWish, MixWishes};
+use mixes::{MixDesk, MixWish};
 
 /// News of the recorder that signalling has not taken yet: three in the life of a recording, so this many mean that
 /// a whole server's recordings change state at once. Full means: recordings wait a moment before they begin or end.
@@ -76,9 +76,9 @@ pub(crate) struct House {
 impl House {
     /// Starts the rooms from the bottom up: media first, so that whoever is let in finds it.
     pub(crate) async fn build(blueprint: Blueprint<'_>) -> Result<Self, StartError> {
-        let mailbox = Arc::new(Mailbox::default());
-        let wishes = Arc::new(MixWishes::default());
-        let (inbox, mix_inbox) = (Arc::clone(&mailbox), Arc::clone(&wishes));
+        let mixes = Arc::new(MixDesk::default());
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&mixes)));
+        let (inbox, wishes) = (Arc::clone(&mailbox), Arc::clone(&mixes));
         let config = EngineConfig {
             shards: blueprint.media.shards,
             port_per_shard: blueprint.media.port_per_shard,
@@ -90,13 +90,15 @@ impl House {
             config,
             Arc::new(move |event| match event {
                 Event::Mix { endpoint, meeting, participant, wanted } => {
-                    mix_inbox.post(endpoint, MixWish { meeting, participant, wanted });
+                    wishes.post(endpoint, MixWish { meeting, participant, wanted });
                 }
                 event => inbox.post(event),
             }),
         )?);
-        let mixers = Mixers::start(engine.mixes(), blueprint.media.mixers).map_err(StartError::Mixers)?;
-        let wishes = tokio::spawn(wishes.forward(mixers.clone()));
+        let desk = Arc::clone(&mixes);
+        let reports = Arc::new(move |meeting, report| desk.report(meeting, report));
+        let mixers = Mixers::start(engine.mixes(), blueprint.media.mixers, reports).map_err(StartError::Mixers)?;
+        let wishes = tokio::spawn(mixes.forward(mixers.clone()));
 
         let (news, recorder_news) = mpsc::channel(RECORDER_NEWS);
         let recorder =
@@ -104,8 +106,11 @@ impl House {
         let recorder = Recorder::open(recorder, news)?;
 
         let media = Arc::new(media::EngineMedia(Arc::clone(&engine)));
-        let recordings =
-            Arc::new(recordings::TapRecordings { engine: Arc::clone(&engine), recorder: recorder.clone() });
+        let recordings = Arc::new(recordings::TapRecordings {
+            engine: Arc::clone(&engine),
+            mixers: mixers.clone(),
+            recorder: recorder.clone(),
+        });
         let signaling = Signaling::open(blueprint.signaling, media, recordings).await?;
 
         tokio::spawn(mailbox.forward(signaling.media_events()));

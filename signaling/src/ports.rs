@@ -18,7 +18,9 @@ use futures_util::stream::BoxStream;
 
 use crate::id::{MeetingId, ParticipantId, RecordingId};
 
-pub use health::{DownlinkHealth, HealthLimit, HealthReason, MediaHealth, SlotHealth, UplinkHealth};
+pub use health::{
+    DownlinkHealth, HealthLimit, HealthReason, MediaHealth, MixHealth, MixedHealth, SlotHealth, UplinkHealth,
+};
 
 /// What a participant offers to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -15,7 +15,7 @@ use std::collections::btree_map::Entry;
 use bytes::Bytes;
 
 use crate::announce::{Player, Prompt};
-use crate::decode::{LONGEST, Scratch};
+use crate::decode::{LONGEST, Scratch, VoiceCounts};
 use crate::encode::{Encoder, PAYLOAD_MAX};
 use crate::gate::{Change, Gate, GateCounts, PLACES};
 use crate::listener::{LINGER, Listener, Own, Wish};
@@ -263,6 +263,11 @@ impl Mix {
     #[must_use]
     pub fn source_counts(&self, source: SourceId) -> Option<SourceCounts> {
         self.sources.get(&source).map(Source::counts)
+    }
+
+    /// Every source, and what was counted of its samples.
+    pub fn voices(&self) -> impl Iterator<Item = (SourceId, VoiceCounts)> {
+        self.sources.iter().map(|(id, source)| (*id, source.counts().voice))
     }
 
     /// Who is decoded at present.

@@ -7,18 +7,21 @@
 //! ```text
 //! Mixers::wish (any thread) ─> directory: which thread ─> inbox ─> worker: rooms, whose tick is due
 //! engine's tap ─> room: Mix ─> hearing: who hears which stream ─> Outlet ─> shards
+//!                   └> report: how it went ─> the callback given at start
 //! ```
 //!
-//! In the order of dependency: `counters`, `hearing`, `room`, `inbox`, `worker`, `directory`, `thread`, `handle`.
+//! In the order of dependency: `counters`, `report`, `hearing`, `room`, `inbox`, `worker`, `directory`, `thread`, `handle`.
 
 mod counters;
 mod directory;
 mod handle;
 mod hearing;
 mod inbox;
+mod report;
 mod room;
 mod thread;
 mod worker;
 
 pub use handle::Mixers;
+pub use report::{MixReport, Reports, SourceReport};
 pub use room::Room;

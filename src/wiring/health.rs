@@ -2,15 +2,24 @@
 
 use engine::clock::Micros;
 use engine::health as media;
-use signaling::ports::{DownlinkHealth, HealthLimit, HealthReason, MediaHealth, SlotHealth, UplinkHealth};
+use engine::id::PublicationId;
+use signaling::ports::{
+    DownlinkHealth, HealthLimit, HealthReason, MediaHealth, MixHealth, MixedHealth, SlotHealth, UplinkHealth,
+};
 
 use super::media::publication_kind;
 
-pub(super) fn health(health: media::Health) -> MediaHealth {
+/// `mix` is of the mix that the endpoint hears, `mixed` asks how a publication goes into one.
+pub(super) fn health(
+    health: media::Health,
+    mix: Option<MixHealth>,
+    mixed: impl Fn(PublicationId) -> Option<MixedHealth>,
+) -> MediaHealth {
     MediaHealth {
         down: health.down.map(down),
         slots: health.slots.into_iter().map(slot).collect(),
-        up: health.up.into_iter().map(up).collect(),
+        up: health.up.into_iter().map(|line| up(line, mixed(line.publication))).collect(),
+        mix,
     }
 }
 
@@ -47,7 +56,7 @@ fn slot(slot: media::SlotHealth) -> SlotHealth {
     }
 }
 
-fn up(up: media::Uplink) -> UplinkHealth {
+fn up(up: media::Uplink, mixed: Option<MixedHealth>) -> UplinkHealth {
     UplinkHealth {
         publication_id: up.publication.0,
         kind: publication_kind(up.kind),
@@ -56,6 +65,7 @@ fn up(up: media::Uplink) -> UplinkHealth {
         loss_permille: up.loss_permille,
         missing_permille: up.missing_permille,
         jitter: milliseconds(up.jitter),
+        mixed,
     }
 }
 

@@ -17,6 +17,8 @@ use signaling::id::{MeetingId, ParticipantId};
 use signaling::ports::{EndpointId, MediaEvent, MediaHealth, Shown};
 use tokio::sync::{Notify, mpsc};
 
+use super::mixes::MixDesk;
+
 #[derive(Clone, Copy)]
 enum Path {
     Connected,
@@ -34,16 +36,21 @@ struct Unread {
 }
 
 /// Between the engine's threads and signalling's task.
-#[derive(Default)]
 pub(super) struct Mailbox {
+    mixes: Arc<MixDesk>,
     unread: Mutex<Unread>,
     posted: Notify,
 }
 
 impl Mailbox {
+    /// Empty. What is told of an endpoint's network is put together with what `mixes` knows.
+    pub(super) fn new(mixes: Arc<MixDesk>) -> Self {
+        Self { mixes, unread: Mutex::default(), posted: Notify::new() }
+    }
+
     /// Notes a piece of news. Called on engine threads: a short lock, no waiting.
     pub(super) fn post(&self, event: Event) {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner).note(event);
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).note(event, &self.mixes);
         self.posted.notify_one();
     }
 
@@ -65,7 +72,7 @@ impl Mailbox {
 }
 
 impl Unread {
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: Event, mixes: &MixDesk) {
         match event {
             Event::Slots { endpoint, slots } => {
                 let shown = self.slots.entry(endpoint.0).or_default();
@@ -90,7 +97,9 @@ impl Unread {
                 self.paths.insert(endpoint.0, Path::Connected);
             }
             Event::Health { endpoint, health } => {
-                self.health.insert(endpoint.0, Box::new(super::health::health(*health)));
+                let mixed = |publication| mixes.mixed(publication);
+                let health = super::health::health(*health, mixes.mix_of(endpoint), mixed);
+                self.health.insert(endpoint.0, Box::new(health));
             }
             // The last word about an endpoint: what its slots showed matters to nobody any more.
             Event::Lost { endpoint } => {
@@ -144,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_gets_the_latest_state_of_every_slot() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(Arc::default());
         for publication in 0..1000 {
             mailbox.post(slot(1, "3", publication));
         }
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn of_an_endpoints_network_only_the_newest_look_is_kept() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(Arc::default());
         let look = |target| engine::health::Health {
             down: Some(engine::health::Downlink {
                 target,
@@ -190,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_lost_endpoint_is_the_last_word_about_it() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(Arc::default());
         mailbox.post(Event::Health { endpoint: media::EndpointId(1), health: Box::default() });
         mailbox.post(Event::Connected { endpoint: media::EndpointId(1) });
         mailbox.post(slot(1, "3", 5));
@@ -200,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn news_reaches_signalling_through_a_full_channel() {
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox::new(Arc::default()));
         let (sender, mut signalling) = mpsc::channel(1);
         let forwarder = tokio::spawn(Arc::clone(&mailbox).forward(sender));
         for endpoint in 0..20 {

@@ -1,13 +1,15 @@
 //! The recorder, as signalling's [`Recordings`], and its news on their way back.
 //!
 //! This is where a recorder becomes a participant: it gets a tap of the meeting under the participant id that
-//! signalling shows in the roster, so removing that participant ends the recording's ears.
+//! signalling shows in the roster, so removing that participant ends the recording's ears. Before that a tone goes into the meeting's mix.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::Engine;
 use engine::id as media;
+use mixer::runner::Mixers;
+use mixer::tone::Tone;
 use recorder::{Recorder, RecorderError, RecorderEvent, StartRecording};
 use signaling::id::{ParticipantId, RecordingId};
 use signaling::ports::{
@@ -21,13 +23,17 @@ use super::media::{participant, publication_kind};
 /// Signalling's view of the recorder.
 pub(super) struct TapRecordings {
     pub(super) engine: Arc<Engine>,
+    pub(super) mixers: Mixers,
     pub(super) recorder: Recorder,
 }
 
 #[async_trait]
 impl Recordings for TapRecordings {
     async fn start(&self, start: RecordingStart) -> Result<(), RecordingRefused> {
-        let tap = self.engine.tap(media::MeetingId(start.meeting.as_u128()), participant(start.participant));
+        let meeting = media::MeetingId(start.meeting.as_u128());
+        // Who has a page has read it; who only hears the meeting has to hear it. That nobody does, or much is to be said already, is no fault.
+        let _ = self.mixers.announce(meeting, Tone::Recording.prompt());
+        let tap = self.engine.tap(meeting, participant(start.participant));
         let roster = start.roster.into_iter().map(|(who, name)| (participant(who), name)).collect();
         let recording = written(start.recording);
         self.recorder.start(StartRecording { recording, tap, roster }).map_err(refused)

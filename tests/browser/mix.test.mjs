@@ -58,6 +58,7 @@ const madeUp = ({ page }) => page.evaluate(async () => {
   const sum = (read) => lines.reduce((all, line) => all + read(line), 0);
   return { seconds: sum((line) => (line.concealedSamples - line.silentConcealedSamples) / 48_000), lost: sum((line) => line.packetsLost) };
 });
+const panelText = ({ page }) => page.locator('#panel').innerText();
 const lowBandwidth = async (viewer, on) => {
   await press(viewer, 'View');
   await viewer.page.getByRole('switch', { name: /^Low bandwidth/ }).setChecked(on);
@@ -91,6 +92,12 @@ test('with low bandwidth everybody else is heard in one stream, and nothing is o
   assert.ok(after.seconds - before.sound.seconds < MADE_UP_MAX, `${after.seconds - before.sound.seconds} s`);
   assert.deepEqual(await sdpSeen(ada), before.sdp);
   await Promise.all(people.slice(1).map((one) => hears(one, OWN)));
+  // The panel of call health says so, to who hears it and to who is heard in it.
+  await press(ada, 'Call health');
+  await until('the mix in call health', async () => /Voices\s+All as one stream, at most \d+ ms late/.test(await panelText(ada)));
+  await press(people[1], 'Call health');
+  await until('a voice in the mix', async () => /Your voice in the mix\s+[\d.]+ % made up, [\d.]+ % stretched/.test(await panelText(people[1])));
+  assert.match(await panelText(people[1]), /Voices\s+A stream for each/);
   await shot(ada, 'mix-low-bandwidth');
 });
 
@@ -134,5 +141,22 @@ test('a player with one line for sound hears everybody at once', { timeout: 60_0
   assert.equal(status, 201, answer);
   await until('four voices', () => listener.page.evaluate(() => [0, 1, 2, 3].every((person) => window.__kit.heard(window.pc).includes(person))));
   await until('encodes for all who hear the same', async () => (await counted(server, 'mixer_shared_encodes_total')) > 0);
+  // Whoever has no page to read hears that the meeting is recorded from now on.
+  const beep = listener.page.evaluate(async () => {
+    const audio = new AudioContext({ sampleRate: 48_000 });
+    const analyser = audio.createAnalyser();
+    analyser.fftSize = 8_192;
+    audio.createMediaStreamSource(new MediaStream(window.pc.getReceivers().map(({ track }) => track))).connect(analyser);
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    const hz = audio.sampleRate / analyser.fftSize;
+    for (const end = performance.now() + 10_000; performance.now() < end; await new Promise((done) => setTimeout(done, 30))) {
+      analyser.getFloatFrequencyData(bins);
+      const [tone, beside] = [1_000, 1_050].map((frequency) => bins[Math.round(frequency / hz)]);
+      if (tone > -50 && tone > beside + 20) return true;
+    }
+    return false;
+  });
+  await press(ada, 'Record');
+  assert.ok(await beep, 'a tone says that it is recorded');
   assert.ok([200, 204].includes(await player.end(ticket.token)));
 });

@@ -154,6 +154,7 @@ mod tests {
             loss_permille: Some(missing),
             missing_permille: Some(missing),
             jitter,
+            mixed: None,
         }
     }
 

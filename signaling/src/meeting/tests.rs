@@ -475,9 +475,9 @@ fn a_player_with_one_line_for_sound_hears_the_mix_and_one_with_more_the_voices()
             offered: Offered::Standard { ticket, resource },
             result: Ok(MediaConnected { slots, ..connected(2, 78) }),
         });
-        let asked = effects.iter().any(|effect| {
-            matches!(effect, Effect::Layout { endpoint: EndpointId(2), layout } if layout.mix && layout.fill)
-        });
+        let asked = effects.iter().any(
+            |effect| matches!(effect, Effect::Layout { endpoint: EndpointId(2), layout } if layout.mix && layout.fill),
+        );
         assert_eq!(asked, mixes, "{lines}");
     }
 }
@@ -770,6 +770,7 @@ fn a_network_that_stays_poor_is_shown_to_everybody_once_and_so_is_its_recovery()
             loss_permille: Some(missing),
             missing_permille: Some(missing),
             jitter: 3,
+            mixed: None,
         };
         let health = Box::new(MediaHealth { up: vec![up], ..MediaHealth::default() });
         let effects = table.give(Command::Media(MediaEvent::Health { endpoint: EndpointId(1), health }));

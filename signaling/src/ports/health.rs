@@ -16,6 +16,20 @@ pub struct MediaHealth {
     pub slots: Vec<SlotHealth>,
     /// What it sends that is not muted.
     pub up: Vec<UplinkHealth>,
+    /// The mix that it hears in the place of voices; null: it hears none.
+    pub mix: Option<MixHealth>,
+}
+
+/// How the mix of a meeting went in the last two seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixHealth {
+    /// Milliseconds by which the latest 20 ms of it were made late.
+    pub late: u32,
+    /// Parts of 20 ms that were too late to be made.
+    pub skipped: u32,
+    /// Encodes that were saved by making one for all who hear the same, and none of silence.
+    pub encodes_saved: u32,
 }
 
 /// The path to an endpoint.
@@ -102,4 +116,16 @@ pub struct UplinkHealth {
     pub missing_permille: Option<u16>,
     /// Milliseconds by which they come unevenly (RFC 3550).
     pub jitter: u32,
+    /// How it goes into the meeting's mix; null: it was not heard there.
+    pub mixed: Option<MixedHealth>,
+}
+
+/// How a voice goes into a mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixedHealth {
+    /// Of a thousand samples so many had to be made up: they were lost on the way, or came too late.
+    pub concealed_permille: u16,
+    /// The same of those that were added or taken away, to follow its clock and its delays.
+    pub stretched_permille: u16,
 }

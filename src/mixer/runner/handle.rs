@@ -9,6 +9,7 @@ use engine::id::{EndpointId, MeetingId, ParticipantId};
 
 use super::directory::Directory;
 use super::inbox::{Announcement, Inbox, Wanted};
+use super::report::Reports;
 use super::thread::MixerThread;
 use crate::announce::Prompt;
 
@@ -23,11 +24,11 @@ struct Threads {
 }
 
 impl Mixers {
-    /// Starts so many threads; 0: one for every other core, as mixing goes beside forwarding.
+    /// Starts so many threads; 0: one for every other core, as mixing goes beside forwarding. They tell `reports` how each mix goes.
     ///
     /// # Errors
     /// The system refuses a thread.
-    pub fn start(mixes: Mixes, threads: usize) -> io::Result<Self> {
+    pub fn start(mixes: Mixes, threads: usize, reports: Arc<Reports>) -> io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1),
             count => count,
@@ -40,6 +41,7 @@ impl Mixers {
                 mixes: started.mixes.clone(),
                 inbox: Arc::clone(&inbox),
                 directory: Arc::clone(&started.directory),
+                reports: Arc::clone(&reports),
             };
             let thread = std::thread::Builder::new().name(format!("mixer-{index}")).spawn(move || thread.run())?;
             started.threads.push((inbox, thread));

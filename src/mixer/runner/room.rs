@@ -7,6 +7,8 @@
 //!
 //! Time is an argument here too; `thread` has the clock.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 use engine::clock::Epoch;
 use engine::id::{Codec, EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId};
@@ -15,7 +17,9 @@ use engine::shard::span::ShardIndex;
 use engine::tap::{TAP_CAPACITY, TapItem, TapReceiver};
 
 use super::hearing::{Hearing, Names};
+use super::report::SourceReport;
 use crate::announce::Prompt;
+use crate::decode::VoiceCounts;
 use crate::listener::Wish;
 use crate::mix::MixCounts;
 use crate::source::SourceFormat;
@@ -35,6 +39,8 @@ pub struct Room {
     hearing: Hearing,
     block: BytesMut,
     taken: MixCounts,
+    /// What was counted of each source when it was last reported.
+    reported: BTreeMap<SourceId, VoiceCounts>,
 }
 
 impl Room {
@@ -56,6 +62,7 @@ impl Room {
             hearing: Hearing::new(meeting, names),
             block: BytesMut::new(),
             taken: MixCounts::default(),
+            reported: BTreeMap::new(),
         })
     }
 
@@ -129,6 +136,17 @@ impl Room {
         counts.since(&std::mem::replace(&mut self.taken, counts))
     }
 
+    /// How each source that was heard went into the mix since this was asked last.
+    pub fn take_sources(&mut self) -> Vec<SourceReport> {
+        let before = std::mem::take(&mut self.reported);
+        self.reported = self.mix.voices().collect();
+        let reports = self.reported.iter().filter_map(|(id, now)| {
+            let before = before.get(id).copied().unwrap_or_default();
+            report(PublicationId(u32::try_from(id.0).ok()?), &before, now)
+        });
+        reports.collect()
+    }
+
     /// Takes what the tap holds; what comes meanwhile is the next tick's.
     fn listen(&mut self) {
         for _ in 0..TAP_CAPACITY {
@@ -154,6 +172,19 @@ impl Room {
     }
 }
 
+/// `None`: nothing was heard of it.
+fn report(publication: PublicationId, before: &VoiceCounts, now: &VoiceCounts) -> Option<SourceReport> {
+    let since = |count: fn(&VoiceCounts) -> u64| count(now).saturating_sub(count(before));
+    let concealed = since(|voice| voice.concealed).saturating_sub(since(|voice| voice.concealed_silent));
+    let all = since(|voice| voice.decoded + voice.redundant + voice.repaired + voice.concealed);
+    let permille = |part: u64| Some(u16::try_from((part * 1_000).checked_div(all)?).unwrap_or(u16::MAX));
+    Some(SourceReport {
+        publication,
+        concealed_permille: permille(concealed)?,
+        stretched_permille: permille(since(|voice| voice.cut + voice.added))?,
+    })
+}
+
 const fn source(publication: PublicationId) -> SourceId {
     SourceId(publication.0 as u64)
 }
@@ -177,4 +208,28 @@ fn cut(block: &mut BytesMut, payload: &[u8]) -> Bytes {
     }
     block.extend_from_slice(payload);
     block.split().freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_counts_what_was_made_up_where_there_was_something_to_hear() {
+        let before = VoiceCounts { decoded: 5_000, concealed: 400, ..VoiceCounts::default() };
+        let now = VoiceCounts {
+            decoded: 5_000 + 80_000,
+            repaired: 10_000,
+            concealed: 400 + 10_000,
+            concealed_silent: 4_000,
+            silent: 900_000,
+            cut: 300,
+            added: 200,
+            ..before
+        };
+        let seen = report(PublicationId(7), &before, &now);
+        let wanted = SourceReport { publication: PublicationId(7), concealed_permille: 60, stretched_permille: 5 };
+        assert_eq!(seen, Some(wanted));
+        assert_eq!(report(PublicationId(7), &now, &now), None, "nothing was heard of it");
+    }
 }

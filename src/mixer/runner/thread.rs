@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine::Mixes;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::directory::Directory;
 use super::inbox::Inbox;
+use super::report::Reports;
 use super::room::Room;
 use super::worker::Worker;
 use crate::Micros;
@@ -24,6 +26,7 @@ pub(super) struct MixerThread {
     pub(super) mixes: Mixes,
     pub(super) inbox: Arc<Inbox>,
     pub(super) directory: Arc<Directory>,
+    pub(super) reports: Arc<Reports>,
 }
 
 impl MixerThread {
@@ -39,6 +42,7 @@ impl MixerThread {
             Room::new(meeting, mixes.tap(meeting), mixes.epoch(), Box::new(move || names.new_publication()))
         }));
         let mut published = now();
+        let mut is_odd = false;
         loop {
             let until = Micros(published.0 + PUBLISH_US);
             let until = worker.next().map_or(until, |next| next.min(until));
@@ -55,11 +59,16 @@ impl MixerThread {
             outlet.flush();
             // Only now: what a new room says must come after what the old one said.
             while let Some(meeting) = worker.poll_gone() {
+                (self.reports)(meeting, None);
                 self.directory.gone(meeting, &self.inbox);
             }
             if now.since(published) >= PUBLISH_US {
                 published = now;
                 self.publish(&mut worker);
+                is_odd = !is_odd;
+                if is_odd {
+                    worker.reports().for_each(|(meeting, report)| (self.reports)(meeting, Some(report)));
+                }
             }
         }
     }
@@ -68,6 +77,13 @@ impl MixerThread {
         let (rooms, listeners) = worker.publish();
         let thread = self.index.to_string();
         metrics::gauge!("mixer_rooms", "thread" => thread.clone()).set(rooms as f64);
+        metrics::counter!("mixer_cpu_microseconds_total", "thread" => thread.clone()).absolute(worked_us());
         metrics::gauge!("mixer_listeners", "thread" => thread).set(listeners as f64);
     }
+}
+
+/// Processor time that this thread has used.
+fn worked_us() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_nsec.cast_unsigned() / 1_000
 }

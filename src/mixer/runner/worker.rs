@@ -14,6 +14,7 @@ use engine::shard::span::ShardIndex;
 
 use super::counters::Counters;
 use super::inbox::{Announcement, Mail, Wanted};
+use super::report::MixReport;
 use super::room::Room;
 use crate::Micros;
 use crate::pace::{Pace, TICK_US};
@@ -33,6 +34,10 @@ pub(super) struct Worker {
 struct Running {
     room: Room,
     pace: Pace,
+    /// Of the report that is being gathered.
+    late_us: u64,
+    skipped: u64,
+    encodes_saved: u64,
 }
 
 impl Worker {
@@ -70,6 +75,8 @@ impl Worker {
         let Some((&meeting, running)) = due else { return };
         let due = running.pace.due(now);
         self.counters.skipped += due.skipped;
+        running.skipped += due.skipped;
+        running.late_us = running.late_us.max(due.late_us);
         for at in due.times() {
             self.guarded(meeting, post, |room, counters, post| {
                 room.tick(at, post);
@@ -99,10 +106,25 @@ impl Worker {
     /// Tells the process's metrics. Returns how many rooms there are, and listeners in them.
     pub(super) fn publish(&mut self) -> (usize, usize) {
         for running in self.rooms.values_mut() {
-            self.counters.note_mix(&running.room.take_counts());
+            let counts = running.room.take_counts();
+            running.encodes_saved += counts.encodes_saved;
+            self.counters.note_mix(&counts);
         }
         self.counters.publish();
         (self.rooms.len(), self.rooms.values().map(|running| running.room.listeners()).sum())
+    }
+
+    /// How each room went since this was asked last.
+    pub(super) fn reports(&mut self) -> impl Iterator<Item = (MeetingId, MixReport)> {
+        self.rooms.iter_mut().map(|(meeting, running)| {
+            let report = MixReport {
+                late_us: std::mem::take(&mut running.late_us),
+                skipped: std::mem::take(&mut running.skipped),
+                encodes_saved: std::mem::take(&mut running.encodes_saved),
+                sources: running.room.take_sources(),
+            };
+            (*meeting, report)
+        })
     }
 
     fn wish(
@@ -133,7 +155,7 @@ impl Worker {
             return;
         };
         let pace = Pace::new(self.free_time(now));
-        self.rooms.insert(meeting, Running { room, pace });
+        self.rooms.insert(meeting, Running { room, pace, late_us: 0, skipped: 0, encodes_saved: 0 });
     }
 
     /// When a new room's first tick is due: in the middle of the longest time within 20 ms in which no other room is due.

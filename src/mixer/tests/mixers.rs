@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,14 @@ fn announces(mixers: &Mixers) -> bool {
 #[test]
 fn a_meeting_is_mixed_while_somebody_listens_and_threads_end_with_the_last_handle() {
     let engine = engine();
-    let mixers = Mixers::start(engine.mixes(), 2).unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&ended);
+    let reports = move |meeting, report: Option<_>| {
+        if meeting == MEETING && report.is_none() {
+            noted.store(true, Ordering::Relaxed);
+        }
+    };
+    let mixers = Mixers::start(engine.mixes(), 2, Arc::new(reports)).unwrap();
     let wish = |wanted| mixers.wish(MEETING, EndpointId(1), ParticipantId(1), wanted);
     assert!(!announces(&mixers), "nobody listens");
     wish(true);
@@ -72,6 +79,7 @@ fn a_meeting_is_mixed_while_somebody_listens_and_threads_end_with_the_last_handl
         std::thread::yield_now();
     }
     assert!(!announces(&mixers), "the thread has ended the room");
+    assert!(ended.load(Ordering::Relaxed), "and has said so before");
     assert!(mixers.is_alive() && engine.is_alive());
     wish(true);
     drop(mixers.clone());
@@ -83,7 +91,10 @@ fn a_meeting_is_mixed_while_somebody_listens_and_threads_end_with_the_last_handl
 fn a_room_ticks_every_20_ms() {
     let counted = Counted::here();
     let engine = engine();
-    let mixers = Mixers::start(engine.mixes(), 1).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&told);
+    let reports = Arc::new(move |meeting, report| noted.lock().unwrap().extend(Some(meeting).zip(report)));
+    let mixers = Mixers::start(engine.mixes(), 1, reports).unwrap();
     // A meeting that no other test of this file has; their rooms tick too, for moments.
     mixers.wish(MeetingId(50), EndpointId(50), ParticipantId(50), true);
     let began = Instant::now();
@@ -94,12 +105,15 @@ fn a_room_ticks_every_20_ms() {
     let (made, due) = (made(), began.elapsed().as_millis() as u64 / 20);
     assert!((140..=due + 30).contains(&made), "{made} ticks where {due} were due");
     assert_eq!(counted.get("mixer_room_faults_total"), 0);
+    let told = told.lock().unwrap();
+    assert!(!told.is_empty(), "a report every two seconds");
+    assert!(told.iter().all(|(meeting, report)| *meeting == MeetingId(50) && report.sources.is_empty()));
 }
 
 #[test]
 fn mixers_outlive_the_engine() {
     let mut engine = engine();
-    let mixers = Mixers::start(engine.mixes(), 0).unwrap();
+    let mixers = Mixers::start(engine.mixes(), 0, Arc::new(|_, _| {})).unwrap();
     mixers.wish(MEETING, EndpointId(1), ParticipantId(1), true);
     engine.shutdown();
     mixers.wish(MEETING, EndpointId(2), ParticipantId(2), true);

@@ -27,7 +27,7 @@ impl MixerReport {
         let each_second = |name: &str| ratio(added(name), window);
         let lateness = Histogram::merged(after.histograms(before, LATENESS, "").into_values());
         let sent = end.totals.audio_out.saturating_sub(begin.totals.audio_out) * u64::from(PACKET_SAMPLES);
-        let cpu_seconds = after.added(before, "mixer_cpu_seconds_total");
+        let cpu_seconds = after.added(before, "mixer_cpu_microseconds_total").map(|micros| micros / 1e6);
         Some(Self {
             ticks: added("mixer_ticks_total") as u64,
             ticks_skipped: added("mixer_ticks_skipped_total") as u64,

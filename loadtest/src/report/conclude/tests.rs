@@ -260,7 +260,7 @@ fn what_the_mixer_did_is_told_when_it_did_something() {
             ("encodes_saved_total", 40.0),
             ("concealed_samples_total", 4_800.0),
             ("stretched_samples_total", 9_600.0),
-            ("cpu_seconds_total", 1.5),
+            ("cpu_microseconds_total", 1.5e6),
         ];
         let counters: String = counters.map(|(name, value)| counter(name, value)).concat();
         let buckets = [("0.001", 400), ("0.005", 498), ("+Inf", 500)].map(|(bound, count)| late(bound, count));

@@ -95,8 +95,8 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {'nothing' | 'queue' | 'loss' | 'silence' | 'client' | 'operator'} HealthLimit */
 /** @typedef {{ target: number, arriving: number | null, lossPermille: number | null, roundTrip: number | null, queue: number, limit: HealthLimit }} Downlink Bits a second, milliseconds. */
 /** @typedef {{ mid: string, publicationId: number, layer: number | null, wanted: number, bitrate: number | null, reason: 'wanted' | 'network' | 'source' }} SlotHealth */
-/** @typedef {{ publicationId: number, kind: PublicationKind, bitrates: (number | null)[], packets: number, lossPermille: number | null, missingPermille: number | null, jitter: number }} UplinkHealth */
-/** @typedef {{ type: 'health', down: Downlink | null, slots: SlotHealth[], up: UplinkHealth[] }} HealthMessage */
+/** @typedef {{ publicationId: number, kind: PublicationKind, bitrates: (number | null)[], packets: number, lossPermille: number | null, missingPermille: number | null, jitter: number, mixed: { concealedPermille: number, stretchedPermille: number } | null }} UplinkHealth */
+/** @typedef {{ type: 'health', down: Downlink | null, slots: SlotHealth[], up: UplinkHealth[], mix: { late: number, skipped: number, encodesSaved: number } | null }} HealthMessage */
 /** @typedef {{ type: 'answer', id: number, sdp: string, slots: { mid: string, kind: 'audio' | 'video' }[], publications: Publication[] }} AnswerMessage */
 /** @typedef {{ type: 'ack', id: number, seq?: number }} AckMessage */
 /** @typedef {{ type: 'error', id?: number, code: string, message: string }} ErrorMessage */
@@ -279,8 +279,10 @@ const SHAPES = {
         lossPermille: orNull(count),
         missingPermille: orNull(count),
         jitter: count,
+        mixed: orNull(shape({ concealedPermille: count, stretchedPermille: count })),
       }),
     ),
+    mix: orNull(shape({ late: count, skipped: count, encodesSaved: count })),
   }),
   answer: shape({
     id: count,

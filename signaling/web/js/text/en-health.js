@@ -63,6 +63,15 @@ export const health = {
   heldBackBy: 'Held back by',
   madeUp: 'Sound made up for what was lost',
   ownPicture: 'Your picture',
+  voices: 'Voices',
+  voicesApart: 'A stream for each',
+  /** @param {{ late: number, skipped: number, encodesSaved: number }} mix */
+  mixed: ({ late, skipped, encodesSaved }) =>
+    `All as one stream, at most ${late} ms late${skipped === 0 ? '' : `, ${skipped * 20} ms left out`}; ${encodesSaved} encodes saved by sharing`,
+  intoMix: 'Your voice in the mix',
+  notMixed: 'Not in a mix just now',
+  /** @param {{ concealedPermille: number, stretchedPermille: number }} mixed */
+  goesIntoMix: ({ concealedPermille, stretchedPermille }) => `${one.format(concealedPermille / 10)} % made up, ${one.format(stretchedPermille / 10)} % stretched`,
   unknown: 'Not known yet',
   nobody: 'Nobody’s picture is shown at the moment.',
   nothingSent: 'Nothing is being sent.',

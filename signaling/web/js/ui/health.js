@@ -49,8 +49,8 @@ export function createHealth({ close, chooseAudioOnly }) {
   });
   const summary = h('p', { class: 'health-summary', attrs: { role: 'status' } });
   const means = h('p', { class: 'panel-note' });
-  const down = figures([text.carries, text.arriving, text.lost, text.roundTrip, text.waiting, text.heldBackBy, text.madeUp]);
-  const up = figures([text.carries, text.sending, text.reaching, text.lost, text.ownPicture]);
+  const down = figures([text.carries, text.arriving, text.lost, text.roundTrip, text.waiting, text.heldBackBy, text.madeUp, text.voices]);
+  const up = figures([text.carries, text.sending, text.reaching, text.lost, text.ownPicture, text.intoMix]);
   const list = h('ul', { class: 'health-people', attrs: { 'aria-label': text.pictures } });
   const nobody = h('p', { class: 'panel-note' }, text.nobody);
   /** @type {Map<string, HTMLElement>} */
@@ -118,6 +118,7 @@ export function createHealth({ close, chooseAudioOnly }) {
         known(path?.queue, text.time),
         known(path?.limit, text.limit),
         known(own?.madeUp, (share) => text.share(share * 1_000)),
+        known(told, ({ mix }) => (mix ? text.mixed(mix) : text.voicesApart)),
       ]);
       up.set([
         known(own?.carries, text.rate),
@@ -125,6 +126,7 @@ export function createHealth({ close, chooseAudioOnly }) {
         known(told, ({ up: sent }) => (sent.length === 0 ? text.nothingSent : text.rate(arriving(sent)))),
         known(told, ({ up: sent }) => lossOf(sent)),
         known(own, pictureOf),
+        known(told, ({ up: sent }) => intoMixOf(sent)),
       ]);
     },
   };
@@ -140,6 +142,12 @@ function lossOf(sent) {
   /** @param {(one: UplinkHealth) => number | null} part */
   const mean = (part) => sent.reduce((sum, one) => sum + (part(one) ?? 0) * one.packets, 0) / packets;
   return text.repaired(mean(({ lossPermille }) => lossPermille), mean(({ missingPermille }) => missingPermille));
+}
+
+/** @param {readonly UplinkHealth[]} sent */
+function intoMixOf(sent) {
+  const mixed = sent.find(({ kind }) => kind === 'microphone')?.mixed;
+  return mixed ? text.goesIntoMix(mixed) : text.notMixed;
 }
 
 /** @param {NonNullable<HealthState['own']>} own */
