@@ -12,8 +12,8 @@ use super::inbox::{Announcement, Inbox, Wanted};
 use super::report::Reports;
 use super::subscription::{Form, MixReceiver};
 use super::thread::MixerThread;
-use crate::Full;
 use crate::announce::Prompt;
+use crate::{Full, ListenerId};
 
 /// The running mixers. Dropping the last clone stops their threads and waits for them.
 #[derive(Clone)]
@@ -76,10 +76,11 @@ impl Mixers {
         self.0.directory.announce(&self.0.inboxes(), Announcement { meeting, to: None, prompt })
     }
 
-    /// Plays something to one of those who listen. False: nobody does, or too much waits already.
+    /// Plays something to one of those who listen: an endpoint, or who has the receiver of this name. False: nobody listens, or too
+    /// much waits already.
     #[must_use]
-    pub fn announce_to(&self, meeting: MeetingId, endpoint: EndpointId, prompt: Prompt) -> bool {
-        self.0.directory.announce(&self.0.inboxes(), Announcement { meeting, to: Some(endpoint), prompt })
+    pub fn announce_to(&self, meeting: MeetingId, to: impl Into<ListenerId>, prompt: Prompt) -> bool {
+        self.0.directory.announce(&self.0.inboxes(), Announcement { meeting, to: Some(to.into()), prompt })
     }
 
     /// Whether every thread runs. One that ended by itself had a fault of ours.

@@ -12,6 +12,7 @@ use engine::id::{EndpointId, MeetingId, ParticipantId};
 use engine::shard::span::ShardIndex;
 
 use super::subscription::Subscription;
+use crate::ListenerId;
 use crate::announce::Prompt;
 
 /// Announcements that wait for a thread. It takes all of them at each tick; full means that it stands still, and the new one is refused.
@@ -29,7 +30,7 @@ pub(super) enum Wanted {
 #[derive(Clone, Debug)]
 pub(super) struct Announcement {
     pub(super) meeting: MeetingId,
-    pub(super) to: Option<EndpointId>,
+    pub(super) to: Option<ListenerId>,
     pub(super) prompt: Prompt,
 }
 

@@ -74,7 +74,7 @@ impl Room {
     /// [`Full`]: they go on hearing the forwarded voices.
     pub fn comes(&mut self, endpoint: EndpointId, participant: ParticipantId, shard: ShardIndex) -> Result<(), Full> {
         if !self.hearing.contains(endpoint) {
-            self.mix.listener_added(listener(endpoint), Some(Owner(participant.0)), Wish::Packets)?;
+            self.mix.listener_added(endpoint.into(), Some(Owner(participant.0)), Wish::Packets)?;
         }
         self.hearing.comes(endpoint, shard);
         Ok(())
@@ -82,7 +82,7 @@ impl Room {
 
     /// Somebody does not listen any more and hears the forwarded voices.
     pub fn goes(&mut self, endpoint: EndpointId, post: &mut impl FnMut(ShardIndex, MixOrder)) {
-        self.mix.listener_removed(listener(endpoint));
+        self.mix.listener_removed(endpoint.into());
         self.hearing.goes(endpoint, post);
     }
 
@@ -114,8 +114,8 @@ impl Room {
     }
 
     /// Plays something to one listener. False: too much waits already, or they do not listen.
-    pub fn announce_to(&mut self, endpoint: EndpointId, prompt: Prompt) -> bool {
-        self.mix.announce_to(listener(endpoint), prompt)
+    pub fn announce_to(&mut self, to: impl Into<ListenerId>, prompt: Prompt) -> bool {
+        self.mix.announce_to(to.into(), prompt)
     }
 
     /// Makes the tick that is due at `now`: who hears another stream than before is told, then come the packets, and what
@@ -209,8 +209,10 @@ const fn source(publication: PublicationId) -> SourceId {
     SourceId(publication.0 as u64)
 }
 
-const fn listener(endpoint: EndpointId) -> ListenerId {
-    ListenerId(endpoint.0)
+impl From<EndpointId> for ListenerId {
+    fn from(endpoint: EndpointId) -> Self {
+        Self(endpoint.0)
+    }
 }
 
 const fn endpoint(listener: ListenerId) -> EndpointId {

@@ -65,7 +65,7 @@ impl Worker {
         for Announcement { meeting, to, prompt } in mail.announcements {
             self.guarded(meeting, post, |room, _, _| {
                 match to {
-                    Some(endpoint) => room.announce_to(endpoint, prompt),
+                    Some(listener) => room.announce_to(listener, prompt),
                     None => room.announce(prompt),
                 };
             });

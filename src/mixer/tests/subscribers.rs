@@ -9,6 +9,7 @@ use engine::clock::Epoch;
 use engine::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use engine::shard::span::ShardIndex;
 use engine::tap::{TapItem, TapSender, channel};
+use mixer::announce::Prompt;
 use mixer::runner::{Form, HEARD_CAPACITY, Heard, MixClosed, MixReceiver, Room, Subscriptions};
 use mixer::{MixOptions, RATE, SourceId, TICK};
 use opus::Channels;
@@ -224,6 +225,28 @@ fn who_stands_still_loses_ticks_and_is_told_how_many_while_others_go_on() {
     bench.run(100, &mut [&mut slow, &mut other]);
     assert_eq!((slow.tones(), other.tones()), (TONES.to_vec(), TONES.to_vec()));
     assert_eq!(other.pcm.len() - slow.pcm.len(), 30 * TICK);
+}
+
+#[test]
+fn what_is_said_to_a_subscriber_is_heard_by_that_one_alone() {
+    let mut bench = Bench::new();
+    let mut leg = bench.subscribes(Some(1), Form::Samples);
+    let mut all = bench.subscribes(None, Form::Packets);
+    let mut other = bench.subscribes(None, Form::Packets);
+    bench.run(100, &mut [&mut leg, &mut all, &mut other]);
+    let said = [(&leg, 1_500.0), (&all, 1_900.0)].map(|(ear, hz)| {
+        let mut tone = sine(hz, 0.1);
+        let prompt = Prompt::new((0..u64::from(RATE) * 2).map(&mut tone).collect());
+        bench.room.announce_to(ear.receiver.id(), prompt)
+    });
+    assert_eq!(said, [true, true]);
+    bench.run(90, &mut [&mut leg, &mut all, &mut other]);
+    assert!(leg.level(1_500.0) > -3.0 && leg.level(1_900.0) < -40.0);
+    assert!(all.level(1_900.0) > -3.0 && level(&all.decoded, 1_900.0) > -3.0 && all.level(1_500.0) < -40.0);
+    assert!(other.level(1_500.0) < -40.0 && other.level(1_900.0) < -40.0);
+    assert_eq!([&leg, &all, &other].map(|ear| ear.tones().len()), [2, 3, 3], "beside what is heard anyway");
+    bench.run(100, &mut [&mut leg, &mut all, &mut other]);
+    assert!(leg.level(1_500.0) < -40.0 && all.level(1_900.0) < -40.0, "once");
 }
 
 #[test]
