@@ -3,10 +3,12 @@
 //! ```text
 //! Mix::tick ─> Outputs ─┬─> samples(), samples_of()      recorder, phone legs
 //!                       ├─> own_listeners()              who hears an own stream, and who the shared one
-//!                       └─> shared(), own()              one packet for all, and one each
+//!                       ├─> shared(), own()              one packet for all, and one each
+//!                       └─> packet_of()                  which of them a listener gets
 //! ```
 
 use crate::ListenerId;
+use crate::listener::Own;
 use crate::mix::Mix;
 use crate::sum::Frame;
 
@@ -60,14 +62,25 @@ impl<'a> Outputs<'a> {
     /// The packets for one listener alone.
     pub fn own(&self) -> impl Iterator<Item = (ListenerId, Delivery<'a>)> {
         let timestamp = self.mix.timestamp;
-        self.mix.own.iter().filter_map(move |own| {
-            let (sequence, marker) = own.sent?;
-            Some((own.listener, Delivery { sequence, timestamp, marker, payload: &own.payload }))
-        })
+        self.mix.own.iter().filter_map(move |own| Some((own.listener, own.delivery(timestamp)?)))
+    }
+
+    /// The packet of what one listener hears; `None` in silence, or when nobody wants it.
+    #[must_use]
+    pub fn packet_of(&self, listener: ListenerId) -> Option<Delivery<'a>> {
+        let own = self.mix.own.iter().find(|own| own.listener == listener);
+        own.map_or_else(|| self.shared(), |own| own.delivery(self.mix.timestamp))
     }
 
     /// Who has an own stream in this tick, even if it is silent; everybody else hears the shared one.
     pub fn own_listeners(&self) -> impl Iterator<Item = ListenerId> {
         self.mix.own.iter().map(|own| own.listener)
+    }
+}
+
+impl Own {
+    fn delivery(&self, timestamp: u32) -> Option<Delivery<'_>> {
+        let (sequence, marker) = self.sent?;
+        Some(Delivery { sequence, timestamp, marker, payload: &self.payload })
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engine::id::{EndpointId, MeetingId};
+use engine::id::{EndpointId, MeetingId, ParticipantId};
 
 use super::inbox::{Announcement, Inbox, Wanted};
-use crate::LISTENERS_MAX;
+use super::subscription::{Form, MixReceiver, Subscriptions};
+use crate::{Full, LISTENERS_MAX};
 
 /// See the module. Its lock is held for moments, and while none of an inbox is held.
 #[derive(Debug, Default)]
@@ -18,8 +19,10 @@ pub(super) struct Directory(Mutex<Meetings>);
 #[derive(Debug, Default)]
 struct Meetings {
     places: HashMap<MeetingId, Place>,
-    /// Of all meetings. [`LISTENERS_MAX`] bounds them together, and with them the rooms: each has one at least.
+    /// Endpoints of all meetings. [`LISTENERS_MAX`] bounds them and the subscriptions together, and with them the rooms: each has one
+    /// at least.
     listeners: usize,
+    subscriptions: Subscriptions,
 }
 
 #[derive(Debug)]
@@ -42,13 +45,11 @@ impl Directory {
             meetings.listeners -= 1;
             place
         } else {
-            if meetings.listeners >= LISTENERS_MAX {
+            if meetings.is_full() {
                 return false;
             }
-            let thread = meetings.places.get(&meeting).map(|place| place.thread);
-            let thread = thread.unwrap_or_else(|| meetings.least_loaded(inboxes.len()));
-            let empty = || Place { thread, listeners: HashSet::new() };
-            let place = meetings.places.entry(meeting).or_insert_with(empty);
+            let thread = meetings.thread_of(meeting, inboxes.len());
+            let place = meetings.places.entry(meeting).or_insert_with(|| Place::on(thread));
             meetings.listeners += usize::from(place.listeners.insert(endpoint));
             place
         };
@@ -56,6 +57,28 @@ impl Directory {
             inbox.wish(meeting, endpoint, wanted);
         }
         true
+    }
+
+    /// Brings a subscription to the thread of a meeting, or to the one with the fewest rooms if it has none. Who has left is counted
+    /// until the thread has noticed.
+    pub(super) fn subscribe(
+        &self,
+        inboxes: &[&Inbox],
+        meeting: MeetingId,
+        owner: Option<ParticipantId>,
+        form: Form,
+    ) -> Result<MixReceiver, Full> {
+        let mut meetings = self.lock();
+        if meetings.is_full() {
+            return Err(Full);
+        }
+        let thread = meetings.thread_of(meeting, inboxes.len());
+        meetings.places.entry(meeting).or_insert_with(|| Place::on(thread));
+        let (subscription, receiver) = meetings.subscriptions.begin(owner, form);
+        if let Some(inbox) = inboxes.get(thread) {
+            inbox.subscribe(meeting, subscription);
+        }
+        Ok(receiver)
     }
 
     /// Tells the thread of a meeting what is to be said. False: nobody listens, or too much is to be said already.
@@ -74,7 +97,7 @@ impl Directory {
         let before = place.listeners.len();
         place.listeners = waiting;
         let now = place.listeners.len();
-        if now == 0 {
+        if now == 0 && !inbox.has_subscription(meeting) {
             meetings.places.remove(&meeting);
         }
         meetings.listeners = (meetings.listeners + now).saturating_sub(before);
@@ -85,7 +108,22 @@ impl Directory {
     }
 }
 
+impl Place {
+    fn on(thread: usize) -> Self {
+        Self { thread, listeners: HashSet::new() }
+    }
+}
+
 impl Meetings {
+    fn is_full(&self) -> bool {
+        self.listeners + self.subscriptions.held() >= LISTENERS_MAX
+    }
+
+    /// Where a meeting's mix is, or is to begin.
+    fn thread_of(&self, meeting: MeetingId, threads: usize) -> usize {
+        self.places.get(&meeting).map_or_else(|| self.least_loaded(threads), |place| place.thread)
+    }
+
     /// Rooms cost about the same, whoever listens: a few voices are decoded, and a few streams encoded.
     fn least_loaded(&self, threads: usize) -> usize {
         let mut rooms = vec![0_usize; threads];
@@ -106,6 +144,7 @@ mod tests {
     use engine::id::ParticipantId;
     use engine::shard::span::ShardIndex;
 
+    use super::super::subscription::MixClosed;
     use super::*;
 
     const YES: Wanted = Wanted::Yes(ParticipantId(1), ShardIndex::FIRST);
@@ -146,6 +185,40 @@ mod tests {
         directory.gone(MeetingId(1), &one);
         assert!(!directory.lock().places.contains_key(&MeetingId(1)));
         assert_eq!(directory.lock().listeners, 1);
+    }
+
+    #[test]
+    fn a_meeting_to_which_somebody_subscribes_has_a_place_until_its_room_is_gone() {
+        let (directory, one, other) = (Directory::default(), Inbox::default(), Inbox::default());
+        let subscribe = |meeting| directory.subscribe(&[&one, &other], MeetingId(meeting), None, Form::Samples);
+        let first = subscribe(1).unwrap();
+        subscribe(2).unwrap();
+        let second = subscribe(1).unwrap();
+        assert_ne!(first.id(), second.id());
+        assert!(one.has_subscription(MeetingId(1)) && other.has_subscription(MeetingId(2)));
+        // As above: the thread ends the room while somebody comes.
+        one.take(NOW());
+        subscribe(1).unwrap();
+        directory.gone(MeetingId(1), &one);
+        assert!(directory.lock().places.contains_key(&MeetingId(1)));
+        one.take(NOW());
+        directory.gone(MeetingId(1), &one);
+        assert!(!directory.lock().places.contains_key(&MeetingId(1)));
+        assert_eq!(first.recv(std::time::Duration::ZERO).unwrap_err(), MixClosed, "its other end was thrown away");
+        assert_eq!(directory.lock().subscriptions.held(), 1);
+    }
+
+    #[test]
+    fn subscribers_and_endpoints_are_counted_together() {
+        let (directory, inbox) = (Directory::default(), Inbox::default());
+        directory.lock().listeners = LISTENERS_MAX - 1;
+        let subscribe = || directory.subscribe(&[&inbox], MeetingId(1), None, Form::Samples);
+        let receiver = subscribe().unwrap();
+        assert!(subscribe().is_err() && !directory.wish(&[&inbox], MeetingId(1), EndpointId(1), YES));
+        drop(receiver);
+        assert!(subscribe().is_err(), "the thread has not seen it");
+        inbox.take(NOW());
+        assert!(subscribe().is_ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The mixers as the rest of the server holds them: start them, tell them who wishes to listen, stop them.
+//! The mixers as the rest of the server holds them: start them, tell them who wishes to listen, subscribe, stop them.
 
 use std::io;
 use std::sync::Arc;
@@ -10,8 +10,10 @@ use engine::id::{EndpointId, MeetingId, ParticipantId};
 use super::directory::Directory;
 use super::inbox::{Announcement, Inbox, Wanted};
 use super::report::Reports;
+use super::subscription::{Form, MixReceiver};
 use super::thread::MixerThread;
 use crate::announce::Prompt;
+use crate::{Full, ListenerId};
 
 /// The running mixers. Dropping the last clone stops their threads and waits for them.
 #[derive(Clone)]
@@ -54,8 +56,18 @@ impl Mixers {
     pub fn wish(&self, meeting: MeetingId, endpoint: EndpointId, participant: ParticipantId, wanted: bool) {
         let wanted = if wanted { Wanted::Yes(participant, self.0.mixes.shard_of(endpoint)) } else { Wanted::No };
         if !self.0.directory.wish(&self.0.inboxes(), meeting, endpoint, wanted) {
-            metrics::counter!("mixer_refused_total", "what" => "listener").increment(1);
+            refused();
         }
+    }
+
+    /// Hears a meeting's mix in this process, without what `owner` publishes, until the receiver is dropped. Returns at once, on any
+    /// thread.
+    ///
+    /// # Errors
+    /// [`Full`]: no further listener fits.
+    pub fn subscribe(&self, meeting: MeetingId, owner: Option<ParticipantId>, form: Form) -> Result<MixReceiver, Full> {
+        let subscribed = self.0.directory.subscribe(&self.0.inboxes(), meeting, owner, form);
+        subscribed.inspect_err(|_| refused())
     }
 
     /// Plays something to all who listen to a meeting's mix. False: nobody does, or too much waits already.
@@ -64,10 +76,11 @@ impl Mixers {
         self.0.directory.announce(&self.0.inboxes(), Announcement { meeting, to: None, prompt })
     }
 
-    /// Plays something to one of those who listen. False: nobody does, or too much waits already.
+    /// Plays something to one of those who listen: an endpoint, or who has the receiver of this name. False: nobody listens, or too
+    /// much waits already.
     #[must_use]
-    pub fn announce_to(&self, meeting: MeetingId, endpoint: EndpointId, prompt: Prompt) -> bool {
-        self.0.directory.announce(&self.0.inboxes(), Announcement { meeting, to: Some(endpoint), prompt })
+    pub fn announce_to(&self, meeting: MeetingId, to: impl Into<ListenerId>, prompt: Prompt) -> bool {
+        self.0.directory.announce(&self.0.inboxes(), Announcement { meeting, to: Some(to.into()), prompt })
     }
 
     /// Whether every thread runs. One that ended by itself had a fault of ours.
@@ -75,6 +88,10 @@ impl Mixers {
     pub fn is_alive(&self) -> bool {
         self.0.threads.iter().all(|(_, thread)| !thread.is_finished())
     }
+}
+
+fn refused() {
+    metrics::counter!("mixer_refused_total", "what" => "listener").increment(1);
 }
 
 impl Threads {

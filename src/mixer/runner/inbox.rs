@@ -1,4 +1,4 @@
-//! What a mixer thread is told: who wishes to listen, and what is to be said. Whoever tells it never waits for a tick.
+//! What a mixer thread is told: who wishes to listen, who subscribes, and what is to be said. Whoever tells it never waits for a tick.
 //!
 //! ```text
 //! Mixers ─> Inbox ─(Condvar)─> mixer thread: Inbox::take
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use engine::id::{EndpointId, MeetingId, ParticipantId};
 use engine::shard::span::ShardIndex;
 
+use super::subscription::Subscription;
+use crate::ListenerId;
 use crate::announce::Prompt;
 
 /// Announcements that wait for a thread. It takes all of them at each tick; full means that it stands still, and the new one is refused.
@@ -28,7 +30,7 @@ pub(super) enum Wanted {
 #[derive(Clone, Debug)]
 pub(super) struct Announcement {
     pub(super) meeting: MeetingId,
-    pub(super) to: Option<EndpointId>,
+    pub(super) to: Option<ListenerId>,
     pub(super) prompt: Prompt,
 }
 
@@ -37,13 +39,15 @@ pub(super) struct Announcement {
 pub(super) struct Mail {
     /// One for each endpoint, the newest: as many as there are endpoints.
     pub(super) wishes: BTreeMap<(MeetingId, EndpointId), Wanted>,
+    /// The directory counts them.
+    pub(super) subscriptions: Vec<(MeetingId, Subscription)>,
     pub(super) announcements: Vec<Announcement>,
     pub(super) stops: bool,
 }
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        self.wishes.is_empty() && self.announcements.is_empty() && !self.stops
+        self.wishes.is_empty() && self.subscriptions.is_empty() && self.announcements.is_empty() && !self.stops
     }
 }
 
@@ -57,6 +61,11 @@ pub(super) struct Inbox {
 impl Inbox {
     pub(super) fn wish(&self, meeting: MeetingId, endpoint: EndpointId, wanted: Wanted) {
         self.lock().wishes.insert((meeting, endpoint), wanted);
+        self.bell.notify_one();
+    }
+
+    pub(super) fn subscribe(&self, meeting: MeetingId, subscription: Subscription) {
+        self.lock().subscriptions.push((meeting, subscription));
         self.bell.notify_one();
     }
 
@@ -81,6 +90,11 @@ impl Inbox {
         let mail = self.lock();
         let wishes = mail.wishes.range((meeting, EndpointId(0))..=(meeting, EndpointId(u64::MAX)));
         wishes.filter(|(_, wanted)| **wanted != Wanted::No).map(|((_, endpoint), _)| *endpoint).collect()
+    }
+
+    /// Whether somebody subscribes to a meeting's mix who was not taken yet.
+    pub(super) fn has_subscription(&self, meeting: MeetingId) -> bool {
+        self.lock().subscriptions.iter().any(|(to, _)| *to == meeting)
     }
 
     /// Takes everything, as soon as there is something, and at `until` in any case.

@@ -1,32 +1,31 @@
-//! One meeting's mix: what its tap brings goes in, what each listener is to hear goes out to the shards.
+//! One meeting's mix: what its tap brings goes in, what each listener is to hear goes out to the shards and to subscribers.
 //!
 //! ```text
 //! TapReceiver ─> listen: sources come and go, packets ─> Mix::tick ─> Hearing::settle ─> Hears, Ends
-//!                                                           └> shared packet, once a shard; own ones ─> Packet
+//!                                            ├─> shared packet, once a shard; own ones ─> Packet
+//!                                            └─> Subscription::hears ─> Heard
 //! ```
 //!
 //! Time is an argument here too; `thread` has the clock.
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
 use engine::clock::Epoch;
 use engine::id::{Codec, EndpointId, MediaKind, MeetingId, ParticipantId, PublicationId};
 use engine::mix::{MixOrder, MixPacket};
 use engine::shard::span::ShardIndex;
 use engine::tap::{TAP_CAPACITY, TapItem, TapReceiver};
 
+use super::blocks::Blocks;
 use super::hearing::{Hearing, Names};
 use super::report::SourceReport;
+use super::subscription::Subscription;
 use crate::announce::Prompt;
 use crate::decode::VoiceCounts;
 use crate::listener::Wish;
 use crate::mix::MixCounts;
 use crate::source::SourceFormat;
 use crate::{Delivery, Full, ListenerId, Micros, Mix, MixOptions, Owner, SourceId};
-
-/// Payloads are cut from blocks of this size: an allocation for a hundred packets, and what waits in a store keeps little else alive.
-const BLOCK: usize = 16_384;
 
 /// Taps carry Opus as it is.
 const FORMAT: SourceFormat = SourceFormat { red_payload_type: None };
@@ -37,7 +36,8 @@ pub struct Room {
     epoch: Epoch,
     mix: Mix,
     hearing: Hearing,
-    block: BytesMut,
+    subscribers: Vec<Subscription>,
+    blocks: Blocks,
     taken: MixCounts,
     /// What was counted of each source when it was last reported.
     reported: BTreeMap<SourceId, VoiceCounts>,
@@ -60,7 +60,8 @@ impl Room {
             epoch,
             mix: Mix::new(MixOptions::default())?,
             hearing: Hearing::new(meeting, names),
-            block: BytesMut::new(),
+            subscribers: Vec::new(),
+            blocks: Blocks::default(),
             taken: MixCounts::default(),
             reported: BTreeMap::new(),
         })
@@ -73,7 +74,7 @@ impl Room {
     /// [`Full`]: they go on hearing the forwarded voices.
     pub fn comes(&mut self, endpoint: EndpointId, participant: ParticipantId, shard: ShardIndex) -> Result<(), Full> {
         if !self.hearing.contains(endpoint) {
-            self.mix.listener_added(listener(endpoint), Some(Owner(participant.0)), Wish::Packets)?;
+            self.mix.listener_added(endpoint.into(), Some(Owner(participant.0)), Wish::Packets)?;
         }
         self.hearing.comes(endpoint, shard);
         Ok(())
@@ -81,20 +82,30 @@ impl Room {
 
     /// Somebody does not listen any more and hears the forwarded voices.
     pub fn goes(&mut self, endpoint: EndpointId, post: &mut impl FnMut(ShardIndex, MixOrder)) {
-        self.mix.listener_removed(listener(endpoint));
+        self.mix.listener_removed(endpoint.into());
         self.hearing.goes(endpoint, post);
+    }
+
+    /// Somebody inside the process listens from the next tick on, until they drop their receiver.
+    ///
+    /// # Errors
+    /// [`Full`]: their receiver is closed.
+    pub fn subscribes(&mut self, subscription: Subscription) -> Result<(), Full> {
+        self.mix.listener_added(subscription.id(), subscription.owner(), subscription.wish())?;
+        self.subscribers.push(subscription);
+        Ok(())
     }
 
     /// Nobody listens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hearing.len() == 0
+        self.listeners() == 0
     }
 
     /// How many listen.
     #[must_use]
     pub fn listeners(&self) -> usize {
-        self.hearing.len()
+        self.hearing.len() + self.subscribers.len()
     }
 
     /// Plays something to everybody. False: too much waits already.
@@ -103,31 +114,40 @@ impl Room {
     }
 
     /// Plays something to one listener. False: too much waits already, or they do not listen.
-    pub fn announce_to(&mut self, endpoint: EndpointId, prompt: Prompt) -> bool {
-        self.mix.announce_to(listener(endpoint), prompt)
+    pub fn announce_to(&mut self, to: impl Into<ListenerId>, prompt: Prompt) -> bool {
+        self.mix.announce_to(to.into(), prompt)
     }
 
-    /// Makes the tick that is due at `now`: who hears another stream than before is told, then come the packets.
+    /// Makes the tick that is due at `now`: who hears another stream than before is told, then come the packets, and what
+    /// subscribers hear; those who are gone leave.
     pub fn tick(&mut self, now: Micros, post: &mut impl FnMut(ShardIndex, MixOrder)) {
         self.listen();
         let outputs = self.mix.tick(now);
         self.hearing.settle(outputs.own_listeners().map(endpoint), post);
         if let Some(delivery) = outputs.shared() {
-            let packet = packet(&mut self.block, now, delivery);
+            let packet = packet(&mut self.blocks, now, delivery);
             for (shard, publication) in self.hearing.to_shared() {
                 post(shard, MixOrder::Packet { publication, packet: packet.clone() });
             }
         }
         for (to, delivery) in outputs.own() {
             if let Some((shard, publication)) = self.hearing.to_own(endpoint(to)) {
-                post(shard, MixOrder::Packet { publication, packet: packet(&mut self.block, now, delivery) });
+                post(shard, MixOrder::Packet { publication, packet: packet(&mut self.blocks, now, delivery) });
             }
         }
+        let mut left = Vec::new();
+        self.subscribers.retain_mut(|subscriber| {
+            let stays = subscriber.hears(now, &outputs, &mut self.blocks).is_ok();
+            left.extend((!stays).then_some(subscriber.id()));
+            stays
+        });
+        left.into_iter().for_each(|gone| self.mix.listener_removed(gone));
     }
 
-    /// Everybody hears the forwarded voices again.
+    /// Everybody hears the forwarded voices again, and receivers are closed.
     pub fn end(&mut self, post: &mut impl FnMut(ShardIndex, MixOrder)) {
         self.hearing.end(post);
+        self.subscribers.clear();
     }
 
     /// What was counted since this was asked last.
@@ -189,25 +209,19 @@ const fn source(publication: PublicationId) -> SourceId {
     SourceId(publication.0 as u64)
 }
 
-const fn listener(endpoint: EndpointId) -> ListenerId {
-    ListenerId(endpoint.0)
+impl From<EndpointId> for ListenerId {
+    fn from(endpoint: EndpointId) -> Self {
+        Self(endpoint.0)
+    }
 }
 
 const fn endpoint(listener: ListenerId) -> EndpointId {
     EndpointId(listener.0)
 }
 
-fn packet(block: &mut BytesMut, at: Micros, delivery: Delivery<'_>) -> MixPacket {
+fn packet(blocks: &mut Blocks, at: Micros, delivery: Delivery<'_>) -> MixPacket {
     let Delivery { sequence, timestamp, marker, payload } = delivery;
-    MixPacket { sequence, timestamp, at: engine::clock::Micros(at.0), marker, payload: cut(block, payload) }
-}
-
-fn cut(block: &mut BytesMut, payload: &[u8]) -> Bytes {
-    if block.capacity() < payload.len() {
-        *block = BytesMut::with_capacity(BLOCK);
-    }
-    block.extend_from_slice(payload);
-    block.split().freeze()
+    MixPacket { sequence, timestamp, at: engine::clock::Micros(at.0), marker, payload: blocks.cut(payload) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The rooms of one mixer thread: begun at the first wish, ticked when they are due, ended when nobody listens or at a fault.
+//! The rooms of one mixer thread: begun at the first wish or subscription, ticked when they are due, ended when nobody listens or at a fault.
 //!
 //! ```text
 //! Mail ─> take: rooms begin, listeners come and go ─> turn: the room that waits longest ticks ─> orders to shards
@@ -16,6 +16,7 @@ use super::counters::Counters;
 use super::inbox::{Announcement, Mail, Wanted};
 use super::report::MixReport;
 use super::room::Room;
+use super::subscription::Subscription;
 use crate::Micros;
 use crate::pace::{Pace, TICK_US};
 
@@ -52,6 +53,9 @@ impl Worker {
             self.wish(now, meeting, endpoint, wanted, post);
             left.extend((wanted == Wanted::No).then_some(meeting));
         }
+        for (meeting, subscription) in mail.subscriptions {
+            self.subscribe(now, meeting, subscription, post);
+        }
         // Only now: where one goes and another comes, the room stays.
         for meeting in left {
             if self.rooms.get(&meeting).is_none_or(|running| running.room.is_empty()) {
@@ -61,7 +65,7 @@ impl Worker {
         for Announcement { meeting, to, prompt } in mail.announcements {
             self.guarded(meeting, post, |room, _, _| {
                 match to {
-                    Some(endpoint) => room.announce_to(endpoint, prompt),
+                    Some(listener) => room.announce_to(listener, prompt),
                     None => room.announce(prompt),
                 };
             });
@@ -82,6 +86,10 @@ impl Worker {
                 room.tick(at, post);
                 counters.note_tick(now.since(at));
             });
+        }
+        // Subscribers go without a word.
+        if self.rooms.get(&meeting).is_some_and(|running| running.room.is_empty()) {
+            self.remove(meeting);
         }
     }
 
@@ -135,7 +143,7 @@ impl Worker {
         wanted: Wanted,
         post: &mut impl FnMut(ShardIndex, MixOrder),
     ) {
-        if wanted != Wanted::No && !self.rooms.contains_key(&meeting) {
+        if wanted != Wanted::No {
             self.begin(now, meeting);
         }
         self.guarded(meeting, post, |room, counters, post| match wanted {
@@ -146,7 +154,25 @@ impl Worker {
         });
     }
 
+    /// A subscription that comes to no room is dropped, which closes its receiver.
+    fn subscribe(
+        &mut self,
+        now: Micros,
+        meeting: MeetingId,
+        subscription: Subscription,
+        post: &mut impl FnMut(ShardIndex, MixOrder),
+    ) {
+        self.begin(now, meeting);
+        self.guarded(meeting, post, |room, counters, _| {
+            counters.listeners_refused += u64::from(room.subscribes(subscription).is_err());
+        });
+    }
+
+    /// Begins the room of a meeting, unless there is one.
     fn begin(&mut self, now: Micros, meeting: MeetingId) {
+        if self.rooms.contains_key(&meeting) {
+            return;
+        }
         let begun = catch_unwind(AssertUnwindSafe(|| (self.begin)(meeting)));
         let Ok(Ok(room)) = begun else {
             self.counters.faults += 1;

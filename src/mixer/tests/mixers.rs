@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use engine::id::{EndpointId, MeetingId, ParticipantId};
 use engine::{Engine, EngineConfig};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use mixer::runner::Mixers;
+use mixer::runner::{Form, MixClosed, Mixers};
 use mixer::tone::Tone;
 
 const MEETING: MeetingId = MeetingId(1);
@@ -85,6 +85,28 @@ fn a_meeting_is_mixed_while_somebody_listens_and_threads_end_with_the_last_handl
     drop(mixers.clone());
     assert!(mixers.is_alive());
     drop(mixers);
+}
+
+#[test]
+fn a_subscriber_hears_ticks_until_it_leaves_or_the_mixers_stop() {
+    let engine = engine();
+    let mixers = Mixers::start(engine.mixes(), 2, Arc::new(|_, _| {})).unwrap();
+    let patience = Duration::from_secs(10);
+    let receiver = mixers.subscribe(MEETING, None, Form::Packets).unwrap();
+    assert!(announces(&mixers), "who subscribes listens");
+    let mut ticks = std::iter::repeat_with(|| receiver.recv(patience).unwrap().unwrap()).take(50);
+    assert!(ticks.any(|heard| heard.packet.is_some()), "of the tone");
+    drop(receiver);
+    let began = Instant::now();
+    while announces(&mixers) && began.elapsed() < patience {
+        std::thread::yield_now();
+    }
+    assert!(!announces(&mixers), "the thread has ended the room");
+    let receiver = mixers.subscribe(MEETING, Some(ParticipantId(1)), Form::Samples).unwrap();
+    assert!(receiver.recv(patience).unwrap().is_some());
+    drop(mixers);
+    let closed = std::iter::repeat_with(|| receiver.recv(patience)).find(|heard| !matches!(heard, Ok(Some(_))));
+    assert_eq!(closed.unwrap().unwrap_err(), MixClosed);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::clock::Epoch;
 use engine::id::{ParticipantId, PublicationId};
 
+use super::super::subscription::{Form, MixClosed, MixReceiver, Subscriptions};
 use super::*;
 
 fn worker() -> Worker {
@@ -23,6 +24,15 @@ fn wish(meeting: u128, wanted: Wanted) -> Mail {
     let mut mail = Mail::default();
     mail.wishes.insert((MeetingId(meeting), LISTENER), wanted);
     mail
+}
+
+fn subscription(meeting: u128) -> (Mail, MixReceiver) {
+    let (subscription, receiver) = Subscriptions::default().begin(None, Form::Samples);
+    (Mail { subscriptions: vec![(MeetingId(meeting), subscription)], ..Mail::default() }, receiver)
+}
+
+fn heard(receiver: &MixReceiver) -> Result<bool, MixClosed> {
+    receiver.recv(Duration::ZERO).map(|heard| heard.is_some())
 }
 
 fn nothing(_: ShardIndex, _: MixOrder) {}
@@ -119,4 +129,50 @@ fn a_thread_that_was_held_up_makes_three_ticks_and_counts_the_rest() {
     worker.turn(Micros::from_millis(1_000), &mut nothing);
     assert_eq!(worker.counters.skipped, 48);
     assert_eq!(worker.next(), Some(Micros::from_millis(1_020)));
+}
+
+#[test]
+fn a_room_is_there_for_as_long_as_somebody_inside_the_process_hears_it() {
+    let mut worker = worker();
+    let (mail, receiver) = subscription(1);
+    worker.take(Micros(0), mail, &mut nothing);
+    worker.turn(Micros(0), &mut nothing);
+    assert_eq!((heard(&receiver), heard(&receiver)), (Ok(true), Ok(false)));
+    // An endpoint comes and goes.
+    worker.take(Micros(1), wish(1, YES), &mut nothing);
+    worker.take(Micros(2), wish(1, Wanted::No), &mut nothing);
+    worker.turn(Micros::from_millis(20), &mut nothing);
+    assert_eq!((heard(&receiver), worker.poll_gone()), (Ok(true), None));
+    drop(receiver);
+    worker.turn(Micros::from_millis(39), &mut nothing);
+    assert_eq!(worker.poll_gone(), None, "no tick was due");
+    worker.turn(Micros::from_millis(40), &mut nothing);
+    assert_eq!((worker.poll_gone(), worker.next()), (Some(MeetingId(1)), None));
+    // An endpoint that still listens keeps the room.
+    let (mail, receiver) = subscription(1);
+    worker.take(Micros::from_millis(50), mail, &mut nothing);
+    worker.take(Micros::from_millis(50), wish(1, YES), &mut nothing);
+    drop(receiver);
+    worker.turn(Micros::from_millis(50), &mut nothing);
+    assert_eq!((worker.poll_gone(), worker.publish()), (None, (1, 1)));
+}
+
+#[test]
+fn a_fault_closes_receivers_and_who_subscribes_again_hears_a_new_room() {
+    let mut worker = worker();
+    let (mail, receiver) = subscription(1);
+    worker.take(Micros(0), mail, &mut nothing);
+    worker.take(Micros(0), wish(1, YES), &mut nothing);
+    worker.turn(Micros(0), &mut |_, order| assert!(!hears(1)(&order), "a fault"));
+    assert_eq!((heard(&receiver), worker.poll_gone()), (Err(MixClosed), Some(MeetingId(1))));
+    let (mail, receiver) = subscription(1);
+    worker.take(Micros(1), mail, &mut nothing);
+    worker.turn(Micros(1), &mut nothing);
+    assert_eq!(heard(&receiver), Ok(true));
+    worker.end(&mut nothing);
+    assert_eq!(heard(&receiver), Err(MixClosed), "as when the thread stops");
+    let mut worker = Worker::new(Box::new(|_| panic!("a fault")));
+    let (mail, receiver) = subscription(1);
+    worker.take(Micros(0), mail, &mut nothing);
+    assert_eq!((heard(&receiver), worker.poll_gone()), (Err(MixClosed), Some(MeetingId(1))));
 }
