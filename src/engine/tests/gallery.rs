@@ -121,7 +121,7 @@ fn pictures_in_layers_and_a_voice_stay_below_the_limit_in_every_second_and_use_i
     let wants: Vec<Want> =
         (1..=9).map(|number| if number == 1 { sized(1, 1280, 720) } else { sized(number, 320, 180) }).collect();
     let limit = |stage: &mut Stage, max_bitrate| {
-        wish(stage, Layout { wants: wants.clone(), fill: false, max_tiles: None, max_bitrate });
+        wish(stage, Layout { wants: wants.clone(), fill: false, max_bitrate, ..Layout::default() });
         stage.run_ms(2_000);
     };
     limit(&mut stage, None);
