@@ -20,6 +20,7 @@ const OPTIONAL = new Set([
   'client.offer.lines',
   'client.layout.maxTiles',
   'client.layout.maxBitrate',
+  'client.layout.mix',
 ]);
 
 const shapes = new Map();
