@@ -12,6 +12,7 @@ use engine::layout::Layout;
 use engine::mix::{MixOrder, MixPacket};
 use engine::tap::{self, TapItem, TapScope};
 use kit::browser::{Received, SlotRecord};
+use kit::plan::D;
 use kit::stage::{endpoint, participant, publication};
 use kit::{BrowserPlan, Stage};
 
@@ -279,4 +280,33 @@ fn a_tap_for_voices_hears_how_loud_they_are_and_gets_no_pictures() {
     drop(receiver);
     stage.shards[0].forget_closed_taps();
     assert_eq!(stage.shards[0].census(), (0, 0));
+}
+
+#[test]
+fn a_mix_on_a_path_that_loses_a_tenth_is_made_good_by_redundancy_as_any_voice() {
+    let mut stage = Stage::new(307);
+    stage.join(1, TALKER);
+    stage.join(LISTENING, BrowserPlan { microphone: false, camera: false, video_slots: 0, ..TALKER });
+    stage.run_ms(1_000);
+    wish(&mut stage, LISTENING, true);
+    stage.command(Command::Mix(vec![hears(LISTENING, SHARED)]));
+    stage.impair(LISTENING, D);
+    let mut shared = Mixer::of(SHARED);
+    // Until the receiver has told of its loss.
+    shared.run(&mut stage, 6_000);
+    let (first, before) = (shared.sequence as u32, voices(&stage, LISTENING).next().unwrap().with_redundancy);
+    shared.run(&mut stage, 20_000);
+    let last = shared.sequence as u32;
+    stage.run_ms(500);
+    let slot = voices(&stage, LISTENING).next().unwrap();
+    let heard: std::collections::BTreeSet<u32> = slot
+        .packets
+        .iter()
+        .filter(|packet| packet.csrc == SHARED.0 && (first..last).contains(&packet.content.1))
+        .map(|packet| packet.content.1)
+        .collect();
+    let missing = f64::from(last - first - heard.len() as u32) / f64::from(last - first);
+    println!("{:.2} % of a mix is missing where 10 % are lost", missing * 100.0);
+    assert!(slot.with_redundancy - before > 500, "{}", slot.with_redundancy - before);
+    assert!(missing < 0.02, "{missing}");
 }
