@@ -207,7 +207,8 @@ impl Shard {
         let Some(endpoint) = self.endpoints.try_remove(key) else { return };
         self.by_id.remove(&endpoint.id);
         if endpoint.layout().mix {
-            self.wish_for_mix(endpoint.id, endpoint.meeting, endpoint.participant, false);
+            let (meeting, participant) = (endpoint.meeting, endpoint.participant);
+            self.events.push_back(Event::Mix { endpoint: endpoint.id, meeting, participant, wanted: false });
         }
         if self.by_ufrag.get(endpoint.ufrag()) == Some(&key) {
             self.by_ufrag.remove(endpoint.ufrag());
@@ -274,17 +275,7 @@ impl Shard {
         for key in keys {
             self.remove_endpoint(now, key);
         }
-        let mut left = Vec::new();
-        for (&id, meeting) in &mut self.meetings {
-            let before = meeting.taps.len();
-            meeting.taps.retain(|tap| tap.participant != participant);
-            if meeting.taps.len() < before {
-                left.push(id);
-            }
-        }
-        for id in left {
-            self.taps_left(id);
-        }
+        self.retain_taps(|tap| tap.participant != participant);
     }
 
     /// A tap is gone: packets need no copy for it any more, and it no longer keeps the meeting.
@@ -296,10 +287,14 @@ impl Shard {
     /// Takes closed taps away. A tap is usually noticed to be closed by the next packet for it; where none comes, its meeting would be
     /// kept for ever. For the runner, now and then.
     pub fn forget_closed_taps(&mut self) {
+        self.retain_taps(|tap| !tap.sender.is_closed());
+    }
+
+    fn retain_taps(&mut self, stays: impl Fn(&Tap) -> bool) {
         let mut left = Vec::new();
         for (&id, meeting) in &mut self.meetings {
             let before = meeting.taps.len();
-            meeting.taps.retain(|tap| !tap.sender.is_closed());
+            meeting.taps.retain(&stays);
             if meeting.taps.len() < before {
                 left.push(id);
             }
@@ -382,7 +377,7 @@ impl Shard {
         let (meeting, participant) = (place.meeting, place.participant);
         if had_mix != has_mix {
             place.set_mix(None);
-            self.wish_for_mix(endpoint, meeting, participant, has_mix);
+            self.events.push_back(Event::Mix { endpoint, meeting, participant, wanted: has_mix });
         }
         self.assign(now, meeting, key);
         self.allocate(now, key);

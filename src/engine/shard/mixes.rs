@@ -1,14 +1,13 @@
 //! Mixes in a shard: who wishes one, who hears which, and their packets.
 //!
 //! ```text
-//! set_layout, remove_endpoint -> wish_for_mix -> Event::Mix
+//! control: set_layout, remove_endpoint -> Event::Mix
 //! MixOrder::Hears -> the publication, the endpoint's first voice slot     MixOrder::Packet -> store -> flush, as any other packet
 //! ```
 
 use super::{Origin, Shard};
 use crate::clock::Micros;
 use crate::command::NewPublication;
-use crate::event::Event;
 use crate::id::{Codec, EndpointId, LayerId, MediaKind, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::ingest::numbers::Incoming;
 use crate::ingest::{Arrived, Media};
@@ -34,17 +33,6 @@ impl Shard {
                 }
             }
         }
-    }
-
-    /// Tells that an endpoint wishes to hear a mix, or does not any more.
-    pub(super) fn wish_for_mix(
-        &mut self,
-        endpoint: EndpointId,
-        meeting: MeetingId,
-        participant: ParticipantId,
-        wanted: bool,
-    ) {
-        self.events.push_back(Event::Mix { endpoint, meeting, participant, wanted });
     }
 
     fn mix_key(&self, publication: PublicationId) -> Option<usize> {
