@@ -176,3 +176,20 @@ fn a_fault_closes_receivers_and_who_subscribes_again_hears_a_new_room() {
     worker.take(Micros(0), mail, &mut nothing);
     assert_eq!((heard(&receiver), worker.poll_gone()), (Err(MixClosed), Some(MeetingId(1))));
 }
+
+#[test]
+fn a_report_tells_how_late_a_room_was_and_what_it_left_out_since_the_one_before() {
+    let mut worker = worker();
+    worker.take(Micros(0), wish(1, YES), &mut nothing);
+    worker.turn(Micros(0), &mut nothing);
+    worker.turn(Micros(23_000), &mut nothing);
+    let seen = |worker: &mut Worker| -> Vec<_> {
+        worker.reports().map(|(meeting, report)| (meeting.0, report.late_us, report.skipped)).collect()
+    };
+    assert_eq!(seen(&mut worker), [(1, 3_000, 0)]);
+    worker.turn(Micros(40_000), &mut nothing);
+    assert_eq!(seen(&mut worker), [(1, 0, 0)], "each report is of its own time");
+    // The ticks of 60 to 200 ms are due, three are made up for.
+    worker.turn(Micros(200_000), &mut nothing);
+    assert_eq!(seen(&mut worker), [(1, 40_000, 5)]);
+}
