@@ -9,17 +9,19 @@
 //! ```
 
 mod health;
-
-use std::ops::Range;
+mod recordings;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
 
-use crate::id::{MeetingId, ParticipantId, RecordingId};
+use crate::id::{MeetingId, ParticipantId};
 
 pub use health::{
     DownlinkHealth, HealthLimit, HealthReason, MediaHealth, MixHealth, MixedHealth, SlotHealth, UplinkHealth,
+};
+pub use recordings::{
+    ByteRange, GridLayout, RecordedTrack, RecordingContents, RecordingEvent, RecordingFile, RecordingNote,
+    RecordingPart, RecordingRefused, RecordingSlice, RecordingStart, Recordings, Rendition, RenditionKind,
+    RenditionState, Trouble,
 };
 
 /// What a participant offers to the others.
@@ -218,133 +220,5 @@ pub enum MediaEvent {
     Lost {
         /// Which endpoint.
         endpoint: EndpointId,
-    },
-}
-
-/// Begin a recording.
-#[derive(Clone, Debug)]
-pub struct RecordingStart {
-    /// The recording's name, made by signalling.
-    pub recording: RecordingId,
-    /// The meeting to record.
-    pub meeting: MeetingId,
-    /// The recorder's own participant id (it is visible in the roster).
-    pub participant: ParticipantId,
-    /// Who is there: id and display name, for the manifest. Later ones come by `note_participant`.
-    pub roster: Vec<(ParticipantId, String)>,
-}
-
-/// One recorded track of one participant.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RecordedTrack {
-    /// Its number within the recording, from 0; part of its URL.
-    pub number: u32,
-    /// Whose sound or picture.
-    pub participant_id: String,
-    /// Their name at the time.
-    pub display_name: String,
-    /// What it is.
-    pub kind: PublicationKind,
-    /// `audio/webm` or `video/webm`.
-    pub content_type: String,
-    /// Bytes.
-    pub size: u64,
-    /// Milliseconds after the recording's start of the track's first packet.
-    pub offset_ms: u64,
-    /// Length in milliseconds.
-    pub duration_ms: u64,
-}
-
-/// What a recording holds.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecordingContents {
-    /// Every track, in order of their number.
-    pub tracks: Vec<RecordedTrack>,
-    /// Whether everything is written and confirmed by the store.
-    pub complete: bool,
-}
-
-/// A slice of a track, ready to stream.
-pub struct TrackSlice {
-    /// Size of the whole track in bytes.
-    pub size: u64,
-    /// Strong validator, without quotes.
-    pub etag: String,
-    /// For the Content-Type header.
-    pub content_type: String,
-    /// The range that `body` carries.
-    pub range: Range<u64>,
-    /// The bytes.
-    pub body: BoxStream<'static, std::io::Result<Bytes>>,
-}
-
-/// A byte range as a client may ask for it (RFC 9110 §14.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteRange {
-    /// `first-last`, `last` inclusive.
-    Closed(u64, u64),
-    /// `first-`.
-    From(u64),
-    /// `-length`.
-    Suffix(u64),
-}
-
-/// Why the recorder refused.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RecordingRefused {
-    /// No such recording or track.
-    #[error("there is no such recording")]
-    NotFound,
-    /// The range starts behind the end; carries the size for `Content-Range: bytes */size`.
-    #[error("the range lies outside of the track")]
-    RangeNotSatisfiable(u64),
-    /// The store failed or no more recordings can run.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-/// The recorder, as signalling sees it.
-#[async_trait]
-pub trait Recordings: Send + Sync + 'static {
-    /// Joins the meeting as a tap and begins to write. Call only after everybody has been told.
-    async fn start(&self, start: RecordingStart) -> Result<(), RecordingRefused>;
-    /// Tells a running recording the name of somebody who joined.
-    fn note_participant(&self, recording: RecordingId, participant: ParticipantId, display_name: &str);
-    /// Ends a recording; `RecordingEvent::Ready` follows when everything is stored.
-    async fn stop(&self, recording: RecordingId);
-    /// What a recording holds, finished or not.
-    async fn contents(&self, recording: RecordingId) -> Result<RecordingContents, RecordingRefused>;
-    /// Opens a track for reading.
-    async fn read(
-        &self,
-        recording: RecordingId,
-        track: u32,
-        range: Option<ByteRange>,
-    ) -> Result<TrackSlice, RecordingRefused>;
-    /// Deletes a recording and all its tracks.
-    async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused>;
-}
-
-/// News from the recorder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordingEvent {
-    /// The first byte is about to be written.
-    On {
-        /// Which.
-        recording: RecordingId,
-    },
-    /// Everything is stored.
-    Ready {
-        /// Which.
-        recording: RecordingId,
-    },
-    /// It ended by a fault; what was written stays readable.
-    Failed {
-        /// Which.
-        recording: RecordingId,
-        /// For people.
-        reason: String,
     },
 }

@@ -4,6 +4,7 @@
 //! signalling shows in the roster, so removing that participant ends the recording's ears. Before that a tone goes into the meeting's mix.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::Engine;
@@ -13,8 +14,8 @@ use mixer::tone::Tone;
 use recorder::{Recorder, RecorderError, RecorderEvent, StartRecording};
 use signaling::id::{ParticipantId, RecordingId};
 use signaling::ports::{
-    ByteRange, RecordedTrack, RecordingContents, RecordingEvent, RecordingRefused, RecordingStart, Recordings,
-    TrackSlice,
+    ByteRange, RecordedTrack, RecordingContents, RecordingEvent, RecordingFile, RecordingNote, RecordingRefused,
+    RecordingSlice, RecordingStart, Recordings, Rendition, RenditionKind,
 };
 use tokio::sync::mpsc;
 
@@ -39,9 +40,15 @@ impl Recordings for TapRecordings {
         self.recorder.start(StartRecording { recording, tap, roster }).map_err(refused)
     }
 
-    fn note_participant(&self, recording: RecordingId, who: ParticipantId, display_name: &str) {
-        self.recorder.note_participant(written(recording), participant(who), display_name);
+    fn note(&self, recording: RecordingId, note: RecordingNote) {
+        if let RecordingNote::Joined { participant: who, display_name } = note {
+            self.recorder.note_participant(written(recording), participant(who), &display_name);
+        }
     }
+
+    fn pause(&self, _recording: RecordingId) {}
+
+    fn resume(&self, _recording: RecordingId) {}
 
     async fn stop(&self, recording: RecordingId) {
         self.recorder.stop(written(recording));
@@ -49,15 +56,23 @@ impl Recordings for TapRecordings {
 
     async fn contents(&self, recording: RecordingId) -> Result<RecordingContents, RecordingRefused> {
         let contents = self.recorder.contents(written(recording)).await.map_err(refused)?;
-        Ok(RecordingContents { tracks: contents.tracks.into_iter().map(track).collect(), complete: contents.complete })
+        Ok(RecordingContents {
+            tracks: contents.tracks.into_iter().map(track).collect(),
+            complete: contents.complete,
+            duration_ms: 0,
+            content_size: None,
+            content_type: None,
+            renditions: Vec::new(),
+        })
     }
 
     async fn read(
         &self,
         recording: RecordingId,
-        track: u32,
+        file: RecordingFile,
         range: Option<ByteRange>,
-    ) -> Result<TrackSlice, RecordingRefused> {
+    ) -> Result<RecordingSlice, RecordingRefused> {
+        let RecordingFile::Track(track) = file else { return Err(RecordingRefused::NotFound) };
         let range = range.map(|range| match range {
             ByteRange::Closed(first, last) => recorder::ByteRange::Closed(first, last),
             ByteRange::From(first) => recorder::ByteRange::From(first),
@@ -65,7 +80,21 @@ impl Recordings for TapRecordings {
         });
         let slice = self.recorder.read(written(recording), track, range).await.map_err(refused)?;
         let recorder::TrackSlice { size, etag, content_type, range, body } = slice;
-        Ok(TrackSlice { size, etag, content_type, range, body })
+        Ok(RecordingSlice { size, etag, sha256: None, content_type, range, body })
+    }
+
+    async fn link(
+        &self,
+        _recording: RecordingId,
+        _file: RecordingFile,
+        _file_name: &str,
+        _valid: Duration,
+    ) -> Result<Option<String>, RecordingRefused> {
+        Ok(None)
+    }
+
+    async fn render(&self, _recording: RecordingId, _what: RenditionKind) -> Result<Rendition, RecordingRefused> {
+        Err(RecordingRefused::Unavailable("not yet".to_owned()))
     }
 
     async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused> {
@@ -79,7 +108,9 @@ pub(super) async fn forward(mut news: mpsc::Receiver<RecorderEvent>, signalling:
     while let Some(event) = news.recv().await {
         let event = match event {
             RecorderEvent::On { recording } => RecordingEvent::On { recording: named(recording) },
-            RecorderEvent::Ready { recording } => RecordingEvent::Ready { recording: named(recording) },
+            RecorderEvent::Ready { recording } => {
+                RecordingEvent::Ready { recording: named(recording), duration_ms: 0, size: 0 }
+            }
             RecorderEvent::Failed { recording, reason } => {
                 RecordingEvent::Failed { recording: named(recording), reason }
             }

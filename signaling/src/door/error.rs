@@ -217,6 +217,8 @@ impl From<RecordingRefused> for ApiError {
             RecordingRefused::RangeNotSatisfiable(_) => {
                 Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", refused.to_string())
             }
+            RecordingRefused::NotYet(message) => Self::new(StatusCode::CONFLICT, "recording_not_over", message),
+            RecordingRefused::Unsupported(message) => Self::new(StatusCode::NOT_IMPLEMENTED, "not_installed", message),
             RecordingRefused::Unavailable(message) => Self::unavailable("recording_unavailable", message),
         }
     }

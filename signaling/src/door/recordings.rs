@@ -17,7 +17,7 @@ use super::state::AppState;
 use super::{range, recording_page};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId};
-use crate::ports::{RecordedTrack, RecordingRefused, TrackSlice};
+use crate::ports::{RecordedTrack, RecordingFile, RecordingRefused, RecordingSlice};
 use crate::store::{MeetingRow, RecordingRow, RecordingRowState};
 
 /// Recordings in one page, unless less is asked for.
@@ -47,7 +47,8 @@ pub(super) struct RecordingBody {
     created_date_time: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_date_time: Option<Timestamp>,
-    by: ParticipantId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<ParticipantId>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -141,7 +142,14 @@ pub(super) async fn read(
     let contents = match state.recordings.contents(row.id).await {
         Ok(contents) => contents,
         // Ordered, but nothing was written yet.
-        Err(RecordingRefused::NotFound) => crate::ports::RecordingContents { tracks: Vec::new(), complete: false },
+        Err(RecordingRefused::NotFound) => crate::ports::RecordingContents {
+            tracks: Vec::new(),
+            complete: false,
+            duration_ms: 0,
+            content_size: None,
+            content_type: None,
+            renditions: Vec::new(),
+        },
         Err(refused) => return Err(refused.into()),
     };
     let wants_page = text(&parts.headers, "accept").is_some_and(|accept| accept.contains("text/html"));
@@ -191,10 +199,17 @@ pub(super) async fn content(
     let asked = text(&parts.headers, "range").and_then(range::parse);
     // Ranges are for GET only (RFC 9110 §14.2).
     let asked = asked.filter(|_| parts.method == Method::GET);
-    let slice = match (state.recordings.read(row.id, track, asked).await, text(&parts.headers, "if-range")) {
+    let slice = match (
+        state.recordings.read(row.id, RecordingFile::Track(track), asked).await,
+        text(&parts.headers, "if-range"),
+    ) {
         (Ok(slice), Some(tag)) if asked.is_some() && !range::allows_range(tag, &slice.etag) => {
             // It changed since the client got the first part: give it the whole.
-            return whole(state.recordings.read(row.id, track, None).await?, &parts.headers, &parts.method);
+            return whole(
+                state.recordings.read(row.id, RecordingFile::Track(track), None).await?,
+                &parts.headers,
+                &parts.method,
+            );
         }
         (Ok(slice), _) => slice,
         (Err(RecordingRefused::RangeNotSatisfiable(size)), _) => return Ok(unsatisfiable(size)),
@@ -213,7 +228,7 @@ fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
     text(headers, "if-none-match").is_some_and(|given| range::names_tag(given, etag))
 }
 
-fn whole(slice: TrackSlice, asked: &HeaderMap, method: &Method) -> Result<Response, ApiError> {
+fn whole(slice: RecordingSlice, asked: &HeaderMap, method: &Method) -> Result<Response, ApiError> {
     let mut headers = track_headers(&slice);
     if not_modified(asked, &slice.etag) {
         headers.remove(header::CONTENT_LENGTH);
@@ -231,7 +246,7 @@ fn unsatisfiable(size: u64) -> Response {
     response
 }
 
-fn track_headers(slice: &TrackSlice) -> HeaderMap {
+fn track_headers(slice: &RecordingSlice) -> HeaderMap {
     let mut headers = HeaderMap::new();
     insert(&mut headers, header::CONTENT_TYPE, &slice.content_type);
     insert(&mut headers, header::CONTENT_LENGTH, &(slice.range.end.saturating_sub(slice.range.start)).to_string());

@@ -7,7 +7,7 @@ use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
 use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
 use crate::ports::{
-    EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingStart,
+    EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingPart,
 };
 use crate::protocol::{ClientMessage, CloseCode, EventBody, ServerMessage, WaitingView};
 
@@ -205,6 +205,19 @@ pub enum DoorReply {
     Unknown,
 }
 
+/// A recording that shall begin: what the machine knows of it.
+#[derive(Clone, Debug)]
+pub struct NewRecording {
+    /// Its name.
+    pub recording: RecordingId,
+    /// The recorder's own participant.
+    pub participant: ParticipantId,
+    /// Which part it is.
+    pub part: RecordingPart,
+    /// Who is there.
+    pub roster: Vec<(ParticipantId, String)>,
+}
+
 /// What a meeting wants done, in this order.
 #[derive(Debug)]
 pub enum Effect {
@@ -321,7 +334,7 @@ pub enum Effect {
     /// Note a recording, then start it.
     StartRecording {
         /// The order.
-        start: RecordingStart,
+        start: NewRecording,
         /// Who gave it.
         by: ParticipantId,
     },

@@ -289,7 +289,8 @@ impl Directory {
                     self.tell(row.meeting, Command::RecordingOn { recording }).await;
                 }
             }
-            RecordingEvent::Ready { recording } => self.shared.recording_over(recording, Ok(())).await,
+            RecordingEvent::Ready { recording, .. } => self.shared.recording_over(recording, Ok(())).await,
+            RecordingEvent::Paused { .. } | RecordingEvent::Resumed { .. } | RecordingEvent::Trouble { .. } => {}
             RecordingEvent::Failed { recording, reason } => self.shared.recording_over(recording, Err(reason)).await,
         }
     }

@@ -6,10 +6,10 @@
 //!
 //! A stop that comes before the recorder has taken the order waits for it, so that no recording runs on unseen.
 
-use super::commands::Effect;
+use super::commands::{Effect, NewRecording};
 use super::state::Meeting;
 use crate::id::{ParticipantId, RecordingId, SessionId};
-use crate::ports::RecordingStart;
+use crate::ports::RecordingPart;
 use crate::protocol::{
     EventBody, ParticipantKind, ParticipantView, RecordAction, RecordingState, RecordingView, Role, ServerMessage,
 };
@@ -85,10 +85,10 @@ impl Meeting {
             state: RecordingState::Starting,
             taken: false,
         };
-        let start = RecordingStart {
+        let start = NewRecording {
             recording: recording.id,
-            meeting: self.id,
             participant: recording.participant,
+            part: RecordingPart { first: recording.id, number: 1 },
             roster: self.members.values().map(|member| (member.id, member.display_name.clone())).collect(),
         };
         let view = recording.view();
@@ -96,7 +96,7 @@ impl Meeting {
         self.recording = Some(recording);
         self.tell_recording();
         self.roster_message(vec![view], vec![], vec![]);
-        self.append(EventBody::RecordingStarted { recording_id, by });
+        self.append(EventBody::RecordingStarted { recording_id, by: Some(by) });
         self.effects.push(Effect::StartRecording { start, by });
     }
 

@@ -23,7 +23,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audience::{Arrival, Audience, Greeting, Past, SessionHandle, WelcomeOrder};
-use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
+use super::commands::{Command, DoorReply, Effect, Identity, NewRecording, Offered, Refusal, Ticket};
 use super::directory::Shared;
 use super::recent::{EVENTS, Recent};
 use super::rescue::Faults;
@@ -31,7 +31,7 @@ use super::state::Meeting;
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, RecordingId, SessionId};
 use crate::policy::MeetingSettings;
-use crate::ports::{MediaConnect, MediaRefused, RecordingStart};
+use crate::ports::{MediaConnect, MediaRefused, RecordingNote, RecordingStart};
 use crate::protocol::{
     CloseCode, Event, EventBody, Frame, MeetingView, RecordingState, RemovedReason, Role, ServerMessage, WelcomeBody,
     WelcomeHead, WelcomeScene,
@@ -467,7 +467,7 @@ impl Task {
             }
             Effect::StopRecording(recording) => stop_recording(&self.shared, recording),
             Effect::NoteParticipant { recording, participant, display_name } => {
-                self.shared.recordings.note_participant(recording, participant, &display_name);
+                self.shared.recordings.note(recording, RecordingNote::Joined { participant, display_name });
             }
             Effect::ReplyDoor { ticket, reply } => self.reply_door(ticket, reply),
         }
@@ -579,8 +579,8 @@ impl Task {
         });
     }
 
-    async fn start_recording(&mut self, start: RecordingStart, by: ParticipantId) {
-        let recording = start.recording;
+    async fn start_recording(&mut self, new: NewRecording, by: ParticipantId) {
+        let NewRecording { recording, participant, part, roster } = new;
         let row = RecordingRow {
             id: recording,
             meeting: self.row.id,
@@ -588,7 +588,16 @@ impl Task {
             state: RecordingRowState::Recording,
             started: Timestamp::now(),
             ended: None,
-            by,
+            by: Some(by),
+            starter: None,
+            first: part.first,
+            part: part.number,
+            duration_ms: None,
+            size: None,
+            expires: None,
+            deleted: None,
+            purged: None,
+            share: None,
         };
         if let Err(error) = self.shared.store.add_recording(&row).await {
             tracing::error!(meeting = %self.row.id, %recording, %error, "the recording could not be noted");
@@ -596,6 +605,15 @@ impl Task {
             return;
         }
         self.shared.active.begin(recording);
+        let start = RecordingStart {
+            recording,
+            meeting: self.row.id,
+            participant,
+            tenant: self.row.tenant.clone(),
+            subject: self.row.subject.clone(),
+            part,
+            roster,
+        };
         let (shared, mailbox) = (Arc::clone(&self.shared), self.mailbox.clone());
         tokio::spawn(async move {
             match shared.recordings.start(start).await {

@@ -126,16 +126,16 @@ pub enum EventBody {
     RecordingStarted {
         /// Which.
         recording_id: RecordingId,
-        /// On whose command.
-        by: ParticipantId,
+        /// On whose command; null when it began by itself.
+        by: Option<ParticipantId>,
     },
     /// A recording can be opened.
     #[schema(rename_all = "camelCase")]
     RecordingReady {
         /// Which.
         recording_id: RecordingId,
-        /// On whose command it was made.
-        by: ParticipantId,
+        /// On whose command it was made; null when it began by itself.
+        by: Option<ParticipantId>,
     },
     /// A recording ended by a fault.
     #[schema(rename_all = "camelCase")]

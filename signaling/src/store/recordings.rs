@@ -3,7 +3,7 @@
 use super::engine::on;
 use super::{Store, StoreError, bad_row, signed, unsigned};
 use crate::clock::Timestamp;
-use crate::id::{MeetingId, ParticipantId, RecordingId};
+use crate::id::{MeetingId, ParticipantId, RecordingId, UserId};
 
 /// How far a recording is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -43,26 +43,83 @@ pub struct RecordingRow {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// By whom.
-    pub by: ParticipantId,
+    /// On whose command; nobody's when it began by itself.
+    pub by: Option<ParticipantId>,
+    /// The account of whoever began it: theirs is the recording.
+    pub starter: Option<UserId>,
+    /// The first part of what was begun; itself, if it is the first.
+    pub first: RecordingId,
+    /// Which part it is, from 1.
+    pub part: u32,
+    /// How long it is, once it is stored.
+    pub duration_ms: Option<u64>,
+    /// Bytes in the store, once it is stored.
+    pub size: Option<u64>,
+    /// When it is deleted by itself; never, where there is none.
+    pub expires: Option<Timestamp>,
+    /// When it was deleted; it can be brought back until it is purged.
+    pub deleted: Option<Timestamp>,
+    /// When its bytes went.
+    pub purged: Option<Timestamp>,
+    /// The secret of the link by which it is shared.
+    pub share: Option<String>,
 }
 
-type Columns = (String, String, i64, String, i64, Option<i64>, String);
+macro_rules! select_recording {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, meeting_id, run_seq, state, started, ended, started_by, starter, first_part, part, duration_ms, size, ",
+            "expires, deleted, purged, share FROM recording ",
+            $rest
+        )
+    };
+}
 
-fn recording_of_row((id, meeting, run, state, started, ended, by): Columns) -> Result<RecordingRow, StoreError> {
+#[derive(sqlx::FromRow)]
+struct Columns {
+    id: String,
+    meeting_id: String,
+    run_seq: i64,
+    state: String,
+    started: i64,
+    ended: Option<i64>,
+    started_by: String,
+    starter: Option<String>,
+    first_part: Option<String>,
+    part: i64,
+    duration_ms: Option<i64>,
+    size: Option<i64>,
+    expires: Option<i64>,
+    deleted: Option<i64>,
+    purged: Option<i64>,
+    share: Option<String>,
+}
+
+fn recording_of_row(row: Columns) -> Result<RecordingRow, StoreError> {
     let bad = bad_row("recording");
+    let id = row.id.parse().map_err(|e| bad(&e))?;
+    let by = Some(row.started_by).filter(|by| !by.is_empty());
     Ok(RecordingRow {
-        id: id.parse().map_err(|e| bad(&e))?,
-        meeting: meeting.parse().map_err(|e| bad(&e))?,
-        run: unsigned(run),
-        state: match state.as_str() {
+        id,
+        meeting: row.meeting_id.parse().map_err(|e| bad(&e))?,
+        run: unsigned(row.run_seq),
+        state: match row.state.as_str() {
             "ready" => RecordingRowState::Ready,
             "failed" => RecordingRowState::Failed,
             _ => RecordingRowState::Recording,
         },
-        started: Timestamp::from_millis(started),
-        ended: ended.map(Timestamp::from_millis),
-        by: by.parse().map_err(|e| bad(&e))?,
+        started: Timestamp::from_millis(row.started),
+        ended: row.ended.map(Timestamp::from_millis),
+        by: by.map(|by| by.parse()).transpose().map_err(|e| bad(&e))?,
+        starter: row.starter.map(|starter| starter.parse()).transpose().map_err(|e| bad(&e))?,
+        first: row.first_part.map_or(Ok(id), |first| first.parse()).map_err(|e| bad(&e))?,
+        part: u32::try_from(row.part).unwrap_or(1),
+        duration_ms: row.duration_ms.map(unsigned),
+        size: row.size.map(unsigned),
+        expires: row.expires.map(Timestamp::from_millis),
+        deleted: row.deleted.map(Timestamp::from_millis),
+        purged: row.purged.map(Timestamp::from_millis),
+        share: row.share,
     })
 }
 
@@ -73,14 +130,19 @@ impl Store {
     /// When the store fails.
     pub async fn add_recording(&self, row: &RecordingRow) -> Result<(), StoreError> {
         on!(&self.write, pool => sqlx::query(
-            "INSERT INTO recording (id, meeting_id, run_seq, state, started, started_by) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO recording (id, meeting_id, run_seq, state, started, started_by, starter, first_part, part, expires)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(row.id.to_string())
         .bind(row.meeting.to_string())
         .bind(signed(row.run))
         .bind(row.state.as_str())
         .bind(row.started.as_millis())
-        .bind(row.by.to_string())
+        .bind(row.by.map(|by| by.to_string()).unwrap_or_default())
+        .bind(row.starter.map(|starter| starter.to_string()))
+        .bind(row.first.to_string())
+        .bind(i64::from(row.part))
+        .bind(row.expires.map(Timestamp::as_millis))
         .execute(pool)
         .await.map(drop))?;
         Ok(())
@@ -106,7 +168,7 @@ impl Store {
     /// When the store fails.
     pub async fn recording(&self, id: RecordingId) -> Result<Option<RecordingRow>, StoreError> {
         let row: Option<Columns> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT id, meeting_id, run_seq, state, started, ended, started_by FROM recording WHERE id = $1",
+            select_recording!("WHERE id = $1"),
         )
         .bind(id.to_string())
         .fetch_optional(pool)
@@ -136,8 +198,7 @@ impl Store {
         // Ids are in the order in which they were made.
         let after = after.unwrap_or(RecordingId::from_u128(0));
         let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT id, meeting_id, run_seq, state, started, ended, started_by FROM recording
-             WHERE meeting_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+            select_recording!("WHERE meeting_id = $1 AND id > $2 ORDER BY id LIMIT $3"),
         )
         .bind(meeting.to_string())
         .bind(after.to_string())

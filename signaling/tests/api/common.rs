@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use signaling::id::{ParticipantId, RecordingId};
 use signaling::ports::{
     ByteRange, EndpointId, Layout, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused,
-    PublicationKind, RecordedTrack, RecordingContents, RecordingRefused, RecordingStart, Recordings, SlotKind,
-    TrackSlice,
+    PublicationKind, RecordedTrack, RecordingContents, RecordingFile, RecordingNote, RecordingRefused, RecordingSlice,
+    RecordingStart, Recordings, Rendition, RenditionKind, RenditionState, SlotKind,
 };
 use signaling::{Config, Signaling, StoreLocation};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -99,6 +99,12 @@ pub(crate) struct FakeRecordings {
     pub(crate) stopped: Mutex<Vec<RecordingId>>,
     pub(crate) deleted: Mutex<Vec<RecordingId>>,
     pub(crate) reads: AtomicU64,
+    pub(crate) notes: Mutex<Vec<(RecordingId, RecordingNote)>>,
+    /// Orders to pause (`true`) and to go on.
+    pub(crate) paused: Mutex<Vec<(RecordingId, bool)>>,
+    /// What [`Recordings::link`] answers.
+    pub(crate) link: Mutex<Option<String>>,
+    pub(crate) rendered: Mutex<Vec<(RecordingId, RenditionKind)>>,
 }
 
 #[async_trait]
@@ -108,7 +114,17 @@ impl Recordings for FakeRecordings {
         Ok(())
     }
 
-    fn note_participant(&self, _: RecordingId, _: ParticipantId, _: &str) {}
+    fn note(&self, recording: RecordingId, note: RecordingNote) {
+        self.notes.lock().unwrap().push((recording, note));
+    }
+
+    fn pause(&self, recording: RecordingId) {
+        self.paused.lock().unwrap().push((recording, true));
+    }
+
+    fn resume(&self, recording: RecordingId) {
+        self.paused.lock().unwrap().push((recording, false));
+    }
 
     async fn stop(&self, recording: RecordingId) {
         self.stopped.lock().unwrap().push(recording);
@@ -127,12 +143,21 @@ impl Recordings for FakeRecordings {
                 duration_ms: 61_000,
             }],
             complete: true,
+            duration_ms: 61_000,
+            content_size: Some(TRACK.len() as u64),
+            content_type: Some("video/webm".to_owned()),
+            renditions: Vec::new(),
         })
     }
 
-    async fn read(&self, _: RecordingId, track: u32, range: Option<ByteRange>) -> Result<TrackSlice, RecordingRefused> {
+    async fn read(
+        &self,
+        _: RecordingId,
+        file: RecordingFile,
+        range: Option<ByteRange>,
+    ) -> Result<RecordingSlice, RecordingRefused> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        if track != 0 {
+        if !matches!(file, RecordingFile::Track(0) | RecordingFile::Content) {
             return Err(RecordingRefused::NotFound);
         }
         let size = TRACK.len() as u64;
@@ -144,13 +169,29 @@ impl Recordings for FakeRecordings {
             Some(_) => return Err(RecordingRefused::RangeNotSatisfiable(size)),
         };
         let bytes = Bytes::from_static(TRACK).slice(range.start as usize..range.end as usize);
-        Ok(TrackSlice {
+        Ok(RecordingSlice {
             size,
             etag: "tag-1".to_owned(),
+            sha256: None,
             content_type: "audio/webm".to_owned(),
             range,
             body: futures_util::stream::iter([Ok(bytes)]).boxed(),
         })
+    }
+
+    async fn link(
+        &self,
+        _: RecordingId,
+        _: RecordingFile,
+        _: &str,
+        _: Duration,
+    ) -> Result<Option<String>, RecordingRefused> {
+        Ok(self.link.lock().unwrap().clone())
+    }
+
+    async fn render(&self, recording: RecordingId, what: RenditionKind) -> Result<Rendition, RecordingRefused> {
+        self.rendered.lock().unwrap().push((recording, what));
+        Ok(Rendition { name: "wav".to_owned(), what, state: RenditionState::Queued, files: Vec::new() })
     }
 
     async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused> {

@@ -110,7 +110,12 @@ async fn recorded(house: &House, booked: &Booked) -> (String, Joined) {
         page.say(json!({"type": "leave", "id": 9})).await;
         page.until_closed().await;
     }
-    house.signaling.recording_events().send(RecordingEvent::Ready { recording }).await.unwrap();
+    house
+        .signaling
+        .recording_events()
+        .send(RecordingEvent::Ready { recording, duration_ms: 61_000, size: 20 })
+        .await
+        .unwrap();
     (recording.to_string(), guest)
 }
 
@@ -303,7 +308,7 @@ async fn a_shutdown_tells_pages_to_come_back_and_waits_for_recordings() {
     let rest = async {
         assert_eq!(ada.until_closed().await, 1001);
         eventually("stopped", || async { house.recordings.stopped.lock().unwrap().contains(&recording) }).await;
-        news.send(RecordingEvent::Ready { recording }).await.unwrap();
+        news.send(RecordingEvent::Ready { recording, duration_ms: 61_000, size: 20 }).await.unwrap();
     };
     tokio::join!(shutdown, rest);
     house.kill();

@@ -82,7 +82,7 @@ async fn everybody_is_told_before_the_recording_starts_and_gets_the_link_when_it
         page.until_closed().await;
     }
     for _ in 0..2 {
-        news.send(RecordingEvent::Ready { recording: start.recording }).await.unwrap();
+        news.send(RecordingEvent::Ready { recording: start.recording, duration_ms: 61_000, size: 20 }).await.unwrap();
     }
     let chat = format!("/v1/chats/{}/messages", booked.chat());
     let ready = |events: &Value| {

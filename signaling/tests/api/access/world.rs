@@ -276,7 +276,12 @@ async fn record(house: &House, page: &mut Page, owner: &str) -> String {
     let recording = house.recordings.started.lock().unwrap()[0].recording;
     page.say(json!({"type": "record", "id": 3, "action": "stop"})).await;
     eventually("stopped", || async { house.recordings.stopped.lock().unwrap().contains(&recording) }).await;
-    house.signaling.recording_events().send(RecordingEvent::Ready { recording }).await.unwrap();
+    house
+        .signaling
+        .recording_events()
+        .send(RecordingEvent::Ready { recording, duration_ms: 61_000, size: 20 })
+        .await
+        .unwrap();
     let path = format!("/v1/recordings/{recording}");
     eventually("stored", || async { house.get(&path, owner).await.json()["state"] == "ready" }).await;
     recording.to_string()
