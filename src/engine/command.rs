@@ -71,6 +71,8 @@ pub enum Command {
         /// The engine's end of it.
         sender: TapSender,
     },
+    /// A tap needs a picture of this publication that stands alone. One that lives elsewhere, or is no picture, is none of the shard's.
+    WantKeyFrame(PublicationId),
     /// The control thread's handshake record for the peer.
     SendDtls {
         /// Whose handshake.

@@ -20,7 +20,7 @@ use crate::clock::Epoch;
 use crate::command::Command;
 use crate::endpoint::certificate::{Certificate, CertificateError};
 use crate::event::Event;
-use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationKind};
+use crate::id::{EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
 use crate::layout::Layout;
 use crate::shard::span::{SHARDS_MAX, ShardIndex};
 use crate::tap::{TapReceiver, TapScope};
@@ -187,6 +187,12 @@ impl Engine {
     pub fn tap(&self, meeting: MeetingId, participant: ParticipantId) -> TapReceiver {
         let shards = self.running.as_ref().map(|running| running.shards.as_slice()).unwrap_or_default();
         tap_all(shards, meeting, participant, TapScope::Everything)
+    }
+
+    /// A tap needs a picture of this publication that stands alone: it lost a part of one, or wants to begin with it. How often
+    /// publishers are really asked is the router's to say.
+    pub fn want_key_frame(&self, publication: PublicationId) {
+        self.order_all(|| Command::WantKeyFrame(publication));
     }
 
     /// For those who mix.

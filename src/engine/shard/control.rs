@@ -36,6 +36,7 @@ impl Shard {
             Command::AddTap { meeting, participant, scope, sender } => {
                 self.add_tap(now, meeting, Tap { participant, scope, sender });
             }
+            Command::WantKeyFrame(publication) => self.want_tapped_key_frame(now, publication),
             Command::SendDtls { endpoint, datagram } => {
                 if let Some(&key) = self.by_id.get(&endpoint)
                     && let Some((endpoint, mut turn)) = self.turn(now, key)
@@ -416,6 +417,16 @@ impl Shard {
                 publication.key_frames.want(layer);
                 self.key_frame_wishes.push(key);
             }
+        }
+    }
+
+    /// Asks for a key frame of what taps get of a picture.
+    fn want_tapped_key_frame(&mut self, now: Micros, id: PublicationId) {
+        let Some(&key) = self.by_publication.get(&id) else { return };
+        let Some(publication) = self.publications.get(key) else { return };
+        if publication.is_local() && publication.is_picture() && publication.tapped && !publication.muted {
+            let layer = publication.tapped_layer(now);
+            self.want_key_frame(now, key, layer);
         }
     }
 

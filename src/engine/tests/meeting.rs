@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use engine::Event;
 use engine::clock::Micros;
 use engine::command::Command;
-use engine::id::{MediaKind, PublicationKind};
+use engine::id::{MediaKind, PublicationId, PublicationKind};
 use engine::layout::Want;
 use engine::path::Path;
 use engine::tap::{self, TapItem, TapScope};
@@ -379,6 +379,41 @@ fn a_tap_gets_each_packet_once_and_is_told_before_the_first() {
     }
     assert_eq!((known.len(), removed), (4, 2));
     assert!(seen.len() > 500, "{}", seen.len());
+}
+
+#[test]
+fn a_tap_that_wants_a_key_frame_gets_one_and_the_publisher_is_not_asked_more_than_once_a_second() {
+    let mut stage = Stage::new(16);
+    stage.join(1, BrowserPlan::default());
+    stage.run_ms(500);
+    let (sender, receiver) = tap::channel();
+    stage.command(Command::AddTap {
+        meeting: MEETING,
+        participant: participant(100),
+        scope: TapScope::Everything,
+        sender,
+    });
+    stage.run_ms(2_000);
+    let mut pictures = Vec::new();
+    while let Ok(Some(tapped)) = receiver.try_recv() {
+        if let TapItem::Added { publication, kind: PublicationKind::Camera, .. } = tapped.item {
+            pictures.push(publication);
+        }
+    }
+    let asked = stage.browser(1).key_frame_requests.len();
+    for _ in 0..30 {
+        stage.command(Command::WantKeyFrame(pictures[0]));
+        stage.command(Command::WantKeyFrame(PublicationId(u32::MAX)));
+        stage.run_ms(100);
+    }
+    let times = stage.browser(1).key_frame_requests.len() - asked;
+    assert!((2..=4).contains(&times), "in three seconds: {times}");
+    stage.command(Command::RemoveParticipant(participant(100)));
+    stage.run_ms(2_000);
+    let asked = stage.browser(1).key_frame_requests.len();
+    stage.command(Command::WantKeyFrame(pictures[0]));
+    stage.run_ms(1_500);
+    assert_eq!(stage.browser(1).key_frame_requests.len(), asked, "without a tap nobody needs it");
 }
 
 #[test]
