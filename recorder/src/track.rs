@@ -221,7 +221,7 @@ impl Track {
         if file.cluster.is_empty() {
             file.cluster_since_us = now_us;
         }
-        file.cluster.push(at_ms, frame.key, &frame.data);
+        file.cluster.push(webm::TRACK_NUMBER, at_ms, frame.key, &frame.data);
         file.last_ms = at_ms;
         Ok(())
     }
@@ -252,7 +252,7 @@ impl Track {
             file: None,
             cluster: Cluster::default(),
             cluster_since_us: 0,
-            head: webm::head(media, desk.started_at),
+            head: webm::head(&[(webm::TRACK_NUMBER, media)], desk.started_at),
             last_ms: -1,
             torn: false,
             progress: TrackProgress { number, participant, kind, codec, offset_ms, end_ms: offset_ms, size: 0 },
