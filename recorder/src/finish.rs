@@ -82,7 +82,7 @@ impl Inspection {
                 self.participants.insert(id, display_name);
             }
             Fact::Track { number, participant, publication, kind, codec } => {
-                let path = folder.join(spool::track_file(number));
+                let path = folder.join(spool::track_file(number, codec));
                 let scan = match scan_file(&path) {
                     // The line goes out up to a cluster before the file is made.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -166,7 +166,7 @@ impl SpooledTrack {
         let (width, height) = self.scan.media().and_then(Media::dimensions).unzip();
         TrackRecord {
             number: self.number,
-            object: spool::track_file(self.number),
+            object: spool::track_file(self.number, self.codec),
             participant: self.participant,
             publication: self.publication,
             kind: self.kind,

@@ -26,6 +26,10 @@ use crate::reorder::{Order, Released, Reorder};
 use crate::spool::{Fact, Spool};
 use crate::webm::{self, Cluster, Media};
 
+/// Files that a publication may have because its format changes. Then what changes stays inside the last one, which
+/// decoders of H.264 and AV1 manage though players may not: numbers of files are for everybody in the meeting.
+const MAX_FILES_OF_FORMATS: u32 = 32;
+
 /// What is known of a publication from the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
@@ -55,6 +59,8 @@ pub(crate) struct Track {
     depacketiser: Depacketiser,
     frames: Vec<Frame>,
     file: Option<TrackFile>,
+    /// How many were begun.
+    files: u32,
     lost_packets: u64,
     gaps: u64,
     /// Something went missing since the last frame.
@@ -72,6 +78,7 @@ struct TrackFile {
     cluster_since_us: i64,
     /// Head that still waits for the first cluster.
     head: Vec<u8>,
+    media: Media,
     last_ms: i64,
     /// A write failed in the middle: what would follow could not be read.
     torn: bool,
@@ -88,6 +95,7 @@ impl Track {
             depacketiser: Depacketiser::new(origin.codec),
             frames: Vec::new(),
             file: None,
+            files: 0,
             lost_packets: 0,
             gaps: 0,
             open_gap: None,
@@ -185,7 +193,7 @@ impl Track {
     fn drain(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
         while let Some(released) = self.reorder.poll(now_us) {
             match released {
-                Released::Item(packet) => self.depacketiser.push(packet, &mut self.frames),
+                Released::Item(packet) => self.depacketiser.push(&packet, &mut self.frames),
                 Released::Lost(packets) => {
                     self.depacketiser.handle_loss();
                     self.lost_packets += packets;
@@ -200,8 +208,14 @@ impl Track {
     }
 
     fn write(&mut self, frame: &Frame, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        if self.file.as_ref().is_some_and(|file| !file.takes(frame)) && self.files < MAX_FILES_OF_FORMATS {
+            self.commit(desk)?;
+            self.note_totals(desk.spool)?;
+            self.file = None;
+        }
         if self.file.is_none() {
             self.file = self.begin(frame, desk)?;
+            self.files += u32::from(self.file.is_some());
             self.open_gap = None;
         }
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -214,14 +228,14 @@ impl Track {
                 desk.spool.note(&Fact::Gap { number: file.progress.number, gap })?;
             }
         }
-        let video_key = frame.dimensions.is_some();
+        let video_key = frame.format.as_ref().is_some_and(Media::is_video);
         if file.cluster.closes_before(at_ms, video_key) {
             file.commit(desk)?;
         }
         if file.cluster.is_empty() {
             file.cluster_since_us = now_us;
         }
-        file.cluster.push(webm::TRACK_NUMBER, at_ms, frame.key, &frame.data);
+        file.cluster.push(webm::TRACK_NUMBER, at_ms, frame.is_key(), &frame.data);
         file.last_ms = at_ms;
         Ok(())
     }
@@ -232,11 +246,7 @@ impl Track {
         if number >= crate::MAX_TRACKS {
             return Ok(None);
         }
-        let media = match (self.origin.codec, frame.dimensions) {
-            (TrackCodec::Opus, _) => Media::Opus,
-            (TrackCodec::Vp8, Some((width, height))) => Media::Vp8 { width, height },
-            (TrackCodec::Vp8, None) => return Ok(None),
-        };
+        let Some(media) = frame.format.clone() else { return Ok(None) };
         let (kind, codec) = (Kind::from(self.origin.kind), self.origin.codec);
         let participant = self.origin.participant;
         desk.spool.note(&Fact::Track {
@@ -252,7 +262,8 @@ impl Track {
             file: None,
             cluster: Cluster::default(),
             cluster_since_us: 0,
-            head: webm::head(&[(webm::TRACK_NUMBER, media)], desk.started_at),
+            head: webm::head(&[(webm::TRACK_NUMBER, media.clone())], desk.started_at),
+            media,
             last_ms: -1,
             torn: false,
             progress: TrackProgress { number, participant, kind, codec, offset_ms, end_ms: offset_ms, size: 0 },
@@ -273,6 +284,11 @@ impl Track {
 }
 
 impl TrackFile {
+    /// Whether a frame can go into this file.
+    fn takes(&self, frame: &Frame) -> bool {
+        frame.format.as_ref().is_none_or(|format| self.media.goes_with(format))
+    }
+
     /// Writes the cluster whole; the first one in one write with the head.
     fn commit(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
         if self.cluster.is_empty() || self.torn {
@@ -282,7 +298,7 @@ impl TrackFile {
         self.cluster.take(&mut bytes);
         let file = match &self.file {
             Some(file) => Arc::clone(file),
-            None => Arc::clone(self.file.insert(desk.spool.create_track(self.progress.number)?)),
+            None => Arc::clone(self.file.insert(desk.spool.create_track(self.progress.number, self.progress.codec)?)),
         };
         let written = desk.spool.append(&file, &bytes);
         self.torn = written.is_err();

@@ -102,7 +102,7 @@ impl Bench {
     }
 
     fn file(&self, number: u32) -> PathBuf {
-        self.folder().join(crate::spool::track_file(number))
+        self.folder().join(crate::spool::track_file(number, TrackCodec::Vp8))
     }
 
     /// Block times of a file.

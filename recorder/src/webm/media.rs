@@ -66,6 +66,15 @@ impl Media {
         }
     }
 
+    /// Whether a file that carries this can take frames of `other`: only a size may change inside a file.
+    pub(crate) fn goes_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::H264 { config: ours, .. }, Self::H264 { config: theirs, .. })
+            | (Self::Av1 { config: ours, .. }, Self::Av1 { config: theirs, .. }) => ours == theirs,
+            _ => self.codec_id() == other.codec_id(),
+        }
+    }
+
     pub(crate) fn is_video(&self) -> bool {
         self.dimensions().is_some()
     }

@@ -1,0 +1,125 @@
+//! Packets in, frames out: what is common to all codecs on VP8, then each by itself.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+use proptest::prelude::*;
+use rtp::packetizer::Payloader;
+
+use super::*;
+
+const ALL: [TrackCodec; 5] = [TrackCodec::Opus, TrackCodec::Vp8, TrackCodec::Vp9, TrackCodec::H264, TrackCodec::Av1];
+
+const KEY: [u8; 12] = [0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x01, 7, 7];
+const DELTA: [u8; 3] = [0x11, 5, 5];
+const START: u8 = 0x10;
+
+fn packet(timestamp: u32, descriptor: u8, data: &[u8], marker: bool) -> Payload {
+    let mut bytes = vec![descriptor];
+    bytes.extend_from_slice(data);
+    Payload { timestamp, marker, at_us: i64::from(timestamp), data: bytes.into() }
+}
+
+struct Bench(Depacketiser, Vec<Frame>);
+
+impl Bench {
+    fn new() -> Self {
+        Self(Depacketiser::new(TrackCodec::Vp8), Vec::new())
+    }
+    fn push(&mut self, packet: Payload) -> &mut Self {
+        self.0.push(&packet, &mut self.1);
+        self
+    }
+    fn times(&self) -> Vec<i64> {
+        self.1.iter().map(|frame| frame.at_us).collect()
+    }
+}
+
+#[test]
+fn video_begins_at_the_first_key_frame_with_its_size() {
+    let mut bench = Bench::new();
+    bench.push(packet(1, START, &DELTA, true)).push(packet(2, START, &KEY, true)).push(packet(3, START, &DELTA, true));
+    assert_eq!(bench.times(), [2, 3]);
+    assert_eq!(bench.1[0].format, Some(Media::Vp8 { width: 640, height: 360 }));
+    assert_eq!(bench.0.broken_frames(), 0, "what came before is not broken");
+}
+
+#[test]
+fn fragments_are_joined_even_a_last_one_of_one_byte() {
+    let mut bench = Bench::new();
+    bench.push(packet(1, START, &KEY[..6], false)).push(packet(1, 0, &KEY[6..11], false)).push(packet(
+        1,
+        0,
+        &KEY[11..],
+        true,
+    ));
+    assert_eq!(bench.1[0].data.as_ref(), KEY);
+}
+
+#[test]
+fn a_frame_with_a_hole_is_dropped_and_the_next_one_kept() {
+    let mut bench = Bench::new();
+    bench.push(packet(1, START, &KEY, true)).push(packet(2, START, &DELTA, false));
+    bench.0.handle_loss();
+    bench.push(packet(2, 0, &DELTA, true)).push(packet(3, START, &DELTA, true));
+    assert_eq!((bench.times(), bench.0.broken_frames()), (vec![1, 3], 1));
+    // Its head is missing.
+    bench.0.handle_loss();
+    bench.push(packet(4, 0, &DELTA, true)).push(packet(5, START, &DELTA, true));
+    assert_eq!((bench.times(), bench.0.broken_frames()), (vec![1, 3, 5], 2));
+}
+
+#[test]
+fn a_missing_marker_loses_nothing_when_no_packet_is_missing() {
+    let mut bench = Bench::new();
+    bench.push(packet(1, START, &KEY, false)).push(packet(2, START, &DELTA, true));
+    assert_eq!(bench.times(), [1, 2]);
+    bench.push(packet(3, START, &DELTA, false));
+    bench.0.handle_loss();
+    bench.push(packet(4, START, &DELTA, true));
+    assert_eq!(bench.times(), [1, 2, 4], "here the marker packet itself was lost");
+}
+
+#[test]
+fn after_a_pause_a_key_frame_is_awaited_again() {
+    let mut bench = Bench::new();
+    bench.push(packet(1, START, &KEY, true));
+    bench.0.restart();
+    bench.push(packet(2, START, &DELTA, true)).push(packet(3, START, &KEY, true));
+    assert_eq!(bench.times(), [1, 3]);
+}
+
+proptest! {
+    #[test]
+    fn any_payloads_never_panic_and_never_grow_past_the_limit(
+        packets in proptest::collection::vec(
+            (0u32..4, any::<bool>(), any::<bool>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..60),
+    ) {
+        for codec in ALL {
+            let mut depacketiser = Depacketiser::new(codec);
+            let mut out = Vec::new();
+            for (timestamp, marker, loss, data) in &packets {
+                if *loss {
+                    depacketiser.handle_loss();
+                }
+                let data = Bytes::from(data.clone());
+                let payload = Payload { timestamp: *timestamp, marker: *marker, at_us: 0, data };
+                depacketiser.push(&payload, &mut out);
+            }
+            prop_assert!(out.iter().all(|frame| !frame.data.is_empty() && frame.data.len() <= MAX_FRAME_BYTES));
+        }
+    }
+
+    #[test]
+    fn whatever_is_packetised_comes_out_again(body in proptest::collection::vec(any::<u8>(), 0..3000), mtu in 20usize..1200) {
+        use rtp::codec::vp8::Vp8Payloader;
+        let mut frame = KEY.to_vec();
+        frame.extend(body);
+        let parts = Vp8Payloader::default().payload(mtu, &Bytes::from(frame.clone())).unwrap_or_default();
+        let mut bench = Bench::new();
+        for (i, data) in parts.iter().enumerate() {
+            let marker = i + 1 == parts.len();
+            bench.push(Payload { timestamp: 9, marker, at_us: 0, data: data.clone() });
+        }
+        prop_assert_eq!(bench.1.len(), 1);
+        prop_assert_eq!(bench.1[0].data.as_ref(), &frame[..]);
+    }
+}
