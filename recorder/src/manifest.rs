@@ -88,6 +88,8 @@ pub(crate) struct Gap {
 pub(crate) enum GapCause {
     /// Packets never came.
     Loss,
+    /// Packets came and could not be read.
+    Damage,
     /// The participant was muted.
     Muted,
     /// The sender began anew with other sequence numbers.

@@ -177,6 +177,9 @@ impl Track {
     pub(crate) fn finish(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
         self.reorder.flush();
         self.drain(now_us, desk)?;
+        if let Some(cause) = self.open_gap.filter(|cause| *cause != GapCause::Muted) {
+            self.note_gap(cause, whole_ms(now_us), desk.spool)?;
+        }
         self.commit(desk)?;
         self.note_totals(desk.spool)
     }
@@ -193,7 +196,13 @@ impl Track {
     fn drain(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
         while let Some(released) = self.reorder.poll(now_us) {
             match released {
-                Released::Item(packet) => self.depacketiser.push(&packet, &mut self.frames),
+                Released::Item(packet) => {
+                    let broken = self.depacketiser.broken_frames();
+                    self.depacketiser.push(&packet, &mut self.frames);
+                    if self.depacketiser.broken_frames() > broken {
+                        self.open_gap.get_or_insert(GapCause::Damage);
+                    }
+                }
                 Released::Lost(packets) => {
                     self.depacketiser.handle_loss();
                     self.lost_packets += packets;
@@ -218,16 +227,13 @@ impl Track {
             self.files += u32::from(self.file.is_some());
             self.open_gap = None;
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(file) = &self.file else { return Ok(()) };
         // Equal times would be an error to players; a source change or a clock step can bring them.
         let at_ms = whole_ms(frame.at_us).max(file.last_ms + 1);
         if let Some(cause) = self.open_gap.take() {
-            self.gaps += 1;
-            if self.gaps <= MAX_LISTED_GAPS as u64 {
-                let gap = Gap { from_ms: file.last_ms.max(0) as u64, to_ms: at_ms as u64, cause };
-                desk.spool.note(&Fact::Gap { number: file.progress.number, gap })?;
-            }
+            self.note_gap(cause, at_ms, desk.spool)?;
         }
+        let Some(file) = &mut self.file else { return Ok(()) };
         let video_key = frame.format.as_ref().is_some_and(Media::is_video);
         if file.cluster.closes_before(at_ms, video_key) {
             file.commit(desk)?;
@@ -237,6 +243,17 @@ impl Track {
         }
         file.cluster.push(webm::TRACK_NUMBER, at_ms, frame.is_key(), &frame.data);
         file.last_ms = at_ms;
+        Ok(())
+    }
+
+    /// Something is missing from the last frame until now.
+    fn note_gap(&mut self, cause: GapCause, to_ms: i64, spool: &mut Spool) -> Result<(), Fault> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.gaps += 1;
+        if self.gaps <= MAX_LISTED_GAPS as u64 {
+            let gap = Gap { from_ms: file.last_ms.max(0) as u64, to_ms: to_ms.max(file.last_ms) as u64, cause };
+            spool.note(&Fact::Gap { number: file.progress.number, gap })?;
+        }
         Ok(())
     }
 
