@@ -7,23 +7,20 @@
 //! Used before a file goes to the store, whether its recording ended or was cut off: a torn last cluster is simply
 //! not counted. Nothing is trusted, since a power cut can leave anything behind.
 
-use std::collections::BTreeMap;
+mod tally;
+
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use crate::depacketise::opus;
 use crate::ebml::{self, ElementStart, id};
-use crate::webm::{self, Block, DURATION_ROOM, Media, SEEK_ROOM};
+use crate::webm::{self, DURATION_ROOM, Media, SEEK_ROOM};
+use tally::Tally;
 
 /// Longest head that is looked at; ours have about 400 bytes and 200 more for each further track.
 const MAX_HEAD_BYTES: usize = 1 << 16;
 /// Largest cluster that is read: one that was full but for a byte, and then got the largest frame.
 const MAX_CLUSTER_BYTES: u64 = (webm::CLUSTER_BYTES + crate::depacketise::MAX_FRAME_BYTES + 1024) as u64;
-/// Cue points of pictures that are all key frames lie at least this far apart.
-const CUE_EVERY_MS: i64 = 2000;
-/// Length of the last picture when there is no other to measure it by.
-const LAST_PICTURE_MS: i64 = 33;
 
 /// A place to jump to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,112 +125,6 @@ fn read_cluster(from: &mut impl Read, at: u64, size: u64, tally: &mut Tally) -> 
     }
     let added = webm::blocks(&body).and_then(|blocks| tally.add(&blocks, at));
     Ok(added.map(|()| total))
-}
-
-/// What was seen so far.
-#[derive(Debug)]
-struct Tally {
-    tracks: BTreeMap<u64, TrackTally>,
-    has_video: bool,
-    cues: Vec<Cue>,
-}
-
-#[derive(Debug)]
-struct TrackTally {
-    media: Media,
-    first_ms: Option<i64>,
-    last_ms: i64,
-    before_last_ms: Option<i64>,
-    last_opus_ms: i64,
-    frames: u64,
-    cued_ms: Option<i64>,
-}
-
-impl Tally {
-    fn of(head: &Head) -> Self {
-        let tracks = head.media.iter().map(|(number, media)| (*number, TrackTally::new(media.clone()))).collect();
-        Self { tracks, has_video: head.media.iter().any(|(_, media)| media.is_video()), cues: Vec::new() }
-    }
-
-    /// Adds a whole cluster, or nothing when a block is of no track.
-    fn add(&mut self, blocks: &[Block<'_>], offset: u64) -> Option<()> {
-        if !blocks.iter().all(|block| self.tracks.contains_key(&block.track)) {
-            return None;
-        }
-        for block in blocks {
-            self.tracks.get_mut(&block.track)?.add(block);
-        }
-        if self.has_video {
-            for (number, track) in self.tracks.iter_mut().filter(|(_, track)| track.media.is_video()) {
-                let own = blocks.iter().filter(|block| block.track == *number);
-                if let Some(at_ms) = track.cue(own) {
-                    self.cues.push(Cue { track: *number, at_ms, offset });
-                }
-            }
-        } else if let Some(first) = blocks.first() {
-            self.cues.push(Cue { track: first.track, at_ms: first.at_ms, offset });
-        }
-        Some(())
-    }
-
-    fn finish(self, head: Head, good_bytes: u64) -> Option<Scan> {
-        let tracks: Vec<_> = self.tracks.into_iter().filter_map(|(number, track)| track.finish(number)).collect();
-        Some(Scan {
-            good_bytes,
-            first_ms: tracks.iter().map(|track| track.first_ms).min()?,
-            end_ms: tracks.iter().map(|track| track.end_ms).max()?,
-            frames: tracks.iter().map(|track| track.frames).sum(),
-            tracks,
-            cues: self.cues,
-            head,
-        })
-    }
-}
-
-impl TrackTally {
-    fn new(media: Media) -> Self {
-        Self { media, first_ms: None, last_ms: 0, before_last_ms: None, last_opus_ms: 0, frames: 0, cued_ms: None }
-    }
-
-    fn add(&mut self, block: &Block<'_>) {
-        if self.first_ms.is_some() {
-            self.before_last_ms = Some(self.last_ms);
-        }
-        self.first_ms.get_or_insert(block.at_ms);
-        self.last_ms = block.at_ms;
-        self.last_opus_ms = opus::duration_us(block.data).map_or(0, |us| us.div_ceil(1000) as i64);
-        self.frames += 1;
-    }
-
-    /// The key frame of a cluster to jump to.
-    fn cue<'a>(&mut self, blocks: impl Iterator<Item = &'a Block<'a>>) -> Option<i64> {
-        let (mut key_ms, mut has_delta) = (None, false);
-        for block in blocks {
-            has_delta |= !block.key;
-            key_ms = key_ms.or(block.key.then_some(block.at_ms));
-        }
-        // Key pictures are rare by themselves, unless all are.
-        let spaced = self.cued_ms.is_none_or(|last| key_ms.is_some_and(|key| key - last >= CUE_EVERY_MS));
-        let cued = key_ms.filter(|_| spaced || has_delta);
-        self.cued_ms = cued.or(self.cued_ms);
-        cued
-    }
-
-    fn finish(self, number: u64) -> Option<TrackScan> {
-        let last_frame_ms = if self.media.is_video() {
-            let step = self.before_last_ms.map(|before| self.last_ms - before);
-            step.filter(|step| (1..=1000).contains(step)).unwrap_or(LAST_PICTURE_MS)
-        } else {
-            self.last_opus_ms
-        };
-        Some(TrackScan {
-            number,
-            first_ms: self.first_ms?,
-            end_ms: self.last_ms + last_frame_ms,
-            frames: self.frames,
-            media: self.media,
-        })
-    }
 }
 
 fn read_head(start: &[u8]) -> Option<Head> {

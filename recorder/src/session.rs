@@ -277,4 +277,6 @@ fn record(session: &mut Session, live: &Live, tap: &TapReceiver) -> Result<(), F
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use engine::id::{ParticipantId, PublicationId, PublicationKind};
 use rtc_shared::marshal::Unmarshal as _;
 use time::OffsetDateTime;
 
-use crate::clock::TrackClock;
+use crate::clock::{Stamp, TrackClock};
 use crate::depacketise::{Depacketiser, Frame, Payload};
 use crate::error::Fault;
 use crate::id::ParticipantName;
@@ -54,7 +54,7 @@ pub(crate) struct Desk<'a> {
 pub(crate) struct Track {
     origin: Origin,
     ssrc: Option<u32>,
-    reorder: Reorder<Payload>,
+    reorder: Reorder<(Stamp, Payload)>,
     clock: TrackClock,
     depacketiser: Depacketiser,
     frames: Vec<Frame>,
@@ -133,9 +133,9 @@ impl Track {
         if order == Order::Stale {
             return Ok(());
         }
-        let at_us = self.clock.place(header.timestamp, arrival_us, order == Order::Newest);
-        let item = Payload { timestamp: header.timestamp, marker: header.marker, at_us, data: payload };
-        self.reorder.push(header.sequence_number, arrival_us, item);
+        let stamp = self.clock.observe(header.timestamp, arrival_us, order == Order::Newest);
+        let item = Payload { timestamp: header.timestamp, marker: header.marker, at_us: 0, data: payload };
+        self.reorder.push(header.sequence_number, arrival_us, (stamp, item));
         self.drain(arrival_us, desk)
     }
 
@@ -194,9 +194,13 @@ impl Track {
     }
 
     fn drain(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
-        while let Some(released) = self.reorder.poll(now_us) {
+        self.clock.settle(if self.reorder.is_flushing() { i64::MAX } else { now_us });
+        while !self.clock.is_undecided()
+            && let Some(released) = self.reorder.poll(now_us)
+        {
             match released {
-                Released::Item(packet) => {
+                Released::Item((stamp, mut packet)) => {
+                    packet.at_us = self.clock.lay(stamp);
                     let broken = self.depacketiser.broken_frames();
                     self.depacketiser.push(&packet, &mut self.frames);
                     if self.depacketiser.broken_frames() > broken {

@@ -201,3 +201,112 @@ fn av1c(sequence: &SequenceHeader, whole: &[u8]) -> Bytes {
     out.extend_from_slice(whole);
     out.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::super::tests::Bench;
+    use super::*;
+    use crate::manifest::TrackCodec;
+
+    /// Sequence headers of libaom without size field: 4:2:0, and ten bits 4:4:4; and what ffmpeg made of them for MP4.
+    const SEQUENCE: [u8; 12] = [0x08, 0x00, 0x00, 0x00, 0x04, 0x3C, 0xFE, 0xCC, 0xDA, 0xF9, 0x00, 0x40];
+    const AV1C: [u8; 17] =
+        [0x81, 0x00, 0x0C, 0x00, 0x0A, 0x0B, 0x00, 0x00, 0x00, 0x04, 0x3C, 0xFE, 0xCC, 0xDA, 0xF9, 0x00, 0x40];
+    const SEQUENCE_444: [u8; 11] = [0x08, 0x20, 0x00, 0x00, 0x04, 0x3C, 0xFE, 0xCC, 0xDA, 0xF9, 0x42];
+    const AV1C_444: [u8; 16] =
+        [0x81, 0x20, 0x40, 0x00, 0x0A, 0x0A, 0x20, 0x00, 0x00, 0x04, 0x3C, 0xFE, 0xCC, 0xDA, 0xF9, 0x42];
+    const KEY: [u8; 4] = [0x30, 0x10, 7, 7];
+    const DELTA: [u8; 3] = [0x30, 0x30, 5];
+    /// The same with size fields.
+    const SIZED_SEQUENCE: [u8; 13] = [0x0A, 0x0B, 0x00, 0x00, 0x00, 0x04, 0x3C, 0xFE, 0xCC, 0xDA, 0xF9, 0x00, 0x40];
+    const SIZED_KEY: [u8; 5] = [0x32, 3, 0x10, 7, 7];
+    const SIZED_DELTA: [u8; 4] = [0x32, 2, 0x30, 5];
+
+    /// A payload of whole elements, the last without a length.
+    fn payload(elements: &[&[u8]]) -> Vec<u8> {
+        let (last, first) = elements.split_last().unwrap();
+        let counted = [(elements.len() as u8) << 4];
+        let mut out = counted.to_vec();
+        first.iter().for_each(|element| out.extend([&[element.len() as u8][..], element].concat()));
+        [&out[..], last].concat()
+    }
+
+    #[test]
+    fn a_key_frame_says_what_ffmpeg_says_of_the_same_sequence() {
+        for (sequence, config) in [(&SEQUENCE[..], &AV1C[..]), (&SEQUENCE_444, &AV1C_444)] {
+            let mut bench = Bench::of(TrackCodec::Av1);
+            bench.payload(1, &payload(&[sequence, &KEY]), true);
+            let config = Bytes::copy_from_slice(config);
+            assert_eq!(bench.1[0].format, Some(Media::Av1 { width: 320, height: 180, config }));
+        }
+    }
+
+    #[test]
+    fn delimiters_go_and_sizes_come() {
+        let mut bench = Bench::of(TrackCodec::Av1);
+        bench.payload(1, &payload(&[&[0x10], &SEQUENCE, &KEY]), true).payload(2, &payload(&[&DELTA]), true);
+        assert_eq!(bench.1[0].data, [&SIZED_SEQUENCE[..], &SIZED_KEY].concat());
+        assert_eq!((bench.1[1].data.as_ref(), bench.1[1].is_key()), (&SIZED_DELTA[..], false));
+    }
+
+    #[test]
+    fn a_key_frame_that_lacks_its_sequence_header_gets_the_last_one() {
+        let mut bench = Bench::of(TrackCodec::Av1);
+        bench.payload(1, &payload(&[&KEY]), true);
+        assert_eq!((bench.1.len(), bench.0.broken_frames()), (0, 1), "nothing is known of it");
+        bench.payload(2, &payload(&[&SEQUENCE]), true).payload(3, &payload(&[&KEY]), true);
+        assert_eq!(bench.1[0].data, [&SIZED_SEQUENCE[..], &SIZED_KEY].concat());
+    }
+
+    #[test]
+    fn an_obu_in_three_packets_is_joined() {
+        let mut bench = Bench::of(TrackCodec::Av1);
+        let first = [&[0x60, 12][..], &SEQUENCE, &KEY[..1]].concat();
+        bench.payload(1, &first, false).payload(1, &[0xD0, 0x10, 7], false).payload(1, &[0x90, 7], true);
+        assert_eq!(bench.1[0].data, [&SIZED_SEQUENCE[..], &SIZED_KEY].concat());
+    }
+
+    #[test]
+    fn a_fragment_whose_other_part_is_missing_breaks_its_picture() {
+        let begun = [&[0x60, 12][..], &SEQUENCE, &KEY[..2]].concat();
+        for payloads in [
+            &[&begun[..], &[0x10, 0x30, 0x30, 5]][..], // no continuation
+            &[&[0x90, 7, 7]],                          // no beginning
+            &[&begun],                                 // cut off by the next picture
+        ] {
+            let mut bench = Bench::of(TrackCodec::Av1);
+            for data in payloads {
+                bench.payload(1, data, false);
+            }
+            bench.payload(2, &payload(&[&SEQUENCE, &KEY]), true);
+            assert_eq!((bench.times(), bench.0.broken_frames()), (vec![2], 1), "{payloads:02x?}");
+        }
+    }
+
+    #[test]
+    fn after_a_hole_a_key_frame_is_awaited() {
+        let mut bench = Bench::of(TrackCodec::Av1);
+        bench.payload(1, &payload(&[&SEQUENCE, &KEY]), true);
+        bench.0.handle_loss();
+        bench.payload(2, &payload(&[&DELTA]), true).payload(3, &payload(&[&SEQUENCE, &KEY]), true);
+        assert_eq!((bench.times(), bench.0.broken_frames()), (vec![1, 3], 1));
+    }
+
+    #[test]
+    fn elements_that_do_not_fit_are_refused() {
+        for bad in [
+            &[0x10][..],         // no element
+            &[0x20, 9, 0x30, 1], // longer than the payload
+            &[0x20, 0, 0x30, 1], // empty
+            &[0x30, 1, 0x30],    // three are announced
+            &[0x10, 0x34],       // ends within its header
+            &[0x00, 0x80],       // half a length
+            &[0x10, 0x32, 9, 1], // its own size is another
+        ] {
+            let mut bench = Bench::of(TrackCodec::Av1);
+            bench.payload(1, bad, true);
+            assert_eq!((bench.1.len(), bench.0.broken_frames()), (0, 1), "{bad:02x?}");
+        }
+    }
+}

@@ -219,3 +219,111 @@ fn avcc(sps: &Sps, sps_nal: &[u8], pps_nal: &[u8]) -> Bytes {
     }
     out.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::super::tests::Bench;
+    use super::*;
+    use crate::manifest::TrackCodec;
+
+    /// Parameter sets of x264, 1920x1080 in the high profile, and what ffmpeg made of them for MP4.
+    const SPS_NAL: &str = "67640028acb403c0113f2e0220000003002000000651e30654";
+    const PPS_NAL: &str = "68ef0fcb";
+    const AVCC: &str = "01640028ffe1001967640028acb403c0113f2e0220000003002000000651e3065401000468ef0fcbfdf8f800";
+    /// The first macroblock's, and one that begins later.
+    const IDR_NAL: [u8; 4] = [0x65, 0x88, 0x84, 1];
+    const IDR_LATER: [u8; 4] = [0x65, 0x42, 0x30, 1];
+    const DELTA_NAL: [u8; 4] = [0x41, 0x9A, 2, 5];
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2).unwrap(), 16).unwrap()).collect()
+    }
+
+    fn lengthed(nals: &[&[u8]]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        nals.iter().for_each(|nal| put_nal(&mut out, nal));
+        out.to_vec()
+    }
+
+    fn stap(nals: &[&[u8]]) -> Vec<u8> {
+        [0x78].into_iter().chain(nals.iter().flat_map(|nal| [&[0, nal.len() as u8][..], nal].concat())).collect()
+    }
+
+    #[test]
+    fn a_key_frame_says_what_ffmpeg_says_of_the_same_sets() {
+        let mut bench = Bench::of(TrackCodec::H264);
+        bench.payload(1, &stap(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL]), true);
+        let config = Bytes::from(hex(AVCC));
+        assert_eq!(bench.1[0].format, Some(Media::H264 { width: 1920, height: 1080, config }));
+        assert_eq!(bench.1[0].data, lengthed(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL]));
+    }
+
+    #[test]
+    fn sets_that_came_earlier_stand_before_a_key_frame_that_lacks_them() {
+        let mut bench = Bench::of(TrackCodec::H264);
+        bench.payload(1, &hex(SPS_NAL), false).payload(1, &hex(PPS_NAL), true);
+        assert_eq!(bench.1, [], "sets alone are no picture");
+        bench.payload(2, &IDR_NAL, true).payload(3, &DELTA_NAL, true);
+        assert_eq!(bench.1[0].data, lengthed(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL]));
+        assert_eq!((bench.1[1].data.to_vec(), bench.1[1].is_key()), (lengthed(&[&DELTA_NAL]), false));
+        assert_eq!(bench.0.broken_frames(), 0);
+    }
+
+    #[test]
+    fn slices_and_fragments_of_one_time_are_one_picture_without_fillers() {
+        let mut bench = Bench::of(TrackCodec::H264);
+        bench.payload(1, &stap(&[&hex(SPS_NAL), &hex(PPS_NAL)]), false);
+        bench.payload(1, &[0x0C, 0xFF, 0x80], false);
+        // FU-A of the first slice: indicator, header, a part.
+        bench.payload(1, &[0x7C, 0x85, 0x88], false).payload(1, &[0x7C, 0x05, 0x84], false);
+        bench.payload(1, &[0x7C, 0x45, 1], false).payload(1, &IDR_LATER, true);
+        let expected = lengthed(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL, &IDR_LATER]);
+        assert_eq!(bench.1[0].data, expected);
+    }
+
+    #[test]
+    fn a_picture_whose_first_slice_is_missing_is_none() {
+        let mut bench = Bench::of(TrackCodec::H264);
+        bench.payload(1, &stap(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL]), true);
+        bench.0.handle_loss();
+        bench.payload(2, &IDR_LATER, true).payload(3, &DELTA_NAL, true).payload(4, &IDR_NAL, true);
+        assert_eq!((bench.times(), bench.0.broken_frames()), (vec![1, 4], 2));
+    }
+
+    #[test]
+    fn a_fragment_without_beginning_or_end_breaks_its_picture() {
+        let head = stap(&[&hex(SPS_NAL), &hex(PPS_NAL)]);
+        for payloads in [
+            &[&[0x7C, 0x05, 0x84][..], &[0x7C, 0x45, 1]][..], // no beginning
+            &[&[0x7C, 0x85, 0x88], &IDR_LATER],               // no end
+            &[&[0x7C, 0x85, 0x88], &[0x7C, 0x85, 0x88]],      // two beginnings
+            &[&[0x7C, 0x85, 0x88]],                           // cut off by the next picture
+        ] {
+            let mut bench = Bench::of(TrackCodec::H264);
+            bench.payload(1, &head, false);
+            for payload in payloads {
+                bench.payload(1, payload, false);
+            }
+            bench.payload(2, &stap(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL]), true);
+            assert_eq!((bench.times(), bench.0.broken_frames()), (vec![2], 1), "{payloads:02x?}");
+        }
+    }
+
+    #[test]
+    fn half_a_length_in_an_aggregate_breaks_the_picture_and_nothing_else() {
+        for tail in [&[0][..], &[0, 9, 1], &[0, 0]] {
+            let mut bench = Bench::of(TrackCodec::H264);
+            let payload = [&stap(&[&hex(SPS_NAL), &hex(PPS_NAL), &IDR_NAL]), tail].concat();
+            bench.payload(1, &payload, true);
+            assert_eq!((bench.1.len(), bench.0.broken_frames()), (0, 1), "{tail:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_refers_to_no_known_set_is_none() {
+        let mut bench = Bench::of(TrackCodec::H264);
+        bench.payload(1, &stap(&[&hex(SPS_NAL), &IDR_NAL]), true);
+        assert_eq!((bench.1.len(), bench.0.broken_frames()), (0, 1));
+    }
+}

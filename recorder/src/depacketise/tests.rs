@@ -18,17 +18,26 @@ fn packet(timestamp: u32, descriptor: u8, data: &[u8], marker: bool) -> Payload 
     Payload { timestamp, marker, at_us: i64::from(timestamp), data: bytes.into() }
 }
 
-struct Bench(Depacketiser, Vec<Frame>);
+/// Frames that came out of packets so far.
+pub(super) struct Bench(pub(super) Depacketiser, pub(super) Vec<Frame>);
 
 impl Bench {
     fn new() -> Self {
-        Self(Depacketiser::new(TrackCodec::Vp8), Vec::new())
+        Self::of(TrackCodec::Vp8)
+    }
+    pub(super) fn of(codec: TrackCodec) -> Self {
+        Self(Depacketiser::new(codec), Vec::new())
+    }
+    /// A payload as it is on the wire.
+    pub(super) fn payload(&mut self, timestamp: u32, data: &[u8], marker: bool) -> &mut Self {
+        let data = Bytes::copy_from_slice(data);
+        self.push(Payload { timestamp, marker, at_us: i64::from(timestamp), data })
     }
     fn push(&mut self, packet: Payload) -> &mut Self {
         self.0.push(&packet, &mut self.1);
         self
     }
-    fn times(&self) -> Vec<i64> {
+    pub(super) fn times(&self) -> Vec<i64> {
         self.1.iter().map(|frame| frame.at_us).collect()
     }
 }

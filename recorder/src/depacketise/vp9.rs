@@ -179,3 +179,77 @@ fn size(bits: &mut Bits<'_>) -> Option<(u16, u16)> {
     let mut side = || u16::try_from(bits.number(16)? + 1).ok();
     Some((side()?, side()?))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
+    use super::super::tests::Bench;
+    use super::*;
+    use crate::manifest::TrackCodec;
+
+    /// Headers of libvpx: a key frame of 320x180, a frame as large as its reference.
+    const KEY: [u8; 11] = [0x82, 0x49, 0x83, 0x42, 0x00, 0x13, 0xF0, 0x0B, 0x36, 0x04, 0x38];
+    const DELTA: [u8; 7] = [0x86, 0x00, 0x40, 0x92, 0xF0, 0xE1, 0x40];
+    /// An upper layer of a key picture: it refers to the lower one and has a size of its own, 640x360.
+    const UPPER: [u8; 9] = [0x86, 0x00, 0x40, 0x00, 0x01, 0x3F, 0x80, 0xB3, 0x80];
+
+    /// Descriptor with picture id; `flags` are P, B, E as in RFC 9628.
+    fn packet(flags: u8, data: &[u8]) -> Vec<u8> {
+        [&[HAS_PICTURE_ID | flags, 1], data].concat()
+    }
+
+    /// The same of a spatial layer, flexible mode.
+    fn layer(flags: u8, layer: u8, data: &[u8]) -> Vec<u8> {
+        [&[HAS_PICTURE_ID | HAS_LAYER | IS_FLEXIBLE | flags, 1, layer << 1], data].concat()
+    }
+
+    #[test]
+    fn a_key_frame_says_its_size_and_others_follow() {
+        let mut bench = Bench::of(TrackCodec::Vp9);
+        bench.payload(1, &packet(0x0C, &KEY), true).payload(2, &packet(0x4C, &DELTA), true);
+        assert_eq!(bench.1[0].format, Some(Media::Vp9 { width: 320, height: 180 }));
+        assert_eq!(bench.1[0].data.as_ref(), KEY, "a single layer goes as it came");
+        assert!(!bench.1[1].is_key());
+    }
+
+    #[test]
+    fn layers_of_one_time_are_one_superframe_of_the_largest_size() {
+        let mut bench = Bench::of(TrackCodec::Vp9);
+        bench.payload(1, &layer(0x08, 0, &KEY[..6]), false).payload(1, &layer(0x04, 0, &KEY[6..]), false);
+        bench.payload(1, &layer(0x0C, 1, &UPPER), true);
+        assert_eq!(bench.1[0].format, Some(Media::Vp9 { width: 640, height: 360 }));
+        let index = [0xD9, 11, 0, 0, 0, 9, 0, 0, 0, 0xD9];
+        assert_eq!(bench.1[0].data, [&KEY[..], &UPPER, &index].concat());
+    }
+
+    #[test]
+    fn a_layer_without_its_end_or_its_beginning_breaks_the_picture() {
+        for (first, second) in [
+            (layer(0x08, 0, &KEY), layer(0x0C, 1, &UPPER)),
+            (layer(0x0C, 0, &KEY), layer(0x08, 1, &UPPER)),
+            (layer(0x04, 0, &KEY), layer(0x0C, 1, &UPPER)),
+        ] {
+            let mut bench = Bench::of(TrackCodec::Vp9);
+            bench.payload(1, &first, false).payload(1, &second, true);
+            assert_eq!((bench.1.len(), bench.0.broken_frames()), (0, 1), "{first:02x?} {second:02x?}");
+        }
+    }
+
+    #[test]
+    fn three_references_are_legal_whatever_the_crate_thinks() {
+        let mut bench = Bench::of(TrackCodec::Vp9);
+        bench.payload(1, &packet(0x0C, &KEY), true);
+        let descriptor = [HAS_PICTURE_ID | IS_PREDICTED | HAS_LAYER | IS_FLEXIBLE | 0x0C, 0x81, 2, 0, 3, 5, 8];
+        bench.payload(2, &[&descriptor[..], &DELTA].concat(), true);
+        assert_eq!(bench.1[1].data.as_ref(), DELTA);
+    }
+
+    #[test]
+    fn after_a_hole_a_key_frame_is_awaited() {
+        let mut bench = Bench::of(TrackCodec::Vp9);
+        bench.payload(1, &packet(0x0C, &KEY), true);
+        bench.0.handle_loss();
+        bench.payload(2, &packet(0x4C, &DELTA), true).payload(3, &packet(0x0C, &KEY), true);
+        assert_eq!((bench.times(), bench.0.broken_frames()), (vec![1, 3], 1));
+    }
+}
