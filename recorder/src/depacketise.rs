@@ -80,6 +80,10 @@ impl Depacketiser {
 
     /// Takes the next packet; frames that are whole now go to `out`.
     pub(crate) fn push(&mut self, packet: &Payload, out: &mut Vec<Frame>) {
+        // Padding (RFC 3550 §5.1) takes a number in the sequence and belongs to no frame.
+        if packet.data.is_empty() {
+            return;
+        }
         match self {
             Self::Opus(opus) => opus.push(packet, out),
             Self::Vp8(assembler) => assembler.push(packet, out),

@@ -19,7 +19,8 @@ const HOURS_2_US: i64 = 7_200_000_000;
 const REPORT_EVERY_US: i64 = 5_000_000;
 /// Disturbances may show for so long.
 const GRACE_US: i64 = 10_000_000;
-const BAR_US: i64 = 45_000;
+/// The promise is 45 ms. The clock keeps 13; what costs it more than a little shall be seen.
+const BAR_US: i64 = 20_000;
 /// What the network takes at its best; pictures take longer because they are paced.
 const DELAY_US: i64 = 40_000;
 const PACING_US: i64 = 70_000;

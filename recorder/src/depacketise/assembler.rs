@@ -27,6 +27,12 @@ pub(crate) trait Format {
 
     /// The open frame will not be finished.
     fn abandon(&mut self) {}
+
+    /// Bytes of the open frame that are not in it yet.
+    #[cfg(test)]
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// What a frame turned out to be.
@@ -74,6 +80,7 @@ impl<F: Format> Assembler<F> {
             if added.is_none() || open.data.len() > MAX_FRAME_BYTES {
                 open.broken = true;
                 open.data = BytesMut::new();
+                self.format.abandon();
             }
         }
         if packet.marker {
@@ -100,6 +107,11 @@ impl<F: Format> Assembler<F> {
 
     pub(super) fn broken_frames(&self) -> u64 {
         self.broken_frames
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.data.len()) + self.format.held_bytes()
     }
 
     fn close(&mut self, out: &mut Vec<Frame>) {

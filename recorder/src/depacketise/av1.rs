@@ -114,6 +114,11 @@ impl Format for Av1 {
     fn abandon(&mut self) {
         self.fragment = None;
     }
+
+    #[cfg(test)]
+    fn held_bytes(&self) -> usize {
+        self.fragment.as_ref().map_or(0, BytesMut::len)
+    }
 }
 
 impl Av1 {

@@ -91,6 +91,11 @@ impl Format for H264 {
     fn abandon(&mut self) {
         self.fragments = None;
     }
+
+    #[cfg(test)]
+    fn held_bytes(&self) -> usize {
+        self.fragments.as_ref().map_or(0, |(_, length)| *length)
+    }
 }
 
 impl H264 {

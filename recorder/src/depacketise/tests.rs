@@ -21,6 +21,18 @@ fn packet(timestamp: u32, descriptor: u8, data: &[u8], marker: bool) -> Payload 
 /// Frames that came out of packets so far.
 pub(super) struct Bench(pub(super) Depacketiser, pub(super) Vec<Frame>);
 
+impl Depacketiser {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Opus(_) => 0,
+            Self::Vp8(assembler) => assembler.held_bytes(),
+            Self::Vp9(assembler) => assembler.held_bytes(),
+            Self::H264(assembler) => assembler.held_bytes(),
+            Self::Av1(assembler) => assembler.held_bytes(),
+        }
+    }
+}
+
 impl Bench {
     fn new() -> Self {
         Self::of(TrackCodec::Vp8)
@@ -85,6 +97,41 @@ fn a_missing_marker_loses_nothing_when_no_packet_is_missing() {
     bench.0.handle_loss();
     bench.push(packet(4, START, &DELTA, true));
     assert_eq!(bench.times(), [1, 2, 4], "here the marker packet itself was lost");
+}
+
+#[test]
+fn padding_between_and_within_frames_is_no_part_of_them() {
+    let mut bench = Bench::new();
+    bench.payload(1, &[], false).push(packet(2, START, &KEY[..6], false)).payload(2, &[], false);
+    bench.push(packet(2, 0, &KEY[6..], true)).payload(2, &[], false).push(packet(3, START, &DELTA, true));
+    assert_eq!((bench.times(), bench.0.broken_frames()), (vec![2, 3], 0));
+    let mut sound = Bench::of(TrackCodec::Opus);
+    sound.payload(1, &[], false);
+    assert_eq!((sound.1.len(), sound.0.broken_frames()), (0, 0));
+}
+
+/// Frames that never end hold no more than a frame may have.
+#[test]
+fn what_is_held_of_an_endless_frame_is_bounded() {
+    let endless: [(TrackCodec, &[u8], &[u8]); 4] = [
+        (TrackCodec::Vp8, &[0x10, 0x10, 0, 0], &[0]),
+        (TrackCodec::Vp9, &[0x88, 1, 0x82], &[0x80, 1]),
+        (TrackCodec::H264, &[0x7C, 0x85, 0x88], &[0x7C, 0x05]),
+        (TrackCodec::Av1, &[0x50, 0x30, 0x10], &[0xD0]),
+    ];
+    for (codec, begins, goes_on) in endless {
+        let mut bench = Bench::of(codec);
+        bench.payload(1, begins, false);
+        let part = [goes_on, &[1; 60_000]].concat();
+        let mut most = 0;
+        for _ in 0..200 {
+            bench.payload(1, &part, false);
+            most = most.max(bench.0.held_bytes());
+        }
+        assert!(most > MAX_FRAME_BYTES / 2, "{codec:?} holds {most}: it must collect at all");
+        assert!(most <= MAX_FRAME_BYTES + part.len(), "{codec:?} holds {most}");
+        assert!(bench.0.held_bytes() < MAX_FRAME_BYTES / 2, "{codec:?} gave it up");
+    }
 }
 
 #[test]

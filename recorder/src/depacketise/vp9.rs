@@ -1,8 +1,10 @@
 //! VP9: pictures of one or several spatial layers, key frames, sizes.
 //!
 //! A picture of scalable VP9 is all layer frames of one RTP time. They go into one block, since the upper ones refer to
-//! the lower ones, with a superframe index behind them, by which decoders find each (libvpx manages without, ffmpeg
-//! does not).
+//! the lower ones, with a superframe index behind them, by which decoders find each. Measured with what Chromium sends as
+//! L3T3_KEY: libvpx, and so Chromium, shows the uppermost layer of each block; ffmpeg's own decoder shows all of them, one
+//! after the other at one time, because libvpx marks each layer as shown; without the index it shows the lowest only.
+//! Lower layers are kept even where none refers to them now: when a sender's rate falls, they are what goes on.
 //!
 //! RFC 9628 <https://www.rfc-editor.org/rfc/rfc9628> (payload), VP9 bitstream specification §6.2 (uncompressed header),
 //! annex B (superframes), <https://www.webmproject.org/vp9/>.
