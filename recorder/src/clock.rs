@@ -30,6 +30,8 @@ pub(crate) const JUMP_US: i64 = 1_000_000;
 pub(crate) const HOLD_US: i64 = 500_000;
 /// They catch up when they make good this share of the time that passes.
 const CATCH_UP_PERCENT: i64 = 30;
+/// However short they were watched, this much is no jitter.
+const CERTAIN_US: i64 = 150_000;
 /// The floor is the minimum over one to two of these.
 const FLOOR_WINDOW_US: i64 = 5_000_000;
 /// The offset follows by at most this share: 0.5 %, ten times what bad oscillators drift.
@@ -47,8 +49,8 @@ pub(crate) struct TrackClock {
     clock_hz: i64,
     newest: Option<Newest>,
     epoch: Option<Epoch>,
-    /// Number and offset of the epoch before.
-    before: Option<(u64, i64)>,
+    /// Of the epoch before.
+    offset_before_us: Option<i64>,
     suspicion: Option<Suspicion>,
     /// Sender's wall clock minus RTP time, by the last sender report of this epoch.
     sender_us: Option<i64>,
@@ -103,7 +105,7 @@ impl TrackClock {
             clock_hz: clock_hz.into(),
             newest: None,
             epoch: None,
-            before: None,
+            offset_before_us: None,
             suspicion: None,
             sender_us: None,
             shared_floor_us: None,
@@ -128,7 +130,7 @@ impl TrackClock {
             return self.stamp(media_us);
         };
         if !is_newest {
-            let is_before = media_us < epoch.first_media_us && self.before.is_some();
+            let is_before = media_us < epoch.first_media_us && self.offset_before_us.is_some();
             return Stamp { epoch: epoch.number - u64::from(is_before), media_us };
         }
         let late_us = transit - epoch.floor_us();
@@ -161,14 +163,9 @@ impl TrackClock {
 
     /// Where a packet lies. Before it is decided why packets are late, late ones lie where the old offset puts them.
     pub(crate) fn lay(&self, stamp: Stamp) -> i64 {
-        let offset_us = match (&self.epoch, self.before) {
-            (Some(epoch), Some((number, offset_us))) if stamp.epoch < epoch.number && stamp.epoch <= number => {
-                offset_us
-            }
-            (Some(epoch), _) => epoch.offset_us,
-            (None, _) => 0,
-        };
-        stamp.media_us.saturating_add(offset_us)
+        let Some(epoch) = &self.epoch else { return stamp.media_us };
+        let before = self.offset_before_us.filter(|_| stamp.epoch < epoch.number);
+        stamp.media_us.saturating_add(before.unwrap_or(epoch.offset_us))
     }
 
     /// Whether it is better to wait before anything is laid.
@@ -185,8 +182,9 @@ impl TrackClock {
         self.suspicion = None;
         let watched_us = suspicion.newest_us - suspicion.since_us;
         let made_good_us = suspicion.first_transit - suspicion.least_transit;
-        // A few packets show nothing but jitter.
-        if watched_us >= HOLD_US / 4 && made_good_us * 100 >= watched_us * CATCH_UP_PERCENT {
+        // A few packets show nothing but jitter, unless they make good more than jitter ever is.
+        let is_faster = watched_us >= HOLD_US / 4 && made_good_us * 100 >= watched_us * CATCH_UP_PERCENT;
+        if is_faster || made_good_us >= watched_us.max(CERTAIN_US) {
             self.continue_epoch();
         } else {
             self.begin_epoch(suspicion.media_us, suspicion.least_transit, suspicion.since_us + HOLD_US);
@@ -240,7 +238,7 @@ impl TrackClock {
 
     fn begin_epoch(&mut self, media_us: i64, transit: i64, now_us: i64) {
         let number = self.epoch.as_ref().map_or(0, |epoch| epoch.number + 1);
-        self.before = self.epoch.as_ref().map(|epoch| (epoch.number, epoch.offset_us));
+        self.offset_before_us = self.epoch.as_ref().map(|epoch| epoch.offset_us);
         self.epoch = Some(Epoch::new(number, media_us, transit, now_us));
         self.sender_us = None;
         self.drift.interrupt();
@@ -249,7 +247,7 @@ impl TrackClock {
     /// Those that were late belong to the epoch after all; their stamps have the next number.
     fn continue_epoch(&mut self) {
         if let Some(epoch) = &mut self.epoch {
-            self.before = Some((epoch.number, epoch.offset_us));
+            self.offset_before_us = Some(epoch.offset_us);
             epoch.number += 1;
         }
     }

@@ -62,6 +62,8 @@ pub(crate) struct Track {
     /// How many were begun.
     files: u32,
     lost_packets: u64,
+    /// Broken frames that were counted with an earlier file.
+    broken_before: u64,
     gaps: u64,
     /// Something went missing since the last frame.
     open_gap: Option<GapCause>,
@@ -97,6 +99,7 @@ impl Track {
             file: None,
             files: 0,
             lost_packets: 0,
+            broken_before: 0,
             gaps: 0,
             open_gap: None,
             muted: false,
@@ -162,7 +165,8 @@ impl Track {
 
     /// Writes the counts to the journal if they changed.
     pub(crate) fn note_totals(&mut self, spool: &mut Spool) -> Result<(), Fault> {
-        let totals = (self.lost_packets, self.depacketiser.broken_frames(), self.gaps);
+        let broken_frames = self.depacketiser.broken_frames() - self.broken_before;
+        let totals = (self.lost_packets, broken_frames, self.gaps);
         if let Some(file) = &self.file
             && totals != self.totals_written
         {
@@ -221,10 +225,11 @@ impl Track {
     }
 
     fn write(&mut self, frame: &Frame, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
-        if self.file.as_ref().is_some_and(|file| !file.takes(frame)) && self.files < MAX_FILES_OF_FORMATS {
-            self.commit(desk)?;
-            self.note_totals(desk.spool)?;
-            self.file = None;
+        if self.file.as_ref().is_some_and(|file| !file.takes(frame))
+            && self.files < MAX_FILES_OF_FORMATS
+            && *desk.next_number < crate::MAX_TRACKS
+        {
+            self.end_file(whole_ms(frame.at_us), desk)?;
         }
         if self.file.is_none() {
             self.file = self.begin(frame, desk)?;
@@ -247,6 +252,20 @@ impl Track {
         }
         file.cluster.push(webm::TRACK_NUMBER, at_ms, frame.is_key(), &frame.data);
         file.last_ms = at_ms;
+        Ok(())
+    }
+
+    /// The next frame needs another file. What is counted from now on is counted there.
+    fn end_file(&mut self, next_ms: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        if let Some(cause) = self.open_gap.take() {
+            self.note_gap(cause, next_ms, desk.spool)?;
+        }
+        self.commit(desk)?;
+        self.note_totals(desk.spool)?;
+        self.file = None;
+        self.lost_packets = 0;
+        self.gaps = 0;
+        self.broken_before = self.depacketiser.broken_frames();
         Ok(())
     }
 

@@ -208,6 +208,52 @@ mod tests {
         assert!(cluster.closes_before(5_002, false), "large clusters close at once");
     }
 
+    /// A stranger's reading of several tracks in one file; frames are not decoded.
+    #[test]
+    fn ffprobe_finds_every_block_of_every_track_at_its_time() {
+        let media = [
+            (1, Media::Opus),
+            (2, Media::Vp9 { width: 640, height: 360 }),
+            (3, Media::Vp8 { width: 320, height: 180 }),
+        ];
+        let mut bytes = head(&media, OffsetDateTime::UNIX_EPOCH);
+        let mut expected = Vec::new();
+        for second in 0..3 {
+            let mut cluster = Cluster::default();
+            for n in 0..25 {
+                let at_ms = second * 1000 + n * 40 + 20;
+                for (index, (number, at_ms)) in [(2, at_ms), (1, at_ms - 13), (3, at_ms + 5)].into_iter().enumerate() {
+                    cluster.push(number, at_ms, n == 0 || index == 1, &[0x78, 1, 2]);
+                    expected.push((number - 1, at_ms));
+                }
+            }
+            cluster.take(&mut bytes);
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let Ok(output) = std::process::Command::new("ffprobe")
+            .args(["-v", "fatal", "-of", "csv=p=0", "-show_entries", "packet=stream_index,pts"])
+            .arg(file.path())
+            .output()
+        else {
+            assert!(std::env::var_os("CI").is_none(), "CI needs ffprobe");
+            return;
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut seen: Vec<(u64, i64)> = text
+            .lines()
+            .map(|line| {
+                let (index, pts) = line.trim_end_matches(',').split_once(',').unwrap();
+                (index.parse().unwrap(), pts.parse().unwrap())
+            })
+            .collect();
+        // ffprobe takes the codec's delay of 6.5 ms off the sound, as a player does.
+        expected.iter_mut().filter(|(index, _)| *index == 0).for_each(|(_, at_ms)| *at_ms -= 7);
+        seen.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+
     #[test]
     fn a_file_says_webm_unless_it_has_what_webm_has_no_place_for() {
         let vp8 = (1, Media::Vp8 { width: 640, height: 360 });

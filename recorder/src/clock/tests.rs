@@ -1,5 +1,7 @@
 //! One property of the clock each.
 
+#![allow(clippy::indexing_slicing, reason = "tests")]
+
 use proptest::prelude::*;
 
 use super::*;
@@ -89,6 +91,17 @@ fn a_network_that_stood_still_shifts_nothing() {
         .collect();
     let expected: Vec<_> = (0..300).map(|n| n * 20_000).collect();
     assert_eq!(laid(&all), expected);
+}
+
+#[test]
+fn a_burst_that_fills_the_buffer_at_once_is_known_for_one_without_waiting() {
+    let mut clock = TrackClock::new(48_000);
+    clock.place(0, 0, true);
+    // What was sent in two seconds comes within fifty milliseconds; the buffer is full in the middle of it.
+    let stamps: Vec<_> = (1..60u32).map(|n| clock.observe(n * 960, 2_000_000 + i64::from(n) * 500, true)).collect();
+    assert!(clock.is_undecided());
+    clock.settle(i64::MAX);
+    assert_eq!(clock.lay(stamps[58]), 59 * 20_000);
 }
 
 #[test]

@@ -269,6 +269,53 @@ fn every_kind_of_lie_leaves_readable_files_and_its_trace() {
     }
 }
 
+#[test]
+fn what_is_dropped_at_the_end_is_a_gap_though_nothing_follows_it() {
+    for codec in [Codec::Vp9, Codec::H264, Codec::Av1] {
+        let mut bench = Bench::new();
+        bench.add_codec(PublicationId(1), codec);
+        let mut sender = Sender::new(PublicationId(1), codec);
+        for n in 0..50 {
+            sender.play(&mut bench, Trick::Honest { is_key: n == 0 });
+        }
+        sender.sequence += 1; // lost
+        for _ in 0..50 {
+            sender.play(&mut bench, Trick::Honest { is_key: false });
+        }
+        let ended = bench.end();
+        let track = &ended.manifest.tracks[0];
+        assert_eq!((track.frames, track.lost_packets, track.broken_frames), (50, 1, 50), "{codec:?}");
+        let gaps: Vec<_> = track.gaps.iter().map(|gap| (gap.from_ms, gap.to_ms, gap.cause)).collect();
+        assert_eq!(gaps, [(1000, 2000, crate::manifest::GapCause::Loss)], "{codec:?}");
+    }
+}
+
+#[test]
+fn losses_are_counted_with_the_file_in_which_they_are_missed() {
+    let mut bench = Bench::new();
+    bench.add_codec(PublicationId(1), Codec::H264);
+    let mut sender = Sender::new(PublicationId(1), Codec::H264);
+    let mut other = key(Codec::H264);
+    other[6] += 1; // the level
+    for file in [key(Codec::H264), other] {
+        sender.step();
+        sender.send(&mut bench, &file, true);
+        for _ in 0..20 {
+            sender.play(&mut bench, Trick::Honest { is_key: false });
+        }
+        sender.sequence += 1; // lost
+        for _ in 0..30 {
+            sender.play(&mut bench, Trick::Honest { is_key: false });
+        }
+    }
+    let ended = bench.end();
+    for track in &ended.manifest.tracks {
+        assert_eq!((track.frames, track.lost_packets, track.broken_frames, track.gaps.len()), (21, 1, 30, 1));
+    }
+    let between = &ended.manifest.tracks[0].gaps[0];
+    assert_eq!((ended.manifest.tracks.len(), between.to_ms), (2, ended.manifest.tracks[1].offset_ms));
+}
+
 /// A sender of H.264 that changes its parameter sets with every picture, to take all numbers of files for itself.
 #[test]
 fn a_sender_cannot_take_all_files_by_changing_its_format() {

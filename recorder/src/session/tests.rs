@@ -306,6 +306,31 @@ fn sender_reports_align_the_tracks_of_a_participant() {
 }
 
 #[test]
+fn a_network_that_stood_still_shifts_nothing_and_a_sender_that_slept_does() {
+    let mut bench = Bench::new();
+    bench.add(VOICE, PublicationKind::Microphone);
+    bench.add(PICTURE, PublicationKind::Camera);
+    // What was sent in two seconds arrives within half a second; later all sleep for ten seconds and RTP time with them.
+    for n in 0..400u16 {
+        let sent = u64::from(n) * 20;
+        let arrives = match sent {
+            1000..3500 => 3000 + (sent - 1000) / 5,
+            6000.. => sent + 10_000,
+            _ => sent,
+        };
+        bench.voice(arrives, n);
+        let picture = described(if n == 0 { &KEY } else { &DELTA });
+        bench.item(bench.packet(PICTURE, arrives, n, u32::from(n) * 1800, &picture));
+    }
+    for publication in [VOICE, PICTURE] {
+        bench.item(TapItem::Removed { publication });
+    }
+    let expected: Vec<_> = (0..400).map(|n| n * 20 + if n < 300 { 0 } else { 10_000 }).collect();
+    assert_eq!(bench.times(0), expected);
+    assert_eq!(bench.times(1), expected);
+}
+
+#[test]
 fn a_full_disk_ends_the_recording_with_its_reason_and_keeps_the_rest() {
     let mut bench = Bench::new();
     bench.add(VOICE, PublicationKind::Microphone);
