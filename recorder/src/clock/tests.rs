@@ -124,8 +124,9 @@ fn a_packet_from_before_a_pause_keeps_its_place_though_it_is_laid_after_it() {
     let late = clock.observe(2880, 10_060_000, true);
     let retransmitted = clock.observe(1920, 10_100_000, false);
     clock.settle(i64::MAX);
-    let laid = [early, late, retransmitted].map(|stamp| clock.lay(stamp));
-    assert_eq!(laid, [20_000, 10_060_000, 40_000]);
+    let later_still = clock.observe(1920, 10_700_000, false);
+    let laid = [early, late, retransmitted, later_still].map(|stamp| clock.lay(stamp));
+    assert_eq!(laid, [20_000, 10_060_000, 40_000, 40_000]);
 }
 
 #[test]

@@ -299,11 +299,12 @@ mod tests {
     #[test]
     fn a_fragment_without_beginning_or_end_breaks_its_picture() {
         let head = stap(&[&hex(SPS_NAL), &hex(PPS_NAL)]);
+        // Joined without a look at their flags, the first two would be whole pictures.
         for payloads in [
-            &[&[0x7C, 0x05, 0x84][..], &[0x7C, 0x45, 1]][..], // no beginning
-            &[&[0x7C, 0x85, 0x88], &IDR_LATER],               // no end
-            &[&[0x7C, 0x85, 0x88], &[0x7C, 0x85, 0x88]],      // two beginnings
-            &[&[0x7C, 0x85, 0x88]],                           // cut off by the next picture
+            &[&[0x7C, 0x05, 0x88][..], &[0x7C, 0x45, 0x84, 1]][..], // no beginning
+            &[&[0x7C, 0x85, 0x88], &[0x7C, 0x85, 0x84], &[0x7C, 0x45, 1]], // two
+            &[&[0x7C, 0x85, 0x88], &IDR_NAL],                       // no end
+            &[&[0x7C, 0x85, 0x88]],                                 // cut off by the next picture
         ] {
             let mut bench = Bench::of(TrackCodec::H264);
             bench.payload(1, &head, false);

@@ -120,3 +120,45 @@ fn colours(bits: &mut Bits<'_>, profile: u8) -> Option<u8> {
     let position = if x && y { bits.number(2)? as u8 } else { 0 };
     Some(depth_and_mono | u8::from(x) << 3 | u8::from(y) << 2 | position)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Headers written as the tables of §5.5 have them, one group of bits a field.
+    fn read(fields: &str) -> Option<SequenceHeader> {
+        let bits: Vec<u8> = fields.bytes().filter(|byte| *byte != b' ').map(|byte| byte - b'0').collect();
+        let bytes: Vec<_> = bits
+            .chunks(8)
+            .map(|chunk| chunk.iter().fold(0, |byte, bit| byte << 1 | bit) << (8 - chunk.len()))
+            .collect();
+        SequenceHeader::read(&bytes)
+    }
+
+    #[test]
+    fn every_optional_field_is_stepped_over() {
+        // Profile 2, timing and decoder model, two operating points of which the first has a tier and a delay.
+        let timing = format!("1 {:064b} 1 010 1 00100 {:032b} 01000 01000", 0, 0);
+        let points = "1 00001 000000000000 01001 1 1 00001 00010 1 1 0101 000000000001 00100 0 0";
+        let size = "0100 0011 01111 1010";
+        let tools = "1 0101 010 0 0 0 1 0 1 0 1 1 1 0 1 0 1 111 1 1 0";
+        let colours = "1 1 0 1 00000001 00000001 00000001 0 1 1 10";
+        let header = read(&format!("010 0 0 {timing} {points} {size} {tools} {colours}"));
+        let expected = SequenceHeader {
+            profile: 2,
+            level: 9,
+            tier_and_format: 0b1110_1110,
+            dimensions: (16, 11),
+            is_still: false,
+        };
+        assert_eq!(header, Some(expected));
+    }
+
+    #[test]
+    fn a_still_picture_says_less() {
+        let header = read("000 1 1 00101 0011 0011 1111 0111 000 000 0 1 0 0");
+        let expected =
+            SequenceHeader { profile: 0, level: 5, tier_and_format: 0b1_1100, dimensions: (16, 8), is_still: true };
+        assert_eq!(header, Some(expected));
+    }
+}
