@@ -130,17 +130,21 @@ fn a_packet_from_before_a_pause_keeps_its_place_though_it_is_laid_after_it() {
 }
 
 #[test]
-fn drift_is_told_after_a_minute_and_pauses_do_not_count_as_drift() {
+fn drift_is_told_after_a_minute_and_neither_pauses_nor_restarts_count_as_drift() {
     for ppm in [-300.0, 0.0, 300.0] {
         let mut clock = TrackClock::new(90_000);
-        let mut paused = 0.0;
+        let (mut paused, mut base) = (0.0, 0);
         for n in 0..36_000u32 {
             let sent = f64::from(n) * 33_333.0;
             if n == 9_000 {
                 paused = 30e6;
             }
+            if n == 18_000 {
+                clock.restart();
+                base = 1_000_000;
+            }
             let jitter = f64::from(n * 7919 % 30) * 1000.0;
-            let rtp = (sent * (1.0 + ppm / 1e6) * 0.09) as i64 as u32;
+            let rtp = base + (sent * (1.0 + ppm / 1e6) * 0.09) as u32;
             clock.observe(rtp, (sent + paused + jitter) as i64, true);
             if n == 1500 {
                 assert_eq!(clock.drift_ppm(), None, "fifty seconds");

@@ -335,6 +335,31 @@ fn a_sender_cannot_take_all_files_by_changing_its_format() {
     judge(&ended.folder);
 }
 
+#[test]
+fn when_all_files_are_taken_a_new_format_goes_on_in_the_old_one() {
+    let mut bench = Bench::new();
+    bench.add_codec(PublicationId(0), Codec::H264);
+    let mut sender = Sender::new(PublicationId(0), Codec::H264);
+    sender.play(&mut bench, Trick::Honest { is_key: true });
+    for n in 1..crate::MAX_TRACKS {
+        bench.add_codec(PublicationId(n), Codec::Opus);
+        Sender::new(PublicationId(n), Codec::Opus).play(&mut bench, Trick::Honest { is_key: true });
+    }
+    // Until every first packet was let go.
+    for _ in 0..10 {
+        sender.play(&mut bench, Trick::Honest { is_key: false });
+    }
+    let mut other = key(Codec::H264);
+    other[6] += 1; // the level
+    for _ in 0..10 {
+        sender.step();
+        sender.send(&mut bench, &other, true);
+    }
+    let ended = bench.end();
+    let frames = ended.manifest.tracks.iter().find(|track| track.publication == 0).unwrap().frames;
+    assert_eq!((ended.manifest.tracks.len(), frames), (crate::MAX_TRACKS as usize, 21));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
