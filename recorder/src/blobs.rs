@@ -65,7 +65,7 @@ impl Blobs {
     async fn put_track(&self, recording: RecordingId, track: &SpooledTrack) -> Result<Stored, RecorderError> {
         let layout = Layout::of(&track.scan);
         let size = layout.size();
-        let path = object(recording, &track_file(track.number));
+        let path = object(recording, &track_file(track.number, track.codec));
         let upload = self.store.put_multipart(&path).await?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         match send(&mut writer, &track.path, layout).await {

@@ -134,14 +134,19 @@ pub(crate) fn read_start(bytes: &[u8]) -> Option<ElementStart> {
         return None;
     }
     let id = read_uint(bytes.get(..id_length)?) as u32;
-    let rest = bytes.get(id_length..)?;
-    let size_length = rest.first()?.leading_zeros() as usize + 1;
-    if size_length > 8 {
+    let (size, size_length) = read_vint(bytes.get(id_length..)?)?;
+    Some(ElementStart { id, size, length: id_length + size_length })
+}
+
+/// A number as sizes and track numbers are coded (RFC 8794 §4), and its length in bytes. All ones is `None`: "unknown".
+pub(crate) fn read_vint(bytes: &[u8]) -> Option<(Option<u64>, usize)> {
+    let length = bytes.first()?.leading_zeros() as usize + 1;
+    if length > 8 {
         return None;
     }
-    let mask = (1u64 << (7 * size_length)) - 1;
-    let value = read_uint(rest.get(..size_length)?) & mask;
-    Some(ElementStart { id, size: (value != mask).then_some(value), length: id_length + size_length })
+    let mask = (1u64 << (7 * length)) - 1;
+    let value = read_uint(bytes.get(..length)?) & mask;
+    Some(((value != mask).then_some(value), length))
 }
 
 /// Big-endian, at most the last eight bytes.
@@ -162,6 +167,11 @@ pub(crate) fn children(body: &[u8]) -> impl Iterator<Item = (usize, ElementStart
         at += start.length + size;
         Some(found)
     })
+}
+
+/// The content of the first child with this id.
+pub(crate) fn child(body: &[u8], id: u32) -> Option<&[u8]> {
+    children(body).find(|(_, start, _)| start.id == id).map(|(.., content)| content)
 }
 
 #[cfg(test)]

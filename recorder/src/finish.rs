@@ -19,7 +19,7 @@ use crate::id::{ParticipantName, RecordingId};
 use crate::manifest::{self, Gap, Kind, MAX_LISTED_GAPS, Manifest, Person, TrackCodec, TrackRecord};
 use crate::scan::{Scan, scan_file};
 use crate::spool::{self, Fact};
-use crate::webm::{DURATION_ROOM, SEEK_ROOM, TRACK_NUMBER};
+use crate::webm::{DURATION_ROOM, Media, SEEK_ROOM};
 
 /// A recording as its folder tells it.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Inspection {
                 self.participants.insert(id, display_name);
             }
             Fact::Track { number, participant, publication, kind, codec } => {
-                let path = folder.join(spool::track_file(number));
+                let path = folder.join(spool::track_file(number, codec));
                 let scan = match scan_file(&path) {
                     // The line goes out up to a cluster before the file is made.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -163,10 +163,10 @@ pub(crate) struct Stored {
 
 impl SpooledTrack {
     fn record(&self, stored: &Stored) -> TrackRecord {
-        let (width, height) = self.scan.head.dimensions.unzip();
+        let (width, height) = self.scan.media().and_then(Media::dimensions).unzip();
         TrackRecord {
             number: self.number,
-            object: spool::track_file(self.number),
+            object: spool::track_file(self.number, self.codec),
             participant: self.participant,
             publication: self.publication,
             kind: self.kind,
@@ -247,7 +247,7 @@ fn cues(scan: &Scan) -> Vec<u8> {
             ebml::put_master(out, id::CUE_POINT, |out| {
                 ebml::put_uint(out, id::CUE_TIME, cue.at_ms.max(0) as u64);
                 ebml::put_master(out, id::CUE_TRACK_POSITIONS, |out| {
-                    ebml::put_uint(out, id::CUE_TRACK, TRACK_NUMBER);
+                    ebml::put_uint(out, id::CUE_TRACK, cue.track);
                     ebml::put_uint(out, id::CUE_CLUSTER_POSITION, cue.offset - scan.head.segment as u64);
                 });
             });
@@ -260,16 +260,16 @@ fn cues(scan: &Scan) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use crate::webm::{self, Cluster, Media};
+    use crate::webm::{self, Cluster};
 
     /// A stored track as a player finds its way through it: by what the head points at.
     #[test]
     fn the_stored_form_points_at_its_parts_and_knows_its_size_and_length() {
-        let mut spooled = webm::head(Media::Opus, OffsetDateTime::UNIX_EPOCH);
+        let mut spooled = webm::head(&[(1, Media::Opus)], OffsetDateTime::UNIX_EPOCH);
         let head_bytes = spooled.len();
         for second in 0..10 {
             let mut cluster = Cluster::default();
-            (0..50).for_each(|n| cluster.push(3000 + second * 1000 + n * 20, true, &[0xF8, 1]));
+            (0..50).for_each(|n| cluster.push(1, 3000 + second * 1000 + n * 20, true, &[0xF8, 1]));
             cluster.take(&mut spooled);
         }
         let folder = tempfile::tempdir().unwrap();
@@ -299,7 +299,7 @@ mod tests {
         let duration = find(find(body, id::INFO), id::DURATION);
         assert_eq!(f64::from_be_bytes(duration.try_into().unwrap()), 13_000.0);
         let cues: Vec<_> = ebml::children(find(body, id::CUES)).map(|(.., point)| point).collect();
-        assert_eq!(cues.len(), 5, "one in two seconds");
+        assert_eq!(cues.len(), 10, "one a cluster");
         for point in cues {
             let offset = ebml::read_uint(find(find(point, id::CUE_TRACK_POSITIONS), id::CUE_CLUSTER_POSITION));
             assert_eq!(id_at(offset), id::CLUSTER);

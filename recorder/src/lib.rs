@@ -1,7 +1,8 @@
 //! A participant that writes: it taps a meeting and leaves playable files.
 //!
-//! Every publication becomes one WebM file (Opus or VP8 as received, nothing is decoded). A file can be played at every
-//! instant, survives a killed process, a full disk and a store that does not answer.
+//! Every publication becomes a file as it was received, nothing is decoded: Opus, VP8, VP9 and AV1 in WebM, H.264 in
+//! Matroska. Where a sender of H.264 or AV1 changes its configuration, another file goes on. A file can be played at
+//! every instant, survives a killed process, a full disk and a store that does not answer.
 //!
 //! ```text
 //! engine tap --> session thread: reorder -> depacketise -> clusters --> spool (append-only)

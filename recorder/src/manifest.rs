@@ -66,7 +66,8 @@ pub(crate) struct TrackRecord {
     /// Of the whole object, in hex.
     pub(crate) sha256: String,
     pub(crate) lost_packets: u64,
-    /// Pictures dropped because a part was missing. What refers to them is kept: decoders smear until a key frame.
+    /// Frames dropped because a part was missing or wrong. Of VP8, what refers to them is kept, and decoders smear until
+    /// a key frame; of other pictures it is dropped as well, and counted.
     pub(crate) broken_frames: u64,
     /// The first gaps, in order.
     pub(crate) gaps: Vec<Gap>,
@@ -87,6 +88,8 @@ pub(crate) struct Gap {
 pub(crate) enum GapCause {
     /// Packets never came.
     Loss,
+    /// Packets came and could not be read.
+    Damage,
     /// The participant was muted.
     Muted,
     /// The sender began anew with other sequence numbers.
@@ -124,29 +127,43 @@ impl From<Kind> for PublicationKind {
     }
 }
 
+/// What a track carries, as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum TrackCodec {
     Opus,
     Vp8,
+    Vp9,
+    H264,
+    Av1,
 }
 
 impl TrackCodec {
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Opus => "audio/webm",
-            Self::Vp8 => "video/webm",
+    /// What a publication of this codec is written as.
+    pub(crate) const fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Opus => Self::Opus,
+            Codec::Vp8 => Self::Vp8,
+            Codec::Vp9 => Self::Vp9,
+            Codec::H264 => Self::H264,
+            Codec::Av1 => Self::Av1,
         }
     }
-}
 
-impl TrackCodec {
-    /// What a publication of this codec is written as; none for what has no place in WebM.
-    pub(crate) const fn of(codec: Codec) -> Option<Self> {
-        match codec {
-            Codec::Opus => Some(Self::Opus),
-            Codec::Vp8 => Some(Self::Vp8),
-            Codec::H264 | Codec::Vp9 | Codec::Av1 => None,
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Opus => "audio/webm",
+            Self::Vp8 | Self::Vp9 | Self::Av1 => "video/webm",
+            // WebM has no place for it.
+            Self::H264 => "video/x-matroska",
+        }
+    }
+
+    /// Of its file's name.
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::H264 => "mkv",
+            _ => "webm",
         }
     }
 }

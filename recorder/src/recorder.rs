@@ -300,7 +300,7 @@ impl Recorder {
         let progress = live.tracks().into_iter().find(|progress| progress.number == track);
         let TrackProgress { size, codec, .. } = progress.ok_or(RecorderError::NotFound)?;
         let range = resolve(range, size)?;
-        let path = self.inner.folder(recording).join(spool::track_file(track));
+        let path = self.inner.folder(recording).join(spool::track_file(track, codec));
         let body = stream_file(path, range.clone()).await?;
         Ok(TrackSlice {
             size,

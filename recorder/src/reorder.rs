@@ -98,6 +98,11 @@ impl<T> Reorder<T> {
         self.flushing = true;
     }
 
+    /// Whether nothing waits any longer, nor should.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.flushing || self.held.len() > MAX_HELD
+    }
+
     /// The next thing that is due.
     pub(crate) fn poll(&mut self, now_us: i64) -> Option<Released<T>> {
         let first = *self.held.first_key_value()?.0;

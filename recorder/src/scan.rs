@@ -1,29 +1,33 @@
-//! Reads a spooled track back: how far it is whole, how long it is, where it can be cued.
+//! Reads a spooled file back: how far it is whole, what it carries, how long each track is, where it can be cued.
 //!
-//! Used before a track goes to the store, whether its recording ended or was cut off: a torn last cluster is simply
+//! ```text
+//! file --head--> Head (places to patch, media of each track) --clusters--> Tally by track --> Scan
+//! ```
+//!
+//! Used before a file goes to the store, whether its recording ended or was cut off: a torn last cluster is simply
 //! not counted. Nothing is trusted, since a power cut can leave anything behind.
+
+mod tally;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::ebml::{self, ElementStart, id};
-use crate::webm::{self, Block, DURATION_ROOM, SEEK_ROOM};
+use crate::webm::{self, DURATION_ROOM, Media, SEEK_ROOM};
+use tally::Tally;
 
-/// Longest head that is looked at; ours has about 400 bytes.
-const MAX_HEAD_BYTES: usize = 4096;
+/// Longest head that is looked at; ours have about 400 bytes and 200 more for each further track.
+const MAX_HEAD_BYTES: usize = 1 << 16;
 /// Largest cluster that is read: one that was full but for a byte, and then got the largest frame.
 const MAX_CLUSTER_BYTES: u64 = (webm::CLUSTER_BYTES + crate::depacketise::MAX_FRAME_BYTES + 1024) as u64;
-/// Cue points of tracks where every block is a key frame lie at least this far apart.
-const CUE_EVERY_MS: i64 = 2000;
-/// Length of the last picture when there is no other to measure it by.
-const LAST_PICTURE_MS: i64 = 33;
 
 /// A place to jump to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cue {
+    pub(crate) track: u64,
     pub(crate) at_ms: i64,
-    /// Offset of the cluster in the file.
+    /// Offset in the file of the cluster in which it lies.
     pub(crate) offset: u64,
 }
 
@@ -38,20 +42,44 @@ pub(crate) struct Head {
     pub(crate) info: usize,
     pub(crate) duration_room: usize,
     pub(crate) tracks: usize,
-    pub(crate) dimensions: Option<(u16, u16)>,
+    /// Track numbers and what they carry.
+    pub(crate) media: Vec<(u64, Media)>,
 }
 
-/// A track's file.
+/// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scan {
     pub(crate) head: Head,
     /// Bytes up to the end of the last whole cluster.
     pub(crate) good_bytes: u64,
+    /// Of the first frame of all.
+    pub(crate) first_ms: i64,
+    /// End of the frame that ends last.
+    pub(crate) end_ms: i64,
+    /// Of all tracks.
+    pub(crate) frames: u64,
+    /// Those that have a frame, by number.
+    pub(crate) tracks: Vec<TrackScan>,
+    /// Of video key frames; where there is no video, of every cluster.
+    pub(crate) cues: Vec<Cue>,
+}
+
+/// One track of a file, from its first to its last frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrackScan {
+    pub(crate) number: u64,
+    pub(crate) media: Media,
     pub(crate) first_ms: i64,
     /// End of the last frame.
     pub(crate) end_ms: i64,
     pub(crate) frames: u64,
-    pub(crate) cues: Vec<Cue>,
+}
+
+impl Scan {
+    /// What its first track carries, which is its only one in files of one publication.
+    pub(crate) fn media(&self) -> Option<&Media> {
+        self.head.media.first().map(|(_, media)| media)
+    }
 }
 
 /// Reads a file; `None` when it holds no whole cluster.
@@ -68,7 +96,7 @@ fn scan(mut from: impl Read, size: u64) -> io::Result<Option<Scan>> {
     let clusters_at = head.bytes.len();
     let rest = start.split_off(clusters_at);
     let mut from = rest.as_slice().chain(from);
-    let mut tally = Tally::default();
+    let mut tally = Tally::of(&head);
     let mut at = clusters_at as u64;
     while let Some(length) = read_cluster(&mut from, at, size, &mut tally)? {
         at += length;
@@ -95,74 +123,8 @@ fn read_cluster(from: &mut impl Read, at: u64, size: u64, tally: &mut Tally) -> 
     if from.take(missing).read_to_end(&mut body)? as u64 != missing {
         return Ok(None);
     }
-    let Some(blocks) = webm::blocks(&body) else { return Ok(None) };
-    tally.add(&blocks, at);
-    Ok(Some(total))
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    first_ms: Option<i64>,
-    last_ms: i64,
-    before_last_ms: Option<i64>,
-    last_opus_ms: i64,
-    frames: u64,
-    cues: Vec<Cue>,
-}
-
-impl Tally {
-    fn add(&mut self, blocks: &[Block<'_>], offset: u64) {
-        for block in blocks {
-            if self.first_ms.is_some() {
-                self.before_last_ms = Some(self.last_ms);
-            }
-            self.first_ms.get_or_insert(block.at_ms);
-            self.last_ms = block.at_ms;
-            self.last_opus_ms = opus_ms(block.data);
-            self.frames += 1;
-        }
-        if let Some(first) = blocks.first().filter(|block| block.key) {
-            let spaced = self.cues.last().is_none_or(|last| first.at_ms - last.at_ms >= CUE_EVERY_MS);
-            // Key pictures are rare by themselves.
-            if spaced || blocks.iter().any(|block| !block.key) {
-                self.cues.push(Cue { at_ms: first.at_ms, offset });
-            }
-        }
-    }
-
-    fn finish(self, head: Head, good_bytes: u64) -> Option<Scan> {
-        let last_frame_ms = if head.dimensions.is_some() {
-            let step = self.before_last_ms.map(|before| self.last_ms - before);
-            step.filter(|step| (1..=1000).contains(step)).unwrap_or(LAST_PICTURE_MS)
-        } else {
-            self.last_opus_ms
-        };
-        Some(Scan {
-            good_bytes,
-            first_ms: self.first_ms?,
-            end_ms: self.last_ms + last_frame_ms,
-            frames: self.frames,
-            cues: self.cues,
-            head,
-        })
-    }
-}
-
-/// Length of an Opus packet, rounded up (RFC 6716 §3.1, §3.2).
-fn opus_ms(packet: &[u8]) -> i64 {
-    let [toc, rest @ ..] = packet else { return 0 };
-    let config = toc >> 3;
-    let frame_us = match config {
-        0..=11 => [10_000, 20_000, 40_000, 60_000].get(usize::from(config & 3)),
-        12..=15 => [10_000, 20_000].get(usize::from(config & 1)),
-        _ => [2_500, 5_000, 10_000, 20_000].get(usize::from(config & 3)),
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => i64::from(rest.first().map_or(1, |count| count & 0x3F)),
-    };
-    (frame_us.copied().unwrap_or(20_000i64) * frames + 999) / 1000
+    let added = webm::blocks(&body).and_then(|blocks| tally.add(&blocks, at));
+    Ok(added.map(|()| total))
 }
 
 fn read_head(start: &[u8]) -> Option<Head> {
@@ -179,7 +141,7 @@ fn read_head(start: &[u8]) -> Option<Head> {
         info: 0,
         duration_room: 0,
         tracks: 0,
-        dimensions: None,
+        media: Vec::new(),
     };
     let mut end = body_at;
     for (at, element, content) in ebml::children(start.get(body_at..)?) {
@@ -193,13 +155,13 @@ fn read_head(start: &[u8]) -> Option<Head> {
             }
             id::TRACKS => {
                 head.tracks = body_at + at;
-                head.dimensions = dimensions(content);
+                head.media = media(content)?;
             }
             _ => break,
         }
         end = body_at + at + whole;
     }
-    let complete = head.seek_room > 0 && head.duration_room > 0 && head.tracks > 0;
+    let complete = head.seek_room > 0 && head.duration_room > 0 && !head.media.is_empty();
     head.bytes = start.get(..end)?.to_vec();
     complete.then_some(head)
 }
@@ -210,28 +172,28 @@ fn find(body: &[u8], id: u32, whole: usize) -> Option<usize> {
         .map(|(at, ..)| at)
 }
 
-fn dimensions(tracks: &[u8]) -> Option<(u16, u16)> {
-    let child = |body, id| ebml::children(body).find(|(_, element, _)| element.id == id).map(|(.., content)| content);
-    let video = child(child(tracks, id::TRACK_ENTRY)?, id::VIDEO)?;
-    let pixels = |id| u16::try_from(ebml::read_uint(child(video, id)?)).ok();
-    Some((pixels(id::PIXEL_WIDTH)?, pixels(id::PIXEL_HEIGHT)?))
+fn media(tracks: &[u8]) -> Option<Vec<(u64, Media)>> {
+    ebml::children(tracks)
+        .filter(|(_, element, _)| element.id == id::TRACK_ENTRY)
+        .map(|(.., entry)| webm::read_entry(entry))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use crate::webm::{Cluster, Media};
+    use crate::webm::Cluster;
     use proptest::prelude::*;
     use time::OffsetDateTime;
 
     fn video() -> (Vec<u8>, Vec<usize>) {
-        let mut bytes = webm::head(Media::Vp8 { width: 640, height: 360 }, OffsetDateTime::UNIX_EPOCH);
+        let mut bytes = webm::head(&[(1, Media::Vp8 { width: 640, height: 360 })], OffsetDateTime::UNIX_EPOCH);
         let mut ends = Vec::new();
         for cluster_number in 0..4i64 {
             let mut cluster = Cluster::default();
             for frame in 0..5i64 {
-                cluster.push(500 + cluster_number * 200 + frame * 40, frame == 0 && cluster_number != 1, &[7; 50]);
+                cluster.push(1, 500 + cluster_number * 200 + frame * 40, frame == 0 && cluster_number != 1, &[7; 50]);
             }
             cluster.take(&mut bytes);
             ends.push(bytes.len());
@@ -256,18 +218,46 @@ mod tests {
         let (bytes, ends) = video();
         let scan = scan(bytes.as_slice(), bytes.len() as u64).unwrap().unwrap();
         assert_eq!((scan.first_ms, scan.end_ms, scan.frames), (500, 500 + 19 * 40 + 40, 20));
-        assert_eq!(scan.head.dimensions, Some((640, 360)));
+        assert_eq!(scan.media().and_then(Media::dimensions), Some((640, 360)));
         let cued: Vec<_> = scan.cues.iter().map(|cue| (cue.at_ms, cue.offset as usize)).collect();
         assert_eq!(cued, [(500, scan.head.bytes.len()), (900, ends[1]), (1100, ends[2])]);
     }
 
     #[test]
-    fn opus_lengths_follow_the_table_of_contents() {
-        let table: [(&[u8], i64); 6] =
-            [(&[0x78], 20), (&[0x08], 20), (&[0xF9], 40), (&[0xFF, 3], 60), (&[0x80], 3), (&[0x18], 60)];
-        for (packet, ms) in table {
-            assert_eq!(opus_ms(packet), ms, "{packet:02x?}");
+    fn tracks_of_one_file_are_told_apart_and_cued_by_their_pictures() {
+        let media = [(1, Media::Opus), (2, Media::Vp9 { width: 640, height: 360 }), (7, Media::Opus)];
+        let mut bytes = webm::head(&media, OffsetDateTime::UNIX_EPOCH);
+        let mut offsets = Vec::new();
+        for second in 0..3i64 {
+            offsets.push(bytes.len() as u64);
+            let mut cluster = Cluster::default();
+            for n in 0..50 {
+                // Sound is 15 ms behind, so the second block lies before its cluster's time.
+                cluster.push(2, 3000 + second * 1000 + n * 20, n == 3 && second != 1, b"picture");
+                cluster.push(1, 2985 + second * 1000 + n * 20, true, &[0x78, 1]);
+            }
+            cluster.take(&mut bytes);
         }
+        let scan = scan(bytes.as_slice(), bytes.len() as u64).unwrap().unwrap();
+        assert_eq!(scan.head.media, media);
+        assert_eq!((scan.first_ms, scan.end_ms, scan.frames), (2985, 6000, 300));
+        let tracks: Vec<_> =
+            scan.tracks.iter().map(|track| (track.number, track.first_ms, track.end_ms, track.frames)).collect();
+        assert_eq!(tracks, [(1, 2985, 5985, 150), (2, 3000, 6000, 150)], "nothing was ever said on the third");
+        let cues =
+            [Cue { track: 2, at_ms: 3060, offset: offsets[0] }, Cue { track: 2, at_ms: 5060, offset: offsets[2] }];
+        assert_eq!(scan.cues, cues);
+    }
+
+    #[test]
+    fn a_block_of_an_unknown_track_ends_what_is_whole() {
+        let mut bytes = webm::head(&[(1, Media::Opus)], OffsetDateTime::UNIX_EPOCH);
+        for track in [1, 1, 2] {
+            let mut cluster = Cluster::default();
+            cluster.push(track, 0, true, &[0x78, 1]);
+            cluster.take(&mut bytes);
+        }
+        assert_eq!(scan(bytes.as_slice(), bytes.len() as u64).unwrap().unwrap().frames, 2);
     }
 
     proptest! {

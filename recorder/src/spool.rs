@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data>/recordings/rec_<hex>/journal.jsonl     one fact per line: start, names, tracks, gaps, end
-//!                             track-0000.webm   append-only; see `webm`
+//!                             track-0000.webm   append-only; see `webm` (H.264: .mkv)
 //! ```
 //!
 //! Everything is appended, so a killed process leaves whole lines and clusters and at most one torn tail of each.
@@ -113,8 +113,8 @@ impl Spool {
     }
 
     /// Opens the file of a new track.
-    pub(crate) fn create_track(&mut self, number: u32) -> io::Result<Arc<File>> {
-        let path = self.folder.join(track_file(number));
+    pub(crate) fn create_track(&mut self, number: u32, codec: TrackCodec) -> io::Result<Arc<File>> {
+        let path = self.folder.join(track_file(number, codec));
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let directory = Arc::clone(&self.directory);
         self.remember(&directory);
@@ -223,8 +223,8 @@ pub(crate) fn check_reserve(spool: &Spool, reserve_bytes: u64) -> Result<(), Fau
     if spool.free_bytes()? < reserve_bytes { Err(Fault::DiskReserve) } else { Ok(()) }
 }
 
-pub(crate) fn track_file(number: u32) -> String {
-    format!("track-{number:04}.webm")
+pub(crate) fn track_file(number: u32, codec: TrackCodec) -> String {
+    format!("track-{number:04}.{}", codec.extension())
 }
 
 /// Reads the whole lines of a journal. One that was torn by a full disk says nothing, nor does a cut-off last one.
@@ -240,7 +240,7 @@ pub(crate) fn read_journal(folder: &Path) -> io::Result<Vec<Fact>> {
 /// Whether anything was recorded into a folder.
 pub(crate) fn holds_tracks(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
-        if entry?.path().extension().is_some_and(|extension| extension == "webm") {
+        if entry?.file_name().to_string_lossy().starts_with("track-") {
             return Ok(true);
         }
     }

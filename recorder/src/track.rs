@@ -16,7 +16,7 @@ use engine::id::{ParticipantId, PublicationId, PublicationKind};
 use rtc_shared::marshal::Unmarshal as _;
 use time::OffsetDateTime;
 
-use crate::clock::TrackClock;
+use crate::clock::{Stamp, TrackClock};
 use crate::depacketise::{Depacketiser, Frame, Payload};
 use crate::error::Fault;
 use crate::id::ParticipantName;
@@ -25,6 +25,10 @@ use crate::manifest::{Gap, GapCause, Kind, MAX_LISTED_GAPS, TrackCodec};
 use crate::reorder::{Order, Released, Reorder};
 use crate::spool::{Fact, Spool};
 use crate::webm::{self, Cluster, Media};
+
+/// Files that a publication may have because its format changes. Then what changes stays inside the last one, which
+/// decoders of H.264 and AV1 manage though players may not: numbers of files are for everybody in the meeting.
+const MAX_FILES_OF_FORMATS: u32 = 32;
 
 /// What is known of a publication from the start.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +54,16 @@ pub(crate) struct Desk<'a> {
 pub(crate) struct Track {
     origin: Origin,
     ssrc: Option<u32>,
-    reorder: Reorder<Payload>,
+    reorder: Reorder<(Stamp, Payload)>,
     clock: TrackClock,
     depacketiser: Depacketiser,
     frames: Vec<Frame>,
     file: Option<TrackFile>,
+    /// How many were begun.
+    files: u32,
     lost_packets: u64,
+    /// Broken frames that were counted with an earlier file.
+    broken_before: u64,
     gaps: u64,
     /// Something went missing since the last frame.
     open_gap: Option<GapCause>,
@@ -72,6 +80,7 @@ struct TrackFile {
     cluster_since_us: i64,
     /// Head that still waits for the first cluster.
     head: Vec<u8>,
+    media: Media,
     last_ms: i64,
     /// A write failed in the middle: what would follow could not be read.
     torn: bool,
@@ -88,7 +97,9 @@ impl Track {
             depacketiser: Depacketiser::new(origin.codec),
             frames: Vec::new(),
             file: None,
+            files: 0,
             lost_packets: 0,
+            broken_before: 0,
             gaps: 0,
             open_gap: None,
             muted: false,
@@ -125,9 +136,9 @@ impl Track {
         if order == Order::Stale {
             return Ok(());
         }
-        let at_us = self.clock.place(header.timestamp, arrival_us, order == Order::Newest);
-        let item = Payload { timestamp: header.timestamp, marker: header.marker, at_us, data: payload };
-        self.reorder.push(header.sequence_number, arrival_us, item);
+        let stamp = self.clock.observe(header.timestamp, arrival_us, order == Order::Newest);
+        let item = Payload { timestamp: header.timestamp, marker: header.marker, at_us: 0, data: payload };
+        self.reorder.push(header.sequence_number, arrival_us, (stamp, item));
         self.drain(arrival_us, desk)
     }
 
@@ -154,7 +165,8 @@ impl Track {
 
     /// Writes the counts to the journal if they changed.
     pub(crate) fn note_totals(&mut self, spool: &mut Spool) -> Result<(), Fault> {
-        let totals = (self.lost_packets, self.depacketiser.broken_frames(), self.gaps);
+        let broken_frames = self.depacketiser.broken_frames() - self.broken_before;
+        let totals = (self.lost_packets, broken_frames, self.gaps);
         if let Some(file) = &self.file
             && totals != self.totals_written
         {
@@ -169,6 +181,9 @@ impl Track {
     pub(crate) fn finish(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
         self.reorder.flush();
         self.drain(now_us, desk)?;
+        if let Some(cause) = self.open_gap.filter(|cause| *cause != GapCause::Muted) {
+            self.note_gap(cause, whole_ms(now_us), desk.spool)?;
+        }
         self.commit(desk)?;
         self.note_totals(desk.spool)
     }
@@ -183,9 +198,19 @@ impl Track {
     }
 
     fn drain(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
-        while let Some(released) = self.reorder.poll(now_us) {
+        self.clock.settle(if self.reorder.is_flushing() { i64::MAX } else { now_us });
+        while !self.clock.is_undecided()
+            && let Some(released) = self.reorder.poll(now_us)
+        {
             match released {
-                Released::Item(packet) => self.depacketiser.push(packet, &mut self.frames),
+                Released::Item((stamp, mut packet)) => {
+                    packet.at_us = self.clock.lay(stamp);
+                    let broken = self.depacketiser.broken_frames();
+                    self.depacketiser.push(&packet, &mut self.frames);
+                    if self.depacketiser.broken_frames() > broken {
+                        self.open_gap.get_or_insert(GapCause::Damage);
+                    }
+                }
                 Released::Lost(packets) => {
                     self.depacketiser.handle_loss();
                     self.lost_packets += packets;
@@ -200,29 +225,58 @@ impl Track {
     }
 
     fn write(&mut self, frame: &Frame, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        if self.file.as_ref().is_some_and(|file| !file.takes(frame))
+            && self.files < MAX_FILES_OF_FORMATS
+            && *desk.next_number < crate::MAX_TRACKS
+        {
+            self.end_file(whole_ms(frame.at_us), desk)?;
+        }
         if self.file.is_none() {
             self.file = self.begin(frame, desk)?;
+            self.files += u32::from(self.file.is_some());
             self.open_gap = None;
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(file) = &self.file else { return Ok(()) };
         // Equal times would be an error to players; a source change or a clock step can bring them.
         let at_ms = whole_ms(frame.at_us).max(file.last_ms + 1);
         if let Some(cause) = self.open_gap.take() {
-            self.gaps += 1;
-            if self.gaps <= MAX_LISTED_GAPS as u64 {
-                let gap = Gap { from_ms: file.last_ms.max(0) as u64, to_ms: at_ms as u64, cause };
-                desk.spool.note(&Fact::Gap { number: file.progress.number, gap })?;
-            }
+            self.note_gap(cause, at_ms, desk.spool)?;
         }
-        let video_key = frame.dimensions.is_some();
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let video_key = frame.format.as_ref().is_some_and(Media::is_video);
         if file.cluster.closes_before(at_ms, video_key) {
             file.commit(desk)?;
         }
         if file.cluster.is_empty() {
             file.cluster_since_us = now_us;
         }
-        file.cluster.push(at_ms, frame.key, &frame.data);
+        file.cluster.push(webm::TRACK_NUMBER, at_ms, frame.is_key(), &frame.data);
         file.last_ms = at_ms;
+        Ok(())
+    }
+
+    /// The next frame needs another file. What is counted from now on is counted there.
+    fn end_file(&mut self, next_ms: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        if let Some(cause) = self.open_gap.take() {
+            self.note_gap(cause, next_ms, desk.spool)?;
+        }
+        self.commit(desk)?;
+        self.note_totals(desk.spool)?;
+        self.file = None;
+        self.lost_packets = 0;
+        self.gaps = 0;
+        self.broken_before = self.depacketiser.broken_frames();
+        Ok(())
+    }
+
+    /// Something is missing from the last frame until now.
+    fn note_gap(&mut self, cause: GapCause, to_ms: i64, spool: &mut Spool) -> Result<(), Fault> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.gaps += 1;
+        if self.gaps <= MAX_LISTED_GAPS as u64 {
+            let gap = Gap { from_ms: file.last_ms.max(0) as u64, to_ms: to_ms.max(file.last_ms) as u64, cause };
+            spool.note(&Fact::Gap { number: file.progress.number, gap })?;
+        }
         Ok(())
     }
 
@@ -232,11 +286,7 @@ impl Track {
         if number >= crate::MAX_TRACKS {
             return Ok(None);
         }
-        let media = match (self.origin.codec, frame.dimensions) {
-            (TrackCodec::Opus, _) => Media::Opus,
-            (TrackCodec::Vp8, Some((width, height))) => Media::Vp8 { width, height },
-            (TrackCodec::Vp8, None) => return Ok(None),
-        };
+        let Some(media) = frame.format.clone() else { return Ok(None) };
         let (kind, codec) = (Kind::from(self.origin.kind), self.origin.codec);
         let participant = self.origin.participant;
         desk.spool.note(&Fact::Track {
@@ -252,7 +302,8 @@ impl Track {
             file: None,
             cluster: Cluster::default(),
             cluster_since_us: 0,
-            head: webm::head(media, desk.started_at),
+            head: webm::head(&[(webm::TRACK_NUMBER, media.clone())], desk.started_at),
+            media,
             last_ms: -1,
             torn: false,
             progress: TrackProgress { number, participant, kind, codec, offset_ms, end_ms: offset_ms, size: 0 },
@@ -273,6 +324,11 @@ impl Track {
 }
 
 impl TrackFile {
+    /// Whether a frame can go into this file.
+    fn takes(&self, frame: &Frame) -> bool {
+        frame.format.as_ref().is_none_or(|format| self.media.goes_with(format))
+    }
+
     /// Writes the cluster whole; the first one in one write with the head.
     fn commit(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
         if self.cluster.is_empty() || self.torn {
@@ -282,7 +338,7 @@ impl TrackFile {
         self.cluster.take(&mut bytes);
         let file = match &self.file {
             Some(file) => Arc::clone(file),
-            None => Arc::clone(self.file.insert(desk.spool.create_track(self.progress.number)?)),
+            None => Arc::clone(self.file.insert(desk.spool.create_track(self.progress.number, self.progress.codec)?)),
         };
         let written = desk.spool.append(&file, &bytes);
         self.torn = written.is_err();

@@ -1,4 +1,4 @@
-//! Writes WebM that can be played at every instant.
+//! Writes WebM, or Matroska for what WebM has no place for, that can be played at every instant.
 //!
 //! A live file is only ever appended to: the head (segment of unknown size) goes out together with the first cluster,
 //! every further cluster is built in memory and written whole, with a known size. Whatever a crash cuts off is at most
@@ -9,18 +9,24 @@
 //! EBML | Segment(size unknown) | Void(seek room) | Info(.., Void(duration room)) | Tracks | Cluster | Cluster | ...
 //! ```
 //!
-//! RFC 9559 (Matroska), <https://www.webmproject.org/docs/container/> (the WebM subset),
-//! RFC 7845 §5.1 <https://www.rfc-editor.org/rfc/rfc7845> (Opus head).
+//! A file has one or several tracks. Blocks of different tracks may swap by some milliseconds: a block's time counts
+//! from its cluster's, which is the first block's, and has a sign.
+//!
+//! RFC 9559 (Matroska), <https://www.webmproject.org/docs/container/> (the WebM subset).
+
+mod media;
 
 use time::OffsetDateTime;
 
 use crate::ebml::{self, id};
 
+pub(crate) use media::{Media, read_entry};
+
 /// Room for a seek head of three entries (68 bytes) and a Void of what is left.
 pub(crate) const SEEK_ROOM: usize = 128;
 /// A Duration element: two bytes of id, one of size, eight of double.
 pub(crate) const DURATION_ROOM: usize = 11;
-/// The only track of each file.
+/// The track of a file that has one.
 pub(crate) const TRACK_NUMBER: u64 = 1;
 
 /// Media time after which a cluster is closed: what a killed process loses of a track.
@@ -30,12 +36,6 @@ pub(crate) const CLUSTER_KEY_MS: i64 = 500;
 /// A cluster of this size closes at once: bounds the memory of a track to this and one frame.
 pub(crate) const CLUSTER_BYTES: usize = 1 << 20;
 
-/// 312 samples: what every Opus encoder in browsers adds in front (its look-ahead).
-const OPUS_PRE_SKIP: u16 = 312;
-/// The same in nanoseconds.
-const OPUS_CODEC_DELAY_NS: u64 = 6_500_000;
-/// RFC 7845 §4.6: a decoder needs 80 ms to converge after a seek.
-const OPUS_SEEK_PRE_ROLL_NS: u64 = 80_000_000;
 /// Block times are in milliseconds.
 const TIMESTAMP_SCALE_NS: u64 = 1_000_000;
 /// Seconds from 1970 to 2001, where DateUTC begins (RFC 8794 §7.6).
@@ -43,22 +43,17 @@ const EPOCH_2001_SECONDS: i128 = 978_307_200;
 
 const BLOCK_KEY: u8 = 0x80;
 
-/// What a file carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
-    Opus,
-    Vp8 { width: u16, height: u16 },
-}
-
-/// Everything before the first cluster. `origin` is the wall clock of timestamp zero.
-pub(crate) fn head(media: Media, origin: OffsetDateTime) -> Vec<u8> {
+/// Everything before the first cluster. `tracks` are numbers, from 1, and what they carry; `origin` is the wall clock of
+/// timestamp zero.
+pub(crate) fn head(tracks: &[(u64, Media)], origin: OffsetDateTime) -> Vec<u8> {
+    let doc_type: &[u8] = if tracks.iter().all(|(_, media)| media.is_webm()) { b"webm" } else { b"matroska" };
     let mut out = Vec::with_capacity(512);
     ebml::put_master(&mut out, id::EBML, |out| {
         ebml::put_uint(out, id::EBML_VERSION, 1);
         ebml::put_uint(out, id::EBML_READ_VERSION, 1);
         ebml::put_uint(out, id::EBML_MAX_ID_LENGTH, 4);
         ebml::put_uint(out, id::EBML_MAX_SIZE_LENGTH, 8);
-        ebml::put_element(out, id::DOC_TYPE, b"webm");
+        ebml::put_element(out, id::DOC_TYPE, doc_type);
         // Version 4 for CodecDelay and SeekPreRoll; older readers manage (RFC 9559 §4.1).
         ebml::put_uint(out, id::DOC_TYPE_VERSION, 4);
         ebml::put_uint(out, id::DOC_TYPE_READ_VERSION, 2);
@@ -74,47 +69,11 @@ pub(crate) fn head(media: Media, origin: OffsetDateTime) -> Vec<u8> {
         ebml::put_element(out, id::WRITING_APP, b"plenum");
     });
     ebml::put_master(&mut out, id::TRACKS, |out| {
-        ebml::put_master(out, id::TRACK_ENTRY, |out| track_entry(out, media));
+        for (number, media) in tracks {
+            ebml::put_master(out, id::TRACK_ENTRY, |out| media::put_entry(out, *number, media));
+        }
     });
     out
-}
-
-fn track_entry(out: &mut Vec<u8>, media: Media) {
-    ebml::put_uint(out, id::TRACK_NUMBER, TRACK_NUMBER);
-    ebml::put_uint(out, id::TRACK_UID, TRACK_NUMBER);
-    ebml::put_uint(out, id::FLAG_LACING, 0);
-    ebml::put_element(out, id::LANGUAGE, b"und");
-    match media {
-        Media::Opus => {
-            ebml::put_uint(out, id::TRACK_TYPE, 2);
-            ebml::put_element(out, id::CODEC_ID, b"A_OPUS");
-            ebml::put_element(out, id::CODEC_PRIVATE, &opus_head());
-            ebml::put_uint(out, id::CODEC_DELAY, OPUS_CODEC_DELAY_NS);
-            ebml::put_uint(out, id::SEEK_PRE_ROLL, OPUS_SEEK_PRE_ROLL_NS);
-            ebml::put_master(out, id::AUDIO, |out| {
-                ebml::put_float(out, id::SAMPLING_FREQUENCY, 48_000.0);
-                ebml::put_uint(out, id::CHANNELS, 2);
-            });
-        }
-        Media::Vp8 { width, height } => {
-            ebml::put_uint(out, id::TRACK_TYPE, 1);
-            ebml::put_element(out, id::CODEC_ID, b"V_VP8");
-            ebml::put_master(out, id::VIDEO, |out| {
-                ebml::put_uint(out, id::PIXEL_WIDTH, width.into());
-                ebml::put_uint(out, id::PIXEL_HEIGHT, height.into());
-            });
-        }
-    }
-}
-
-/// RFC 7845 §5.1. RTP's Opus is always announced as two channels (RFC 7587 §7), whatever a packet carries.
-fn opus_head() -> Vec<u8> {
-    let mut head = b"OpusHead".to_vec();
-    head.extend_from_slice(&[1, 2]); // version, channels
-    head.extend_from_slice(&OPUS_PRE_SKIP.to_le_bytes());
-    head.extend_from_slice(&48_000u32.to_le_bytes());
-    head.extend_from_slice(&[0, 0, 0]); // gain, mapping family
-    head
 }
 
 fn date_utc(at: OffsetDateTime) -> i64 {
@@ -138,22 +97,27 @@ impl Cluster {
     pub(crate) fn closes_before(&self, at_ms: i64, video_key: bool) -> bool {
         let length = at_ms - self.base_ms;
         !self.is_empty()
-            && (length >= CLUSTER_MS || self.blocks.len() >= CLUSTER_BYTES || (video_key && length >= CLUSTER_KEY_MS))
+            && (length.abs() >= CLUSTER_MS
+                || self.blocks.len() >= CLUSTER_BYTES
+                || (video_key && length >= CLUSTER_KEY_MS))
     }
 
-    /// Adds a block. The caller asked [`Cluster::closes_before`], so the 16-bit offset cannot overflow.
-    pub(crate) fn push(&mut self, at_ms: i64, key: bool, data: &[u8]) {
+    /// Adds a block. The caller asked [`Cluster::closes_before`], so the 16-bit offset cannot overflow. `at_ms` counts
+    /// from the recording's start and is not negative.
+    pub(crate) fn push(&mut self, track: u64, at_ms: i64, key: bool, data: &[u8]) {
         if self.is_empty() {
             self.base_ms = at_ms;
         }
-        debug_assert!((0..=i64::from(i16::MAX)).contains(&(at_ms - self.base_ms)));
+        debug_assert!(at_ms >= 0 && (at_ms - self.base_ms).abs() <= CLUSTER_MS);
         let offset = (at_ms - self.base_ms) as i16;
-        // RFC 9559 §10.2: track number as a one-byte vint, 16-bit offset, flags, frame.
+        // RFC 9559 §10.2: track number coded as sizes are, 16-bit offset, flags, frame.
+        let mut start = Vec::with_capacity(8);
+        ebml::put_size(&mut start, track);
+        start.extend_from_slice(&offset.to_be_bytes());
+        start.push(if key { BLOCK_KEY } else { 0 });
         ebml::put_id(&mut self.blocks, id::SIMPLE_BLOCK);
-        ebml::put_size(&mut self.blocks, data.len() as u64 + 4);
-        self.blocks.push(0x80 | TRACK_NUMBER as u8);
-        self.blocks.extend_from_slice(&offset.to_be_bytes());
-        self.blocks.push(if key { BLOCK_KEY } else { 0 });
+        ebml::put_size(&mut self.blocks, (start.len() + data.len()) as u64);
+        self.blocks.extend_from_slice(&start);
         self.blocks.extend_from_slice(data);
     }
 
@@ -171,6 +135,7 @@ impl Cluster {
 /// One block of a written cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block<'a> {
+    pub(crate) track: u64,
     pub(crate) at_ms: i64,
     pub(crate) key: bool,
     pub(crate) data: &'a [u8],
@@ -187,11 +152,13 @@ pub(crate) fn blocks(body: &[u8]) -> Option<Vec<Block<'_>>> {
     let mut read = first.length + timestamp.len();
     let mut found = Vec::new();
     for (at, start, content) in elements {
-        let [_, high, low, flags, data @ ..] = content else { return None };
+        let (Some(track), length) = ebml::read_vint(content)? else { return None };
+        let [high, low, flags, data @ ..] = content.get(length..)? else { return None };
         if start.id != id::SIMPLE_BLOCK {
             return None;
         }
         found.push(Block {
+            track,
             at_ms: base.checked_add(i16::from_be_bytes([*high, *low]).into())?,
             key: flags & BLOCK_KEY != 0,
             data,
@@ -209,14 +176,18 @@ mod tests {
     #[test]
     fn a_cluster_reads_back_as_it_was_pushed() {
         let mut cluster = Cluster::default();
-        cluster.push(70_000, true, b"key");
-        cluster.push(70_033, false, b"delta");
+        cluster.push(1, 70_000, true, b"key");
+        cluster.push(2, 69_990, true, b"sound");
+        cluster.push(200, 70_033, false, b"delta");
         let mut out = Vec::new();
         cluster.take(&mut out);
         let start = ebml::read_start(&out).unwrap();
         let blocks = blocks(&out[start.length..]).unwrap();
-        let expected =
-            [Block { at_ms: 70_000, key: true, data: b"key" }, Block { at_ms: 70_033, key: false, data: b"delta" }];
+        let expected: [Block<'_>; 3] = [
+            Block { track: 1, at_ms: 70_000, key: true, data: b"key" },
+            Block { track: 2, at_ms: 69_990, key: true, data: b"sound" },
+            Block { track: 200, at_ms: 70_033, key: false, data: b"delta" },
+        ];
         assert_eq!((start.id, start.size), (id::CLUSTER, Some((out.len() - start.length) as u64)));
         assert_eq!(blocks, expected);
         assert!(cluster.is_empty());
@@ -226,20 +197,72 @@ mod tests {
     fn a_cluster_closes_at_a_second_and_at_a_key_frame_after_half_of_one() {
         let mut cluster = Cluster::default();
         assert!(!cluster.closes_before(5_000, true), "nothing to close");
-        cluster.push(5_000, true, b"x");
+        cluster.push(1, 5_000, true, b"x");
         assert!(!cluster.closes_before(5_499, true));
         assert!(cluster.closes_before(5_500, true));
         assert!(!cluster.closes_before(5_999, false));
         assert!(cluster.closes_before(6_000, false));
-        cluster.push(5_001, false, &vec![0; CLUSTER_BYTES]);
+        assert!(!cluster.closes_before(4_001, false), "another track may be a little behind");
+        assert!(cluster.closes_before(4_000, false));
+        cluster.push(1, 5_001, false, &vec![0; CLUSTER_BYTES]);
         assert!(cluster.closes_before(5_002, false), "large clusters close at once");
     }
 
+    /// A stranger's reading of several tracks in one file; frames are not decoded.
     #[test]
-    fn the_opus_head_is_rfc_7845() {
-        let head = opus_head();
-        assert_eq!(head.len(), 19);
-        assert_eq!(&head[..12], b"OpusHead\x01\x02\x38\x01");
-        assert_eq!(u32::from_le_bytes(head[12..16].try_into().unwrap()), 48_000);
+    fn ffprobe_finds_every_block_of_every_track_at_its_time() {
+        let media = [
+            (1, Media::Opus),
+            (2, Media::Vp9 { width: 640, height: 360 }),
+            (3, Media::Vp8 { width: 320, height: 180 }),
+        ];
+        let mut bytes = head(&media, OffsetDateTime::UNIX_EPOCH);
+        let mut expected = Vec::new();
+        for second in 0..3 {
+            let mut cluster = Cluster::default();
+            for n in 0..25 {
+                let at_ms = second * 1000 + n * 40 + 20;
+                for (index, (number, at_ms)) in [(2, at_ms), (1, at_ms - 13), (3, at_ms + 5)].into_iter().enumerate() {
+                    cluster.push(number, at_ms, n == 0 || index == 1, &[0x78, 1, 2]);
+                    expected.push((number - 1, at_ms));
+                }
+            }
+            cluster.take(&mut bytes);
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let Ok(output) = std::process::Command::new("ffprobe")
+            .args(["-v", "fatal", "-of", "csv=p=0", "-show_entries", "packet=stream_index,pts"])
+            .arg(file.path())
+            .output()
+        else {
+            assert!(std::env::var_os("CI").is_none(), "CI needs ffprobe");
+            return;
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut seen: Vec<(u64, i64)> = text
+            .lines()
+            .map(|line| {
+                let (index, pts) = line.trim_end_matches(',').split_once(',').unwrap();
+                (index.parse().unwrap(), pts.parse().unwrap())
+            })
+            .collect();
+        // ffprobe takes the codec's delay of 6.5 ms off the sound, as a player does.
+        expected.iter_mut().filter(|(index, _)| *index == 0).for_each(|(_, at_ms)| *at_ms -= 7);
+        seen.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_file_says_webm_unless_it_has_what_webm_has_no_place_for() {
+        let vp8 = (1, Media::Vp8 { width: 640, height: 360 });
+        let h264 = (2, Media::H264 { width: 640, height: 360, config: bytes::Bytes::from_static(&[1]) });
+        let doc_type = |tracks: &[(u64, Media)]| {
+            let head = head(tracks, OffsetDateTime::UNIX_EPOCH);
+            ebml::child(ebml::child(&head, id::EBML).unwrap(), id::DOC_TYPE).unwrap().to_vec()
+        };
+        assert_eq!(doc_type(&[vp8.clone(), (2, Media::Opus)]), b"webm");
+        assert_eq!(doc_type(&[vp8, h264]), b"matroska");
     }
 }

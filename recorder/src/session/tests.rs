@@ -31,15 +31,15 @@ fn described(frame: &[u8]) -> Vec<u8> {
 }
 
 /// A recording whose clock the test turns.
-struct Bench {
+pub(super) struct Bench {
     root: tempfile::TempDir,
     session: Session,
     live: Arc<Live>,
-    start: Instant,
+    pub(super) start: Instant,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let start = Instant::now();
         let live = Arc::new(Live::new(crate::live::Phase::Running));
@@ -58,7 +58,7 @@ impl Bench {
         self.session.handle(Tapped { lost_before: 0, item })
     }
 
-    fn item(&mut self, item: TapItem) {
+    pub(super) fn item(&mut self, item: TapItem) {
         self.try_item(item).unwrap();
     }
 
@@ -67,14 +67,30 @@ impl Bench {
         self.item(TapItem::Added { publication, participant: ADA, kind, codec });
     }
 
+    pub(super) fn add_codec(&mut self, publication: PublicationId, codec: Codec) {
+        let kind = if codec == Codec::Opus { PublicationKind::Microphone } else { PublicationKind::Camera };
+        self.item(TapItem::Added { publication, participant: ADA, kind, codec });
+    }
+
     fn packet(&self, publication: PublicationId, ms: u64, sequence: u16, rtp: u32, data: &[u8]) -> TapItem {
+        self.marked(publication, ms, (sequence, rtp, publication.0, true), data)
+    }
+
+    /// With sequence number, RTP time, SSRC and marker.
+    pub(super) fn marked(
+        &self,
+        publication: PublicationId,
+        ms: u64,
+        (sequence_number, timestamp, ssrc, marker): (u16, u32, u32, bool),
+        data: &[u8],
+    ) -> TapItem {
         let header = rtp::Header {
             version: 2,
-            marker: true,
+            marker,
             payload_type: 96,
-            sequence_number: sequence,
-            timestamp: rtp,
-            ssrc: publication.0,
+            sequence_number,
+            timestamp,
+            ssrc,
             ..Default::default()
         };
         let packet = rtp::Packet { header, payload: Bytes::copy_from_slice(data) }.marshal().unwrap();
@@ -102,32 +118,38 @@ impl Bench {
     }
 
     fn file(&self, number: u32) -> PathBuf {
-        self.folder().join(crate::spool::track_file(number))
+        self.folder().join(crate::spool::track_file(number, TrackCodec::Vp8))
     }
 
     /// Block times of a file.
     fn times(&self, number: u32) -> Vec<i64> {
-        let scan = scan_file(&self.file(number)).unwrap().unwrap();
-        let bytes = std::fs::read(self.file(number)).unwrap();
-        crate::ebml::children(&bytes[scan.head.bytes.len()..])
-            .flat_map(|(_, _, body)| crate::webm::blocks(body).unwrap())
-            .map(|block| block.at_ms)
-            .collect()
+        times_of(&self.file(number))
     }
 
-    fn end(self) -> Ended {
+    pub(super) fn end(self) -> Ended {
         let folder = self.folder();
         let Self { root, session, .. } = self;
         session.finish().unwrap();
         let inspection = inspect(&folder).unwrap();
         let stored = crate::finish::Stored { size: 0, sha256: String::new() };
         let manifest = inspection.manifest(&vec![stored; inspection.tracks.len()]);
-        Ended { manifest, inspection, _root: root }
+        Ended { manifest, inspection, folder, _root: root }
     }
 }
 
-struct Ended {
-    manifest: Manifest,
+/// Block times of a file.
+pub(super) fn times_of(path: &Path) -> Vec<i64> {
+    let scan = scan_file(path).unwrap().unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    crate::ebml::children(&bytes[scan.head.bytes.len()..])
+        .flat_map(|(_, _, body)| crate::webm::blocks(body).unwrap())
+        .map(|block| block.at_ms)
+        .collect()
+}
+
+pub(super) struct Ended {
+    pub(super) manifest: Manifest,
+    pub(super) folder: PathBuf,
     inspection: Inspection,
     _root: tempfile::TempDir,
 }
@@ -281,6 +303,31 @@ fn sender_reports_align_the_tracks_of_a_participant() {
     assert_eq!((voice.len(), picture.len()), (300, 300));
     assert_eq!(picture[0] - voice[0], 100, "before a report only arrival is known");
     assert!((picture[299] - voice[299]).abs() <= 2, "{} {}", picture[299], voice[299]);
+}
+
+#[test]
+fn a_network_that_stood_still_shifts_nothing_and_a_sender_that_slept_does() {
+    let mut bench = Bench::new();
+    bench.add(VOICE, PublicationKind::Microphone);
+    bench.add(PICTURE, PublicationKind::Camera);
+    // What was sent in two seconds arrives within half a second; later all sleep for ten seconds and RTP time with them.
+    for n in 0..400u16 {
+        let sent = u64::from(n) * 20;
+        let arrives = match sent {
+            1000..3500 => 3000 + (sent - 1000) / 5,
+            6000.. => sent + 10_000,
+            _ => sent,
+        };
+        bench.voice(arrives, n);
+        let picture = described(if n == 0 { &KEY } else { &DELTA });
+        bench.item(bench.packet(PICTURE, arrives, n, u32::from(n) * 1800, &picture));
+    }
+    for publication in [VOICE, PICTURE] {
+        bench.item(TapItem::Removed { publication });
+    }
+    let expected: Vec<_> = (0..400).map(|n| n * 20 + if n < 300 { 0 } else { 10_000 }).collect();
+    assert_eq!(bench.times(0), expected);
+    assert_eq!(bench.times(1), expected);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Recordings of real media, judged by ffprobe and ffmpeg and by a reader of our own.
 //!
-//! ffmpeg makes VP8 and Opus, the `rtp` crate's payloaders make packets, a seeded network mistreats them, the recorder
+//! ffmpeg makes Opus and pictures of each codec, the `rtp` crate's payloaders make packets, a seeded network mistreats them, the recorder
 //! writes, ffprobe and ffmpeg read. Without ffmpeg these tests pass unseen on a developer's machine and fail in CI.
 
 #![allow(
@@ -12,6 +12,7 @@
     reason = "tests"
 )]
 
+mod codecs;
 mod container;
 mod crash;
 mod media;
@@ -108,16 +109,17 @@ pub(crate) fn loaded_tap(items: Vec<TapItem>) -> (TapSender, engine::tap::TapRec
 }
 
 pub(crate) fn added(publication: PublicationId) -> TapItem {
-    let (kind, codec) = match publication {
-        VOICE => (PublicationKind::Microphone, Codec::Opus),
-        _ => (PublicationKind::Camera, Codec::Vp8),
-    };
+    added_as(publication, if publication == VOICE { Codec::Opus } else { Codec::Vp8 })
+}
+
+fn added_as(publication: PublicationId, codec: Codec) -> TapItem {
+    let kind = if publication == VOICE { PublicationKind::Microphone } else { PublicationKind::Camera };
     TapItem::Added { publication, participant: ADA, kind, codec }
 }
 
 /// Both publications, then the packets of both in order of arrival.
-pub(crate) fn meeting(mut packets: Vec<(Instant, TapItem)>) -> Vec<TapItem> {
+pub(crate) fn meeting(pictures: Codec, mut packets: Vec<(Instant, TapItem)>) -> Vec<TapItem> {
     packets.sort_by_key(|(arrival, _)| *arrival);
-    let news = [added(VOICE), added(PICTURE)];
+    let news = [added(VOICE), added_as(PICTURE, pictures)];
     news.into_iter().chain(packets.into_iter().map(|(_, item)| item)).collect()
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
+use engine::id::Codec;
 
 /// Seconds of test media.
 pub(crate) const SECONDS: usize = 4;
@@ -18,27 +19,36 @@ pub(crate) fn have_ffmpeg() -> bool {
     have
 }
 
-/// VP8 frames, 25 a second.
-pub(crate) fn vp8() -> Vec<Bytes> {
-    let source = format!("testsrc2=size=320x180:rate=25:duration={SECONDS}");
-    let options = [
-        "-c:v",
-        "libvpx",
-        "-deadline",
-        "realtime",
+/// Frames of a picture codec as browsers would send them, 25 a second; of H.264 in annex B form.
+pub(crate) fn pictures(codec: Codec, size: &str) -> Vec<Bytes> {
+    let source = format!("testsrc2=size={size}:rate=25:duration={SECONDS}");
+    let encoder = match codec {
         // Negative does not adapt to how busy the machine is.
-        "-cpu-used",
-        "-8",
-        "-auto-alt-ref",
-        "0",
-        "-b:v",
-        "300k",
-        "-g",
-        KEY_EVERY,
-        "-f",
-        "ivf",
-    ];
-    let ivf = encode(&source, &options);
+        Codec::Vp8 => "-c:v libvpx -deadline realtime -cpu-used -8 -auto-alt-ref 0",
+        Codec::Vp9 => "-c:v libvpx-vp9 -deadline realtime -cpu-used -8 -lag-in-frames 0",
+        // Slices, and a delimiter before each picture.
+        Codec::H264 => "-c:v libx264 -preset veryfast -tune zerolatency -x264-params aud=1:slices=3:scenecut=0",
+        Codec::Av1 => "-c:v libaom-av1 -usage realtime -cpu-used 8 -lag-in-frames 0 -row-mt 0",
+        Codec::Opus => panic!("no pictures"),
+    };
+    let form = if codec == Codec::H264 { "h264" } else { "ivf" };
+    let options = format!("{encoder} -pix_fmt yuv420p -threads 1 -b:v 300k -g {KEY_EVERY} -f {form}");
+    let options: Vec<_> = options.split(' ').collect();
+    let encoded = encode(&source, &options);
+    let frames = if codec == Codec::H264 { access_units(&encoded) } else { ivf_frames(&encoded) };
+    assert_eq!(frames.len(), PICTURES);
+    frames
+}
+
+/// Annex B, cut before each access unit delimiter.
+fn access_units(stream: &[u8]) -> Vec<Bytes> {
+    const DELIMITER: [u8; 5] = [0, 0, 0, 1, 9];
+    let starts: Vec<_> = (0..stream.len()).filter(|at| stream[*at..].starts_with(&DELIMITER)).collect();
+    let ends = starts.iter().skip(1).copied().chain([stream.len()]);
+    starts.iter().zip(ends).map(|(from, to)| Bytes::copy_from_slice(&stream[*from..to])).collect()
+}
+
+fn ivf_frames(ivf: &[u8]) -> Vec<Bytes> {
     // IVF: 32 bytes of header, then size (4), time (8) and frame.
     let mut frames = Vec::new();
     let mut rest = &ivf[32..];
@@ -47,7 +57,6 @@ pub(crate) fn vp8() -> Vec<Bytes> {
         frames.push(Bytes::copy_from_slice(frame));
         rest = next;
     }
-    assert_eq!(frames.len(), PICTURES);
     frames
 }
 

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::id::PublicationId;
+use engine::id::{Codec, PublicationId};
 use engine::tap::TapItem;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use rtc_shared::marshal::Marshal as _;
+use rtp::codec::av1::Av1Payloader;
+use rtp::codec::h264::H264Payloader;
 use rtp::codec::opus::OpusPayloader;
 use rtp::codec::vp8::Vp8Payloader;
+use rtp::codec::vp9::Vp9Payloader;
 use rtp::packetizer::{Packetizer, Payloader, new_packetizer};
 use rtp::sequence::new_random_sequencer;
 
@@ -30,17 +33,34 @@ const MTU: usize = 1200;
 
 /// A participant who talks and is seen for [`media::SECONDS`], over this network.
 pub(crate) fn ada_over(network: Network) -> Vec<TapItem> {
-    let (sounds, frames) = (media::opus(), media::vp8());
+    ada_seen_in(Codec::Vp8, &media::pictures(Codec::Vp8, "320x180"), network)
+}
+
+/// The same with pictures of any codec.
+pub(crate) fn ada_seen_in(codec: Codec, frames: &[Bytes], network: Network) -> Vec<TapItem> {
+    let sounds = media::opus();
     // The recording starts in a moment.
     let start = Instant::now();
     let sound = send(&sounds, VOICE, Box::new(OpusPayloader), start);
-    let mut payloader = Vp8Payloader::default();
-    payloader.enable_picture_id = true;
-    let pictures = send(&frames, PICTURE, Box::new(payloader), start);
+    let pictures = send(frames, PICTURE, payloader(codec), start);
     let mut random = StdRng::seed_from_u64(network.seed);
     let mut arrived = mistreat(sound, network, &mut random);
     arrived.extend(mistreat(pictures, network, &mut random));
-    meeting(arrived)
+    meeting(codec, arrived)
+}
+
+fn payloader(codec: Codec) -> Box<dyn Payloader> {
+    match codec {
+        Codec::Opus => Box::new(OpusPayloader),
+        Codec::Vp8 => {
+            let mut payloader = Vp8Payloader::default();
+            payloader.enable_picture_id = true;
+            Box::new(payloader)
+        }
+        Codec::Vp9 => Box::new(Vp9Payloader::default()),
+        Codec::H264 => Box::new(H264Payloader::default()),
+        Codec::Av1 => Box::new(Av1Payloader::default()),
+    }
 }
 
 type Sent = Vec<(Instant, PublicationId, Bytes)>;

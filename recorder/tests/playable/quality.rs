@@ -2,23 +2,28 @@
 
 use std::path::PathBuf;
 
+use engine::tap::TapItem;
 use serde_json::Value;
 
 use crate::media::{self, PICTURES, SECONDS, decode, is_rising, probe};
 use crate::network::{FIRST_MS, Network, ada_over};
 use crate::{RECORDING, Studio, container};
 
-struct Stored {
+pub(crate) struct Stored {
     _data: tempfile::TempDir,
-    folder: PathBuf,
-    manifest: Value,
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: Value,
 }
 
 impl Stored {
     async fn of(network: Network) -> Self {
+        Self::of_items(ada_over(network)).await
+    }
+
+    pub(crate) async fn of_items(items: Vec<TapItem>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut studio = Studio::open(data.path());
-        studio.record_to_the_end(ada_over(network)).await;
+        studio.record_to_the_end(items).await;
         let folder = data.path().join("blobs/recordings").join(RECORDING.to_string());
         let spooled = std::fs::read_dir(data.path().join("recordings")).unwrap().count();
         assert_eq!(spooled, 0, "nothing local is left");
@@ -26,7 +31,7 @@ impl Stored {
         Self { _data: data, folder, manifest }
     }
 
-    fn track(&self, kind: &str) -> (&Value, PathBuf) {
+    pub(crate) fn track(&self, kind: &str) -> (&Value, PathBuf) {
         let tracks = self.manifest["tracks"].as_array().unwrap();
         let track = tracks.iter().find(|track| track["kind"] == kind).unwrap();
         (track, self.folder.join(track["object"].as_str().unwrap()))
@@ -126,7 +131,6 @@ async fn silence_of_one_byte_packets_plays() {
         return;
     }
     use crate::{VOICE, added};
-    use engine::tap::TapItem;
     use std::time::{Duration, Instant};
     let data = tempfile::tempdir().unwrap();
     let mut studio = Studio::open(data.path());
