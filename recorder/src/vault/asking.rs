@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
 
 use super::Vault;
 use super::envelope::{self, HEADER_BYTES, Header, Opener};
@@ -29,7 +29,7 @@ pub(super) struct Look {
 impl Vault {
     /// Looks at an object: its size, and its header where it may be sealed.
     pub(super) async fn look(&self, place: &Path) -> Result<Look, VaultError> {
-        let size = self.head(place).await?;
+        let size = self.head(place).await?.size;
         let unsealed = Look { size, opener: None };
         if size < HEADER_BYTES as u64 {
             return self.plain(unsealed);
@@ -63,9 +63,9 @@ impl Vault {
         Ok(Look { size: header.size, opener: Some(Opener::new(&key, &header, place.as_ref())?) })
     }
 
-    /// Stored size of an object.
-    pub(super) async fn head(&self, place: &Path) -> Result<u64, VaultError> {
-        Ok(self.ask("asking for an object", 0, self.inner.store.head(place)).await?.size)
+    /// What the store says of an object.
+    pub(super) async fn head(&self, place: &Path) -> Result<ObjectMeta, VaultError> {
+        self.ask("asking for an object", 0, self.inner.store.head(place)).await
     }
 
     /// Stored bytes of an object: exactly this range, which is not empty, or an error.

@@ -111,8 +111,9 @@ impl VaultError {
         move |source| Self::Store { what, why: Trouble::of(&source), source }
     }
 
-    /// An error of a body is one of ours in the system's coat.
-    pub(super) fn from_body(error: io::Error) -> Self {
+    /// What went wrong while a body of [`super::Vault::read`] was streamed: there errors are the system's by type.
+    #[must_use]
+    pub fn from_body(error: io::Error) -> Self {
         error.downcast::<Self>().unwrap_or_else(VaultError::disk("reading"))
     }
 
@@ -169,7 +170,11 @@ impl Trouble {
             }
             cause = error.source();
         }
-        status_in(&error.to_string()).map_or(Self::Other, Self::Status)
+        match status_in(&error.to_string()) {
+            Some(401 | 403) => Self::Credentials,
+            Some(status) => Self::Status(status),
+            None => Self::Other,
+        }
     }
 }
 

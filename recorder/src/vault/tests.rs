@@ -21,6 +21,8 @@ enum Fault {
     None,
     /// It says that an object is a byte shorter.
     SmallerSize,
+    /// It says that it stored what it threw away.
+    Forgets,
     /// It sends one byte less of what it says it sends.
     ShortBody,
     /// One byte more.
@@ -66,7 +68,9 @@ impl std::fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, place: &Path, bytes: PutPayload, options: PutOptions) -> Answer<PutResult> {
-        self.fault().await;
+        if self.fault().await == Fault::Forgets {
+            return self.store.put_opts(&Path::from("nowhere"), bytes, options).await;
+        }
         self.store.put_opts(place, bytes, options).await
     }
 
@@ -227,6 +231,15 @@ async fn a_store_that_confirms_another_size_has_stored_nothing() {
     for (store, vault) in both().await {
         store.set(Fault::SmallerSize);
         assert!(matches!(vault.put("b", text(SIZE)).await, Err(VaultError::Unconfirmed { .. })));
+    }
+}
+
+#[tokio::test]
+async fn an_older_object_of_the_same_size_confirms_nothing() {
+    for (store, vault) in both().await {
+        store.set(Fault::Forgets);
+        assert!(matches!(vault.put("b", text(SIZE)).await, Err(VaultError::Unconfirmed { stored: 0, .. })));
+        assert!(matches!(vault.put("a/track", text(SIZE)).await, Err(VaultError::WrongAnswer { .. })));
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, WriteMultipart};
+use object_store::{ObjectStoreExt as _, PutResult, WriteMultipart};
 use sha2::{Digest as _, Sha256};
 
 use super::envelope::{self, Header, Sealer};
@@ -55,6 +55,14 @@ pub(super) enum Source {
     File(FileSource),
 }
 
+/// Hash of the plain bytes, and what the store says that it did.
+type Put = ([u8; 32], PutResult);
+
+/// An entity tag as such: some servers put quotes around it in one answer and not in another, or call it weak.
+fn bare(tag: &str) -> &str {
+    tag.trim_start_matches("W/").trim_matches('"')
+}
+
 impl Vault {
     pub(super) async fn upload(&self, name: &str, source: Source, size: u64) -> Result<Stored, VaultError> {
         let place = self.place(name)?;
@@ -64,16 +72,32 @@ impl Vault {
         };
         let stored_size = if sealer.is_some() { envelope::sealed_size(size) } else { size };
         let pump = Pump::new(source, sealer);
-        let sha256 = if stored_size <= PART_BYTES as u64 {
+        let (sha256, put) = if stored_size <= PART_BYTES as u64 {
             self.put_whole(&place, pump, stored_size).await?
         } else {
             self.put_parts(&place, pump, stored_size).await?
         };
-        let stored = self.head(&place).await?;
-        if stored != stored_size {
-            return Err(VaultError::Unconfirmed { stored, sent: stored_size });
-        }
+        self.confirm(&place, stored_size, put.e_tag).await?;
         Ok(Stored { size, sha256, stored_size })
+    }
+
+    /// Asks the store what it has. The size alone would also be that of an older object in the same place.
+    async fn confirm(&self, place: &Path, sent: u64, tag: Option<String>) -> Result<(), VaultError> {
+        let (stored, stored_tag) = match self.head(place).await {
+            Ok(object) => (object.size, object.e_tag),
+            // It said that it has it.
+            Err(VaultError::NotFound) => (0, None),
+            Err(error) => return Err(error),
+        };
+        if stored != sent {
+            return Err(VaultError::Unconfirmed { stored, sent });
+        }
+        match (tag, stored_tag) {
+            (Some(tag), Some(stored)) if bare(&tag) != bare(&stored) => {
+                Err(VaultError::WrongAnswer { why: "it holds another version of an object than the one that was sent" })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A new key, its header, and what seals by it.
@@ -89,7 +113,7 @@ impl Vault {
         Ok((Sealer::new(&key, &header, place.as_ref())?, header.to_vec()))
     }
 
-    async fn put_whole(&self, place: &Path, mut pump: Pump, size: u64) -> Result<[u8; 32], VaultError> {
+    async fn put_whole(&self, place: &Path, mut pump: Pump, size: u64) -> Result<Put, VaultError> {
         let mut pieces = Vec::new();
         let sha256 = loop {
             let Step { bytes, then } = pump.next().await?;
@@ -99,17 +123,17 @@ impl Vault {
                 Then::End { sha256 } => break sha256,
             }
         };
-        self.store_by("storing", size, self.inner.store.put(place, pieces.into_iter().collect())).await?;
-        Ok(sha256)
+        let put = self.store_by("storing", size, self.inner.store.put(place, pieces.into_iter().collect())).await?;
+        Ok((sha256, put))
     }
 
-    async fn put_parts(&self, place: &Path, pump: Pump, size: u64) -> Result<[u8; 32], VaultError> {
+    async fn put_parts(&self, place: &Path, pump: Pump, size: u64) -> Result<Put, VaultError> {
         let upload = self.store_by("beginning to store", 0, self.inner.store.put_multipart(place)).await?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         match self.send(&mut writer, pump).await {
             Ok(sha256) => {
-                self.store_by("finishing to store", size, writer.finish()).await?;
-                Ok(sha256)
+                let put = self.store_by("finishing to store", size, writer.finish()).await?;
+                Ok((sha256, put))
             }
             Err(error) => {
                 // Best effort: a store that forgets the upload by itself is the normal case.
