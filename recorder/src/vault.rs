@@ -51,6 +51,15 @@ pub use sealing::Sealing;
 pub use tenants::Vaults;
 pub use upload::FileSource;
 
+/// Longest listing; a recording has some hundred objects.
+const MAX_LISTED: usize = 1_000_000;
+
+/// Whether an object, or a prefix, can have this name.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    name::check(text).is_ok()
+}
+
 /// A store, a place in it, and the keys for it. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault {
@@ -218,12 +227,13 @@ impl Vault {
         let mut found = Vec::new();
         while let Some(entry) = self.ask("listing", 0, entries.try_next()).await? {
             let path = entry.location.as_ref();
-            let name = if self.prefix.is_empty() {
-                Some(path)
-            } else {
-                path.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/'))
+            // What is listed here may be deleted next.
+            let (Some(_), Some(name)) = (name::below(&root, path), name::below(&self.prefix, path)) else {
+                return Err(VaultError::WrongAnswer { why: "it listed objects of another folder" });
             };
-            let name = name.ok_or(VaultError::WrongAnswer { why: "it listed objects of another folder" })?;
+            if found.len() == MAX_LISTED {
+                return Err(VaultError::WrongAnswer { why: "it lists more objects than there can be" });
+            }
             found.push((name.to_owned(), entry.size));
         }
         found.sort();

@@ -45,6 +45,11 @@ pub(super) fn join(first: &str, second: &str) -> String {
     if first.is_empty() || second.is_empty() { format!("{first}{second}") } else { format!("{first}/{second}") }
 }
 
+/// The rest of a path below a folder; below an empty one all of it.
+pub(super) fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
+    if folder.is_empty() { Some(path) } else { path.strip_prefix(folder)?.strip_prefix('/') }
+}
+
 /// A tenant's name in the alphabet of object names, different for different tenants.
 ///
 /// Small letters, digits and hyphens stand for themselves, any other byte is `_` and two hex digits; capitals too, as
