@@ -185,6 +185,8 @@ fn make(path: &Path) -> Result<(), KeyError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -139,7 +139,7 @@ impl StoreKind {
                 }
                 let store = builder.build().map_err(unusable)?;
                 let links = AzureLinks::new(account, container, access_key, endpoint.as_deref())?;
-                Ok((Arc::new(store), Links::Azure(links)))
+                Ok((Arc::new(store), Links::Azure(Box::new(links))))
             }
             Self::S3 { bucket, region, endpoint, credentials, path_style } => {
                 let mut builder = AmazonS3Builder::new()
@@ -225,6 +225,8 @@ fn is_staged(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) enum Links {
     /// S3, Google.
     Signer(Arc<dyn Signer>),
     /// Azure.
-    Azure(AzureLinks),
+    Azure(Box<AzureLinks>),
 }
 
 impl Links {

@@ -1,5 +1,7 @@
 //! The vault over a store that does as told: right, wrong, late or never.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
 use std::sync::Mutex;
 
 use async_trait::async_trait;

@@ -119,7 +119,7 @@ impl Vault {
             let Step { bytes, then } = pump.next().await?;
             pieces.push(bytes);
             match then {
-                Then::More(more) => pump = more,
+                Then::More(more) => pump = *more,
                 Then::End { sha256 } => break sha256,
             }
         };
@@ -150,7 +150,7 @@ impl Vault {
             self.store_by("storing", on_their_way, writer.wait_for_capacity(PARTS_IN_FLIGHT)).await?;
             writer.put(bytes);
             match then {
-                Then::More(more) => pump = more,
+                Then::More(more) => pump = *more,
                 Then::End { sha256 } => return Ok(sha256),
             }
         }
@@ -194,7 +194,7 @@ impl Pump {
                 sealed.into()
             }
         };
-        Ok(Step { bytes, then: Then::More(self) })
+        Ok(Step { bytes, then: Then::More(Box::new(self)) })
     }
 }
 
@@ -206,7 +206,7 @@ struct Step {
 
 enum Then {
     /// There is more.
-    More(Pump),
+    More(Box<Pump>),
     /// That was all.
     End {
         /// Of the plain bytes.

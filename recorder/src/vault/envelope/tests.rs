@@ -1,5 +1,7 @@
 //! Sealed objects as bytes: what opens, and what must not.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
