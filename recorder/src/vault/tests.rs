@@ -329,6 +329,21 @@ async fn an_object_moved_to_another_place_in_the_store_does_not_open() {
 }
 
 #[tokio::test]
+async fn a_sealed_object_that_was_cut_or_added_to_has_no_size() {
+    let [_, (store, vault)] = both().await;
+    let place = Path::from("recordings-of/us/a/track");
+    let bytes = store.store.get(&place).await.unwrap().bytes().await.unwrap();
+    let chunk = bytes.len() - 512 - 2 * (65_536 + 16);
+    for changed in
+        [bytes.slice(..bytes.len() - chunk), bytes.slice(..bytes.len() - 1), [&bytes[..], b"x"].concat().into()]
+    {
+        store.store.put(&place, changed.into()).await.unwrap();
+        assert!(matches!(vault.stat("a/track").await, Err(VaultError::Damaged { .. })));
+        assert!(matches!(read(&vault, "a/track", 0..9).await, Err(VaultError::Damaged { .. })));
+    }
+}
+
+#[tokio::test]
 async fn plain_and_sealed_objects_side_by_side_are_read_as_the_sealing_says() {
     let store = Arc::new(Faulty::default());
     let made = |sealing: fn(Arc<dyn KeyProvider>) -> Sealing| vault(&store, sealing(keys(1)));

@@ -85,6 +85,16 @@ fn every_size_around_a_chunk_opens_again() {
     }
 }
 
+/// The format is for ever: what it stands for was made by another implementation (Python's `cryptography`), from the
+/// description of the format alone.
+#[test]
+fn the_format_is_as_described() {
+    let plain: Vec<u8> = (0..70_000).map(|index| (index % 251) as u8).collect();
+    let sealed = seal(&key(1), PLACE, &plain);
+    let hash = crate::vault::hex(&Sha256::digest(&sealed));
+    assert_eq!(hash, "d4fb1f9e049e614bfd130b9dd9ceef5423575f8bfb24b68fe1c7b03a1ba4108e");
+}
+
 #[test]
 fn any_changed_byte_of_a_small_object_is_noticed() {
     let sealed = seal(&key(1), PLACE, b"a plain text");
