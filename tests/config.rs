@@ -309,6 +309,10 @@ fn all_problems_are_told_at_once() {
 fn a_secret_is_never_repeated_in_a_message() {
     let refused = parse("[metrics]\ntoken = \"short-s3cret\"").unwrap_err().to_string();
     assert!(refused.contains("metrics.token") && !refused.contains("s3cret"), "{refused}");
+    for key in ["access_key", "secret_access_key"] {
+        let refused = parse(&format!("[recorder.store]\n{key} = 4711471147")).unwrap_err().to_string();
+        assert!(refused.contains(key) && !refused.contains("4711"), "{refused}");
+    }
     let config = parse("[metrics]\ntoken = \"0123456789abcdef-s3cret\"").unwrap();
     assert!(!format!("{config:?}").contains("s3cret"));
 }
