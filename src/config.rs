@@ -12,6 +12,7 @@
 //! ```
 
 mod settings;
+mod stores;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use settings::Settings;
 use signaling::StoreLocation;
+
+pub use stores::{Encrypt, RecordingStore, TenantStore};
 
 /// Port that Plenum listens on unless told otherwise.
 const DEFAULT_PORT: u16 = 8080;
@@ -132,6 +135,10 @@ pub struct Chats {
 pub struct Recorder {
     /// Free space that recordings leave on the disk, in MiB.
     pub reserve_mib: usize,
+    /// Where recordings are kept.
+    pub store: RecordingStore,
+    /// Tenants whose recordings are kept elsewhere.
+    pub tenant_stores: Vec<TenantStore>,
 }
 
 impl Recorder {
@@ -357,7 +364,11 @@ impl Config {
                 members: u32::try_from(settings.number("chats.members", 250, 2..=10_000)).unwrap_or(250),
                 added_at_once: settings.number("chats.added_at_once", 200, 1..=10_000),
             },
-            recorder: Recorder { reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30) },
+            recorder: Recorder {
+                reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30),
+                store: stores::read_store(settings),
+                tenant_stores: stores::read_tenant_stores(settings),
+            },
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),
                 connections_per_address: settings.number("limits.connections_per_address", 256, 8..=1_000_000),

@@ -1,12 +1,20 @@
 //! The configuration as an operator meets it: the file in the repository is complete and true, and what is wrong is
 //! refused with its key, value, place and reason.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
 
 use std::net::SocketAddr;
 
-use plenum::config::{Announce, Config, LogFormat, Origin, Refused};
+use plenum::config::{Announce, Config, Encrypt, LogFormat, Origin, Recorder, Refused};
 use proptest::prelude::*;
+use recorder::vault::{S3Credentials, Secret, StoreKind};
 
 const DOCUMENTED: &str = include_str!("../config.toml");
 
@@ -22,8 +30,14 @@ fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, Re
 fn the_documented_file_holds_every_key_once_and_states_the_built_in_defaults() {
     let table: toml::Table = DOCUMENTED.parse().unwrap();
     let mut written: Vec<String> = Vec::new();
-    for (section, keys) in &table {
-        written.extend(keys.as_table().unwrap().keys().map(|key| format!("{section}.{key}")));
+    let mut sections: Vec<(String, &toml::Table)> = vec![(String::new(), &table)];
+    while let Some((path, section)) = sections.pop() {
+        for (key, value) in section {
+            match value {
+                toml::Value::Table(inner) => sections.push((format!("{path}{key}."), inner)),
+                _ => written.push(format!("{path}{key}")),
+            }
+        }
     }
     let mut known: Vec<String> = Config::keys().into_iter().map(str::to_owned).collect();
     written.sort();
@@ -114,7 +128,11 @@ fn what_is_wrong_is_refused_with_its_place_key_value_and_reason() {
         (
             "[servers]\nx = 1",
             "config.toml:2",
-            &["servers.x", "no section [servers]", "limits, log, media, meetings, metrics, recorder, server"],
+            &[
+                "servers.x",
+                "no section [servers]",
+                "limits, log, media, meetings, metrics, recorder, recorder.store, server",
+            ],
         ),
         ("listen = \"127.0.0.1:1\"", "config.toml:1", &["`listen`", "outside of any section"]),
         ("[server]\nlan = 1", "config.toml:2", &["server.lan", "1", "true or false"]),
@@ -151,6 +169,124 @@ fn what_is_wrong_is_refused_with_its_place_key_value_and_reason() {
 }
 
 #[test]
+fn stores_of_recordings_arrive_parsed_and_their_secrets_by_environment() {
+    let config = with_environment(
+        r#"
+        [recorder]
+        reserve_mib = 100
+        [recorder.store]
+        kind = "azure"
+        account = "plenum"
+        container = "recordings"
+        prefix = "eu/1"
+        encrypt = true
+        read_plain = true
+        [[recorder.tenant_stores]]
+        tenant = "acme"
+        kind = "s3"
+        bucket = "acme-meetings"
+        region = "us-east-1"
+        endpoint = "https://s3.acme.example:9000"
+        access_key_id = "id"
+        path_style = true
+        [[recorder.tenant_stores]]
+        tenant = "Beta"
+        kind = "gcs"
+        bucket = "beta"
+        service_account = "/etc/beta.json"
+        "#,
+        &[
+            ("PLENUM__RECORDER__STORE__ACCESS_KEY", "a2V5"),
+            ("PLENUM__RECORDER__TENANT_STORES__0__SECRET_ACCESS_KEY", "s3cret"),
+        ],
+    )
+    .unwrap();
+    let Recorder { reserve_mib, store, tenant_stores } = &config.recorder;
+    assert_eq!((*reserve_mib, store.prefix.as_str(), store.encrypt), (100, "eu/1", Encrypt::FromNowOn));
+    let (account, container) = ("plenum".to_owned(), "recordings".to_owned());
+    assert_eq!(store.kind, StoreKind::Azure { account, container, access_key: Secret::new("a2V5"), endpoint: None });
+    let tenants: Vec<&str> = tenant_stores.iter().map(|store| store.tenant.as_str()).collect();
+    assert_eq!(tenants, ["acme", "Beta"]);
+    assert_eq!(
+        tenant_stores[0].store.kind,
+        StoreKind::S3 {
+            bucket: "acme-meetings".to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some("https://s3.acme.example:9000".to_owned()),
+            credentials: Some(S3Credentials {
+                access_key_id: "id".to_owned(),
+                secret_access_key: Secret::new("s3cret"),
+            }),
+            path_style: true,
+        }
+    );
+    let (bucket, service_account) = ("beta".to_owned(), "/etc/beta.json".into());
+    assert_eq!(tenant_stores[1].store.kind, StoreKind::Gcs { bucket, service_account });
+    assert!(!format!("{config:?}").contains("s3cret") && !format!("{config:?}").contains("a2V5"));
+}
+
+#[test]
+fn a_store_of_recordings_that_lacks_a_key_or_has_one_of_another_kind_is_refused() {
+    let s3 = "[recorder.store]\nkind = \"s3\"\nbucket = \"b\"\nregion = \"r\"\n";
+    let tenant = "[[recorder.tenant_stores]]\ntenant = \"a\"\n";
+    for (text, place, words) in [
+        (
+            "[recorder.store]\nkind = \"ftp\"".to_owned(),
+            "config.toml:2",
+            &["recorder.store.kind", "ftp", "\"azure\""][..],
+        ),
+        ("[recorder.store]\nkind = \"s3\"".to_owned(), "recorder.store.bucket", &["is missing", "kind = \"s3\""]),
+        ("[recorder.store]\nkind = \"azure\"".to_owned(), "recorder.store.access_key", &["is missing"]),
+        ("[recorder.store]\nkind = \"gcs\"".to_owned(), "recorder.store.service_account", &["is missing"]),
+        ("[recorder.store]\nbucket = \"b\"".to_owned(), "recorder.store.bucket", &["no meaning with kind = \"local\""]),
+        (format!("{s3}folder = \"x\""), "recorder.store.folder", &["no meaning with kind = \"s3\"", "\"local\""]),
+        (
+            format!("{s3}access_key_id = \"x\""),
+            "recorder.store.access_key_id, recorder.store.secret_access_key",
+            &["one is set and the other is not"],
+        ),
+        (format!("{s3}endpoint = \"s3.example.org\""), "config.toml:5", &["recorder.store.endpoint", "https://"]),
+        (format!("{s3}endpoint = \"https://me:pw@s3.example.org\""), "config.toml:5", &["without password"]),
+        (format!("{s3}prefix = \"../up\""), "config.toml:5", &["recorder.store.prefix", "small letters"]),
+        (format!("{s3}read_plain = true"), "recorder.store.read_plain", &["encrypt = true"]),
+        (format!("{s3}buckt = \"b\""), "config.toml:5", &["Did you mean recorder.store.bucket?"]),
+        (format!("{s3}colour = 1"), "config.toml:5", &["[recorder.store] knows: kind, folder"]),
+        ("[recorder.storage]\nx = 1".to_owned(), "config.toml:2", &["no section [recorder.storage]", "recorder.store"]),
+        ("[[recorder.tenant_stores]]\nkind = \"local\"".to_owned(), "recorder.tenant_stores.tenant", &["is missing"]),
+        (format!("{tenant}{tenant}"), "recorder.tenant_stores.tenant", &["\"a\" has two stores"]),
+        (format!("{tenant}kind = \"s3\""), "recorder.tenant_stores.bucket", &["is missing"]),
+        (format!("{tenant}colour = 1"), "config.toml:3", &["recorder.tenant_stores.colour", "not a setting"]),
+        ("[recorder]\ntenant_stores = 5".to_owned(), "config.toml:2", &["recorder.tenant_stores", "not a list"]),
+        ("[recorder]\ntenant_stores = [\"a\"]".to_owned(), "config.toml:2", &["no section", "[[...]]"]),
+    ] {
+        let Refused(problems) = parse(&text).expect_err(&text);
+        let problem = problems.iter().find(|problem| problem.place == place);
+        let problem = problem.unwrap_or_else(|| panic!("{text}: nothing at {place} in {problems:?}"));
+        for word in words {
+            assert!(problem.text.contains(word), "{text}: {word:?} is missing in {:?}", problem.text);
+        }
+    }
+}
+
+#[test]
+fn stores_are_opened_in_the_data_directory_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = parse("[recorder.store]\nencrypt = true\n[[recorder.tenant_stores]]\ntenant = \"a\"").unwrap();
+    config.server.data = folder.path().to_owned();
+    config.vaults().unwrap();
+    for made in ["blobs", "keys/recordings"] {
+        assert!(folder.path().join(made).exists(), "{made}");
+    }
+    std::fs::write(folder.path().join("keys/recordings"), "nonsense").unwrap();
+    let Refused(problems) = config.vaults().unwrap_err();
+    assert_eq!(problems[0].place, "recorder.store");
+    assert!(problems[0].text.contains("key file has a mistake in line 1"), "{problems:?}");
+    let azure = "[recorder.store]\nkind = \"azure\"\naccount = \"a\"\ncontainer = \"c\"\naccess_key = \"s3cret!\"";
+    let refused = parse(azure).unwrap().vaults().unwrap_err().to_string();
+    assert!(refused.contains("recorder.store") && !refused.contains("s3cret"), "{refused}");
+}
+
+#[test]
 fn a_bad_variable_is_refused_by_its_own_name() {
     for (name, value, word) in [
         ("PLENUM__SERVER__LISTEN", "nowhere", "nowhere"),
@@ -173,6 +309,10 @@ fn all_problems_are_told_at_once() {
 fn a_secret_is_never_repeated_in_a_message() {
     let refused = parse("[metrics]\ntoken = \"short-s3cret\"").unwrap_err().to_string();
     assert!(refused.contains("metrics.token") && !refused.contains("s3cret"), "{refused}");
+    for key in ["access_key", "secret_access_key"] {
+        let refused = parse(&format!("[recorder.store]\n{key} = 4711471147")).unwrap_err().to_string();
+        assert!(refused.contains(key) && !refused.contains("4711"), "{refused}");
+    }
     let config = parse("[metrics]\ntoken = \"0123456789abcdef-s3cret\"").unwrap();
     assert!(!format!("{config:?}").contains("s3cret"));
 }

@@ -45,6 +45,7 @@ mod scan;
 mod session;
 mod spool;
 mod track;
+pub mod vault;
 mod webm;
 
 pub use error::RecorderError;

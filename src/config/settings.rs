@@ -70,12 +70,33 @@ impl Settings {
                 );
                 continue;
             };
-            for (key, value) in keys {
-                let line = line_of(text, key.span().start);
-                let setting = Setting { raw: raw(value.get_ref()), place: format!("{name}:{line}") };
-                self.found.insert(format!("{}.{}", section.get_ref(), key.get_ref()), setting);
+            self.add_table(&Document { name, text }, section.get_ref(), keys);
+        }
+    }
+
+    /// Adds the keys of a section; those of a section within it as `outer.inner.key`, and of the sections of a list
+    /// with their number: `outer.list.0.key`.
+    fn add_table(&mut self, document: &Document<'_>, path: &str, keys: &DeTable<'_>) {
+        for (key, value) in keys {
+            let path = format!("{path}.{}", key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) => self.add_table(document, &path, inner),
+                DeValue::Array(entries) if entries.iter().any(|entry| entry.get_ref().is_table()) => {
+                    for (index, entry) in entries.iter().enumerate() {
+                        match entry.get_ref() {
+                            DeValue::Table(inner) => self.add_table(document, &format!("{path}.{index}"), inner),
+                            other => self.add(document, format!("{path}.{index}"), entry.span().start, other),
+                        }
+                    }
+                }
+                other => self.add(document, path, key.span().start, other),
             }
         }
+    }
+
+    fn add(&mut self, document: &Document<'_>, path: String, offset: usize, value: &DeValue<'_>) {
+        let place = format!("{}:{}", document.name, line_of(document.text, offset));
+        self.found.insert(path, Setting { raw: raw(value), place });
     }
 
     /// Adds `PLENUM__SECTION__KEY` variables; other variables are none of our business.
@@ -178,6 +199,29 @@ impl Settings {
         parsed
     }
 
+    /// The sections of a list, each as settings of their own in which its keys have the path of the list, without a
+    /// number. What is wrong in one goes back by [`Settings::finish_section`].
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
+        let prefix = format!("{key}.");
+        let mut sections: BTreeMap<usize, Self> = BTreeMap::new();
+        let within = |path: &String| path.strip_prefix(&prefix).and_then(numbered).is_some();
+        for (path, setting) in self.found.extract_if(.., |path, _| within(path)) {
+            if let Some((number, rest)) = path.strip_prefix(&prefix).and_then(numbered) {
+                sections.entry(number).or_default().found.insert(format!("{prefix}{rest}"), setting);
+            }
+        }
+        // Written as an empty list there are none; anything else that has this key itself is refused as no list.
+        let _: Vec<()> = self.list(key, |_| Err("is no section. Write [[...]] and its keys below".to_owned()));
+        sections.into_values().collect()
+    }
+
+    /// Takes back what [`Settings::sections`] gave out.
+    pub(super) fn finish_section(&mut self, section: Self) {
+        if let Err(problems) = section.finish() {
+            self.problems.extend(problems);
+        }
+    }
+
     /// Notes that keys do not go together.
     pub(super) fn conflict(&mut self, keys: &str, text: &str) {
         self.problem(keys.to_owned(), text.to_owned());
@@ -212,18 +256,35 @@ impl Settings {
         if let Some(known) = nearest.filter(|known| distance(key, known) <= 2) {
             return format!("Did you mean {known}?");
         }
-        let section = key.split('.').next().unwrap_or_default();
+        let section = section_of(key);
         let prefix = format!("{section}.");
-        let siblings: Vec<&str> = self.asked.iter().filter_map(|known| known.strip_prefix(&prefix)).collect();
+        let siblings = self.asked.iter().filter(|known| section_of(known) == section);
+        let siblings: Vec<&str> = siblings.filter_map(|known| known.strip_prefix(&prefix)).collect();
         if siblings.is_empty() {
-            let mut sections: Vec<&str> = self.asked.iter().filter_map(|known| known.split('.').next()).collect();
-            sections.dedup();
+            let mut sections: Vec<&str> = self.asked.iter().map(|known| section_of(known)).collect();
             sections.sort_unstable();
             sections.dedup();
             return format!("There is no section [{section}]; there are: {}", sections.join(", "));
         }
         format!("[{section}] knows: {}", siblings.join(", "))
     }
+}
+
+/// A file that is being read.
+struct Document<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+/// `outer.inner` of `outer.inner.key`.
+fn section_of(key: &str) -> &str {
+    key.rsplit_once('.').map_or("", |(section, _)| section)
+}
+
+/// `3.key` in its parts.
+fn numbered(path: &str) -> Option<(usize, &str)> {
+    let (number, rest) = path.split_once('.')?;
+    Some((number.parse().ok()?, rest))
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {
