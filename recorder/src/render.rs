@@ -17,6 +17,7 @@ pub(crate) mod ffmpeg;
 mod graph;
 pub(crate) mod grid;
 pub(crate) mod jobs;
+mod label;
 mod place;
 mod plan;
 mod sound;

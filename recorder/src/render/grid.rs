@@ -1,11 +1,12 @@
 //! The grid: everybody in one picture.
 //!
-//! Each segment of the plan is one run of ffmpeg and one file in the work folder, which gets its name when it is whole.
-//! A restart makes the same plan, skips what has its name, and goes on; another plan (other layout, other material)
-//! clears the folder first. Joining the segments copies; the sound of the composed file is copied too.
+//! Each stretch of the plan's segments is one run of ffmpeg and one file in the work folder, which gets its name when it
+//! is whole. A restart makes the same plan, skips what has its name, and goes on; another plan (other layout, other
+//! material) clears the folder first. Joining the stretches copies; the sound of the composed file is copied too.
 //!
 //! ```text
-//! plan.txt | seg-00000.webm | seg-00001.webm | ... + sound (composed file, or sound.webm mixed of all) -> grid-tiles.webm
+//! plan.txt --> stretch-00000.webm, stretch-00001.webm, ... ----------\
+//! composed file's sound, or sound.webm mixed of all microphones --------> grid-tiles.webm | grid-speaker.webm
 //! ```
 
 use std::ffi::OsString;
@@ -16,23 +17,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::ffmpeg::{Patience, Tools};
-use super::plan::{Segment, plan};
-use super::{Layout, Material, MaterialTrack, RenderError, graph};
+use super::plan::{STRETCH_MS, Segment, plan, stretches};
+use super::{Layout, Material, MaterialTrack, RenderError, graph, label};
 use crate::manifest::Kind;
 
 const PLAN: &str = "plan.txt";
 const SOUND: &str = "sound.webm";
-const SEGMENTS: &str = "segments.txt";
+const STRETCHES: &str = "stretches.txt";
 /// Raised when the same plan is drawn in another way: half-made grids begin anew.
 const DRAWING: u32 = 1;
 /// Without a composed file, so many tracks are mixed; more means: the shortest are not heard.
 const MAX_MIXED_TRACKS: usize = 128;
 /// Of the whole work, in percent.
-const SEGMENTS_END: u64 = 90;
+const PICTURE_END: u64 = 90;
 /// Of the whole work, in percent; joining is the rest.
 const SOUND_END: u64 = 98;
 
-/// Makes the grid in `work`, a folder of its own, where an earlier, interrupted call may have left segments.
+/// Makes the grid in `work`, a folder of its own, where an earlier, interrupted call may have left a part of it.
 ///
 /// Blocks for minutes. `progress` gets percents, never fewer than before.
 pub(crate) fn grid(
@@ -43,13 +44,16 @@ pub(crate) fn grid(
     cancelled: &AtomicBool,
 ) -> Result<PathBuf, RenderError> {
     let tools = Tools::installed()?;
-    Work { tools, patience: Patience::default(), material, folder: work, progress, cancelled }.grid(layout)
+    let patience = Patience::default();
+    Work { tools, patience, stretch_ms: STRETCH_MS, material, folder: work, progress, cancelled }.grid(layout)
 }
 
 /// One grid being made.
+#[derive(Clone, Copy)]
 struct Work<'a> {
     tools: &'a Tools,
     patience: Patience,
+    stretch_ms: u64,
     material: &'a Material,
     folder: &'a Path,
     progress: &'a dyn Fn(u8),
@@ -63,22 +67,25 @@ impl Work<'_> {
             return Err(RenderError::Nothing("it has no length"));
         };
         self.prepare(&segments).map_err(RenderError::disk("preparing the work folder"))?;
-        let mut files = Vec::with_capacity(segments.len());
-        for (number, segment) in segments.iter().enumerate() {
-            files.push(self.segment(number, segment, total_ms)?);
+        let mut list = String::from("ffconcat version 1.0\n");
+        for (number, stretch) in stretches(&segments, self.stretch_ms).into_iter().enumerate() {
+            let file = self.stretch(number, stretch, total_ms)?;
+            let length_ms = stretch.iter().map(|segment| segment.to_ms - segment.from_ms).sum();
+            let _ = writeln!(list, "file {file}\nduration {}", graph::seconds(length_ms));
         }
         let sound = self.sound(total_ms)?;
         let name = match layout {
             Layout::Tiles => "grid-tiles.webm",
             Layout::Speaker => "grid-speaker.webm",
         };
-        self.join(name, (&segments, &files), sound.as_deref(), total_ms)
+        self.join(name, &list, sound.as_deref(), total_ms)
     }
 
     /// Keeps what belongs to this plan and is whole; removes all else.
     fn prepare(&self, segments: &[Segment]) -> io::Result<()> {
         fs::create_dir_all(self.folder)?;
-        let mut text = format!("drawing {DRAWING}, names {}\n{segments:#?}\n", self.tools.can_write);
+        let mut text = format!("drawing {DRAWING}, names {}, {}\n", self.tools.can_write, self.stretch_ms);
+        let _ = writeln!(text, "{segments:#?}");
         for track in &self.material.tracks {
             let _ = writeln!(text, "{:?} {} {}", track.kind, track.offset_ms, file_size(&track.path));
         }
@@ -105,19 +112,25 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn segment(&self, number: usize, segment: &Segment, total_ms: u64) -> Result<String, RenderError> {
-        let name = format!("seg-{number:05}.webm");
-        let labels = if self.tools.can_write { graph::labels(self.material, segment) } else { Vec::new() };
-        for label in labels.iter().flatten() {
+    fn stretch(&self, number: usize, stretch: &[Segment], total_ms: u64) -> Result<String, RenderError> {
+        let name = format!("stretch-{number:05}.webm");
+        let (from_ms, to_ms) = stretch.first().zip(stretch.last()).map_or((0, 0), |(a, b)| (a.from_ms, b.to_ms));
+        let labels: Vec<_> = stretch.iter().map(|segment| self.labels(segment)).collect();
+        for label in labels.iter().flatten().flatten() {
             let file = self.folder.join(&label.file);
             fs::write(file, &label.text).map_err(RenderError::disk("writing a name"))?;
         }
-        let arguments = |output: &str| graph::arguments(self.material, segment, &labels, output);
+        let arguments = |output: &str| graph::arguments(self.material, stretch, &labels, output);
         self.make(&name, "draw the grid", arguments, &mut |ms| {
-            self.tell((segment.from_ms + ms).min(segment.to_ms) * SEGMENTS_END / total_ms);
+            self.tell((from_ms + ms).min(to_ms) * PICTURE_END / total_ms);
         })?;
-        self.tell(segment.to_ms * SEGMENTS_END / total_ms);
+        self.tell(to_ms * PICTURE_END / total_ms);
         Ok(name)
+    }
+
+    /// The names of a segment's tiles, where names can be drawn.
+    fn labels(&self, segment: &Segment) -> Vec<Option<label::Label>> {
+        if self.tools.can_write { label::labels(self.material, segment) } else { Vec::new() }
     }
 
     /// Everybody's sound as a file; nothing when there is none.
@@ -132,27 +145,18 @@ impl Work<'_> {
             return Ok(None);
         }
         self.make(SOUND, "mix the sound", |output| mix_arguments(&tracks, output), &mut |ms| {
-            self.tell(SEGMENTS_END + ms.min(total_ms) * (SOUND_END - SEGMENTS_END) / total_ms);
+            self.tell(PICTURE_END + ms.min(total_ms) * (SOUND_END - PICTURE_END) / total_ms);
         })?;
         Ok(Some(self.folder.join(SOUND)))
     }
 
-    fn join(
-        &self,
-        name: &str,
-        (segments, files): (&[Segment], &[String]),
-        sound: Option<&Path>,
-        total_ms: u64,
-    ) -> Result<PathBuf, RenderError> {
-        let mut list = String::from("ffconcat version 1.0\n");
-        for (segment, file) in segments.iter().zip(files) {
-            let _ = writeln!(list, "file {file}\nduration {}", graph::seconds(segment.to_ms - segment.from_ms));
-        }
-        fs::write(self.folder.join(SEGMENTS), list).map_err(RenderError::disk("listing the segments"))?;
+    fn join(&self, name: &str, list: &str, sound: Option<&Path>, total_ms: u64) -> Result<PathBuf, RenderError> {
+        fs::write(self.folder.join(STRETCHES), list).map_err(RenderError::disk("listing the stretches"))?;
         let arguments = |output: &str| {
-            let mut all: Vec<OsString> = ["-f", "concat", "-i", SEGMENTS].map(Into::into).to_vec();
+            let mut all: Vec<OsString> = ["-f", "concat", "-i", STRETCHES].map(Into::into).to_vec();
             if let Some(sound) = sound {
-                // Not moved to zero: it begins where it begins.
+                // Not moved to zero: it begins where it begins. (ffmpeg 5.1 still makes it 6.5 ms earlier, the encoder's
+                // delay, whenever it copies Opus. Lips and voices may be apart by several times that.)
                 all.extend(["-seek_timestamp", "1", "-vn"].map(Into::into));
                 all.extend(graph::input(sound));
                 all.extend(["-map", "1:a:0?"].map(Into::into));
@@ -161,7 +165,7 @@ impl Work<'_> {
             all.extend(graph::webm_output(output));
             all
         };
-        self.make(name, "join the segments", arguments, &mut |ms| {
+        self.make(name, "join the stretches", arguments, &mut |ms| {
             self.tell(SOUND_END + ms.min(total_ms) * (99 - SOUND_END) / total_ms);
         })?;
         self.tell(100);

@@ -1,7 +1,7 @@
 //! Who is seen when: cuts the time line into segments in which the layout stands still.
 //!
-//! A segment is one run of ffmpeg, so short ones cost and restless layouts tire: nothing changes more often than every
-//! [`MIN_SEGMENT_MS`], and a change that comes too soon waits. Boundaries lie on the output's frames, so that segments
+//! Restless layouts tire and cost: nothing changes more often than every [`MIN_SEGMENT_MS`], and a change that comes too
+//! soon waits. Boundaries lie on the output's frames, so that segments
 //! join without a gap. A pure function of the material: after a restart it gives the same plan.
 //!
 //! ```text
@@ -25,6 +25,11 @@ const SHORT_HOLE_MS: u64 = 2_000;
 const BRIEF_MS: u64 = 500;
 /// Full means: who spoke least recently is not shown.
 pub(crate) const MAX_TILES: usize = 25;
+
+/// So much is drawn by one run of ffmpeg, unless one segment alone is longer.
+pub(crate) const STRETCH_MS: u64 = 120_000;
+/// And so many tiles: each costs a run some memory.
+const STRETCH_TILES: usize = 64;
 
 const _: () = assert!(MIN_SEGMENT_MS.is_multiple_of(FRAME_MS) && MAX_SEGMENT_MS.is_multiple_of(FRAME_MS));
 
@@ -82,6 +87,23 @@ pub(crate) fn plan(material: &Material, layout: Layout) -> Vec<Segment> {
         }
     }
     segments
+}
+
+/// Groups of consecutive segments, for a run of ffmpeg each.
+pub(crate) fn stretches(segments: &[Segment], limit_ms: u64) -> Vec<&[Segment]> {
+    let mut found = Vec::new();
+    let mut rest = segments;
+    while let Some(first) = rest.first() {
+        let mut tiles = 0;
+        let fits = |segment: &&Segment| {
+            tiles += segment.tiles.len();
+            segment.to_ms - first.from_ms <= limit_ms && tiles <= STRETCH_TILES
+        };
+        let (stretch, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        found.push(stretch);
+        rest = later;
+    }
+    found
 }
 
 fn is_sound(material: &Material, span: &SpokeSpan) -> bool {

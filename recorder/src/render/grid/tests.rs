@@ -229,17 +229,26 @@ fn an_interrupted_grid_goes_on_where_it_was_and_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let material = two(folder.path());
     let (work, other) = (folder.path().join("work"), folder.path().join("other"));
-    let whole = fs::read(made(&material, Layout::Tiles, &other)).unwrap();
+    let (never, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
+    // A run for each segment.
+    let tools = Tools::installed().unwrap();
+    let (patience, stretch_ms, material) = (Patience::default(), 0, &material);
+    let all = Work { tools, patience, stretch_ms, material, folder: &other, progress: &|_| {}, cancelled: &never };
+    let whole = fs::read(all.grid(Layout::Tiles).unwrap()).unwrap();
 
-    let cancelled = AtomicBool::new(false);
-    let first = work.join("seg-00000.webm");
+    let first = work.join("stretch-00000.webm");
     let stop_in_the_second = |_| cancelled.store(first.exists(), Ordering::Relaxed);
-    let stopped = grid(&material, Layout::Tiles, &work, &stop_in_the_second, &cancelled);
+    let cut = Work { folder: &work, progress: &stop_in_the_second, cancelled: &cancelled, ..all };
+    let stopped = cut.grid(Layout::Tiles);
     assert!(matches!(stopped, Err(RenderError::Cancelled)), "{stopped:?}");
-    assert!(!work.join("seg-00001.webm").exists(), "nothing half-made has a name");
+    assert!(!work.join("stretch-00001.webm").exists(), "nothing half-made has a name");
     let before = fs::metadata(&first).unwrap();
 
-    let again = fs::read(made(&material, Layout::Tiles, &work)).unwrap();
+    let again = Work { folder: &work, ..all }.grid(Layout::Tiles).unwrap();
+    let frames = Frame::all(&again, &[2_080, 4_600, 7_600, 10_100]);
+    let seen: Vec<_> = frames.iter().map(|frame| frame.at(960, 300)).collect();
+    assert_eq!(seen, [Colour::Blue, Colour::Red, Colour::Blue, Colour::Red], "joined where they belong");
+    let again = fs::read(again).unwrap();
     let after = fs::metadata(&first).unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()), "made once");
     assert!(again == whole);
@@ -247,6 +256,20 @@ fn an_interrupted_grid_goes_on_where_it_was_and_is_the_same() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("part-"));
     assert_eq!(parts.count(), 0);
+}
+
+#[test]
+fn a_track_that_is_shorter_than_its_manifest_says_leaves_its_tile_empty() {
+    if !have_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut material = coloured(folder.path(), &[("red", 0, 6_000), ("blue", 0, 1_000), ("lime", 3_000, 6_000)]);
+    material.tracks[1].duration_ms = 6_000;
+    let file = made(&material, Layout::Tiles, &folder.path().join("work"));
+    assert_eq!(probe(&file).2, 150);
+    let frame = Frame::of(&file, 5_000);
+    assert_eq!([(200, 200), (500, 500)].map(|(x, y)| frame.at(x, y)), [Colour::Red, Colour::Green]);
 }
 
 #[test]
@@ -293,7 +316,7 @@ fn child_of(parent: u32) -> Option<PathBuf> {
     let mut drawing = processes.filter(|process| {
         let parent_of = |stat: String| stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok();
         let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
-        stat(process).and_then(parent_of) == Some(parent) && words.contains("seg-00000")
+        stat(process).and_then(parent_of) == Some(parent) && words.contains("stretch-00000")
     });
     drawing.next()
 }
@@ -315,7 +338,7 @@ fn when_the_server_is_killed_ffmpeg_dies_with_it() {
     child.kill().unwrap();
     child.wait().unwrap();
     until("ffmpeg is gone", || {
-        (!fs::read_to_string(drawing.join("cmdline")).unwrap_or_default().contains("seg-")).then_some(())
+        (!fs::read_to_string(drawing.join("cmdline")).unwrap_or_default().contains("stretch-")).then_some(())
     });
 }
 

@@ -159,6 +159,20 @@ fn a_long_still_stretch_is_cut_so_that_a_restart_repeats_little() {
     assert!(segments.iter().all(|segment| segment.frames() == 15_000));
 }
 
+#[test]
+fn short_segments_are_drawn_together_and_long_ones_alone() {
+    let long = 400_000;
+    let mut tracks = vec![track(0, Kind::Camera, 0, 400_000)];
+    tracks.extend((0..6).map(|number| track(1, Kind::Camera, 300_000 + number * 10_000, 305_000 + number * 10_000)));
+    let segments = plan(&material(long, 2, tracks), Layout::Tiles);
+    let lengths: Vec<_> = stretches(&segments, STRETCH_MS).iter().map(|stretch| stretch.len()).collect();
+    assert_eq!((segments.len(), lengths), (13, vec![1, 12]));
+    assert!(stretches(&segments, 0).iter().all(|stretch| stretch.len() == 1));
+    let crowded = Segment { tiles: vec![segments[0].tiles[0]; 25], ..segments[1].clone() };
+    let lengths: Vec<_> = stretches(&vec![crowded; 5], u64::MAX).iter().map(|stretch| stretch.len()).collect();
+    assert_eq!(lengths, [2, 2, 1]);
+}
+
 fn any_track() -> impl Strategy<Value = MaterialTrack> {
     let kind = prop_oneof![Just(Kind::Camera), Just(Kind::Screen), Just(Kind::Microphone)];
     let time = prop_oneof![0u64..60_000, any::<u64>()];
