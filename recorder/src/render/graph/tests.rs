@@ -46,6 +46,16 @@ fn a_name_that_cannot_be_seen_is_not_drawn() {
     assert_eq!(all.iter().filter(|argument| argument.contains("drawtext")).count(), 1);
 }
 
+#[test]
+fn ffmpeg_is_told_not_to_interpret_names() {
+    let (labels, all) = of(&named("%{pts}"));
+    let graph = all.iter().find(|argument| argument.contains("drawtext")).unwrap();
+    for label in labels.iter().flatten() {
+        assert!(graph.contains(&format!("drawtext=textfile={}:expansion=none:", label.file)), "{graph}");
+    }
+    assert_eq!(graph.matches("drawtext").count(), 2);
+}
+
 proptest! {
     #[test]
     fn no_argument_depends_on_a_name(name in prop_oneof![any::<String>(), "['\\\\:%{}\\[\\];, \n=-]{1,300}"]) {

@@ -1,6 +1,6 @@
 //! Grids of made-up people, judged by their pixels.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use std::cell::Cell;
 use std::os::unix::fs::MetadataExt as _;
@@ -23,6 +23,13 @@ fn made(material: &Material, layout: Layout, work: &Path) -> PathBuf {
     let file = grid(material, layout, work, &progress, &AtomicBool::new(false)).unwrap();
     assert_eq!(last.get(), 100);
     file
+}
+
+/// With a run of ffmpeg for each segment.
+fn made_piecewise(material: &Material, layout: Layout, folder: &Path) -> PathBuf {
+    let (tools, patience) = (Tools::installed().unwrap(), Patience::default());
+    let (progress, cancelled) = (&|_| {}, &AtomicBool::new(false));
+    Work { tools, patience, stretch_ms: 0, material, folder, progress, cancelled }.grid(layout).unwrap()
 }
 
 /// Ada, red, is there throughout; Bob, blue, from 2 s to 10 s, without a picture from 4.5 s to 7.5 s.
@@ -79,13 +86,16 @@ fn a_still_screen_is_seen_from_the_first_frame_of_each_segment() {
     // A screen that does not move: one frame in ten seconds.
     let screen = picture(folder.path(), "screen.webm", "color=c=lime:s=640x360:r=1/10:d=10", 0);
     material.tracks.push(MaterialTrack { kind: Kind::Screen, ..camera(screen, 0, 0, 6_000) });
-    let file = made(&material, Layout::Tiles, &folder.path().join("work"));
-    let times = [40, 2_960, 3_000, 3_040, 5_900];
-    let frames = Frame::all(&file, &times);
-    for (at_ms, frame) in times.iter().zip(&frames) {
-        assert_eq!(frame.at(320, 300), Colour::Green, "at {at_ms}");
+    let whole = made(&material, Layout::Tiles, &folder.path().join("work"));
+    let pieces = made_piecewise(&material, Layout::Tiles, &folder.path().join("pieces"));
+    for file in [whole, pieces] {
+        let times = [40, 2_960, 3_000, 3_040, 5_900];
+        let frames = Frame::all(&file, &times);
+        for (at_ms, frame) in times.iter().zip(&frames) {
+            assert_eq!(frame.at(320, 300), Colour::Green, "at {at_ms}");
+        }
+        assert_eq!(frames[4].at(960, 300), Colour::Red);
     }
-    assert_eq!(frames[4].at(960, 300), Colour::Red);
 }
 
 #[test]
@@ -100,10 +110,13 @@ fn what_was_seen_before_a_hole_is_not_seen_after_it() {
     let path = picture(folder.path(), "0.webm", source, 0);
     let mut material = Material { duration_ms: 12_000, participants: vec!["Ada".to_owned()], ..Material::default() };
     material.tracks = vec![MaterialTrack { holes: vec![(3_000, 6_000)], ..camera(path, 0, 0, 12_000) }];
-    let file = made(&material, Layout::Tiles, &folder.path().join("work"));
-    let frames = Frame::all(&file, &[2_900, 3_500, 6_200, 6_800, 7_200]);
-    let seen: Vec<_> = frames.iter().map(|frame| frame.at(640, 300)).collect();
-    assert_eq!(seen, [Colour::Red, Colour::Dark, Colour::Dark, Colour::Dark, Colour::Blue]);
+    let whole = made(&material, Layout::Tiles, &folder.path().join("work"));
+    let pieces = made_piecewise(&material, Layout::Tiles, &folder.path().join("pieces"));
+    for file in [whole, pieces] {
+        let frames = Frame::all(&file, &[2_900, 3_500, 6_200, 6_800, 7_200]);
+        let seen: Vec<_> = frames.iter().map(|frame| frame.at(640, 300)).collect();
+        assert_eq!(seen, [Colour::Red, Colour::Dark, Colour::Dark, Colour::Dark, Colour::Blue]);
+    }
 }
 
 #[test]
@@ -342,25 +355,42 @@ fn when_the_server_is_killed_ffmpeg_dies_with_it() {
     });
 }
 
-/// `cargo test -p recorder --release --lib -- --ignored --nocapture cost_of`
-#[test]
-#[ignore = "a measurement"]
-fn cost_of_four_cameras() {
+/// Four cameras of 640x360 at 30 frames a second that send one key frame each, at the beginning.
+fn cost_of(what: &str, layout: Layout, speakers: Vec<SpokeSpan>) {
     let folder = tempfile::tempdir().unwrap();
-    let seconds = 60;
-    let mut material = Material { duration_ms: seconds * 1000, ..Material::default() };
+    let mut material = Material { duration_ms: BENCH_SECONDS * 1000, speakers, ..Material::default() };
     for number in 0..4 {
-        let source = format!("testsrc2=s=640x360:r=30:d={seconds},hue=h={},noise=alls=8:allf=t", number * 80);
+        let source = format!("testsrc2=s=640x360:r=30:d={BENCH_SECONDS},hue=h={},noise=alls=8:allf=t", number * 80);
         let path = picture(folder.path(), &format!("{number}.webm"), &source, 0);
-        material.tracks.push(camera(path, number, 0, seconds * 1000));
+        material.tracks.push(camera(path, number, 0, BENCH_SECONDS * 1000));
         material.participants.push(format!("Person {number}"));
     }
     let before = children_cpu();
-    let file = made(&material, Layout::Tiles, &folder.path().join("work"));
-    let spent = children_cpu() - before;
-    assert_eq!(probe(&file).2, seconds * 25);
-    println!("grid: {:.3} CPU-seconds a recorded second", spent / seconds as f64);
-    assert!(spent / (seconds as f64) < 0.5);
+    let file = made(&material, layout, &folder.path().join("work"));
+    let spent = (children_cpu() - before) / BENCH_SECONDS as f64;
+    assert_eq!(probe(&file).2, BENCH_SECONDS * 25);
+    println!("{what}: {spent:.3} CPU-seconds a recorded second");
+    assert!(spent < 0.5);
+}
+
+const BENCH_SECONDS: u64 = 60;
+
+/// `cargo test -p recorder --lib -- --ignored --nocapture --test-threads 1 cost_of`: the work is ffmpeg's, whatever the profile.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_four_tiles() {
+    cost_of("tiles", Layout::Tiles, Vec::new());
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_a_speaker_every_four_seconds() {
+    let turn = |number: u64| SpokeSpan {
+        participant: number as usize % 4,
+        from_ms: number * 4_000,
+        to_ms: number * 4_000 + 3_500,
+    };
+    cost_of("speaker", Layout::Speaker, (0..BENCH_SECONDS / 4).map(turn).collect());
 }
 
 /// Of ended children, user and system, in seconds (`proc_pid_stat(5)`: cutime, cstime, in hundredths).

@@ -13,12 +13,14 @@ use crate::render::testing::{opus_packets, sound_file};
 const FIRST: RecordingId = RecordingId(1);
 const SECOND: RecordingId = RecordingId(2);
 
+type Kept = (RecordingId, Vec<String>);
+
 /// A shelf with one recording on it, which hands material out when it is allowed to.
 #[derive(Clone, Debug)]
 struct TestShelf {
     open: Arc<Semaphore>,
     asked: Arc<Semaphore>,
-    kept: Arc<Mutex<Vec<(RecordingId, Vec<String>)>>>,
+    kept: Arc<Mutex<Vec<Kept>>>,
     fails: Arc<AtomicBool>,
     panics: Arc<AtomicBool>,
 }
@@ -34,7 +36,7 @@ impl TestShelf {
         }
     }
 
-    fn kept(&self) -> Vec<(RecordingId, Vec<String>)> {
+    fn kept(&self) -> Vec<Kept> {
         self.kept.lock().unwrap().clone()
     }
 }

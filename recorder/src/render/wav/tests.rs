@@ -1,6 +1,6 @@
 //! Samples lie where they belong, in files that end where they must.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use std::process::Command;
 
