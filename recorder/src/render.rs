@@ -1,14 +1,14 @@
 //! What is made of a stored recording afterwards: one picture of everybody, a WAV, side files.
 //!
-//! Nothing here runs while people talk: a rendition is a job of its own, later, at low priority, and it can be asked for
-//! again with another layout. It needs the recording's files on this machine and leaves files; fetching the ones and
-//! keeping the others is the business of a [`jobs::Shelf`].
+//! Nothing here runs while people talk: a rendition is a job of its own, later, at low priority, and it can be asked
+//! for again with another layout. It needs the recording's files on this machine and leaves files; fetching the ones
+//! and keeping the others is the business of a [`jobs::Shelf`].
 //!
 //! ```text
-//! jobs: queue on disk -> shelf.material() -> Material -> grid: plan -> graph -> ffmpeg, segment by segment -> grid.webm
-//!                                                     -> wav:  sound -> opus -> mix-1.wav, mix-2.wav, ...
-//!                                                     -> shelf.keep(files)
-//! timeline -> timeline.json, speakers.vtt
+//! jobs: queue on disk -> shelf.material() -> Material -> grid: plan -> graph -> ffmpeg, by stretches ->
+//! grid-tiles.webm                                                     -> wav:  sound -> opus -> mix-1.wav,
+//! mix-2.wav, ...                                                     -> shelf.keep(files) timeline -> timeline.json,
+//! speakers.vtt
 //! ```
 //!
 //! Read on in this order: `plan` (who is seen when), `place` (where), `graph` (how ffmpeg is told), `ffmpeg`, `grid`.

@@ -1,7 +1,7 @@
 //! ffmpeg as a child process: found, started, watched, ended.
 //!
-//! Why a child: it decodes everything that browsers send, its faults are not ours, and it can be killed. Whether it lives
-//! is seen by its progress, which must move.
+//! Why a child: it decodes everything that browsers send, its faults are not ours, and it can be killed. Whether it
+//! lives is seen by its progress, which must move.
 //!
 //! ```text
 //! arguments --> [setpriv --pdeathsig] ffmpeg --progress (stdout)--> percent

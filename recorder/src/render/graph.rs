@@ -4,13 +4,13 @@
 //! ours only: names reach ffmpeg as files of their own, which it does not interpret. File names in it are ours too and
 //! relative, because ffmpeg is run inside of the work folder.
 //!
-//! Each track is decoded once for the whole stretch, then cut up for the segments that show it: decoding begins at a key
-//! frame, which may lie minutes back, so that a run for each segment would decode the same again and again.
+//! Each track is decoded once for the whole stretch, then cut up for the segments that show it: decoding begins at a
+//! key frame, which may lie minutes back, so that a run for each segment would decode the same again and again.
 //!
 //! ```text
 //! track --> from a hole on --> 25 a second --> split --> cut to segment --> scale --\
-//!                                                   |--> cut to the next --> ...     |
-//! background + empty fields --------------------------------------------------> overlay ... --> names --> joined --> encoder
+//! |--> cut to the next --> ...     | background + empty fields -------------------------------------------------->
+//! overlay --> names --> joined --> encoder
 //! ```
 //!
 //! ffmpeg's options: <https://ffmpeg.org/ffmpeg.html>, filters: <https://ffmpeg.org/ffmpeg-filters.html>.
@@ -54,7 +54,8 @@ pub(crate) fn arguments(
             all.extend(["-noaccurate_seek", "-ss"].map(Into::into));
             all.push(seconds(source.first_ms).into());
         }
-        // A sender changes its resolution at will. Without this, the whole graph would begin anew then.
+        // A sender changes its resolution at will. Without this, ffmpeg would draw the stretch from its beginning
+        // again.
         all.extend(["-reinit_filter", "0", "-an", "-sn", "-dn"].map(Into::into));
         all.extend(input(&source.track.path));
     }

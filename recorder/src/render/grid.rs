@@ -1,8 +1,9 @@
 //! The grid: everybody in one picture.
 //!
-//! Each stretch of the plan's segments is one run of ffmpeg and one file in the work folder, which gets its name when it
-//! is whole. A restart makes the same plan, skips what has its name, and goes on; another plan (other layout, other
-//! material) clears the folder first. Joining the stretches copies; the sound of the composed file is copied too.
+//! Each stretch of the plan's segments is one run of ffmpeg and one file in the work folder, which gets its name when
+//! it is whole. A restart makes the same plan, skips what has its name, and goes on; another plan (other layout,
+//! other material) clears the folder first. Joining the stretches copies; the sound of the composed file is copied
+//! too.
 //!
 //! ```text
 //! plan.txt --> stretch-00000.webm, stretch-00001.webm, ... ----------\
@@ -155,8 +156,8 @@ impl Work<'_> {
         let arguments = |output: &str| {
             let mut all: Vec<OsString> = ["-f", "concat", "-i", STRETCHES].map(Into::into).to_vec();
             if let Some(sound) = sound {
-                // Not moved to zero: it begins where it begins. (ffmpeg 5.1 still makes it 6.5 ms earlier, the encoder's
-                // delay, whenever it copies Opus. Lips and voices may be apart by several times that.)
+                // Not moved to zero: it begins where it begins. (ffmpeg 5.1 still makes it 6.5 ms earlier, the
+                // encoder's delay, whenever it copies Opus. Lips and voices may be apart by several times that.)
                 all.extend(["-seek_timestamp", "1", "-vn"].map(Into::into));
                 all.extend(graph::input(sound));
                 all.extend(["-map", "1:a:0?"].map(Into::into));

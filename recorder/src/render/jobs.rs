@@ -1,10 +1,11 @@
 //! Renditions that were asked for: a queue that survives a restart.
 //!
-//! A job is on the disk before it is acknowledged; at the next start it goes on where it was (the grid keeps its finished
-//! segments). One runs at a time, at low priority, on a thread of its own, because people may be talking on this machine.
+//! A job is on the disk before it is acknowledged; at the next start it goes on where it was (the grid keeps its
+//! finished segments). One runs at a time, at low priority, on a thread of its own, because people may be talking on
+//! this machine.
 //!
 //! ```text
-//! ask --> job.json (fsync) --> queue --> worker: shelf.material --> thread: grid | wav --> shelf.keep --> job.json: ready
+//! ask --> job.json (fsync) --> queue --> worker: shelf.material --> thread: grid | wav --> shelf.keep --> job.json
 //!                                          |-- forget (the recording is deleted): cancelled, its folder removed
 //!                                          '-- shutdown: stopped, goes on at the next start
 //! <root>/rec_<hex>-grid-tiles/job.json, material/ (fetched anew), work/ (kept between starts)

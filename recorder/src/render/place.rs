@@ -1,7 +1,7 @@
 //! Where tiles lie in the picture.
 //!
-//! All sizes are even, because a picture's colours have half of its resolution; a tile may be larger than what it shows,
-//! which is then centred in it.
+//! All sizes are even, because a picture's colours have half of its resolution; a tile may be larger than what it
+//! shows, which is then centred in it.
 //!
 //! ```text
 //! tiles:   +---+---+---+      speaker: +-----------+--+

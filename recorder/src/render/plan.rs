@@ -1,8 +1,8 @@
 //! Who is seen when: cuts the time line into segments in which the layout stands still.
 //!
-//! Restless layouts tire and cost: nothing changes more often than every [`MIN_SEGMENT_MS`], and a change that comes too
-//! soon waits. Boundaries lie on the output's frames, so that segments
-//! join without a gap. A pure function of the material: after a restart it gives the same plan.
+//! Restless layouts tire and cost: nothing changes more often than every [`MIN_SEGMENT_MS`], and a change that comes
+//! too soon waits. Boundaries lie on the output's frames, so that segments join without a gap. A pure function of the
+//! material: after a restart it gives the same plan.
 //!
 //! ```text
 //! tracks minus holes --> moments of change --> cuts --> for each segment: who is seen for most of it --> place

@@ -1,15 +1,16 @@
 //! Reads the Opus track out of a WebM file, packet after packet.
 //!
-//! The composed file has a picture too, and may be as long as a day: it is read once from front to back and never held in
-//! memory. Elements are read flat: a segment, a cluster and a block group are simply entered, so sizes that say
-//! "unknown", as in a file that was cut off, need no care. Nothing is trusted: a block of ours has a limit, all other
-//! things are jumped over.
+//! The composed file has a picture too, and may be as long as a day: it is read once from front to back and never
+//! held in memory. Elements are read flat: a segment, a cluster and a block group are simply entered, so sizes that
+//! say "unknown", as in a file that was cut off, need no care. Nothing is trusted: a block of ours has a limit, all
+//! other things are jumped over.
 //!
 //! ```text
-//! file -> id, size -> Info: scale | Tracks: number and delay of A_OPUS | Cluster: time | block of that number -> packet
+//! file -> id, size -> Info: scale | Tracks: number, delay of A_OPUS | Cluster: time | block of that number -> packet
 //! ```
 //!
-//! RFC 9559 <https://www.rfc-editor.org/rfc/rfc9559> (Matroska), RFC 7845 <https://www.rfc-editor.org/rfc/rfc7845> (Opus head).
+//! RFC 9559 <https://www.rfc-editor.org/rfc/rfc9559> (Matroska), RFC 7845 <https://www.rfc-editor.org/rfc/rfc7845>
+//! (Opus).
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};

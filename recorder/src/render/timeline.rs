@@ -1,7 +1,7 @@
 //! Side files: what happened when, for programs (JSON), and who spoke when, for players (WebVTT).
 //!
-//! Whoever keeps the meeting's news fills a [`Timeline`]; both files are pure functions of it. Names come from people, so
-//! the WebVTT is written such that no name can end a cue, begin one, or be taken for markup.
+//! Whoever keeps the meeting's news fills a [`Timeline`]; both files are pure functions of it. Names come from
+//! people, so the WebVTT is written such that no name can end a cue, begin one, or be taken for markup.
 //!
 //! ```text
 //! news of the meeting --> Timeline --> timeline.json

@@ -39,6 +39,13 @@ fn a_file_is_named_as_a_file_and_read_as_matroska_only() {
 }
 
 #[test]
+fn a_change_of_resolution_does_not_draw_the_stretch_again() {
+    let (_, all) = of(&named("Ada"));
+    let options = all.windows(2).filter(|pair| *pair == ["-reinit_filter", "0"]).count();
+    assert_eq!(options, all.iter().filter(|argument| *argument == "-i").count());
+}
+
+#[test]
 fn a_name_that_cannot_be_seen_is_not_drawn() {
     let (labels, all) = of(&named("\u{200B}\n"));
     assert_eq!(labels[1], None);

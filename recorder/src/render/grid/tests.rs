@@ -208,7 +208,8 @@ fn the_composed_sound_is_copied_and_lies_where_it_lay() {
     material.content = Some(content);
     let file = made(&material, Layout::Tiles, &folder.path().join("work"));
     let at = onset(&heard(&file));
-    // ffmpeg 5.1 takes the encoder's delay, 6.5 ms, off once more whenever it copies: here when it made the content, too.
+    // ffmpeg 5.1 takes the encoder's delay, 6.5 ms, off once more whenever it copies: here when it made the content,
+    // too.
     assert!(at.abs_diff(2_500) <= 20, "{at}");
     assert_eq!(probe(&file).2, 150);
 }
@@ -375,7 +376,8 @@ fn cost_of(what: &str, layout: Layout, speakers: Vec<SpokeSpan>) {
 
 const BENCH_SECONDS: u64 = 60;
 
-/// `cargo test -p recorder --lib -- --ignored --nocapture --test-threads 1 cost_of`: the work is ffmpeg's, whatever the profile.
+/// `cargo test -p recorder --lib -- --ignored --nocapture --test-threads 1 cost_of`: the work is ffmpeg's, whatever
+/// the profile.
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_four_tiles() {

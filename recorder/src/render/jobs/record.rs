@@ -1,7 +1,7 @@
 //! Jobs on the disk: a folder each, with `job.json`.
 //!
-//! The file is replaced whole and synced, with its folder, before anything relies on it. A folder without a readable one
-//! was never acknowledged and is removed.
+//! The file is replaced whole and synced, with its folder, before anything relies on it. A folder without a readable
+//! one was never acknowledged and is removed.
 //!
 //! ```text
 //! Record --> job.json.part --fsync--> job.json --fsync of the folders--> durable

@@ -1,7 +1,7 @@
 //! The one who does the jobs, one after the other.
 //!
-//! Fetching and keeping are asynchronous and dropped when the job is cancelled; making blocks a thread of its own, which
-//! has given up its priority, as its children have with it.
+//! Fetching and keeping are asynchronous and dropped when the job is cancelled; making blocks a thread of its own,
+//! which has given up its priority, as its children have with it.
 //!
 //! ```text
 //! queue --> material/ --> thread (nice) --> work/ --> shelf --> record: ready | failed, folders removed
