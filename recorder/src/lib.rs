@@ -40,6 +40,8 @@ mod live;
 mod manifest;
 mod reading;
 mod recorder;
+#[allow(dead_code, reason = "called by the shelf, which is built beside it")]
+mod render;
 mod reorder;
 mod scan;
 mod session;
