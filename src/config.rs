@@ -38,6 +38,8 @@ pub struct Config {
     pub chats: Chats,
     /// Recordings.
     pub recorder: Recorder,
+    /// What becomes of recordings.
+    pub recordings: Recordings,
     /// Bounds on what clients may take.
     pub limits: Limits,
     /// What is logged.
@@ -132,6 +134,13 @@ pub struct Chats {
 pub struct Recorder {
     /// Free space that recordings leave on the disk, in MiB.
     pub reserve_mib: usize,
+}
+
+/// `[recordings]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recordings {
+    /// Days that what was deleted can be brought back.
+    pub keep_deleted_days: u32,
 }
 
 impl Recorder {
@@ -358,6 +367,9 @@ impl Config {
                 added_at_once: settings.number("chats.added_at_once", 200, 1..=10_000),
             },
             recorder: Recorder { reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30) },
+            recordings: Recordings {
+                keep_deleted_days: settings.number("recordings.keep_deleted_days", 30, 0..=36_500) as u32,
+            },
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),
                 connections_per_address: settings.number("limits.connections_per_address", 256, 8..=1_000_000),
