@@ -268,7 +268,7 @@ pub(crate) async fn add_recording(
         id,
         meeting,
         run: 1,
-        state: RecordingRowState::Recording,
+        state: RecordingRowState::Ready,
         started: Timestamp::now(),
         ended: None,
         by: None,
@@ -285,7 +285,6 @@ pub(crate) async fn add_recording(
     change(&mut row);
     let store = Store::open(house.location(), 250).await.unwrap();
     store.add_recording(&row).await.unwrap();
-    store.end_recording(row.id, RecordingRowState::Ready).await.unwrap();
     store.close().await;
     id
 }
