@@ -162,8 +162,7 @@ impl<'a> Look<'a> {
         let Some(user) = self.state.store.user(user).await? else { return Ok(Standing::Acquainted) };
         // What a token for one call gives is reading what was recorded in it.
         Ok(match self.standing(&user, row).await? {
-            Standing::Stranger => Standing::Acquainted,
-            Standing::Acquainted => Standing::Acquainted,
+            Standing::Stranger | Standing::Acquainted => Standing::Acquainted,
             _ => Standing::Attendee,
         })
     }

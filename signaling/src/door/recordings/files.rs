@@ -283,7 +283,7 @@ mod tests {
             let expected: Vec<u64> = (0..size).filter(is_in).collect();
             match (slice(&bytes, "text/vtt", Some(range)), expected.is_empty()) {
                 (Ok(slice), false) => {
-                    prop_assert_eq!(slice.range.clone().collect::<Vec<_>>(), expected.clone());
+                    prop_assert_eq!(&slice.range.clone().collect::<Vec<_>>(), &expected);
                     let parts = futures_util::FutureExt::now_or_never(slice.body.collect::<Vec<_>>()).unwrap();
                     let got: Vec<u64> = parts.into_iter().flat_map(|part| part.unwrap().to_vec()).map(u64::from).collect();
                     prop_assert_eq!(got, expected);

@@ -144,7 +144,9 @@ async fn a_file_is_shown_or_saved_under_subject_and_date_and_no_page_is_made_of_
     let studio = Studio::open().await;
     let path = studio.path();
     let start = studio.get(&path, &studio.ada).await.json()["createdDateTime"].as_str().unwrap().to_owned();
-    let named = format!("Weekly sync {} {}{}", &start[..10], &start[11..13], &start[14..16]);
+    let (date, time) = start.split_once('T').unwrap();
+    let clock: String = time.split(':').take(2).collect();
+    let named = format!("Weekly sync {date} {clock}");
     let table = [
         ("content", ".webm", "video/webm"),
         ("tracks/0/content", " track 0.webm", "audio/webm"),
