@@ -317,7 +317,7 @@ async fn whoever_downloads_over_the_network_sees_the_end_and_the_server_goes_on(
     studio.compose(vec![7; size]);
     let mut socket = tokio::net::TcpStream::connect(studio.house.address).await.unwrap();
     let request = format!(
-        "GET {}/content HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        "GET {}/content HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
         studio.path(),
         studio.house.address,
         studio.bob
