@@ -41,6 +41,8 @@ pub struct Config {
     pub chats: Chats,
     /// Recordings.
     pub recorder: Recorder,
+    /// What becomes of recordings.
+    pub recordings: Recordings,
     /// Bounds on what clients may take.
     pub limits: Limits,
     /// What is logged.
@@ -139,6 +141,13 @@ pub struct Recorder {
     pub store: RecordingStore,
     /// Tenants whose recordings are kept elsewhere.
     pub tenant_stores: Vec<TenantStore>,
+}
+
+/// `[recordings]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recordings {
+    /// Days that what was deleted can be brought back.
+    pub keep_deleted_days: u32,
 }
 
 impl Recorder {
@@ -368,6 +377,9 @@ impl Config {
                 reserve_mib: settings.number("recorder.reserve_mib", 256, 16..=1 << 30),
                 store: stores::read_store(settings),
                 tenant_stores: stores::read_tenant_stores(settings),
+            },
+            recordings: Recordings {
+                keep_deleted_days: settings.number("recordings.keep_deleted_days", 30, 0..=36_500) as u32,
             },
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),

@@ -256,6 +256,7 @@ fn signaling_config(config: &Config) -> signaling::Config {
         store: config.store_location(),
         chats: signaling::ChatLimits { members: config.chats.members, added_at_once: config.chats.added_at_once },
         rates: signaling::ApiRates { reads: config.limits.api_reads, writes: config.limits.api_writes },
+        retention: signaling::RetentionRules { keep_deleted_days: config.recordings.keep_deleted_days },
         shutdown_patience: RECORDINGS_PATIENCE,
         ..signaling::Config::new(config.server.data.clone())
     }

@@ -9,6 +9,7 @@
 //! text                  what may stand in a message
 //! store                 threads, chats, meetings, people, recordings: SQLite or PostgreSQL
 //! auth                  keys, tokens, secrets
+//! retention             when recordings go
 //! feed                  who hears of what is committed, over all their chats
 //! meeting               live meetings: a pure state machine each, its task, the directory
 //! live                  sessions over WebSocket and long poll
@@ -29,6 +30,7 @@ pub mod meeting;
 pub mod policy;
 pub mod ports;
 pub mod protocol;
+pub mod retention;
 pub mod store;
 pub mod text;
 
@@ -45,6 +47,7 @@ pub use live::Timings;
 pub use meeting::Limits;
 pub use policy::schedule::LinkRules;
 pub use policy::scopes::{Scope, Scopes};
+pub use retention::RetentionRules;
 pub use store::StoreLocation;
 
 use auth::{KeyError, SigningKeys};
@@ -87,6 +90,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Organisations beside a meeting's own whose people have proven who they are.
     pub trusted_tenants: Vec<String>,
+    /// How long deleted recordings can be brought back.
+    pub retention: RetentionRules,
     /// How large meetings may be, and the grace time.
     pub limits: Limits,
     /// How patient connections are.
@@ -110,6 +115,7 @@ impl Config {
             public_url: None,
             behind_proxy: false,
             trusted_tenants: Vec::new(),
+            retention: RetentionRules::default(),
             limits: Limits::default(),
             timings: Timings::default(),
             resume: RESUME,
@@ -279,6 +285,9 @@ async fn tidy(state: AppState, store: Store) {
         state.forget_attempts();
         if let Err(error) = store.forget_expired(Timestamp::now()).await {
             tracing::warn!(%error, "expired sessions could not be forgotten");
+        }
+        if let Err(error) = state.tidy_recordings(Timestamp::now()).await {
+            tracing::warn!(%error, "recordings could not be looked at; those whose time is over are not shown all the same");
         }
     }
 }

@@ -1,10 +1,13 @@
 -- A recording has an owner, may be a part of several, expires, is deleted softly, and may be shared by a link.
 ALTER TABLE recording ADD COLUMN starter TEXT;
+CREATE INDEX recording_by_starter ON recording (starter);
 ALTER TABLE recording ADD COLUMN first_part TEXT;
 ALTER TABLE recording ADD COLUMN part INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE recording ADD COLUMN duration_ms INTEGER;
 ALTER TABLE recording ADD COLUMN size INTEGER;
 ALTER TABLE recording ADD COLUMN expires INTEGER;
+CREATE INDEX recording_by_expiry ON recording (expires);
 ALTER TABLE recording ADD COLUMN deleted INTEGER;
+CREATE INDEX recording_by_deletion ON recording (deleted);
 ALTER TABLE recording ADD COLUMN purged INTEGER;
 ALTER TABLE recording ADD COLUMN share TEXT;

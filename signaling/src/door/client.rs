@@ -21,8 +21,6 @@ use crate::store::UserRow;
 
 /// The session cookie's name.
 pub(super) const SESSION_COOKIE: &str = "plenum_session";
-/// The cookie that opens a guest's recordings.
-pub(super) const PARTICIPANT_COOKIE: &str = "plenum_participant";
 
 /// Where a request comes from and how it addressed us.
 #[derive(Clone, Debug)]
@@ -242,8 +240,7 @@ impl Caller {
     /// Everything that a request proves: a browser may be organiser of one meeting and guest of another.
     pub(super) async fn all(parts: &Parts, state: &AppState) -> Result<Vec<Self>, ApiError> {
         let mut proven: Vec<Self> = user(parts, state).await?.map(Self::User).into_iter().collect();
-        let token = bearer(&parts.headers).or_else(|| cookie(&parts.headers, PARTICIPANT_COOKIE));
-        if let Some(token) = token {
+        if let Some(token) = bearer(&parts.headers) {
             match attendee(token, state).await {
                 Ok(claims) => proven.push(Self::Participant(claims)),
                 Err(refused) if proven.is_empty() && refused.status == StatusCode::FORBIDDEN => return Err(refused),

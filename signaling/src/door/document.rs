@@ -111,8 +111,8 @@ fn complete(document: &mut Value) {
                     "The session of a browser. What is no GET must be JSON or come from the page itself"},
         "participant": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
                         "description": "The token that a join gave: good for one meeting and one participant"},
-        "participantCookie": {"type": "apiKey", "in": "cookie", "name": super::client::PARTICIPANT_COOKIE,
-                              "description": "The same, for links to recordings"},
+        "sharedCookie": {"type": "apiKey", "in": "cookie", "name": super::recordings::share::COOKIE,
+                         "description": "What opening the link of a shared recording gives, good for that recording"},
     });
     // It stands in larger objects, which have further members.
     if let Some(options) = components["schemas"]["MeetingOptions"].as_object_mut() {

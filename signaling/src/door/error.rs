@@ -12,6 +12,7 @@ use crate::feed::{HearError, ListenError};
 use crate::live::PollError;
 use crate::meeting::OpenMeetingError;
 use crate::ports::{MediaRefused, RecordingRefused};
+use crate::retention::PurgeError;
 use crate::store::{Impossible, StoreError};
 
 /// Seconds after which a call that failed for a moment is worth another try ...
@@ -220,6 +221,15 @@ impl From<RecordingRefused> for ApiError {
             RecordingRefused::NotYet(message) => Self::new(StatusCode::CONFLICT, "recording_not_over", message),
             RecordingRefused::Unsupported(message) => Self::new(StatusCode::NOT_IMPLEMENTED, "not_installed", message),
             RecordingRefused::Unavailable(message) => Self::unavailable("recording_unavailable", message),
+        }
+    }
+}
+
+impl From<PurgeError> for ApiError {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::Recorder(refused) => refused.into(),
+            PurgeError::Store(error) => error.into(),
         }
     }
 }

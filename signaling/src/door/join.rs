@@ -3,14 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::client::{ApiJson, Client, PARTICIPANT_COOKIE, Path, SignedIn};
+use super::client::{ApiJson, Client, Path, SignedIn};
 use super::error::{ApiError, ErrorBody};
 use super::meetings::{good_until, join_web_url};
 use super::policies::forbidden;
-use super::sign_in::set_cookie;
 use super::state::AppState;
 use crate::auth::{hash, same};
 use crate::clock::Timestamp;
@@ -26,9 +24,6 @@ const NAME_CHARACTERS: usize = 100;
 /// What somebody is told who would be one too many.
 const BUSY: &str = "The server is at its capacity, and running meetings keep their quality. Try again in a few minutes, or \
                     ask its operator for a larger machine.";
-/// As long as the token in it.
-const COOKIE_SECONDS: i64 = 24 * 3600;
-
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Preview {
@@ -93,7 +88,7 @@ pub(super) struct JoinRequest {
 
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Joined {
+pub(super) struct Joined {
     participant_id: ParticipantId,
     is_in_lobby: bool,
     token: String,
@@ -135,7 +130,7 @@ pub(super) async fn join(
     client: Client,
     user: Option<SignedIn>,
     ApiJson(request): ApiJson<JoinRequest>,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Joined>, ApiError> {
     let name = clean_name(&request.display_name)?;
     let row = locate(&state, &client, &request).await?;
     let before = match &request.rejoin_token {
@@ -175,7 +170,6 @@ pub(super) async fn join(
     let participant = before.map_or_else(ParticipantId::generate, |claims| claims.participant);
     let token = state.keys.sign_participant(row.id, participant, person, &name)?;
     metrics::counter!("signaling_joins_total").increment(1);
-    let cookie = set_cookie(PARTICIPANT_COOKIE, &token, "/v1/recordings", COOKIE_SECONDS, client.secure);
     let joined = Joined {
         participant_id: participant,
         is_in_lobby,
@@ -193,7 +187,7 @@ pub(super) async fn join(
         },
         role: default_role(person, &settings),
     };
-    Ok((cookie, Json(joined)).into_response())
+    Ok(Json(joined))
 }
 
 fn person_of(state: &AppState, row: &MeetingRow, user: &UserRow) -> Person {

@@ -38,7 +38,7 @@ pub(super) async fn mine(State(state): State<AppState>, SignedIn(user): SignedIn
 )]
 pub(super) async fn read(State(state): State<AppState>, SignedIn(user): SignedIn) -> Result<Json<Policy>, ApiError> {
     administers(&user)?;
-    Ok(Json(state.store.organization_policy(&user.tenant).await?))
+    Ok(Json(state.store.organization_policy(&user.tenant).await?.of_organization()))
 }
 
 /// `PATCH /v1/organization/policy`. Acts at once, in running meetings too.
@@ -61,7 +61,7 @@ pub(super) async fn change(
     let policy = state.store.organization_policy(&user.tenant).await?.changed(&patch).map_err(|_| unknown_switch())?;
     state.store.set_organization_policy(&user.tenant, policy).await?;
     state.directory.policies_changed().await;
-    Ok(Json(policy))
+    Ok(Json(policy.of_organization()))
 }
 
 /// `GET /v1/users/{id}/policy`: somebody's own, without the organisation's.
@@ -125,7 +125,7 @@ fn administers(user: &UserRow) -> Result<(), ApiError> {
 fn unknown_switch() -> ApiError {
     ApiError::bad_request(
         "A policy has the switches allowMeetings, allowInvitations, allowAnonymousJoin, allowMeetingChat and allowRecording, \
-         each true or false. Name some of them and nothing else.",
+         each true or false, and recordingExpirationDays, which is -1 or from 1 to 99999. Name some of them and nothing else.",
     )
 }
 

@@ -25,7 +25,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::attempts::network;
-use super::client::{PARTICIPANT_COOKIE, SESSION_COOKIE, bearer, cookie, ip_of, no_nul};
+use super::client::{SESSION_COOKIE, bearer, cookie, ip_of, no_nul};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::hash;
@@ -124,7 +124,7 @@ impl<C: Clock + Clone> Rates<C> {
 
     /// Whose a request is, as far as can be told without proving anything.
     fn whose(&self, headers: &HeaderMap, ip: IpAddr) -> Whose {
-        let given = [bearer(headers), cookie(headers, SESSION_COOKIE), cookie(headers, PARTICIPANT_COOKIE)];
+        let given = [bearer(headers), cookie(headers, SESSION_COOKIE)];
         let known = given.into_iter().flatten().find_map(|given| self.known.get(&hash(given)).map(|whose| *whose));
         known.unwrap_or_else(|| Whose::Network(network(ip)))
     }

@@ -74,8 +74,17 @@ pub(super) async fn sign_out(
 
 /// A cookie that scripts cannot read and other sites cannot make use of.
 pub(super) fn set_cookie(name: &str, value: &str, path: &str, seconds: i64, secure: bool) -> HeaderMap {
+    cookie_of(name, value, path, seconds, "Strict", secure)
+}
+
+/// The same for whoever follows a link from another site. It may open nothing that changes anything.
+pub(super) fn set_lax_cookie(name: &str, value: &str, path: &str, seconds: i64, secure: bool) -> HeaderMap {
+    cookie_of(name, value, path, seconds, "Lax", secure)
+}
+
+fn cookie_of(name: &str, value: &str, path: &str, seconds: i64, same_site: &str, secure: bool) -> HeaderMap {
     let secure = if secure { "; Secure" } else { "" };
-    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}");
     let mut headers = HeaderMap::new();
     // Names and values are ours: printable by construction.
     if let Ok(mut value) = HeaderValue::from_str(&text) {

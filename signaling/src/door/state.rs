@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempts::Attempts;
 use super::rates::Rates;
+use super::recordings::Downloads;
 use crate::auth::{KeyName, SigningKeys};
+use crate::clock::Timestamp;
 use crate::live::{LiveContext, Polls};
 use crate::meeting::Directory;
 use crate::policy::schedule::LinkRules;
 use crate::ports::Recordings;
-use crate::store::Store;
+use crate::retention::{self, RetentionRules};
+use crate::store::{Store, StoreError};
 use crate::{ChatLimits, Config};
 
 /// What every handler may use. Cheap to clone.
@@ -31,6 +34,9 @@ pub struct Inner {
     pub(super) keys: SigningKeys,
     pub(super) directory: Directory,
     pub(super) recordings: Arc<dyn Recordings>,
+    /// How long what was deleted can be brought back.
+    pub(super) retention: RetentionRules,
+    pub(super) downloads: Downloads,
     pub(super) live: LiveContext,
     pub(super) polls: Polls,
     pub(super) attempts: Attempts,
@@ -63,6 +69,8 @@ impl AppState {
             keys: live.keys.clone(),
             directory: live.directory.clone(),
             recordings,
+            retention: config.retention,
+            downloads: Downloads::default(),
             live,
             polls: Polls::default(),
             attempts: Attempts::default(),
@@ -80,13 +88,21 @@ impl AppState {
         self.going.load(Ordering::Acquire)
     }
 
-    /// Forgets failed attempts that are long past, and the buckets of who has been quiet.
     /// Keys are revoked: ends whatever anybody listens or takes part by that they signed.
     pub(crate) async fn revoke(&self, keys: Arc<[KeyName]>) {
         self.live.feeds.revoke(&keys);
         self.directory.revoke(keys).await;
     }
 
+    /// Recordings whose time is over go, and what was deleted long enough ago loses its bytes.
+    pub(crate) async fn tidy_recordings(&self, now: Timestamp) -> Result<(), StoreError> {
+        for recording in retention::look(&self.store, &self.recordings, self.retention, now).await? {
+            self.downloads.end(recording);
+        }
+        Ok(())
+    }
+
+    /// Forgets failed attempts that are long past, and the buckets of who has been quiet.
     pub(crate) fn forget_attempts(&self) {
         self.attempts.forget();
         self.rates.forget();

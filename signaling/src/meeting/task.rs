@@ -581,12 +581,13 @@ impl Task {
 
     async fn start_recording(&mut self, new: NewRecording, by: ParticipantId) {
         let NewRecording { recording, participant, part, roster } = new;
+        let (policy, started) = (self.shared.store.policy_of(self.row.organizer).await, Timestamp::now());
         let row = RecordingRow {
             id: recording,
             meeting: self.row.id,
             run: self.meeting.run().unwrap_or(0),
             state: RecordingRowState::Recording,
-            started: Timestamp::now(),
+            started,
             ended: None,
             by: Some(by),
             starter: None,
@@ -594,7 +595,7 @@ impl Task {
             part: part.number,
             duration_ms: None,
             size: None,
-            expires: None,
+            expires: policy.unwrap_or_default().expiration_days().after(started),
             deleted: None,
             purged: None,
             share: None,

@@ -13,10 +13,13 @@
 //! token's scopes, route ------------------> scopes::needed -> yes or no
 //!
 //! times, last use ------------------------> schedule::LinkRules -> until when its link is good
+//!
+//! account, meeting, recording ------------> recordings::may -> yes or no
 //! ```
 
 pub mod lobby;
 pub mod organization;
+pub mod recordings;
 pub mod roles;
 pub mod schedule;
 pub mod scopes;

@@ -13,6 +13,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::recordings::ExpirationDays;
+
 /// One layer, as the store keeps it and the API shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -27,6 +29,11 @@ pub struct Policy {
     pub allow_meeting_chat: bool,
     /// Whether their meetings may be recorded.
     pub allow_recording: bool,
+    /// Days that recordings are kept from their beginning on; -1: for ever. An organisation that says nothing keeps them 120
+    /// days. The shorter of two layers counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub recording_expiration_days: Option<ExpirationDays>,
 }
 
 impl Default for Policy {
@@ -37,6 +44,7 @@ impl Default for Policy {
             allow_anonymous_join: true,
             allow_meeting_chat: true,
             allow_recording: true,
+            recording_expiration_days: None,
         }
     }
 }
@@ -49,6 +57,7 @@ impl Policy {
         allow_anonymous_join: false,
         allow_meeting_chat: false,
         allow_recording: false,
+        recording_expiration_days: None,
     };
 
     /// Reads what the store keeps. What cannot be read, of a newer version perhaps, allows nothing.
@@ -68,7 +77,7 @@ impl Policy {
     /// The same with some switches changed.
     ///
     /// # Errors
-    /// A name that is none of a switch, or a value that is neither true nor false.
+    /// A name that is none of a switch, or a value that the switch does not have.
     pub fn changed(self, patch: &Map<String, Value>) -> Result<Self, serde_json::Error> {
         let mut whole = match serde_json::to_value(self)? {
             Value::Object(whole) => whole,
@@ -78,15 +87,36 @@ impl Policy {
         serde_json::from_value(Value::Object(whole))
     }
 
+    /// An organisation's, with what counts where it says nothing.
+    #[must_use]
+    pub const fn of_organization(self) -> Self {
+        match self.recording_expiration_days {
+            Some(_) => self,
+            None => Self { recording_expiration_days: Some(ExpirationDays::DEFAULT), ..self },
+        }
+    }
+
+    /// How long recordings of somebody whose effective policy this is are kept.
+    #[must_use]
+    pub fn expiration_days(self) -> ExpirationDays {
+        self.recording_expiration_days.unwrap_or(ExpirationDays::DEFAULT)
+    }
+
     /// What counts of an organisation's policy and of one's own.
     #[must_use]
     pub const fn effective(organization: Self, own: Self) -> Self {
+        let organization = organization.of_organization();
+        let days = match (organization.recording_expiration_days, own.recording_expiration_days) {
+            (Some(one), Some(other)) => Some(one.shorter(other)),
+            (days, _) => days,
+        };
         Self {
             allow_meetings: organization.allow_meetings && own.allow_meetings,
             allow_invitations: organization.allow_invitations && own.allow_invitations,
             allow_anonymous_join: organization.allow_anonymous_join && own.allow_anonymous_join,
             allow_meeting_chat: organization.allow_meeting_chat && own.allow_meeting_chat,
             allow_recording: organization.allow_recording && own.allow_recording,
+            recording_expiration_days: days,
         }
     }
 }
@@ -109,14 +139,15 @@ mod tests {
     }
 
     fn some() -> impl Strategy<Value = Policy> {
-        proptest::array::uniform5(any::<bool>()).prop_map(|[meetings, invitations, anonymous, chat, recording]| {
-            Policy {
-                allow_meetings: meetings,
-                allow_invitations: invitations,
-                allow_anonymous_join: anonymous,
-                allow_meeting_chat: chat,
-                allow_recording: recording,
-            }
+        let switches = proptest::array::uniform5(any::<bool>());
+        let days = proptest::option::of(prop_oneof![Just(-1), 1..=99_999]);
+        (switches, days).prop_map(|([meetings, invitations, anonymous, chat, recording], days)| Policy {
+            allow_meetings: meetings,
+            allow_invitations: invitations,
+            allow_anonymous_join: anonymous,
+            allow_meeting_chat: chat,
+            allow_recording: recording,
+            recording_expiration_days: days.map(|days| days.try_into().unwrap()),
         })
     }
 
@@ -124,7 +155,8 @@ mod tests {
         #[test]
         fn a_switch_is_on_where_both_layers_have_it_on_and_nowhere_else(organization in some(), own in some()) {
             let (organization_of, own_of) = (switches(organization), switches(own));
-            let both = switches(Policy::effective(organization, own));
+            let mut both = switches(Policy::effective(organization, own));
+            both.remove("recordingExpirationDays");
             for (name, on) in both {
                 prop_assert_eq!(on, json!(organization_of[&name] == json!(true) && own_of[&name] == json!(true)));
             }
@@ -133,6 +165,31 @@ mod tests {
         #[test]
         fn what_is_stored_is_read_again(policy in some()) {
             prop_assert_eq!(Policy::read(&policy.write()), policy);
+        }
+    }
+
+    #[test]
+    fn recordings_are_kept_as_long_as_the_shorter_layer_says_and_a_hundred_and_twenty_days_where_none_does() {
+        let of = |days: Option<i32>| Policy {
+            recording_expiration_days: days.map(|days| days.try_into().unwrap()),
+            ..Policy::default()
+        };
+        let table = [
+            (None, None, 120),
+            (Some(365), None, 365),
+            (Some(-1), None, -1),
+            (Some(30), Some(60), 30),
+            (Some(-1), Some(60), 60),
+            (None, Some(365), 120),
+            (None, Some(30), 30),
+            (None, Some(-1), 120),
+        ];
+        for (organization, own, days) in table {
+            let both = Policy::effective(of(organization), of(own));
+            assert_eq!(both.recording_expiration_days.map(i32::from), Some(days), "{organization:?} {own:?}");
+        }
+        for wrong in [json!(0), json!(-2), json!(100_000), json!(1.5), json!("30"), json!(true)] {
+            assert!(Policy::default().changed(&patch(json!({"recordingExpirationDays": wrong}))).is_err(), "{wrong}");
         }
     }
 

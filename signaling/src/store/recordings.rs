@@ -1,9 +1,10 @@
 //! Recordings as rows: that they exist, and to which run they belong. What they hold is the recorder's to know.
 
 use super::engine::on;
-use super::{Store, StoreError, bad_row, signed, unsigned};
+use super::{Store, StoreError, UserRow, bad_row, signed, unsigned};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, UserId};
+use crate::policy::recordings::{Life, life};
 
 /// How far a recording is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -61,7 +62,7 @@ pub struct RecordingRow {
     pub deleted: Option<Timestamp>,
     /// When its bytes went.
     pub purged: Option<Timestamp>,
-    /// The secret of the link by which it is shared.
+    /// SHA-256 of the secret of the link by which it is shared, in hexadecimal digits.
     pub share: Option<String>,
 }
 
@@ -208,12 +209,161 @@ impl Store {
         rows.into_iter().map(recording_of_row).collect()
     }
 
-    /// Forgets a recording.
+    /// Recordings that may be somebody's to read, newest first, from before `before` on, at most `limit`: of meetings of their
+    /// organisation that they organise or whose chat they are in, and those that they began. Or all those of one meeting of
+    /// it. Each is still to be asked about.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn delete_recording(&self, id: RecordingId) -> Result<(), StoreError> {
-        on!(&self.write, pool => sqlx::query("DELETE FROM recording WHERE id = $1").bind(id.to_string()).execute(pool).await.map(drop))?;
+    pub async fn recordings_near(
+        &self,
+        user: &UserRow,
+        meeting: Option<MeetingId>,
+        before: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<RecordingRow>, StoreError> {
+        // Ids are in the order in which they were made.
+        let before = before.unwrap_or(RecordingId::from_u128(u128::MAX));
+        let rows: Vec<Columns> = match meeting {
+            Some(meeting) => on!(&self.read, pool => sqlx::query_as(
+                select_recording!("WHERE purged IS NULL AND id < $1 AND meeting_id = $3
+                     AND meeting_id IN (SELECT id FROM meeting WHERE tenant = $4) ORDER BY id DESC LIMIT $2"),
+            )
+            .bind(before.to_string())
+            .bind(i64::from(limit))
+            .bind(meeting.to_string())
+            .bind(&user.tenant)
+            .fetch_all(pool)
+            .await)?,
+            None => on!(&self.read, pool => sqlx::query_as(
+                select_recording!("WHERE purged IS NULL AND id < $1
+                     AND meeting_id IN (
+                         SELECT id FROM meeting WHERE tenant = $4 AND (organizer = $3 OR settings LIKE $5
+                             OR thread_id IN (SELECT thread_id FROM member WHERE user_id = $3)
+                             OR id IN (SELECT meeting_id FROM recording WHERE starter = $3)))
+                     ORDER BY id DESC LIMIT $2"),
+            )
+            .bind(before.to_string())
+            .bind(i64::from(limit))
+            .bind(user.id.to_string())
+            .bind(&user.tenant)
+            // Co-organisers stand among the options.
+            .bind(format!("%\"{}\"%", user.id))
+            .fetch_all(pool)
+            .await)?,
+        };
+        rows.into_iter().map(recording_of_row).collect()
+    }
+
+    /// Says when a recording expires.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_recording_expiry(&self, id: RecordingId, expires: Option<Timestamp>) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query("UPDATE recording SET expires = $2 WHERE id = $1 AND purged IS NULL")
+            .bind(id.to_string())
+            .bind(expires.map(Timestamp::as_millis))
+            .execute(pool)
+            .await.map(drop))?;
         Ok(())
+    }
+
+    /// Shares a recording by a link, of whose secret this is the hash, or no longer by any.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_recording_share(&self, id: RecordingId, share: Option<&str>) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query("UPDATE recording SET share = $2 WHERE id = $1 AND purged IS NULL")
+            .bind(id.to_string())
+            .bind(share)
+            .execute(pool)
+            .await.map(drop))?;
+        Ok(())
+    }
+
+    /// Deletes a recording so that it can be brought back. Once deleted, the time of the first deletion stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete_recording(&self, id: RecordingId, now: Timestamp) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query("UPDATE recording SET deleted = coalesce(deleted, $2) WHERE id = $1")
+            .bind(id.to_string())
+            .bind(now.as_millis())
+            .execute(pool)
+            .await.map(drop))?;
+        Ok(())
+    }
+
+    /// Brings a recording back that was deleted after `since`, with another time when it expires. Whether it could.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn restore_recording(
+        &self,
+        id: RecordingId,
+        since: Timestamp,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let rows = on!(&self.write, pool => sqlx::query(
+            "UPDATE recording SET deleted = NULL, expires = $3
+             WHERE id = $1 AND purged IS NULL AND (deleted IS NULL OR deleted > $2)",
+        )
+        .bind(id.to_string())
+        .bind(since.as_millis())
+        .bind(expires.map(Timestamp::as_millis))
+        .execute(pool)
+        .await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// Deletes recordings whose time is over, so that they can be brought back. Which.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete_expired_recordings(&self, now: Timestamp) -> Result<Vec<RecordingId>, StoreError> {
+        let rows: Vec<(String,)> = on!(&self.write, pool => sqlx::query_as(
+            "UPDATE recording SET deleted = $1 WHERE expires <= $1 AND deleted IS NULL AND purged IS NULL RETURNING id",
+        )
+        .bind(now.as_millis())
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
+    }
+
+    /// Recordings that were deleted at `since` or before and whose bytes are still there, those deleted first at first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recordings_to_purge(&self, since: Timestamp) -> Result<Vec<RecordingId>, StoreError> {
+        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT id FROM recording WHERE deleted <= $1 AND purged IS NULL ORDER BY deleted, id",
+        )
+        .bind(since.as_millis())
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
+    }
+
+    /// Notes that a recording's bytes are gone. The row stays, so that whoever had its link is told.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn note_purged(&self, id: RecordingId, now: Timestamp) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query(
+            "UPDATE recording SET purged = $2, deleted = coalesce(deleted, $2) WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(now.as_millis())
+        .execute(pool)
+        .await.map(drop))?;
+        Ok(())
+    }
+}
+
+impl RecordingRow {
+    /// Whether it is there at that moment.
+    #[must_use]
+    pub fn life(&self, now: Timestamp) -> Life {
+        life(self.expires, self.deleted, self.purged, now)
     }
 }

@@ -3,7 +3,7 @@
 use super::engine::on;
 use super::{Store, StoreError, bad_row, signed, unsigned};
 use crate::clock::Timestamp;
-use crate::id::{MeetingId, ParticipantId, ThreadId};
+use crate::id::{MeetingId, ParticipantId, ThreadId, UserId};
 use crate::protocol::{Event, EventBody};
 
 /// Where a thread stands.
@@ -176,6 +176,59 @@ impl Store {
             }
         }
         Ok(presence)
+    }
+
+    /// Whether an account was in the run that began at `run`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn was_in_run(&self, thread: ThreadId, run: u64, user: UserId) -> Result<bool, StoreError> {
+        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT body FROM event WHERE thread_id = $1 AND seq > $2 AND kind <> 'message' AND kind = 'participantJoined'
+                 AND body LIKE $3
+                 AND seq < coalesce((SELECT min(seq) FROM event WHERE thread_id = $1 AND seq > $2
+                                         AND kind <> 'message' AND kind = 'meetingStarted'), $4)",
+        )
+        .bind(thread.to_string())
+        .bind(signed(run))
+        // Finds few, of which some may only be like it.
+        .bind(format!("%{user}%"))
+        .bind(i64::MAX)
+        .fetch_all(pool)
+        .await)?;
+        for (body,) in rows {
+            let body: EventBody = serde_json::from_str(&body).map_err(bad_json)?;
+            if matches!(body, EventBody::ParticipantJoined { user_id, .. } if user_id == Some(user)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Messages as they stand now that were written from `from` to `to`, those after `after`, at most `limit`, in order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn messages_between(
+        &self,
+        thread: ThreadId,
+        after: u64,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<(i64, String, i64, String)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT seq, id, at, body FROM event
+             WHERE thread_id = $1 AND seq > $2 AND kind = 'message' AND at BETWEEN $3 AND $4 ORDER BY seq LIMIT $5",
+        )
+        .bind(thread.to_string())
+        .bind(signed(after))
+        .bind(from.as_millis())
+        .bind(to.as_millis())
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter().map(event_of_row).collect()
     }
 
     /// Everybody who came or went within the run that began at `run`, up to the beginning of the next.

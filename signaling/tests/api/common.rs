@@ -12,12 +12,15 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use signaling::id::{ParticipantId, RecordingId};
+use sha2::{Digest as _, Sha256};
+use signaling::clock::Timestamp;
+use signaling::id::{MeetingId, ParticipantId, RecordingId};
 use signaling::ports::{
     ByteRange, EndpointId, Layout, Media, MediaConnect, MediaConnected, MediaPublication, MediaRefused,
     PublicationKind, RecordedTrack, RecordingContents, RecordingFile, RecordingNote, RecordingRefused, RecordingSlice,
     RecordingStart, Recordings, Rendition, RenditionKind, RenditionState, SlotKind,
 };
+use signaling::store::{RecordingRow, RecordingRowState, Store};
 use signaling::{Config, Signaling, StoreLocation};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -104,6 +107,12 @@ pub(crate) struct FakeRecordings {
     pub(crate) paused: Mutex<Vec<(RecordingId, bool)>>,
     /// What [`Recordings::link`] answers.
     pub(crate) link: Mutex<Option<String>>,
+    /// For what it was asked for links: file, its name, how long.
+    pub(crate) linked: Mutex<Vec<(RecordingFile, String, Duration)>>,
+    /// The composed recording, where it is not the track.
+    pub(crate) composed: Mutex<Bytes>,
+    /// Deletes nothing and says so.
+    pub(crate) is_stuck: AtomicBool,
     pub(crate) rendered: Mutex<Vec<(RecordingId, RenditionKind)>>,
 }
 
@@ -152,40 +161,52 @@ impl Recordings for FakeRecordings {
 
     async fn read(
         &self,
-        _: RecordingId,
+        recording: RecordingId,
         file: RecordingFile,
         range: Option<ByteRange>,
     ) -> Result<RecordingSlice, RecordingRefused> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        if !matches!(file, RecordingFile::Track(0) | RecordingFile::Content) {
+        if self.deleted.lock().unwrap().contains(&recording) {
             return Err(RecordingRefused::NotFound);
         }
-        let size = TRACK.len() as u64;
+        let composed = self.composed.lock().unwrap().clone();
+        let (bytes, content_type) = match file {
+            RecordingFile::Content if !composed.is_empty() => (composed, "video/webm"),
+            RecordingFile::Content => (Bytes::from_static(TRACK), "video/webm"),
+            RecordingFile::Track(0) => (Bytes::from_static(TRACK), "audio/webm"),
+            RecordingFile::Manifest | RecordingFile::Timeline => (Bytes::from_static(b"{}"), "application/json"),
+            RecordingFile::Speakers => (Bytes::from_static(b"WEBVTT\n"), "text/vtt"),
+            RecordingFile::Rendition(name) if name == "wav-1.wav" => (Bytes::from_static(b"RIFF"), "audio/wav"),
+            _ => return Err(RecordingRefused::NotFound),
+        };
+        let size = bytes.len() as u64;
         let range = match range {
             None => 0..size,
-            Some(ByteRange::Closed(first, last)) if first < size => first..(last + 1).min(size),
+            Some(ByteRange::Closed(first, last)) if first < size => first..last.saturating_add(1).min(size),
             Some(ByteRange::From(first)) if first < size => first..size,
             Some(ByteRange::Suffix(length)) if length > 0 => size.saturating_sub(length)..size,
             Some(_) => return Err(RecordingRefused::RangeNotSatisfiable(size)),
         };
-        let bytes = Bytes::from_static(TRACK).slice(range.start as usize..range.end as usize);
+        let part = bytes.slice(range.start as usize..range.end as usize);
+        let pieces: Vec<_> = part.chunks(1000).map(|piece| Ok(part.slice_ref(piece))).collect();
         Ok(RecordingSlice {
             size,
             etag: "tag-1".to_owned(),
-            sha256: None,
-            content_type: "audio/webm".to_owned(),
+            sha256: Some(Sha256::digest(&bytes).into()),
+            content_type: content_type.to_owned(),
             range,
-            body: futures_util::stream::iter([Ok(bytes)]).boxed(),
+            body: futures_util::stream::iter(pieces).boxed(),
         })
     }
 
     async fn link(
         &self,
         _: RecordingId,
-        _: RecordingFile,
-        _: &str,
-        _: Duration,
+        file: RecordingFile,
+        file_name: &str,
+        valid: Duration,
     ) -> Result<Option<String>, RecordingRefused> {
+        self.linked.lock().unwrap().push((file, file_name.to_owned(), valid));
         Ok(self.link.lock().unwrap().clone())
     }
 
@@ -195,6 +216,9 @@ impl Recordings for FakeRecordings {
     }
 
     async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused> {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            return Err(RecordingRefused::Unavailable("The store is away.".to_owned()));
+        }
         self.deleted.lock().unwrap().push(recording);
         Ok(())
     }
@@ -230,6 +254,39 @@ pub(crate) async fn token_as(data: &Path, name: &str, tenant: &str, admin: bool)
 /// A link that signs the organiser in.
 pub(crate) async fn sign_in_link(data: &Path, base_url: &str) -> String {
     signaling::new_sign_in_link(&location(data).await, base_url).await.unwrap()
+}
+
+/// A recording of a meeting's first run that is over and stored, changed as the test wants it. By another process, so that
+/// no recorder and nobody's clock has a say.
+pub(crate) async fn add_recording(
+    house: &House,
+    meeting: MeetingId,
+    change: impl FnOnce(&mut RecordingRow),
+) -> RecordingId {
+    let id = RecordingId::generate();
+    let mut row = RecordingRow {
+        id,
+        meeting,
+        run: 1,
+        state: RecordingRowState::Ready,
+        started: Timestamp::now(),
+        ended: None,
+        by: None,
+        starter: None,
+        first: id,
+        part: 1,
+        duration_ms: None,
+        size: None,
+        expires: None,
+        deleted: None,
+        purged: None,
+        share: None,
+    };
+    change(&mut row);
+    let store = Store::open(house.location(), 250).await.unwrap();
+    store.add_recording(&row).await.unwrap();
+    store.close().await;
+    id
 }
 
 /// A running room.

@@ -1,8 +1,6 @@
 //! The HTTP door: signing in, ranges, errors, headers, limits.
 
-use std::sync::atomic::Ordering;
-
-use crate::common::{Booked, House, Joined, TRACK, eventually};
+use crate::common::{House, eventually};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
@@ -96,123 +94,6 @@ async fn guessing_is_stopped_and_joining_rightly_is_not() {
     }
     assert_eq!(last.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(last.header("retry-after").parse::<u64>().unwrap() >= 1);
-}
-
-async fn recorded(house: &House, booked: &Booked) -> (String, Joined) {
-    let organiser = house.join(booked, &booked.user, "Ada").await;
-    let mut ada = house.enter(&organiser.token, 0).await;
-    let guest = house.join(booked, "", "Bob").await;
-    let bob = house.enter(&guest.token, 0).await;
-    ada.say(json!({"type": "record", "id": 1, "action": "start"})).await;
-    eventually("ordered", || async { !house.recordings.started.lock().unwrap().is_empty() }).await;
-    let recording = house.recordings.started.lock().unwrap()[0].recording;
-    for mut page in [ada, bob] {
-        page.say(json!({"type": "leave", "id": 9})).await;
-        page.until_closed().await;
-    }
-    house
-        .signaling
-        .recording_events()
-        .send(RecordingEvent::Ready { recording, duration_ms: 61_000, size: 20 })
-        .await
-        .unwrap();
-    (recording.to_string(), guest)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ranges_and_validators_answer_as_the_rfc_says() {
-    let data = tempfile::tempdir().unwrap();
-    let house = House::open(data.path()).await;
-    let booked = house.meeting(data.path()).await;
-    let (recording, _) = recorded(&house, &booked).await;
-    let path = format!("/v1/recordings/{recording}/tracks/0/content");
-    let bearer = format!("Bearer {}", booked.user);
-    let ask = |method: Method, headers: Vec<(&'static str, &'static str)>| {
-        let mut all = vec![("authorization", bearer.as_str())];
-        all.extend(headers);
-        let (house, path) = (&house, &path);
-        async move { house.call(method, path, &all, Body::empty()).await }
-    };
-    let whole = ask(Method::GET, vec![]).await;
-    assert_eq!((whole.status, whole.body.as_ref()), (StatusCode::OK, TRACK));
-    assert_eq!((whole.header("etag"), whole.header("accept-ranges")), ("\"tag-1\"", "bytes"));
-    assert_eq!((whole.header("content-type"), whole.header("content-length")), ("audio/webm", "20"));
-
-    let table: [(&str, StatusCode, &str, &[u8]); 8] = [
-        ("bytes=0-4", StatusCode::PARTIAL_CONTENT, "bytes 0-4/20", b"01234"),
-        ("bytes=15-", StatusCode::PARTIAL_CONTENT, "bytes 15-19/20", b"fghij"),
-        ("bytes=-3", StatusCode::PARTIAL_CONTENT, "bytes 17-19/20", b"hij"),
-        ("bytes=18-99", StatusCode::PARTIAL_CONTENT, "bytes 18-19/20", b"ij"),
-        ("bytes=0-1,4-5", StatusCode::OK, "", TRACK),
-        ("lines=0-1", StatusCode::OK, "", TRACK),
-        ("bytes=5-4", StatusCode::OK, "", TRACK),
-        ("bytes=-99", StatusCode::PARTIAL_CONTENT, "bytes 0-19/20", TRACK),
-    ];
-    for (range, status, content_range, body) in table {
-        let answer = ask(Method::GET, vec![("range", range)]).await;
-        let got = (answer.status, answer.header("content-range"), answer.body.as_ref());
-        assert_eq!(got, (status, content_range, body), "{range}");
-    }
-    let beyond = ask(Method::GET, vec![("range", "bytes=20-")]).await;
-    assert_eq!((beyond.status, beyond.header("content-range")), (StatusCode::RANGE_NOT_SATISFIABLE, "bytes */20"));
-    let known = ask(Method::GET, vec![("if-none-match", "\"tag-1\"")]).await;
-    assert_eq!((known.status, known.body.len(), known.header("etag")), (StatusCode::NOT_MODIFIED, 0, "\"tag-1\""));
-    let same = ask(Method::GET, vec![("range", "bytes=0-4"), ("if-range", "\"tag-1\"")]).await;
-    assert_eq!(same.status, StatusCode::PARTIAL_CONTENT);
-    let changed = ask(Method::GET, vec![("range", "bytes=0-4"), ("if-range", "\"tag-0\"")]).await;
-    assert_eq!((changed.status, changed.body.as_ref()), (StatusCode::OK, TRACK));
-    let head = ask(Method::HEAD, vec![("range", "bytes=0-4")]).await;
-    assert_eq!((head.status, head.body.len(), head.header("content-length")), (StatusCode::OK, 0, "20"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn recordings_are_for_those_who_were_there_and_strangers_get_no_byte() {
-    let data = tempfile::tempdir().unwrap();
-    let house = House::open(data.path()).await;
-    let booked = house.meeting(data.path()).await;
-    let (recording, guest) = recorded(&house, &booked).await;
-    let content = format!("/v1/recordings/{recording}/tracks/0/content");
-    assert_eq!(house.get(&content, &guest.token).await.body.as_ref(), TRACK);
-    let cookie = format!("plenum_participant={}", guest.token);
-    let by_cookie = house.call(Method::GET, &content, &[("cookie", &cookie)], Body::empty()).await;
-    assert_eq!(by_cookie.body.as_ref(), TRACK, "the link opens in the guest's browser");
-
-    let reads = house.recordings.reads.load(Ordering::Relaxed);
-    let late = house.join(&booked, "", "Late").await;
-    let eve = crate::common::token_of(data.path(), "Eve", "default").await;
-    for path in [content.clone(), format!("/v1/recordings/{recording}")] {
-        assert_eq!(house.get(&path, "").await.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(house.get(&path, "nonsense").await.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(house.get(&path, &late.token).await.status, StatusCode::FORBIDDEN, "not in that run");
-        assert_eq!(house.get(&path, &eve).await.status, StatusCode::FORBIDDEN);
-        let in_url = house.get(&format!("{path}?token={}", guest.token), "").await;
-        assert_eq!(in_url.status, StatusCode::UNAUTHORIZED, "tokens do not belong into URLs");
-    }
-    assert_eq!(house.recordings.reads.load(Ordering::Relaxed), reads, "nothing was even opened");
-
-    let about = house.get(&format!("/v1/recordings/{recording}"), &guest.token).await.json();
-    assert_eq!(about["tracks"][0]["contentUrl"], content.as_str());
-    let bearer = format!("Bearer {}", guest.token);
-    let headers = [("authorization", bearer.as_str()), ("accept", "text/html,*/*")];
-    let page = house.call(Method::GET, &format!("/v1/recordings/{recording}"), &headers, Body::empty()).await;
-    let page = String::from_utf8(page.body.to_vec()).unwrap();
-    assert!(page.contains("&lt;Ada&gt;") && !page.contains("<Ada>"), "names are text");
-
-    let path = format!("/v1/recordings/{recording}");
-    let delete = |token: String| {
-        let (house, path) = (&house, &path);
-        async move {
-            house
-                .call(Method::DELETE, path, &[("authorization", &format!("Bearer {token}"))], Body::empty())
-                .await
-                .status
-        }
-    };
-    eventually("stored", || async { house.get(&path, &booked.user).await.json()["state"] == "ready" }).await;
-    assert_eq!(delete(guest.token.clone()).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(delete(eve).await, StatusCode::FORBIDDEN);
-    assert_eq!(delete(booked.user.clone()).await, StatusCode::NO_CONTENT);
-    assert_eq!(house.get(&content, &booked.user).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,5 +16,6 @@ mod meeting;
 mod policies;
 mod property;
 mod rates;
+mod recordings;
 mod schedule;
 mod tokens;

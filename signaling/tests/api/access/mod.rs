@@ -30,6 +30,8 @@ impl Row {
             .replace("{user}", &target.user)
             .replace("{seq}", &target.seq.to_string())
             .replace("{n}", "0")
+            .replace("{name}", "wav-1.wav")
+            .replace("shared/{secret}", &format!("shared/{}", target.share_secret))
             .replace("{secret}", &target.join_secret)
             .replace("{session}", &target.session)
             // A run is called by its first event, which is the first of a meeting's chat.

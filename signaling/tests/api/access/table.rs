@@ -94,7 +94,7 @@ const ADMINS: &[Who] = &[Admin, AdminAbroad];
 const OTHERS: &[Who] = &[Member, Colleague, Admin];
 const OTHERS_AND_COORGANIZER: &[Who] = &[Coorganizer, Member, Colleague, Admin];
 /// Who may not have a recording, and knows of the meeting.
-const NOT_IN_IT: &[Who] = &[Coorganizer, Member, Colleague, Admin, GuestWaiting];
+const NOT_THEIRS: &[Who] = &[Member, Colleague, Guest, GuestWaiting];
 const OFFER: fn(&Target) -> Value = |_| json!("v=0");
 
 pub(super) fn rows() -> Vec<Row> {
@@ -181,18 +181,51 @@ pub(super) fn rows() -> Vec<Row> {
         Row::some("DELETE", "/v1/chats/{id}/messages/{seq}", &[Owner]).fresh(Fresh::Chat).forbidden(&[Member]),
         Row::some("PUT", "/v1/chats/{id}/messages/{seq}/reaction", in_chat).body(|_| json!({"reaction": "like"})),
         // Recordings.
-        Row::new("GET", "/v1/onlineMeetings/{id}/recordings", Needs::Either, &[Owner, Guest, GuestWaiting])
-            .forbidden(OTHERS_AND_COORGANIZER),
-        Row::new("GET", "/v1/recordings/{id}", Needs::Either, &[Owner, Guest]).forbidden(NOT_IN_IT),
-        Row::new("GET", "/v1/recordings/{id}/tracks/{n}/content", Needs::Either, &[Owner, Guest]).forbidden(NOT_IN_IT),
+        Row::users("GET", "/v1/recordings"),
+        Row::new(
+            "GET",
+            "/v1/onlineMeetings/{id}/recordings",
+            Needs::Either,
+            &[Owner, Coorganizer, Admin, Guest, GuestWaiting],
+        )
+        .forbidden(&[Member, Colleague]),
+        recording("GET", "/v1/recordings/{id}"),
+        recording("GET", "/v1/recordings/{id}/content"),
+        recording("GET", "/v1/recordings/{id}/tracks/{n}/content"),
+        recording("GET", "/v1/recordings/{id}/manifest"),
+        recording("GET", "/v1/recordings/{id}/timeline"),
+        recording("GET", "/v1/recordings/{id}/speakers"),
+        recording("GET", "/v1/recordings/{id}/chat"),
+        recording("GET", "/v1/recordings/{id}/renditions"),
+        recording("GET", "/v1/recordings/{id}/files/{name}"),
+        Row { allowed: &[Owner], ..recording("PATCH", "/v1/recordings/{id}") }
+            .body(|_| json!({"expirationDateTime": null}))
+            .forbidden(&[Coorganizer, Member, Colleague, Admin, Guest, GuestWaiting]),
+        Row { allowed: &[Owner], ..recording("POST", "/v1/recordings/{id}/renditions") }
+            .body(|_| json!({"kind": "wav"}))
+            .forbidden(&[Coorganizer, Member, Colleague, Admin, Guest, GuestWaiting]),
+        Row { answer: Some(303), ..Row::open("GET", "/v1/recordings/{id}/shared/{secret}") },
+        Row { allowed: &[Owner, Admin], ..recording("POST", "/v1/recordings/{id}/restore") }.forbidden(&[
+            Coorganizer,
+            Member,
+            Colleague,
+            Guest,
+            GuestWaiting,
+        ]),
         // Standard publishers and players.
         Row { forbidden_code: "in_lobby", ..offer("/whip") },
         Row { forbidden_code: "in_lobby", ..offer("/whep") },
         Row::new("DELETE", "/whip/{session}", Needs::Participant, &[Guest]).fresh(Fresh::Session),
         Row::new("DELETE", "/whep/{session}", Needs::Participant, &[Guest]).fresh(Fresh::Session),
-        // Last, since there is one.
-        Row::some("DELETE", "/v1/recordings/{id}", &[Owner]).forbidden(OTHERS_AND_COORGANIZER),
+        Row { allowed: &[Owner, Admin], ..recording("DELETE", "/v1/recordings/{id}") }
+            .fresh(Fresh::Recording)
+            .forbidden(&[Coorganizer, Member, Colleague, Guest, GuestWaiting]),
     ]
+}
+
+/// Something of a recording, for those who may read it.
+const fn recording(method: &'static str, template: &'static str) -> Row {
+    Row::new(method, template, Needs::Either, &[Owner, Coorganizer, Admin]).forbidden(NOT_THEIRS)
 }
 
 const fn offer(template: &'static str) -> Row {

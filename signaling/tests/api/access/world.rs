@@ -14,7 +14,7 @@ use signaling::id::{MeetingId, RecordingId, SessionId, ThreadId, UserId};
 use signaling::ports::RecordingEvent;
 use tempfile::TempDir;
 
-use crate::common::{House, Page, config, eventually, token_as, token_of};
+use crate::common::{House, Page, add_recording, config, eventually, token_as, token_of};
 
 /// The organisation that everything belongs to, and another one.
 const HOME: &str = "a";
@@ -99,6 +99,8 @@ pub(super) enum Fresh {
     Link,
     /// A session of a standard publisher.
     Session,
+    /// A recording of the meeting.
+    Recording,
     /// The chat of the meeting in the place of the chat.
     MeetingChat,
 }
@@ -114,6 +116,8 @@ pub(super) struct Target {
     pub(super) user: String,
     pub(super) recording: String,
     pub(super) join_secret: String,
+    /// Of the recording's link.
+    pub(super) share_secret: String,
     pub(super) key: String,
     pub(super) session: String,
     /// A word that no other request has.
@@ -178,6 +182,9 @@ impl World {
         page.say(json!({"type": "removeParticipant", "id": 1, "participantId": removed.participant})).await;
         page.until("ack").await;
         let recording = record(&house, &mut page, &owner).await;
+        let path = format!("/v1/recordings/{recording}");
+        let shared = bearer_call(&house, Method::PATCH, &path, &owner, json!({"sharing": "link"})).await.json();
+        let share_secret = shared["shareUrl"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
         let options = json!({"isLocked": true, "coorganizers": [ids[&Who::Coorganizer]]});
         assert_eq!(house.change(&booked, &owner, options).await.status, StatusCode::OK);
         let waiting = house.join(&booked, "", "Waiting").await;
@@ -197,6 +204,7 @@ impl World {
             user: ids[&Who::Colleague].clone(),
             recording,
             join_secret: link.rsplit('/').next().unwrap().to_owned(),
+            share_secret,
             key: String::new(),
             session: SessionId::generate().to_string(),
             word: String::new(),
@@ -250,6 +258,10 @@ impl World {
                 let headers = [("authorization", bearer.as_str()), ("content-type", "application/sdp")];
                 let made = self.house.call(Method::POST, "/whip", &headers, "v=0").await;
                 target.session = made.header("location").trim_start_matches("/whip/").to_owned();
+            }
+            Fresh::Recording => {
+                let meeting = target.meeting.parse().unwrap();
+                target.recording = add_recording(&self.house, meeting, |_| {}).await.to_string();
             }
             Fresh::MeetingChat => target.chat.clone_from(&self.meeting_chat),
         }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use self::values::Values;
 use crate::common::document::Document;
-use crate::common::{House, config, token_of};
+use crate::common::{House, add_recording, config, token_of};
 
 /// Requests to each operation.
 const CASES: usize = 60;
@@ -57,7 +57,8 @@ impl Things {
             let body = json!({"clientMessageId": number.to_string(), "text": "hello"});
             house.post(&messages, &ada, body).await;
         }
-        ids.extend([chat, json!(booked.id()), json!(booked.chat()), json!(guest.participant)]);
+        let recording = add_recording(house, booked.id().parse().unwrap(), |_| {}).await.to_string();
+        ids.extend([chat, json!(recording), json!(booked.id()), json!(booked.chat()), json!(guest.participant)]);
         Self {
             tokens: vec![ada, bob, guest.token, String::new(), "junk".to_owned()],
             ids: ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect(),
@@ -150,7 +151,8 @@ async fn whatever_is_asked_the_answer_is_as_the_document_says_and_no_fault_of_th
             let mut things = Things::new(&house, &data, number).await;
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             for case in 0..cases {
-                let spends = matches!(id, "signOutEverywhere" | "signSomebodyOut" | "deleteMeeting");
+                let spends =
+                    matches!(id, "signOutEverywhere" | "signSomebodyOut" | "deleteMeeting" | "deleteRecording");
                 if spends && case % 20 == 19 {
                     things = Things::new(&house, &data, number * 1000 + case).await;
                 }
