@@ -16,5 +16,6 @@ mod meeting;
 mod policies;
 mod property;
 mod rates;
+mod recording;
 mod schedule;
 mod tokens;
