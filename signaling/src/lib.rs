@@ -177,8 +177,8 @@ impl Signaling {
         let store = Store::open(&config.store, config.chats.members).await?;
         let feeds = Feeds::start(store.clone());
         let directory = Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume);
-        directory.resume_open_runs().await?;
         directory.settle_recordings().await?;
+        directory.resume_open_runs().await?;
         let live_keys = keys.clone();
         let live =
             LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };

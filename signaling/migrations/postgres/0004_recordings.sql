@@ -11,3 +11,10 @@ ALTER TABLE recording ADD COLUMN deleted BIGINT;
 CREATE INDEX recording_by_deletion ON recording (deleted);
 ALTER TABLE recording ADD COLUMN purged BIGINT;
 ALTER TABLE recording ADD COLUMN share TEXT;
+
+-- Who agreed to be recorded, in all parts of what began with that one.
+CREATE TABLE recording_consent (
+    first_part      TEXT NOT NULL REFERENCES recording (id) ON DELETE CASCADE,
+    participant_id  TEXT NOT NULL,
+    PRIMARY KEY (first_part, participant_id)
+);

@@ -13,7 +13,8 @@ use super::state::Meeting;
 use crate::id::{ParticipantId, SessionId};
 use crate::policy::lobby::Entry;
 use crate::policy::{Kind, Person};
-use crate::protocol::{CloseCode, EventBody, RemovedReason, Right, Role, ServerMessage};
+use crate::ports::RecordingNote;
+use crate::protocol::{CloseCode, ConsentState, EventBody, RemovedReason, Right, Role, ServerMessage};
 
 impl Meeting {
     /// Whether there is room for one more: the organiser's seat is kept.
@@ -27,11 +28,15 @@ impl Meeting {
     pub(super) fn admit(&mut self, who: &Identity) -> Result<(), Refusal> {
         let standing = self.standing_of(who.participant, who.person);
         if let Some(member) = self.members.get_mut(&who.participant) {
+            let is_renamed = member.display_name != who.display_name;
             member.display_name.clone_from(&who.display_name);
             member.person = who.person;
             member.signed_by.clone_from(&who.signed_by);
             member.standing = standing;
             self.silence_if_barred(who.participant, None);
+            if is_renamed {
+                self.note_name(who);
+            }
             return Ok(());
         }
         if !self.has_seat(who.person) {
@@ -46,20 +51,22 @@ impl Meeting {
         member.microphone_muted = !self.may(member.standing, Right::Microphone);
         member.camera_muted = !self.may(member.standing, Right::Camera);
         self.members.insert(who.participant, member);
+        // Before anything of theirs can come.
+        if standing.held {
+            self.mute_held(who.participant);
+        }
         self.append(EventBody::ParticipantJoined {
             participant_id: who.participant,
             display_name: who.display_name.clone(),
             user_id: who.person.user,
             role: Some(standing.role),
         });
-        if let Some(recording) = &self.recording {
-            self.effects.push(Effect::NoteParticipant {
-                recording: recording.id,
-                participant: who.participant,
-                display_name: who.display_name.clone(),
-            });
-        }
+        self.note_name(who);
         Ok(())
+    }
+
+    fn note_name(&mut self, who: &Identity) {
+        self.note(RecordingNote::Joined { participant: who.participant, display_name: who.display_name.clone() });
     }
 
     /// A verified person who is in starts the meeting for those who wait for that.
@@ -97,6 +104,7 @@ impl Meeting {
         member.leaves_at = None;
         // The grace time of those who came back is over, and the run has somebody again.
         let older = member.session.replace(session);
+        member.consent_told = ConsentState::NotNeeded;
         let view = member.view();
         self.empty_until = None;
         self.sessions.insert(session, participant);
@@ -110,8 +118,10 @@ impl Meeting {
             Some(_) => {}
         }
         self.effects.push(Effect::Welcome { session, participant, cursor });
+        self.tell_consent(participant);
         self.repeat_demands(session, participant);
         self.note_start(participant);
+        self.record_by_itself();
     }
 
     /// The same participant has a newer connection.
@@ -158,6 +168,7 @@ impl Meeting {
             participant_id: participant,
             display_name: member.display_name.clone(),
         });
+        self.note(RecordingNote::Left { participant });
         let gone = member.publications().map(|publication| publication.id).collect();
         self.publications_message(vec![], gone);
         self.roster_message(vec![], vec![], vec![participant]);
@@ -199,7 +210,7 @@ impl Meeting {
 
     /// The run is left open: it goes on if somebody comes back soon after the next start.
     pub(super) fn shutdown(&mut self) {
-        self.stop_recording();
+        self.cut_off_recording();
         self.close_lobby(None, CloseCode::GoingAway);
         self.close_all(None, CloseCode::GoingAway);
         self.over = true;

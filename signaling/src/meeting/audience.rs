@@ -392,7 +392,7 @@ mod tests {
             cursor: 0,
             server_time: Timestamp::now(),
         };
-        let recording = RecordingView { state: RecordingState::Off, recording_id: None };
+        let recording = RecordingView { state: RecordingState::Off, recording_id: None, trouble: None };
         let options = options_view(&MeetingSettings::default());
         let body = WelcomeBody::encode(&WelcomeScene {
             options,

@@ -7,7 +7,8 @@ use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
 use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
 use crate::ports::{
-    EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingPart,
+    EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingNote,
+    RecordingPart, Trouble,
 };
 use crate::protocol::{ClientMessage, CloseCode, EventBody, ServerMessage, WaitingView};
 
@@ -102,22 +103,12 @@ pub enum Command {
     },
     /// News of the engine.
     Media(MediaEvent),
-    /// The recorder took or refused the order to start.
-    RecordingTaken {
-        /// Which.
+    /// News of the recorder.
+    Recorder {
+        /// Of which recording.
         recording: RecordingId,
-        /// Whether it took it.
-        taken: bool,
-    },
-    /// The first byte is about to be written.
-    RecordingOn {
-        /// Which.
-        recording: RecordingId,
-    },
-    /// The recording is finished, well or not.
-    RecordingOver {
-        /// Which.
-        recording: RecordingId,
+        /// What.
+        news: RecorderNews,
     },
     /// Its subject or its link were changed.
     Invitation {
@@ -141,6 +132,23 @@ pub enum Command {
     KeysRevoked(Arc<[KeyName]>),
     /// The server goes down.
     Shutdown,
+}
+
+/// What a meeting hears of its recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecorderNews {
+    /// The recorder took (or was never given) the order to start.
+    Taken(bool),
+    /// The first byte is about to be written.
+    On,
+    /// Nothing is written any more, as was wished.
+    Paused,
+    /// It is about to be written again.
+    Resumed,
+    /// What goes wrong now; none: nothing does any more.
+    Trouble(Option<Trouble>),
+    /// It is finished, well or not.
+    Over,
 }
 
 /// Why a session is not let in.
@@ -214,6 +222,10 @@ pub struct NewRecording {
     pub participant: ParticipantId,
     /// Which part it is.
     pub part: RecordingPart,
+    /// Who gave the order; nobody: it begins by itself.
+    pub by: Option<ParticipantId>,
+    /// The account of whoever began it; none: they have none here, or nobody did.
+    pub starter: Option<UserId>,
     /// Who is there.
     pub roster: Vec<(ParticipantId, String)>,
 }
@@ -332,22 +344,30 @@ pub enum Effect {
         layout: Layout,
     },
     /// Note a recording, then start it.
-    StartRecording {
-        /// The order.
-        start: NewRecording,
-        /// Who gave it.
-        by: ParticipantId,
-    },
+    StartRecording(NewRecording),
+    /// Let nothing be written for a while.
+    PauseRecording(RecordingId),
+    /// Tell everybody what is to be told, then let it go on.
+    ResumeRecording(RecordingId),
+    /// Make durable that a recording is stopped for good, so that no restart goes on with it.
+    NoteStop(RecordingId),
     /// Stop a recording.
     StopRecording(RecordingId),
-    /// Tell a running recording a name.
-    NoteParticipant {
+    /// Tell a running recording what happens.
+    NoteRecording {
         /// Which recording.
         recording: RecordingId,
+        /// What.
+        note: RecordingNote,
+    },
+    /// Make durable what somebody said about being recorded.
+    KeepConsent {
+        /// The first part of what is recorded.
+        first: RecordingId,
         /// Who.
         participant: ParticipantId,
-        /// Their name.
-        display_name: String,
+        /// Whether they agree.
+        given: bool,
     },
     /// Answer the HTTP door.
     ReplyDoor {

@@ -14,18 +14,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, Entry};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::commands::Command;
+use super::commands::{Command, RecorderNews};
+use super::recorder::{ActiveRecordings, Stored, pass_on};
 use super::state::Limits;
 use super::task::{self, MAILBOX, Mail, Shown, Task};
 use crate::auth::KeyName;
 use crate::fault;
 use crate::id::{MeetingId, RecordingId, UserId};
 use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
-use crate::protocol::EventBody;
-use crate::store::{MeetingRow, NewEvent, RecordingRow, RecordingRowState, Store, StoreError};
+use crate::store::{MeetingRow, Store, StoreError};
 
 /// Live meetings at a time.
 const MEETINGS: usize = 10_000;
@@ -149,15 +149,23 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes recordings that the recorder finished, but whose news the server's last end swallowed.
+    /// Says in the thread which recordings the server's last end cut off, and notes those that the recorder finished, but
+    /// whose news that end swallowed. Before anybody's run is taken up, which reads that there.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn settle_recordings(&self) -> Result<(), StoreError> {
+        for row in self.shared.store.cut_recordings().await? {
+            self.shared.note_cut(&row).await?;
+        }
         for recording in self.shared.store.unfinished_recordings().await? {
-            let contents = self.shared.recordings.contents(recording).await;
-            if contents.is_ok_and(|contents| contents.complete) {
-                self.shared.recording_over(recording, Ok(())).await;
+            if let Ok(contents) = self.shared.recordings.contents(recording).await
+                && contents.complete
+            {
+                let tracks = contents.tracks.iter().map(|track| track.size).sum::<u64>();
+                let size = tracks.saturating_add(contents.content_size.unwrap_or(0));
+                let stored = Stored { duration_ms: contents.duration_ms, size };
+                self.shared.recording_over(recording, Ok(stored)).await;
             }
         }
         Ok(())
@@ -166,7 +174,7 @@ impl Directory {
     /// Whether a recording is being written now.
     #[must_use]
     pub fn is_recording(&self, recording: RecordingId) -> bool {
-        self.shared.active.ids.contains_key(&recording)
+        self.shared.active.meeting_of(recording).is_some()
     }
 
     /// The task of a meeting, started if need be.
@@ -195,7 +203,7 @@ impl Directory {
     /// The task of a meeting, if it is live.
     #[must_use]
     pub fn live(&self, id: MeetingId) -> Option<MeetingHandle> {
-        self.shared.live.get(&id).filter(|handle| !handle.mailbox.is_closed()).map(|handle| handle.clone())
+        self.shared.live_handle(id)
     }
 
     /// What can be seen of a meeting from outside.
@@ -283,15 +291,21 @@ impl Directory {
 
     /// Takes news of the recorder, whether or not the meeting is live.
     pub async fn recording_news(&self, event: RecordingEvent) {
-        match event {
-            RecordingEvent::On { recording } => {
-                if let Ok(Some(row)) = self.shared.store.recording(recording).await {
-                    self.tell(row.meeting, Command::RecordingOn { recording }).await;
-                }
+        let (recording, news) = match event {
+            RecordingEvent::On { recording } => (recording, RecorderNews::On),
+            RecordingEvent::Paused { recording } => (recording, RecorderNews::Paused),
+            RecordingEvent::Resumed { recording } => (recording, RecorderNews::Resumed),
+            RecordingEvent::Trouble { recording, trouble, .. } => (recording, RecorderNews::Trouble(trouble)),
+            RecordingEvent::Ready { recording, duration_ms, size } => {
+                return self.shared.recording_over(recording, Ok(Stored { duration_ms, size })).await;
             }
-            RecordingEvent::Ready { recording, .. } => self.shared.recording_over(recording, Ok(())).await,
-            RecordingEvent::Paused { .. } | RecordingEvent::Resumed { .. } | RecordingEvent::Trouble { .. } => {}
-            RecordingEvent::Failed { recording, reason } => self.shared.recording_over(recording, Err(reason)).await,
+            RecordingEvent::Failed { recording, reason } => {
+                return self.shared.recording_over(recording, Err(reason)).await;
+            }
+        };
+        // Of one that was recovered after a restart nobody in a call has to hear.
+        if let Some(meeting) = self.shared.active.meeting_of(recording) {
+            self.shared.bring(meeting, Command::Recorder { recording, news }).await;
         }
     }
 
@@ -346,25 +360,31 @@ async fn attend(
         let Some(next) = task.succeeded(next_mailbox.clone()) else {
             tracing::error!("the meeting failed once too often; whoever comes back begins from the store");
             retire(shared, id, &before);
-            return turn_away(shared, mail).await;
+            return turn_away(shared, id, mail).await;
         };
         if let Some(mut handle) = shared.live.get_mut(&id)
             && handle.mailbox.same_channel(&before)
         {
             *handle = MeetingHandle { mailbox: next_mailbox.clone(), shown };
         }
-        turn_away(shared, mail).await;
+        turn_away(shared, id, mail).await;
         (task, mailbox, mail) = (next, next_mailbox, next_mail);
     }
     retire(shared, id, &mailbox);
-    turn_away(shared, mail).await;
+    turn_away(shared, id, mail).await;
 }
 
 /// Closes a mailbox and takes care of what came too late.
-async fn turn_away(shared: &Arc<Shared>, mut mail: mpsc::Receiver<Mail>) {
+async fn turn_away(shared: &Arc<Shared>, id: MeetingId, mut mail: mpsc::Receiver<Mail>) {
     mail.close();
+    let mut recorders = Vec::new();
     while let Some(late) = mail.recv().await {
-        task::turn_away(shared, late);
+        recorders.extend(task::turn_away(shared, late));
+    }
+    if !recorders.is_empty() {
+        let shared = Arc::clone(shared);
+        // Beside: the next task, which is to take them, begins after this.
+        tokio::spawn(async move { pass_on(&shared, id, recorders).await });
     }
 }
 
@@ -375,47 +395,8 @@ fn retire(shared: &Shared, id: MeetingId, mailbox: &mpsc::Sender<Mail>) {
 }
 
 impl Shared {
-    /// A recording ended: noted, told in the thread (which outlives the meeting), and told to the meeting.
-    pub(super) async fn recording_over(&self, recording: RecordingId, outcome: Result<(), String>) {
-        match self.store.recording(recording).await {
-            Ok(Some(row)) => self.note_over(row, outcome).await,
-            // Deleted with its meeting.
-            Ok(None) => {}
-            Err(error) => tracing::error!(%recording, %error, "the end of a recording could not be noted"),
-        }
-        // Last, because a shutdown waits for it before it closes the store.
-        self.active.end(recording);
-    }
-
-    async fn note_over(&self, row: RecordingRow, outcome: Result<(), String>) {
-        let recording = row.id;
-        let (state, body) = match outcome {
-            Ok(()) => (RecordingRowState::Ready, EventBody::RecordingReady { recording_id: recording, by: row.by }),
-            Err(reason) => (RecordingRowState::Failed, EventBody::RecordingFailed { recording_id: recording, reason }),
-        };
-        if let Err(error) = self.tell_thread(&row.meeting, recording, state, body).await {
-            tracing::error!(%recording, %error, "the end of a recording could not be stored");
-        }
-        let handle = self.live.get(&row.meeting).map(|handle| handle.clone());
-        if let Some(handle) = handle {
-            let _ = handle.send(Mail::Do(Command::RecordingOver { recording })).await;
-        }
-    }
-
-    async fn tell_thread(
-        &self,
-        meeting: &MeetingId,
-        recording: RecordingId,
-        state: RecordingRowState,
-        body: EventBody,
-    ) -> Result<(), StoreError> {
-        self.store.end_recording(recording, state).await?;
-        if let Some(meeting) = self.store.meeting(*meeting).await? {
-            // Once, even if the recorder says it again after a restart.
-            let client_id = Some(format!("{}:{recording}", body.kind()));
-            self.store.append_one(NewEvent { thread: meeting.thread, body, client_id }).await?;
-        }
-        Ok(())
+    pub(super) fn live_handle(&self, id: MeetingId) -> Option<MeetingHandle> {
+        self.live.get(&id).filter(|handle| !handle.mailbox.is_closed()).map(|handle| handle.clone())
     }
 }
 
@@ -480,36 +461,5 @@ impl Routes {
 
     fn forget_meeting(&self, meeting: MeetingId) {
         self.known.retain(|_, of| *of != meeting);
-    }
-}
-
-/// Recordings that are not stored yet.
-#[derive(Debug)]
-pub(super) struct ActiveRecordings {
-    ids: DashMap<RecordingId, ()>,
-    count: watch::Sender<usize>,
-}
-
-impl Default for ActiveRecordings {
-    fn default() -> Self {
-        Self { ids: DashMap::new(), count: watch::channel(0).0 }
-    }
-}
-
-impl ActiveRecordings {
-    pub(super) fn begin(&self, recording: RecordingId) {
-        self.ids.insert(recording, ());
-        self.count.send_replace(self.ids.len());
-    }
-
-    fn end(&self, recording: RecordingId) {
-        self.ids.remove(&recording);
-        self.count.send_replace(self.ids.len());
-    }
-
-    /// Whether all were stored in time.
-    async fn wait(&self, patience: Duration) -> bool {
-        let mut count = self.count.subscribe();
-        tokio::time::timeout(patience, count.wait_for(|count| *count == 0)).await.is_ok()
     }
 }

@@ -81,6 +81,7 @@ impl Meeting {
             Some(_) => {}
         }
         self.note_start(participant);
+        self.record_by_itself();
         self.connect(participant, sdp, Vec::new(), None, Offered::Standard { ticket, resource });
     }
 

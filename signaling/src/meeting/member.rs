@@ -10,7 +10,7 @@ use crate::id::{ParticipantId, SessionId};
 use crate::policy::Person;
 use crate::policy::roles::Standing;
 use crate::ports::{EndpointId, MediaPublication, PublicationKind, Shown};
-use crate::protocol::{HeldBack, ParticipantKind, ParticipantView, PublicationView, SendLine, SlotView};
+use crate::protocol::{ConsentState, HeldBack, ParticipantKind, ParticipantView, PublicationView, SendLine, SlotView};
 
 /// What an endpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub(super) struct Member {
     /// When all their reactions so far would be over, at their pace.
     pub(super) reactions_until: Option<Instant>,
     pub(super) session: Option<SessionId>,
+    /// What their session was told last of agreeing to be recorded.
+    pub(super) consent_told: ConsentState,
     /// When they are counted as gone, unless they come back.
     pub(super) leaves_at: Option<Instant>,
     pub(super) lines: Vec<Line>,
@@ -93,6 +95,7 @@ impl Member {
             hand: None,
             reactions_until: None,
             session: None,
+            consent_told: ConsentState::NotNeeded,
             leaves_at: None,
             lines: Vec::new(),
             offering: false,

@@ -15,6 +15,8 @@
 mod attendance;
 mod audience;
 mod commands;
+mod consent;
+mod continuation;
 mod directory;
 mod lobby;
 mod media;
@@ -24,6 +26,7 @@ mod network;
 mod news;
 mod options;
 mod recent;
+mod recorder;
 mod recording;
 pub mod report;
 mod rescue;
@@ -33,7 +36,10 @@ mod state;
 mod task;
 
 pub use audience::{CloseOrder, Outgoing, Past, SessionEnd, SessionHandle, WelcomeOrder, session_channel};
-pub use commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, SettingsChange, Ticket};
+pub use commands::{
+    Command, DoorReply, Effect, Identity, NewRecording, Offered, RecorderNews, Refusal, SettingsChange, Ticket,
+};
+pub use continuation::CutOff;
 pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};
 pub(crate) use recent::join;
 pub(crate) use state::check_client_id;

@@ -17,7 +17,7 @@ use crate::id::{ParticipantId, SessionId};
 use crate::policy::roles::{Standing, default_role, may, may_set_role, outranks, rights};
 use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
-use crate::ports::PublicationKind;
+use crate::ports::{PublicationKind, RecordingNote};
 use crate::protocol::{
     CallReaction, ClientMessage, CloseCode, OptionsView, ReactionView, RemovedReason, Right, Role, ServerMessage,
 };
@@ -48,6 +48,7 @@ fn right_for(by: ParticipantId, message: &ClientMessage) -> Option<Right> {
         ClientMessage::Record { .. } => Some(Right::Record),
         // Nobody needs leave to be silent.
         ClientMessage::Mute { muted: true, .. }
+        | ClientMessage::RecordingConsent { .. }
         | ClientMessage::Hand { raised: false, .. }
         | ClientMessage::Offer { .. }
         | ClientMessage::Layout(_)
@@ -85,6 +86,10 @@ fn lacks(right: Right) -> &'static str {
     }
 }
 
+/// What somebody is told who has not agreed to be recorded.
+const CONSENT_NEEDED: &str =
+    "This meeting is recorded. Agree to be recorded before you use your microphone, camera or screen.";
+
 /// What everybody is told of a meeting's options.
 pub(super) fn options_view(settings: &MeetingSettings) -> OptionsView {
     OptionsView {
@@ -115,29 +120,41 @@ impl Meeting {
     /// Whether somebody may do what they ask for; tells them if not.
     pub(super) fn allows(&mut self, session: SessionId, by: ParticipantId, message: &ClientMessage) -> bool {
         let Some(right) = right_for(by, message) else { return true };
-        let allowed = self.members.get(&by).is_some_and(|member| self.may(member.standing, right));
-        if !allowed {
+        let standing = self.members.get(&by).map(|member| member.standing);
+        let allowed = standing.is_some_and(|standing| self.may(standing, right));
+        if allowed {
+            return true;
+        }
+        // Of two hindrances the one is named that they cannot take away themselves.
+        if standing.is_some_and(|standing| self.may(Standing { held: false, ..standing }, right)) {
+            self.fail(session, message.id(), "consent_needed", CONSENT_NEEDED);
+        } else {
             self.fail(session, message.id(), "not_allowed", lacks(right));
         }
-        allowed
+        false
     }
 
     /// What somebody is: what they were made by name, or what the options make them.
     pub(super) fn standing_of(&self, participant: ParticipantId, person: Person) -> Standing {
+        let held = self.is_held(participant);
         match self.given_roles.get(&participant) {
-            Some(role) => Standing { role: *role, trusted: true },
-            None => Standing { role: default_role(person, &self.settings), trusted: person.kind.is_verified() },
+            Some(role) => Standing { role: *role, trusted: true, held },
+            None => Standing { role: default_role(person, &self.settings), trusted: person.kind.is_verified(), held },
         }
     }
 
     /// What somebody is has changed, or what the options allow: what they may not do any more ends now.
-    fn set_standing(&mut self, participant: ParticipantId, before: &[Right], by: Option<ParticipantId>) {
+    pub(super) fn set_standing(&mut self, participant: ParticipantId, before: &[Right], by: Option<ParticipantId>) {
         let Some(member) = self.members.get(&participant) else { return };
         let (session, person, was) = (member.session, member.person, member.standing);
         let standing = self.standing_of(participant, person);
         if let Some(member) = self.members.get_mut(&participant) {
             member.standing = standing;
         }
+        if standing.held && !was.held {
+            self.mute_held(participant);
+        }
+        self.tell_consent(participant);
         let after = rights(standing, &self.settings);
         // First, so that its owner knows why what follows ends.
         if let Some(session) = session
@@ -382,6 +399,7 @@ impl Meeting {
             return;
         }
         self.broadcast(ServerMessage::Reactions { reactions: vec![ReactionView { participant_id: by, reaction }] });
+        self.note(RecordingNote::Reaction { participant: by, reaction: reaction.name().to_owned() });
         self.ack(session, id);
     }
 

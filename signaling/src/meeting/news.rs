@@ -222,7 +222,7 @@ mod tests {
 
     use super::*;
     use crate::ports::PublicationKind;
-    use crate::protocol::{ParticipantKind, RecordingState, Role};
+    use crate::protocol::{ParticipantKind, RecordingState, RecordingView, Role};
 
     fn somebody(number: u128, muted: bool) -> ParticipantView {
         ParticipantView {
@@ -299,7 +299,11 @@ mod tests {
 
     #[test]
     fn what_does_not_merge_keeps_its_place() {
-        let recording = ServerMessage::Recording { state: RecordingState::Starting, recording_id: None };
+        let recording = ServerMessage::Recording(RecordingView {
+            state: RecordingState::Starting,
+            recording_id: None,
+            trouble: None,
+        });
         let said = said([joined(somebody(1, false)), recording, changed(somebody(1, true))]);
         let kinds: Vec<_> = said.iter().map(|message| message["type"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["roster", "recording", "roster"]);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::commands::{Command, DoorReply, Effect, Identity, Ticket};
+use super::continuation::CutOff;
 use super::lobby::Lobby;
 use super::member::Member;
 use super::recording::ActiveRecording;
@@ -61,6 +62,10 @@ pub struct Meeting {
     /// When a run that was taken over from before a restart ends, if nobody is in it.
     pub(super) empty_until: Option<Instant>,
     pub(super) recording: Option<ActiveRecording>,
+    /// What goes on when somebody comes.
+    pub(super) cut_off: Option<CutOff>,
+    /// Whether somebody has been in the call in this run.
+    pub(super) has_begun: bool,
     pub(super) speaker: Option<ParticipantId>,
     pub(super) over: bool,
     pub(super) effects: Vec<Effect>,
@@ -88,6 +93,8 @@ impl Meeting {
             next_leave: None,
             empty_until: None,
             recording: None,
+            cut_off: None,
+            has_begun: false,
             speaker: None,
             over: false,
             effects: Vec::new(),
@@ -109,6 +116,8 @@ impl Meeting {
         resumed.running = true;
         // Whoever might begin it did.
         resumed.started = true;
+        // What begins with a run has begun, or has been stopped since.
+        resumed.has_begun = true;
         resumed.next_leave = Some(until);
         resumed.empty_until = Some(until);
         for (participant, display_name) in present {
@@ -125,6 +134,7 @@ impl Meeting {
 
     /// Takes a command and says what is to be done.
     pub fn handle(&mut self, command: Command, now: Instant) -> Vec<Effect> {
+        self.forget_cut_off(now);
         match command {
             Command::Join { session, who, cursor } => self.join(session, who, cursor, now),
             Command::SessionLost { session } => self.session_lost(session, now),
@@ -135,9 +145,7 @@ impl Meeting {
                 self.media_answered(participant, offered, result)
             }
             Command::Media(event) => self.media_event(event),
-            Command::RecordingTaken { recording, taken } => self.recording_taken(recording, taken),
-            Command::RecordingOn { recording } => self.recording_on(recording),
-            Command::RecordingOver { recording } => self.recording_over(recording),
+            Command::Recorder { recording, news } => self.recorder_told(recording, news),
             Command::Invitation { .. } | Command::SettingsStored => {}
             Command::Settings(settings) => self.apply_settings(*settings),
             Command::Delete => self.delete(),
@@ -298,6 +306,7 @@ impl Meeting {
             ClientMessage::Uplink { held_back } => self.held_back(participant, held_back),
             ClientMessage::Layout(layout) => self.layout(participant, &layout),
             ClientMessage::Record { id, action } => self.record(session, id, participant, action),
+            ClientMessage::RecordingConsent { id, given } => self.consent(session, id, participant, given),
             ClientMessage::Leave { id } => {
                 self.ack(session, id);
                 self.effects.push(Effect::Close { session, code: CloseCode::Left });

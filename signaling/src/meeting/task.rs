@@ -23,20 +23,21 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audience::{Arrival, Audience, Greeting, Past, SessionHandle, WelcomeOrder};
-use super::commands::{Command, DoorReply, Effect, Identity, NewRecording, Offered, Refusal, Ticket};
+use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::directory::Shared;
 use super::recent::{EVENTS, Recent};
+use super::recorder::{cut_off, stop_recording};
 use super::rescue::Faults;
 use super::state::Meeting;
 use crate::clock::Timestamp;
-use crate::id::{ParticipantId, RecordingId, SessionId};
+use crate::id::{ParticipantId, SessionId};
 use crate::policy::MeetingSettings;
-use crate::ports::{MediaConnect, MediaRefused, RecordingNote, RecordingStart};
+use crate::ports::{MediaConnect, MediaRefused};
 use crate::protocol::{
     CloseCode, Event, EventBody, Frame, MeetingView, RecordingState, RemovedReason, Role, ServerMessage, WelcomeBody,
     WelcomeHead, WelcomeScene,
 };
-use crate::store::{Followed, MeetingRow, NewEvent, RecordingRow, RecordingRowState, StoreError};
+use crate::store::{Followed, MeetingRow, NewEvent, StoreError};
 
 /// Mail that waits for a meeting. Filled by its sessions, the engine and the doors while the disk is busy; when full,
 /// they wait, which slows down those who write and nobody else.
@@ -105,7 +106,7 @@ pub(super) struct Task {
     pub(super) row: MeetingRow,
     pub(super) shown: Arc<Shown>,
     pub(super) mailbox: mpsc::Sender<Mail>,
-    meeting: Meeting,
+    pub(super) meeting: Meeting,
     followed: Followed,
     /// The newest event that is in the news or was told.
     delivered: u64,
@@ -146,6 +147,9 @@ impl Task {
             }
             _ => Meeting::new(row.id, limits, settings),
         };
+        if let Some(cut_off) = cut_off(&shared.store, row.thread).await? {
+            meeting.expect_recording(cut_off);
+        }
         for participant in shared.store.removed_from(row.id).await? {
             meeting.note_removed(participant);
         }
@@ -173,7 +177,7 @@ impl Task {
     pub(super) fn succeeded(self, mailbox: mpsc::Sender<Mail>) -> Option<Self> {
         let Self { shared, row, shown, meeting, followed, delivered, events, wishes, mut faults, .. } = self;
         let now = Instant::now();
-        let meeting = meeting.rescued(now);
+        let mut meeting = meeting.rescued(now);
         shared.routes.end_others(row.id, |endpoint| meeting.has_endpoint(endpoint), &*shared.media);
         if meeting.is_over() || !faults.note(now) {
             for effect in meeting.give_up() {
@@ -185,6 +189,7 @@ impl Task {
             }
             return None;
         }
+        meeting.order_again(|recording| shared.active.meeting_of(recording).is_some());
         // Who asked is gone and asks again under the same client id. Without its wish an event is not understood.
         let wishes: Vec<_> = wishes.into_iter().map(|wish| Wish { ack: None, ..wish }).collect();
         let (events, wishes) = if events.len() == wishes.len() { (events, wishes) } else { (Vec::new(), Vec::new()) };
@@ -460,15 +465,21 @@ impl Task {
             Effect::RemoveMedia(participant) => self.shared.media.remove(participant),
             Effect::SetMuted { participant, kind, muted } => self.shared.media.set_muted(participant, kind, muted),
             Effect::Layout { endpoint, layout } => self.shared.media.layout(endpoint, layout),
-            Effect::StartRecording { start, by } => {
+            Effect::StartRecording(start) => {
                 // Everybody knows before the first byte is written.
                 self.turn().await;
-                self.start_recording(start, by).await;
+                self.start_recording(start).await;
             }
+            Effect::PauseRecording(recording) => self.shared.recordings.pause(recording),
+            Effect::ResumeRecording(recording) => {
+                // As before the start.
+                self.turn().await;
+                self.shared.recordings.resume(recording);
+            }
+            Effect::NoteStop(recording) => self.note_stop(recording).await,
             Effect::StopRecording(recording) => stop_recording(&self.shared, recording),
-            Effect::NoteParticipant { recording, participant, display_name } => {
-                self.shared.recordings.note(recording, RecordingNote::Joined { participant, display_name });
-            }
+            Effect::NoteRecording { recording, note } => self.shared.recordings.note(recording, note),
+            Effect::KeepConsent { first, participant, given } => self.keep_consent(first, participant, given).await,
             Effect::ReplyDoor { ticket, reply } => self.reply_door(ticket, reply),
         }
     }
@@ -578,74 +589,20 @@ impl Task {
             }
         });
     }
-
-    async fn start_recording(&mut self, new: NewRecording, by: ParticipantId) {
-        let NewRecording { recording, participant, part, roster } = new;
-        let (policy, started) = (self.shared.store.policy_of(self.row.organizer).await, Timestamp::now());
-        let row = RecordingRow {
-            id: recording,
-            meeting: self.row.id,
-            run: self.meeting.run().unwrap_or(0),
-            state: RecordingRowState::Recording,
-            started,
-            ended: None,
-            by: Some(by),
-            starter: None,
-            first: part.first,
-            part: part.number,
-            duration_ms: None,
-            size: None,
-            expires: policy.unwrap_or_default().expiration_days().after(started),
-            deleted: None,
-            purged: None,
-            share: None,
-        };
-        if let Err(error) = self.shared.store.add_recording(&row).await {
-            tracing::error!(meeting = %self.row.id, %recording, %error, "the recording could not be noted");
-            self.follow_ups.push(Command::RecordingTaken { recording, taken: false });
-            return;
-        }
-        self.shared.active.begin(recording);
-        let start = RecordingStart {
-            recording,
-            meeting: self.row.id,
-            participant,
-            tenant: self.row.tenant.clone(),
-            subject: self.row.subject.clone(),
-            part,
-            roster,
-        };
-        let (shared, mailbox) = (Arc::clone(&self.shared), self.mailbox.clone());
-        tokio::spawn(async move {
-            match shared.recordings.start(start).await {
-                Ok(()) => {
-                    let taken = Mail::Do(Command::RecordingTaken { recording, taken: true });
-                    if mailbox.send(taken).await.is_err() {
-                        // The meeting ended while the recorder was starting.
-                        shared.recordings.stop(recording).await;
-                    }
-                }
-                Err(refused) => shared.recording_over(recording, Err(refused.to_string())).await,
-            }
-        });
-    }
 }
 
-/// Takes care of mail that came too late. Dropping a handle or a reply tells its owner to try again.
-pub(super) fn turn_away(shared: &Arc<Shared>, mail: Mail) {
+/// Takes care of mail that came too late. Dropping a handle or a reply tells its owner to try again; what the recorder says
+/// is given back, for the meeting's next task.
+pub(super) fn turn_away(shared: &Arc<Shared>, mail: Mail) -> Option<Command> {
     match mail {
         // One that goes on with a connection made no endpoint; the connection may be in use.
         Mail::Do(Command::MediaAnswered { result: Ok(connected), .. }) if !connected.continues => {
             shared.media.disconnect(connected.endpoint);
+            None
         }
-        Mail::Do(Command::RecordingTaken { recording, taken: true }) => stop_recording(shared, recording),
-        _ => {}
+        Mail::Do(command @ Command::Recorder { .. }) => Some(command),
+        _ => None,
     }
-}
-
-fn stop_recording(shared: &Arc<Shared>, recording: RecordingId) {
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move { shared.recordings.stop(recording).await });
 }
 
 /// The event after which somebody's view begins. A cursor from the future (a restored backup) starts over.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
+use super::commands::{Command, DoorReply, Effect, Identity, NewRecording, Offered, RecorderNews, Refusal, Ticket};
 use super::state::{Limits, Meeting};
 use crate::auth::KeyName;
 use crate::clock::Timestamp;
@@ -16,11 +16,14 @@ use crate::ports::{
     UplinkHealth,
 };
 use crate::protocol::{
-    ClientMessage, CloseCode, Event, EventBody, NetworkGrade, RecordAction, RecordingState, Role, ServerMessage,
+    ClientMessage, CloseCode, Event, EventBody, NetworkGrade, RecordAction, RecordingState, RecordingView, Role,
+    ServerMessage,
 };
 
+mod consent;
 mod lobby;
 mod order;
+mod recording;
 mod rescue;
 mod roster;
 
@@ -287,9 +290,9 @@ fn everybody_is_told_and_the_recorder_is_in_the_roster_before_the_recording_is_o
     let ada = person(Role::Organizer);
     let session = table.join(&ada);
     let effects = table.say(session, ClientMessage::Record { id: Some(1), action: RecordAction::Start });
-    let ordered = place(&effects, |e| matches!(e, Effect::StartRecording { .. }));
+    let ordered = place(&effects, |e| matches!(e, Effect::StartRecording(_)));
     let told = place(&effects, |e| {
-        matches!(e, Effect::Broadcast(ServerMessage::Recording { state: RecordingState::Starting, .. }))
+        matches!(e, Effect::Broadcast(ServerMessage::Recording(RecordingView { state: RecordingState::Starting, .. })))
     });
     let seen =
         place(&effects, |e| matches!(e, Effect::Broadcast(ServerMessage::Roster { joined, .. }) if !joined.is_empty()));
@@ -305,9 +308,9 @@ fn a_stop_before_the_recorder_took_the_order_is_not_lost() {
     let recording = table.meeting.recording().recording_id.unwrap();
     let stopping = table.say(session, ClientMessage::Record { id: None, action: RecordAction::Stop });
     assert!(!stopping.iter().any(|e| matches!(e, Effect::StopRecording(_))), "there is nothing to stop yet");
-    let taken = table.give(Command::RecordingTaken { recording, taken: true });
-    assert!(matches!(taken.as_slice(), [Effect::StopRecording(id)] if *id == recording));
-    table.give(Command::RecordingOver { recording });
+    let taken = table.give(Command::Recorder { recording, news: RecorderNews::Taken(true) });
+    place(&taken, |e| matches!(e, Effect::StopRecording(id) if *id == recording));
+    table.give(Command::Recorder { recording, news: RecorderNews::Over });
     assert_eq!(table.meeting.recording().state, RecordingState::Off);
     assert_eq!(table.meeting.roster().len(), 1, "the recorder is gone from the roster");
 }
@@ -318,7 +321,7 @@ fn the_last_one_out_stops_the_recording() {
     let session = table.join(&person(Role::Organizer));
     table.say(session, ClientMessage::Record { id: None, action: RecordAction::Start });
     let recording = table.meeting.recording().recording_id.unwrap();
-    table.give(Command::RecordingTaken { recording, taken: true });
+    table.give(Command::Recorder { recording, news: RecorderNews::Taken(true) });
     let effects = table.say(session, ClientMessage::Leave { id: None });
     place(&effects, |e| matches!(e, Effect::StopRecording(id) if *id == recording));
 }

@@ -1,7 +1,8 @@
 //! What an organisation lets its people do.
 //!
-//! Two layers of the same switches: the organisation's and, for single people, one's own. A switch that is off in either is
-//! off: what the organisation forbids nobody is given by a kinder policy of their own. What is not named is on.
+//! Two layers of the same switches: the organisation's and, for single people, one's own. What is allowed (`allow...`) is so
+//! where both allow it: what the organisation forbids nobody is given by a kinder policy of their own. What is required
+//! (`require...`) is so where either requires it. What is not named is allowed, and not required.
 //!
 //! ```text
 //! store: organisation's JSON, user's JSON --Policy::read--> effective(both) --> door: make, invite, join
@@ -29,6 +30,8 @@ pub struct Policy {
     pub allow_meeting_chat: bool,
     /// Whether their meetings may be recorded.
     pub allow_recording: bool,
+    /// Whether a recording holds nothing of people who have not agreed to it.
+    pub require_recording_consent: bool,
     /// Days that recordings are kept from their beginning on; -1: for ever. An organisation that says nothing keeps them 120
     /// days. The shorter of two layers counts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,19 +47,21 @@ impl Default for Policy {
             allow_anonymous_join: true,
             allow_meeting_chat: true,
             allow_recording: true,
+            require_recording_consent: false,
             recording_expiration_days: None,
         }
     }
 }
 
 impl Policy {
-    /// Nothing at all.
+    /// Nothing at all, and the strictest rules.
     pub const NOTHING: Self = Self {
         allow_meetings: false,
         allow_invitations: false,
         allow_anonymous_join: false,
         allow_meeting_chat: false,
         allow_recording: false,
+        require_recording_consent: true,
         recording_expiration_days: None,
     };
 
@@ -116,6 +121,7 @@ impl Policy {
             allow_anonymous_join: organization.allow_anonymous_join && own.allow_anonymous_join,
             allow_meeting_chat: organization.allow_meeting_chat && own.allow_meeting_chat,
             allow_recording: organization.allow_recording && own.allow_recording,
+            require_recording_consent: organization.require_recording_consent || own.require_recording_consent,
             recording_expiration_days: days,
         }
     }
@@ -139,26 +145,29 @@ mod tests {
     }
 
     fn some() -> impl Strategy<Value = Policy> {
-        let switches = proptest::array::uniform5(any::<bool>());
+        let switches = proptest::array::uniform6(any::<bool>());
         let days = proptest::option::of(prop_oneof![Just(-1), 1..=99_999]);
-        (switches, days).prop_map(|([meetings, invitations, anonymous, chat, recording], days)| Policy {
+        (switches, days).prop_map(|([meetings, invitations, anonymous, chat, recording, consent], days)| Policy {
             allow_meetings: meetings,
             allow_invitations: invitations,
             allow_anonymous_join: anonymous,
             allow_meeting_chat: chat,
             allow_recording: recording,
+            require_recording_consent: consent,
             recording_expiration_days: days.map(|days| days.try_into().unwrap()),
         })
     }
 
     proptest! {
         #[test]
-        fn a_switch_is_on_where_both_layers_have_it_on_and_nowhere_else(organization in some(), own in some()) {
+        fn what_both_layers_allow_is_allowed_and_what_either_requires_is_required(organization in some(), own in some()) {
             let (organization_of, own_of) = (switches(organization), switches(own));
             let mut both = switches(Policy::effective(organization, own));
             both.remove("recordingExpirationDays");
             for (name, on) in both {
-                prop_assert_eq!(on, json!(organization_of[&name] == json!(true) && own_of[&name] == json!(true)));
+                let layers = [&organization_of[&name], &own_of[&name]].map(|of| *of == json!(true));
+                let expected = if name.starts_with("require") { layers[0] || layers[1] } else { layers[0] && layers[1] };
+                prop_assert_eq!(on, json!(expected), "{}", name);
             }
         }
 
@@ -194,8 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_is_on_and_what_cannot_be_read_allows_nothing() {
+    fn what_is_not_named_is_allowed_and_what_cannot_be_read_allows_nothing() {
         assert_eq!(Policy::read("{}"), Policy::default());
+        assert!(Policy::default().allow_recording && !Policy::default().require_recording_consent);
+        assert!(Policy::read(r#"{"requireRecordingConsent":true}"#).require_recording_consent);
         assert!(!Policy::read(r#"{"allowRecording":false}"#).allow_recording);
         for text in ["", "[]", r#"{"allowMore":true}"#, r#"{"allowRecording":1}"#] {
             assert_eq!(Policy::read(text), Policy::NOTHING, "{text}");

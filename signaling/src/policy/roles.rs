@@ -20,6 +20,8 @@ pub struct Standing {
     pub role: Role,
     /// Whether they may keep order: they have proven who they are, or were given the role by name.
     pub trusted: bool,
+    /// Whether they send nothing: they have not agreed to be recorded.
+    pub held: bool,
 }
 
 /// What somebody is when nobody has made them anything else.
@@ -43,7 +45,8 @@ pub fn default_role(person: Person, settings: &MeetingSettings) -> Role {
 /// Whether somebody may do that.
 #[must_use]
 pub fn may(standing: Standing, right: Right, settings: &MeetingSettings) -> bool {
-    has(standing, right) && is_open(standing.role, right, settings)
+    let is_held = standing.held && matches!(right, Right::Microphone | Right::Camera | Right::Share);
+    has(standing, right) && is_open(standing.role, right, settings) && !is_held
 }
 
 /// Everything that somebody may do.
@@ -53,7 +56,7 @@ pub fn rights(standing: Standing, settings: &MeetingSettings) -> Vec<Right> {
 }
 
 /// The table.
-fn has(Standing { role, trusted }: Standing, right: Right) -> bool {
+fn has(Standing { role, trusted, .. }: Standing, right: Right) -> bool {
     match right {
         Right::Microphone | Right::Camera | Right::Chat | Right::RaiseHand | Right::React => true,
         Right::Share | Right::Spotlight => role != Role::Attendee,
@@ -134,11 +137,11 @@ mod tests {
     ];
 
     const STANDINGS: [Standing; 5] = [
-        Standing { role: Role::Organizer, trusted: true },
-        Standing { role: Role::Coorganizer, trusted: true },
-        Standing { role: Role::Presenter, trusted: true },
-        Standing { role: Role::Presenter, trusted: false },
-        Standing { role: Role::Attendee, trusted: true },
+        Standing { role: Role::Organizer, trusted: true, held: false },
+        Standing { role: Role::Coorganizer, trusted: true, held: false },
+        Standing { role: Role::Presenter, trusted: true, held: false },
+        Standing { role: Role::Presenter, trusted: false, held: false },
+        Standing { role: Role::Attendee, trusted: true, held: false },
     ];
 
     const ROLES: [Role; 4] = [Role::Organizer, Role::Coorganizer, Role::Presenter, Role::Attendee];
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn an_attendee_has_no_more_for_being_known() {
         let settings = MeetingSettings::default();
-        let unknown = Standing { role: Role::Attendee, trusted: false };
+        let unknown = Standing { role: Role::Attendee, trusted: false, held: false };
         assert_eq!(rights(unknown, &settings), rights(STANDINGS[4], &settings));
     }
 

@@ -111,6 +111,8 @@ pub struct MeetingSettings {
     pub allow_meeting_chat: AllowMeetingChat,
     /// Whether people may send reactions.
     pub allow_teamwork_reactions: bool,
+    /// Whether each run is recorded from when the first person comes in.
+    pub record_automatically: bool,
     /// Whether everybody but organisers waits.
     pub is_locked: bool,
     /// Whether anonymous people wait although the policy would let them in: set by a removal, so that whoever was put out
@@ -125,6 +127,9 @@ pub struct MeetingSettings {
     /// No option: what the organiser's policy forbids whatever the options say.
     #[serde(skip)]
     pub forbids_recording: bool,
+    /// No option either: whether the policy asks that people agree to be recorded.
+    #[serde(skip)]
+    pub requires_recording_consent: bool,
 }
 
 impl Default for MeetingSettings {
@@ -137,12 +142,14 @@ impl Default for MeetingSettings {
             allow_attendee_to_enable_camera: true,
             allow_meeting_chat: AllowMeetingChat::default(),
             allow_teamwork_reactions: true,
+            record_automatically: false,
             is_locked: false,
             are_anonymous_held: false,
             attendees: Vec::new(),
             presenters: Vec::new(),
             coorganizers: Vec::new(),
             forbids_recording: false,
+            requires_recording_consent: false,
         }
     }
 }
@@ -166,7 +173,7 @@ const NAME_CHARACTERS: usize = 40;
 
 impl MeetingSettings {
     /// The names of all options.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 13] = [
         "lobbyBypassSettings",
         "canAnonymousStart",
         "allowedPresenters",
@@ -174,6 +181,7 @@ impl MeetingSettings {
         "allowAttendeeToEnableCamera",
         "allowMeetingChat",
         "allowTeamworkReactions",
+        "recordAutomatically",
         "isLocked",
         "areAnonymousHeld",
         "attendees",
@@ -210,6 +218,7 @@ impl MeetingSettings {
             self.allow_meeting_chat = AllowMeetingChat::Disabled;
         }
         self.forbids_recording = !policy.allow_recording;
+        self.requires_recording_consent = policy.require_recording_consent;
         self
     }
 

@@ -27,6 +27,7 @@ pub(super) const TYPES: &[&str] = &[
     "layout",
     "uplink",
     "record",
+    "recordingConsent",
     "leave",
     "ping",
     "pong",
@@ -180,13 +181,21 @@ pub enum ClientMessage {
         /// What keeps the picture from being better.
         held_back: HeldBack,
     },
-    /// Starts or stops the recording.
+    /// Starts, pauses, resumes or stops the recording.
     Record {
         /// Request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
-        /// Which of both.
+        /// Which of them.
         action: RecordAction,
+    },
+    /// Agrees to be recorded, or takes that back.
+    RecordingConsent {
+        /// Request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// Whether they agree.
+        given: bool,
     },
     /// Out, without grace time.
     Leave {
@@ -220,6 +229,7 @@ impl ClientMessage {
             | Self::Spotlight { id, .. }
             | Self::Chat { id, .. }
             | Self::Record { id, .. }
+            | Self::RecordingConsent { id, .. }
             | Self::Leave { id } => *id,
             Self::Hello { .. }
             | Self::Subscribe { .. }
@@ -341,12 +351,31 @@ pub enum CallReaction {
     Unknown,
 }
 
+impl CallReaction {
+    /// Its name in the protocol.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Like => "like",
+            Self::Heart => "heart",
+            Self::Applause => "applause",
+            Self::Laugh => "laugh",
+            Self::Surprised => "surprised",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What to do with the recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RecordAction {
     /// Begin.
     Start,
+    /// Write nothing until it goes on.
+    Pause,
+    /// Go on.
+    Resume,
     /// End.
     Stop,
 }

@@ -128,6 +128,33 @@ pub enum EventBody {
         recording_id: RecordingId,
         /// On whose command; null when it began by itself.
         by: Option<ParticipantId>,
+        /// From 1; above that it goes on with what a restart of the server had cut off.
+        #[serde(default = "first_part")]
+        part: u32,
+    },
+    /// Nothing is written any more, until it is resumed.
+    #[schema(rename_all = "camelCase")]
+    RecordingPaused {
+        /// Which.
+        recording_id: RecordingId,
+        /// On whose command; null: by itself.
+        by: Option<ParticipantId>,
+    },
+    /// It goes on, after a pause or an interruption.
+    #[schema(rename_all = "camelCase")]
+    RecordingResumed {
+        /// Which.
+        recording_id: RecordingId,
+        /// On whose command; null: by itself.
+        by: Option<ParticipantId>,
+    },
+    /// Nothing is written any more, and nobody wished that.
+    #[schema(rename_all = "camelCase")]
+    RecordingInterrupted {
+        /// Which.
+        recording_id: RecordingId,
+        /// Why.
+        reason: InterruptionReason,
     },
     /// A recording can be opened.
     #[schema(rename_all = "camelCase")]
@@ -136,6 +163,9 @@ pub enum EventBody {
         recording_id: RecordingId,
         /// On whose command it was made; null when it began by itself.
         by: Option<ParticipantId>,
+        /// How long it is, in milliseconds; events of before this was noted have null.
+        #[serde(default)]
+        duration_ms: Option<u64>,
     },
     /// A recording ended by a fault.
     #[schema(rename_all = "camelCase")]
@@ -145,6 +175,21 @@ pub enum EventBody {
         /// For people.
         reason: String,
     },
+}
+
+/// Every recording has a first part.
+fn first_part() -> u32 {
+    1
+}
+
+/// Why a recording has a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum InterruptionReason {
+    /// The server's disk is full; it goes on by itself when there is space.
+    DiskFull,
+    /// The server was restarted; a next part begins when people are back.
+    ServerRestarted,
 }
 
 impl EventBody {
@@ -165,6 +210,9 @@ impl EventBody {
             Self::ParticipantJoined { .. } => "participantJoined",
             Self::ParticipantLeft { .. } => "participantLeft",
             Self::RecordingStarted { .. } => "recordingStarted",
+            Self::RecordingPaused { .. } => "recordingPaused",
+            Self::RecordingResumed { .. } => "recordingResumed",
+            Self::RecordingInterrupted { .. } => "recordingInterrupted",
             Self::RecordingReady { .. } => "recordingReady",
             Self::RecordingFailed { .. } => "recordingFailed",
         }

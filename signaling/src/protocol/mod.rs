@@ -17,13 +17,13 @@ mod welcome;
 
 pub use chat::{ChatRole, MemberView, Mention, Message, Reaction, Sender};
 pub use client::{CallReaction, ClientMessage, HeldBack, LayoutWish, PictureWant, RecordAction, SendLine, WantKind};
-pub use event::{Event, EventBody};
+pub use event::{Event, EventBody, InterruptionReason};
 pub use frame::{Burst, Frame};
 pub use people::{LobbyReason, Right, Role};
 pub use server::{
-    LobbyState, MediaState, MeetingView, NetworkGrade, OptionsView, ParticipantKind, ParticipantView, PublicationView,
-    ReactionView, RecordingState, RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView, WaitingView,
-    Welcome,
+    ConsentState, LobbyState, MediaState, MeetingView, NetworkGrade, OptionsView, ParticipantKind, ParticipantView,
+    PublicationView, ReactionView, RecordingState, RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView,
+    WaitingView, Welcome,
 };
 pub use welcome::{WelcomeBody, WelcomeFrame, WelcomeHead, WelcomeScene};
 

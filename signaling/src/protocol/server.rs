@@ -7,7 +7,7 @@ use super::event::Event;
 use super::people::{LobbyReason, Right, Role};
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId, UserId};
-use crate::ports::{MediaHealth, PublicationKind, SlotKind};
+use crate::ports::{MediaHealth, PublicationKind, SlotKind, Trouble};
 
 /// One message of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,11 +93,11 @@ pub enum ServerMessage {
         by: Option<ParticipantId>,
     },
     /// The recording's state.
-    Recording {
-        /// The state.
-        state: RecordingState,
-        /// Which recording; null when off.
-        recording_id: Option<RecordingId>,
+    Recording(RecordingView),
+    /// Whether this client has to agree to be recorded. Nobody else is told.
+    RecordingConsent {
+        /// How it stands.
+        state: ConsentState,
     },
     /// The server's view of the media path.
     Media {
@@ -375,13 +375,15 @@ pub struct SlotLine {
 }
 
 /// Whether the meeting is recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordingView {
     /// The state.
     pub state: RecordingState,
     /// Which recording; null when off.
     pub recording_id: Option<RecordingId>,
+    /// What goes wrong with it at the moment; null: nothing.
+    pub trouble: Option<Trouble>,
 }
 
 /// The recording's state as everybody sees it.
@@ -392,10 +394,25 @@ pub enum RecordingState {
     Off,
     /// About to write.
     Starting,
-    /// Writing.
+    /// Writing, or about to go on.
     On,
+    /// Nothing is written until somebody resumes it.
+    Paused,
     /// Finishing.
     Stopping,
+}
+
+/// Whether somebody has to agree to be recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ConsentState {
+    /// They need not: nothing is recorded, or the organisation does not ask for it.
+    #[default]
+    NotNeeded,
+    /// Nothing of theirs is let through until they do.
+    Asked,
+    /// They did.
+    Given,
 }
 
 /// The server's view of a media path.

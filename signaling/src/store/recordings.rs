@@ -149,17 +149,41 @@ impl Store {
         Ok(())
     }
 
-    /// Notes how a recording ended.
+    /// Notes that a recording is not to go on, although it is not stored yet.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn end_recording(&self, id: RecordingId, state: RecordingRowState) -> Result<(), StoreError> {
-        on!(&self.write, pool => sqlx::query("UPDATE recording SET state = $2, ended = coalesce(ended, $3) WHERE id = $1")
+    pub async fn note_recording_stop(&self, id: RecordingId) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query("UPDATE recording SET ended = $2 WHERE id = $1 AND ended IS NULL")
             .bind(id.to_string())
-            .bind(state.as_str())
             .bind(Timestamp::now().as_millis())
             .execute(pool)
             .await.map(drop))?;
+        Ok(())
+    }
+
+    /// Notes how a recording ended, and of one that is stored how long it is (milliseconds) and how large (bytes).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_recording(
+        &self,
+        id: RecordingId,
+        state: RecordingRowState,
+        stored: Option<(u64, u64)>,
+    ) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query(
+            "UPDATE recording SET state = $2, ended = coalesce(ended, $3), duration_ms = coalesce($4, duration_ms),
+                 size = coalesce($5, size)
+             WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(state.as_str())
+        .bind(Timestamp::now().as_millis())
+        .bind(stored.map(|(duration_ms, _)| signed(duration_ms)))
+        .bind(stored.map(|(_, size)| signed(size)))
+        .execute(pool)
+        .await.map(drop))?;
         Ok(())
     }
 
@@ -184,6 +208,55 @@ impl Store {
     pub async fn unfinished_recordings(&self) -> Result<Vec<RecordingId>, StoreError> {
         let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(pool).await)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
+    }
+
+    /// Recordings that nobody stopped and that are not being made any more: right after a start, all that are not over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cut_recordings(&self) -> Result<Vec<RecordingRow>, StoreError> {
+        let rows: Vec<Columns> = on!(&self.read, pool => sqlx::query_as(
+            select_recording!("WHERE state = 'recording' AND ended IS NULL ORDER BY id"),
+        )
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter().map(recording_of_row).collect()
+    }
+
+    /// Notes what somebody said about being recorded; it counts for all parts of what began with `first`.
+    ///
+    /// # Errors
+    /// When the store fails, or there is no such recording.
+    pub async fn keep_consent(
+        &self,
+        first: RecordingId,
+        participant: ParticipantId,
+        given: bool,
+    ) -> Result<(), StoreError> {
+        on!(&self.write, pool => sqlx::query(if given {
+            "INSERT INTO recording_consent (first_part, participant_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+        } else {
+            "DELETE FROM recording_consent WHERE first_part = $1 AND participant_id = $2"
+        })
+        .bind(first.to_string())
+        .bind(participant.to_string())
+        .execute(pool)
+        .await.map(drop))?;
+        Ok(())
+    }
+
+    /// Who has agreed to be recorded in what began with `first`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn consents(&self, first: RecordingId) -> Result<Vec<ParticipantId>, StoreError> {
+        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT participant_id FROM recording_consent WHERE first_part = $1 ORDER BY participant_id",
+        )
+        .bind(first.to_string())
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording_consent")(&e))).collect()
     }
 
     /// A meeting's recordings, oldest first, from after `after` on, at most `limit`.

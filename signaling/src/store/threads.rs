@@ -96,6 +96,21 @@ impl Store {
         rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("meeting")(&e))).collect()
     }
 
+    /// The newest event of a thread that says that a recording began, or was interrupted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn newest_cut(&self, thread: ThreadId) -> Result<Option<Event>, StoreError> {
+        let row: Option<(i64, String, i64, String)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT seq, id, at, body FROM event WHERE thread_id = $1 AND kind <> 'message'
+             AND kind IN ('recordingStarted', 'recordingInterrupted') ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(thread.to_string())
+        .fetch_optional(pool)
+        .await)?;
+        row.map(event_of_row).transpose()
+    }
+
     /// The runs of a meeting, newest first: the seq of each `meetingStarted` with `started < before`.
     ///
     /// # Errors

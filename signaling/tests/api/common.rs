@@ -114,12 +114,15 @@ pub(crate) struct FakeRecordings {
     /// Deletes nothing and says so.
     pub(crate) is_stuck: AtomicBool,
     pub(crate) rendered: Mutex<Vec<(RecordingId, RenditionKind)>>,
+    /// Held for writing, no order to start is answered.
+    pub(crate) busy: tokio::sync::RwLock<()>,
 }
 
 #[async_trait]
 impl Recordings for FakeRecordings {
     async fn start(&self, start: RecordingStart) -> Result<(), RecordingRefused> {
         self.started.lock().unwrap().push(start);
+        drop(self.busy.read().await);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod meeting;
 mod policies;
 mod property;
 mod rates;
+mod recording;
 mod recordings;
 mod schedule;
 mod tokens;

@@ -6,9 +6,9 @@ use crate::common::{House, eventually, token_as, token_of};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-const ORGANIZATION: &str = "/v1/organization/policy";
+pub(crate) const ORGANIZATION: &str = "/v1/organization/policy";
 
-async fn set(house: &House, admin: &str, path: &str, switches: Value) -> Value {
+pub(crate) async fn set(house: &House, admin: &str, path: &str, switches: Value) -> Value {
     let bearer = format!("Bearer {admin}");
     let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
     let answer = house.call(Method::PATCH, path, &headers, switches.to_string()).await;
@@ -16,7 +16,7 @@ async fn set(house: &House, admin: &str, path: &str, switches: Value) -> Value {
     answer.json()
 }
 
-async fn admin_of(data: &Path, tenant: &str) -> String {
+pub(crate) async fn admin_of(data: &Path, tenant: &str) -> String {
     token_as(data, "Root", tenant, true).await
 }
 

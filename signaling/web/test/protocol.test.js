@@ -92,6 +92,7 @@ const BUILT = {
   'client.chat': messages.chat(5, 'c-1', 'Hello, wörld 👋'),
   'client.spotlight': messages.spotlight(9, 'par_0193a0000000700080000000000000b2'),
   'client.record': messages.record(6, 'start'),
+  'client.recordingConsent': messages.recordingConsent(7, true),
   'client.leave': messages.leave(7),
   'client.layout': messages.layout({
     wants: [

@@ -91,9 +91,9 @@ class Server {
     return `${this.url}/#key=${key}`;
   }
 
-  /** A token of a user, for calls without a browser. */
-  async token(user) {
-    const { stdout } = await run(plenum, ['token', '--user', user, '--data', this.data], { cwd: this.data, timeout: 10_000 });
+  /** A token of a user, for calls without a browser. @param {string[]} more such as `--admin` */
+  async token(user, ...more) {
+    const { stdout } = await run(plenum, ['token', '--user', user, '--data', this.data, ...more], { cwd: this.data, timeout: 10_000 });
     return stdout.trim();
   }
 

@@ -22,8 +22,10 @@ export class Asks {
     this.#dispatch = dispatch;
   }
 
-  /** @param {'start' | 'stop'} action */
+  /** @param {messages.RecordAction} action */
   record = (action) => this.#ask((id) => messages.record(id, action));
+  /** @param {boolean} given Whether we agree to be recorded. */
+  consent = (given) => this.#ask((id) => messages.recordingConsent(id, given));
   /** @param {string | null} participantId Null: nobody any more. */
   spotlight = (participantId) => this.#ask((id) => messages.spotlight(id, participantId));
   /** @param {string} participantId */

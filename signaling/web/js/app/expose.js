@@ -47,6 +47,7 @@ function snapshot(state) {
     pinned: [...state.pinned],
     lowBandwidth: state.lowBandwidth,
     recording: { ...state.recording },
+    consent: state.consent,
     events: [...state.thread.events],
     cursor: state.thread.cursor,
     pending: [...state.thread.pending],

@@ -203,6 +203,7 @@ export const listMeetings = async (link) => /** @type {MeetingPage} */ (await ca
  * @property {boolean} allowAttendeeToEnableCamera
  * @property {string} allowMeetingChat
  * @property {boolean} allowTeamworkReactions
+ * @property {boolean} recordAutomatically
  * @property {boolean} isLocked
  * @property {boolean} areAnonymousHeld
  */

@@ -25,7 +25,9 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {'like' | 'heart' | 'applause' | 'laugh' | 'surprised'} Reaction */
 /** @typedef {{ id: string, displayName: string, verified: boolean, reason: LobbyReason }} WaitingPerson */
 /** @typedef {{ isLocked: boolean, areAnonymousHeld: boolean, allowAttendeeToEnableMic: boolean, allowAttendeeToEnableCamera: boolean }} MeetingOptions */
-/** @typedef {'off' | 'starting' | 'on' | 'stopping'} RecordingState */
+/** @typedef {'off' | 'starting' | 'on' | 'paused' | 'stopping'} RecordingState */
+/** @typedef {'diskFull' | 'storeUnavailable'} RecordingTrouble */
+/** @typedef {'notNeeded' | 'asked' | 'given'} Consent Whether we have to agree to be recorded. */
 /** @typedef {'good' | 'weak' | 'poor'} NetworkGrade */
 /** @typedef {'none' | 'network' | 'device'} HeldBack */
 
@@ -49,15 +51,18 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ id: number, participantId: string, kind: PublicationKind }} Publication `id` is the CSRC on its packets. */
 /** @typedef {{ mid: string, participantId: string | null, publicationId: number | null }} Slot */
 /** @typedef {{ id: string, subject: string, joinWebUrl: string, chatId: string }} MeetingInfo */
-/** @typedef {{ state: RecordingState, recordingId: string | null }} Recording */
+/** @typedef {{ state: RecordingState, recordingId: string | null, trouble: RecordingTrouble | null }} Recording */
 
 /** @typedef {{ seq: number, id: string, time: string }} EventBase */
 /** @typedef {EventBase & { kind: 'message' } & MessageBody} MessageEvent_ */
 /** @typedef {EventBase & { kind: 'meetingStarted' | 'meetingEnded' }} RunEvent */
 /** @typedef {EventBase & { kind: 'participantJoined' | 'participantLeft', participantId: string, displayName: string, userId?: string }} PresenceEvent */
-/** @typedef {EventBase & { kind: 'recordingStarted' | 'recordingReady', recordingId: string, by: string }} RecordingEvent */
+/** @typedef {EventBase & { kind: 'recordingPaused' | 'recordingResumed', recordingId: string, by: string | null }} RecordingEvent By null: by itself. */
+/** @typedef {EventBase & { kind: 'recordingStarted', recordingId: string, by: string | null, part: number }} RecordingStartedEvent */
+/** @typedef {EventBase & { kind: 'recordingInterrupted', recordingId: string, reason: 'diskFull' | 'serverRestarted' }} RecordingInterruptedEvent */
+/** @typedef {EventBase & { kind: 'recordingReady', recordingId: string, by: string | null, durationMs: number | null }} RecordingReadyEvent */
 /** @typedef {EventBase & { kind: 'recordingFailed', recordingId: string, reason: string }} RecordingFailedEvent */
-/** @typedef {MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingFailedEvent | (EventBase & ChatThreadEvent)} ThreadEvent */
+/** @typedef {MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingStartedEvent | RecordingInterruptedEvent | RecordingReadyEvent | RecordingFailedEvent | (EventBase & ChatThreadEvent)} ThreadEvent */
 
 /**
  * @typedef {object} Welcome
@@ -91,6 +96,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'demand', publicationId: number, highestLayer: number }} DemandMessage */
 /** @typedef {{ type: 'muted', kind: PublicationKind, by: string | null }} MutedMessage Null: the meeting's options. */
 /** @typedef {{ type: 'recording' } & Recording} RecordingMessage */
+/** @typedef {{ type: 'recordingConsent', state: Consent }} RecordingConsentMessage To us alone. */
 /** @typedef {{ type: 'media', state: 'connected' | 'lost' }} MediaMessage */
 /** @typedef {'nothing' | 'queue' | 'loss' | 'silence' | 'client' | 'operator'} HealthLimit */
 /** @typedef {{ target: number, arriving: number | null, lossPermille: number | null, roundTrip: number | null, queue: number, limit: HealthLimit }} Downlink Bits a second, milliseconds. */
@@ -104,7 +110,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'resync' } | { type: 'ping' } | { type: 'pong' }} BareMessage */
 /**
  * @typedef {Welcome | LobbyMessage | WaitingMessage | RightsMessage | OptionsMessage | ReactionsMessage | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | DemandMessage | MutedMessage
- *   | RecordingMessage | MediaMessage | HealthMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
+ *   | RecordingMessage | RecordingConsentMessage | MediaMessage | HealthMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
 /** @typedef {{ participantId: string, kind: 'camera' | 'screen', priority: number, width: number, height: number }} Want */
@@ -123,10 +129,12 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'chat', id: number, clientMessageId: string, text: string }} Chat */
 /** @typedef {{ type: 'layout' } & LayoutWish} Layout */
 /** @typedef {{ type: 'uplink', heldBack: HeldBack }} Uplink */
-/** @typedef {{ type: 'record', id: number, action: 'start' | 'stop' }} Record_ */
+/** @typedef {'start' | 'pause' | 'resume' | 'stop'} RecordAction */
+/** @typedef {{ type: 'record', id: number, action: RecordAction }} Record_ */
+/** @typedef {{ type: 'recordingConsent', id: number, given: boolean }} GiveConsent */
 /** @typedef {{ type: 'leave', id: number }} Leave */
 /** @typedef {{ type: 'ping' } | { type: 'pong' }} Beat */
-/** @typedef {Offer | Mute | Moderate | ModerateAll | SetRole | Lock | Hand | React | Spotlight | Chat | Record_ | Leave} ClientRequest Messages that get an answer with their id. */
+/** @typedef {Offer | Mute | Moderate | ModerateAll | SetRole | Lock | Hand | React | Spotlight | Chat | Record_ | GiveConsent | Leave} ClientRequest Messages that get an answer with their id. */
 /** @typedef {Hello | Layout | Uplink | Beat | ClientRequest} ClientMessage */
 
 export const SUBPROTOCOL = 'plenum.v1';
@@ -167,8 +175,10 @@ export const chat = (id, clientMessageId, text) => ({ type: 'chat', id, clientMe
 export const layout = (wish) => ({ type: 'layout', ...wish });
 /** @param {HeldBack} heldBack @returns {Uplink} */
 export const uplink = (heldBack) => ({ type: 'uplink', heldBack });
-/** @param {number} id @param {'start' | 'stop'} action @returns {Record_} */
+/** @param {number} id @param {RecordAction} action @returns {Record_} */
 export const record = (id, action) => ({ type: 'record', id, action });
+/** @param {number} id @param {boolean} given Whether we agree to be recorded. @returns {GiveConsent} */
+export const recordingConsent = (id, given) => ({ type: 'recordingConsent', id, given });
 /** @param {number} id @returns {Leave} */
 export const leave = (id) => ({ type: 'leave', id });
 /** @returns {Beat} */
@@ -197,7 +207,11 @@ const participant = shape({
 const publicationKind = oneOf('microphone', 'camera', 'screen', 'screenAudio');
 const publication = shape({ id: count, participantId: text, kind: text });
 const slot = shape({ mid: text, participantId: orNull(text), publicationId: orNull(count) });
-const recording = { state: oneOf('off', 'starting', 'on', 'stopping'), recordingId: orNull(text) };
+const recording = {
+  state: oneOf('off', 'starting', 'on', 'paused', 'stopping'),
+  recordingId: orNull(text),
+  trouble: orNull(oneOf('diskFull', 'storeUnavailable')),
+};
 const meeting = shape({ id: text, subject: text, joinWebUrl: text, chatId: text });
 
 /** @type {Record<string, Check>} Kinds missing here come from a newer server: kept for their `seq`, never drawn. */
@@ -205,8 +219,11 @@ const EVENT_KINDS = {
   ...CHAT_EVENT_KINDS,
   participantJoined: shape({ participantId: text, displayName: text, userId: optional(text) }),
   participantLeft: shape({ participantId: text, displayName: text }),
-  recordingStarted: shape({ recordingId: text, by: text }),
-  recordingReady: shape({ recordingId: text, by: text }),
+  recordingStarted: shape({ recordingId: text, by: orNull(text), part: count }),
+  recordingPaused: shape({ recordingId: text, by: orNull(text) }),
+  recordingResumed: shape({ recordingId: text, by: orNull(text) }),
+  recordingInterrupted: shape({ recordingId: text, reason: oneOf('diskFull', 'serverRestarted') }),
+  recordingReady: shape({ recordingId: text, by: orNull(text), durationMs: orNull(count) }),
   recordingFailed: shape({ recordingId: text, reason: text }),
 };
 const eventBase = shape({ seq: count, id: text, time: text, kind: text });
@@ -248,6 +265,7 @@ const SHAPES = {
   demand: shape({ publicationId: count, highestLayer: count }),
   muted: shape({ kind: publicationKind, by: orNull(text) }),
   recording: shape(recording),
+  recordingConsent: shape({ state: oneOf('notNeeded', 'asked', 'given') }),
   media: shape({ state: oneOf('connected', 'lost') }),
   health: shape({
     down: orNull(

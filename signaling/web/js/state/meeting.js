@@ -14,7 +14,7 @@ import { keepOrder, reduceRoster } from './roster.js';
 import { togglePin } from './scene.js';
 import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
 
-/** @import { CaptureKind, MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
+/** @import { CaptureKind, Consent, MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
 /** @import { View } from './scene.js' */
 /** @import { Link } from '../protocol/connection.js' */
 /** @import { Thread } from './thread.js' */
@@ -64,6 +64,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {readonly string[]} pinned Participants, for this page alone.
  * @property {boolean} lowBandwidth
  * @property {Recording} recording
+ * @property {Consent} consent Whether we have to agree to be recorded.
  * @property {Thread} thread
  * @property {Record<PublicationKind, Capture>} capture
  * @property {Record<PublicationKind, boolean>} wanted Whether the person wants to be heard, seen, to share.
@@ -122,7 +123,8 @@ export const INITIAL = {
   page: 0,
   pinned: [],
   lowBandwidth: false,
-  recording: { state: 'off', recordingId: null },
+  recording: { state: 'off', recordingId: null, trouble: null },
+  consent: 'notNeeded',
   thread: EMPTY_THREAD,
   capture: { microphone: 'none', camera: 'none', screen: 'none', screenAudio: 'none' },
   wanted: { microphone: true, camera: true, screen: false, screenAudio: false },
@@ -220,6 +222,8 @@ function reduceServer(state, message) {
         publications: byKey(message.publications, ({ id }) => id),
         slots: byKey(message.slots, ({ mid }) => mid),
         recording: message.recording,
+        // Said right after it, where it is needed.
+        consent: 'notNeeded',
         thread: resume(state.thread, message.events, message.cursor),
       }));
     case 'event':
@@ -239,7 +243,9 @@ function reduceServer(state, message) {
     case 'waiting':
       return announceWaiting(state, message);
     case 'recording':
-      return { ...state, recording: { state: message.state, recordingId: message.recordingId } };
+      return { ...state, recording: { state: message.state, recordingId: message.recordingId, trouble: message.trouble } };
+    case 'recordingConsent':
+      return { ...state, consent: message.state };
     case 'answer': {
       const publications = new Map(state.publications);
       for (const publication of message.publications) publications.set(publication.id, publication);
@@ -267,13 +273,17 @@ function reduceServer(state, message) {
 /** @param {MeetingState} state @param {import('../protocol/messages.js').MutedMessage} message @returns {MeetingState} */
 function mutedByOthers(state, { kind, by }) {
   const name = state.participants.get(by ?? '')?.displayName ?? '';
+  // Whoever has to agree first is asked for that, and told no more.
+  const isAsked = by === null && state.consent === 'asked';
   if (kind === 'screen') {
     const code = state.order.may.includes('share') ? 'shareTaken' : 'shareEnded';
-    return withNotice({ ...state, wanted: { ...state.wanted, screen: false, screenAudio: false } }, { code, name });
+    const ended = { ...state, wanted: { ...state.wanted, screen: false, screenAudio: false } };
+    return isAsked ? ended : withNotice(ended, { code, name });
   }
   const muted = state.self === null ? state : patchParticipant(state, state.self, muteField(kind, true));
   const code = kind !== 'screenAudio' && state.order.may.includes(kind) ? 'mutedBy' : 'hardMuted';
-  return withNotice({ ...muted, wanted: { ...muted.wanted, [kind]: false } }, { code, name });
+  const silenced = { ...muted, wanted: { ...muted.wanted, [kind]: false } };
+  return isAsked ? silenced : withNotice(silenced, { code, name });
 }
 
 /** Whoever may not speak does not begin to by themselves when they may again. @param {MeetingState} state @returns {MeetingState} */

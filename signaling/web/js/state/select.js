@@ -52,8 +52,11 @@ export function isVisible({ participants }, { participantId, kind }) {
 /** Whether somebody's hand is raised. @param {Participant | null} participant */
 export const isRaised = (participant) => typeof participant?.hand === 'number';
 
+/** Whether there is a recording that goes on or may go on. @param {MeetingState} state */
+export const isRecording = ({ recording }) => recording.state === 'starting' || recording.state === 'on' || recording.state === 'paused';
+
 /** @param {MeetingState} state */
-export const isRecording = (state) => state.recording.state === 'starting' || state.recording.state === 'on';
+export const isPaused = ({ recording }) => recording.state === 'paused';
 
 /** @param {MeetingState} state @returns {Participant[]} Everybody who has a place on the stage, in order of arrival. */
 export const othersOnStage = (state) =>

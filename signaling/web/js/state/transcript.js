@@ -34,6 +34,9 @@ const LINES = new Set([
   'participantJoined',
   'participantLeft',
   'recordingStarted',
+  'recordingPaused',
+  'recordingResumed',
+  'recordingInterrupted',
   'recordingReady',
   'recordingFailed',
 ]);

@@ -73,7 +73,18 @@ export const options = {
     allowAttendeeToEnableMic: 'Attendees may switch their microphones on',
     allowAttendeeToEnableCamera: 'Attendees may switch their cameras on',
     allowTeamworkReactions: 'Reactions',
+    recordAutomatically: 'Record every meeting from its start',
   },
+};
+
+export const consent = {
+  heading: 'This meeting is recorded',
+  text: 'Agree to use your microphone, camera and screen. Until then nobody hears or sees you, and you can watch, listen and write.',
+  agree: 'Agree',
+  notNow: 'Not now',
+  held: 'This meeting is recorded. Nobody hears or sees you until you agree.',
+  answer: 'Answer',
+  withdraw: 'Take back my consent',
 };
 
 /** @type {Record<Reaction, string>} */

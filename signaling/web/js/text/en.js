@@ -6,11 +6,11 @@
  */
 
 import { health } from './en-health.js';
-import { lobby, options, reactions, roles } from './en-order.js';
+import { consent, lobby, options, reactions, roles } from './en-order.js';
 import { plural } from './format.js';
 
 /** @import { DeviceProblem } from '../state/meeting.js' */
-/** @import { CaptureKind, PublicationKind } from '../protocol/messages.js' */
+/** @import { CaptureKind, PublicationKind, RecordingTrouble } from '../protocol/messages.js' */
 
 /** @type {Record<DeviceProblem, (device: string) => string>} */
 const DEVICE_PROBLEMS = {
@@ -127,6 +127,8 @@ export const en = {
     people: 'People',
     record: 'Record',
     stopRecording: 'Stop recording',
+    pauseRecording: 'Pause recording',
+    resumeRecording: 'Resume recording',
     leave: 'Leave',
     share: 'Share screen',
     stopSharing: 'Stop sharing',
@@ -159,6 +161,12 @@ export const en = {
     turnOnSound: 'Turn on sound',
     soundBlocked: 'Your browser plays sound only after a click.',
     recording: 'This meeting is being recorded.',
+    recordingPaused: 'Recording is paused.',
+    /** @type {Record<RecordingTrouble, string>} */
+    recordingTrouble: {
+      diskFull: 'The server’s disk is full. Nothing is recorded until there is space again; it then goes on by itself. The meeting goes on.',
+      storeUnavailable: 'Recordings cannot be stored at the moment. Nothing is lost: this one is kept on the server and stored later.',
+    },
     joining: 'Joining…',
     /** @param {number} n */
     connectionGone: (n) => `The connection is gone. Coming back… (${n})`,
@@ -234,6 +242,14 @@ export const en = {
     /** @param {string} name */
     left: (name) => `${name} left`,
     recordingStarted: 'Recording started.',
+    /** @param {number} part */
+    recordingContinued: (part) => `The recording goes on, as part ${part}.`,
+    recordingPaused: 'Recording paused.',
+    recordingResumed: 'Recording resumed.',
+    recordingInterrupted: {
+      diskFull: 'Recording interrupted: the server’s disk is full.',
+      serverRestarted: 'Recording interrupted: the server was restarted.',
+    },
     recordingReady: 'The recording is ready.',
     openRecording: 'Open the recording',
     /** @param {string} reason */
@@ -279,6 +295,7 @@ export const en = {
     removeConfirm: 'Remove',
   },
 
+  consent,
   health,
   lobby,
   options,

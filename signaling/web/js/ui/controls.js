@@ -7,7 +7,7 @@
 
 import { canShare } from '../media/display.js';
 import { may } from '../state/order.js';
-import { isOwnMuted, isRaised, isRecording, isSharing, selfOf } from '../state/select.js';
+import { isOwnMuted, isPaused, isRaised, isRecording, isSharing, selfOf } from '../state/select.js';
 import { unreadCount } from '../state/thread.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden, setIcon, setText } from './dom.js';
@@ -22,6 +22,7 @@ import { h, icon, setAttr, setHidden, setIcon, setText } from './dom.js';
  * @property {() => void} toggleHand
  * @property {(panel: Panel) => void} togglePanel
  * @property {() => void} toggleRecording
+ * @property {() => void} togglePause Of the recording.
  * @property {() => void} leave
  */
 
@@ -61,6 +62,7 @@ export function createControls(context) {
   const chat = control({ name: text.chat, icon: 'chat', click: () => context.togglePanel('chat') });
   const people = control({ name: text.people, icon: 'people', click: () => context.togglePanel('people') });
   const record = control({ name: text.record, icon: 'record', class: 'control-record', click: context.toggleRecording });
+  const pause = control({ name: text.pauseRecording, icon: 'pause', class: 'control-record', click: context.togglePause });
   const leave = control({ name: text.leave, icon: 'leave', class: 'control-leave', click: context.leave });
   setAttr(microphone.button, 'aria-keyshortcuts', 'Control+Shift+M');
   setAttr(camera.button, 'aria-keyshortcuts', 'Control+Shift+O');
@@ -71,7 +73,7 @@ export function createControls(context) {
   const element = h(
     'nav',
     { class: 'bar', attrs: { 'aria-label': text.controls } },
-    h('div', { class: 'bar-group' }, microphone.button, camera.button, share.button, hand.button, react.button, chat.button, people.button, record.button),
+    h('div', { class: 'bar-group' }, microphone.button, camera.button, share.button, hand.button, react.button, chat.button, people.button, record.button, pause.button),
     leave.button,
   );
 
@@ -112,6 +114,10 @@ export function createControls(context) {
       const recording = isRecording(state);
       record.set(recording ? text.stopRecording : text.record, recording ? 'stop' : 'record');
       record.button.classList.toggle('is-recording', recording);
+      // Before its first byte there is nothing to pause.
+      setHidden(pause.button, !may(state, 'record') || !recording || state.recording.state === 'starting');
+      const paused = isPaused(state);
+      pause.set(paused ? text.resumeRecording : text.pauseRecording, paused ? 'record' : 'pause');
     },
   };
 }

@@ -18,7 +18,13 @@ export function meetingLine(event) {
     case 'participantLeft':
       return en.chat.left(event.displayName);
     case 'recordingStarted':
-      return en.chat.recordingStarted;
+      return event.part > 1 ? en.chat.recordingContinued(event.part) : en.chat.recordingStarted;
+    case 'recordingPaused':
+      return en.chat.recordingPaused;
+    case 'recordingResumed':
+      return en.chat.recordingResumed;
+    case 'recordingInterrupted':
+      return en.chat.recordingInterrupted[event.reason];
     case 'recordingReady':
       return en.chat.recordingReady;
     case 'recordingFailed':

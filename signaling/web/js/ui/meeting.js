@@ -6,9 +6,10 @@
 
 import { canShare } from '../media/display.js';
 import { may } from '../state/order.js';
-import { isOwnMuted, isRaised, isRecording, selfOf } from '../state/select.js';
+import { isOwnMuted, isPaused, isRaised, isRecording, isSharing, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
 import { createChat } from './chat.js';
+import { createConsent } from './consent.js';
 import { createControls } from './controls.js';
 import { copyLink, shortcutsDialog } from './dialog.js';
 import { createLobbyNotice } from './lobby.js';
@@ -38,6 +39,7 @@ export function createMeeting(call, { leave }) {
   /** @param {import('../protocol/messages.js').CaptureKind} kind */
   const toggle = (kind) => {
     const wanted = isOwnMuted(store.state, kind);
+    if (wanted && consent.isAsked()) return consent.ask();
     if (wanted && isBarred(kind)) {
       // Not kept as a wish: it must not come true by itself when it is allowed again.
       store.dispatch({ type: 'notice', notice: { code: 'hardMuted', name: '' } });
@@ -47,9 +49,11 @@ export function createMeeting(call, { leave }) {
     if (kind === 'camera' && wanted && store.state.audioOnly.active) showVideo();
     call.devices.want(kind, wanted);
   };
+  const toggleShare = () => (!isSharing(store.state) && consent.isAsked() ? consent.ask() : call.devices.screen.toggle());
   const toggleHand = () => call.asks.hand(!isRaised(selfOf(store.state)));
   const showVideo = () => call.chooseAudioOnly(store.state.audioOnly.choice === 'on' ? 'auto' : 'off');
 
+  const consent = createConsent(() => store.state, (given) => call.asks.consent(given));
   const selfView = createSelfView({ track: (kind) => call.devices.publisher.track(kind) });
   const stage = createStage({
     self: selfView,
@@ -64,10 +68,11 @@ export function createMeeting(call, { leave }) {
   });
   const controls = createControls({
     toggle,
-    toggleShare: () => call.devices.screen.toggle(),
+    toggleShare,
     toggleHand,
     togglePanel: (panel) => (store.state.panel === panel ? closePanel() : openPanel(panel)),
     toggleRecording: () => call.asks.record(isRecording(store.state) ? 'stop' : 'start'),
+    togglePause: () => call.asks.record(isPaused(store.state) ? 'resume' : 'pause'),
     leave,
   });
   const notices = createNotices({
@@ -89,12 +94,12 @@ export function createMeeting(call, { leave }) {
   const subject = h('h1', { class: 'meeting-subject' });
   const recordingText = h('span', {});
   const recording = h('p', { class: 'recording-mark', attrs: { role: 'status' } }, h('span', { class: 'recording-dot', attrs: { 'aria-hidden': 'true' } }), recordingText);
-  notices.element.prepend(lobby.element);
+  notices.element.prepend(lobby.element, consent.element);
   const panel = h('aside', { class: 'panel', attrs: { id: 'panel', 'aria-labelledby': 'panel-heading' } });
   const element = h(
     'div',
     { class: 'meeting' },
-    h('header', { class: 'meeting-head' }, subject, locked, recording, viewMenu.element, health.button),
+    h('header', { class: 'meeting-head' }, subject, locked, recording, consent.withdraw, viewMenu.element, health.button),
     h('main', { class: 'meeting-main', attrs: { id: 'main', tabindex: '-1' } }, stage.element, signs.element, notices.element),
     createReactionMenu((reaction) => call.asks.react(reaction)),
     controls.element,
@@ -164,8 +169,10 @@ export function createMeeting(call, { leave }) {
     setText(subject, name === '' ? en.meeting.untitled : name);
     document.title = en.meeting.title(name);
     const isOn = isRecording(state) || state.recording.state === 'stopping';
-    setText(recordingText, isOn ? en.meeting.recording : '');
+    setText(recordingText, !isOn ? '' : isPaused(state) ? en.meeting.recordingPaused : en.meeting.recording);
     recording.classList.toggle('is-on', isOn);
+    recording.classList.toggle('is-paused', isPaused(state));
+    consent.update(state);
     updatePanel(state);
     controls.update(state);
     lobby.update(state, state.panel === 'people');
@@ -181,7 +188,7 @@ export function createMeeting(call, { leave }) {
   const endKeys = watchKeys({
     toggle,
     toggleHand,
-    toggleShare: () => canShare() && call.devices.screen.toggle(),
+    toggleShare: () => canShare() && toggleShare(),
     hold: (talking) => call.devices.want('microphone', talking),
     isMuted: () => isOwnMuted(store.state, 'microphone') && !isBarred('microphone'),
     help: shortcutsDialog,
@@ -206,6 +213,7 @@ export function createMeeting(call, { leave }) {
       document.removeEventListener('keydown', unblock);
       stage.dispose();
       selfView.dispose();
+      consent.dispose();
     },
   };
 }

@@ -102,9 +102,11 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, showVideo, s
     audioOnlyText,
     h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: showVideo } }, icon('camera'), showVideoText),
   );
+  const troubleText = h('p', {});
+  const trouble = h('div', { class: 'notice', data: { code: 'recordingTrouble' }, attrs: { role: 'status' } }, icon('record'), troubleText);
   const list = h('ul', { class: 'notice-list' });
   const live = h('p', { class: 'visually-hidden', attrs: { 'aria-live': 'polite' } });
-  const element = h('div', { class: 'notices' }, banner, sharing, spotlit, sound, audioOnly, h('div', { attrs: { role: 'status' } }, list), live);
+  const element = h('div', { class: 'notices' }, banner, trouble, sharing, spotlit, sound, audioOnly, h('div', { attrs: { role: 'status' } }, list), live);
   /** @type {Map<string, HTMLElement>} */
   const elements = new Map();
   let announced = 0;
@@ -151,6 +153,9 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, showVideo, s
       const words = bannerWords(state);
       setText(bannerText, words);
       setHidden(banner, words === '');
+      const wrong = state.recording.trouble;
+      setHidden(trouble, wrong === null);
+      setText(troubleText, wrong === null ? '' : en.meeting.recordingTrouble[wrong]);
       setHidden(sharing, !isSharing(state));
       setHidden(spotlit, selfOf(state)?.spotlit !== true);
       setHidden(sound, !state.soundBlocked);

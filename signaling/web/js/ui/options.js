@@ -12,7 +12,7 @@ import { h, setText } from './dom.js';
 /** @import { Settings } from '../protocol/http.js' */
 
 /** @type {readonly (keyof Settings)[]} */
-const FLAGS = ['canAnonymousStart', 'areAnonymousHeld', 'isLocked', 'allowAttendeeToEnableMic', 'allowAttendeeToEnableCamera', 'allowTeamworkReactions'];
+const FLAGS = ['canAnonymousStart', 'areAnonymousHeld', 'isLocked', 'allowAttendeeToEnableMic', 'allowAttendeeToEnableCamera', 'allowTeamworkReactions', 'recordAutomatically'];
 
 /** @param {unknown} error */
 const explain = (error) => (error instanceof http.ApiError ? en.error(error.code, error.message) : en.error('unexpected', ''));

@@ -41,7 +41,7 @@ export const welcome = (more = {}) => ({
   roster: [person('me'), person('b'), person('c')],
   publications: [camera(1, 'b'), camera(2, 'c')],
   slots: [],
-  recording: { state: 'off', recordingId: null },
+  recording: { state: 'off', recordingId: null, trouble: null },
   events: [],
   cursor: 0,
   serverTime: '2026-11-24T13:35:20.000Z',
