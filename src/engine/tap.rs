@@ -57,7 +57,7 @@ pub enum TapItem {
         codec: Codec,
     },
     /// One RTP packet, decrypted, in order of arrival (retransmissions late, duplicates never): fixed header and
-    /// payload only; CSRCs, extensions and padding are taken away.
+    /// payload only; CSRCs, extensions and padding are taken away. One that was nothing but padding has no payload.
     Packet {
         /// Whose packet.
         publication: PublicationId,

@@ -196,9 +196,6 @@ impl Shard {
             }
             return;
         };
-        if matches!(packet.media, Media::Padding) {
-            return;
-        }
         let header = OutHeader {
             marker: packet.marker,
             // Dynamic payload types mean nothing outside of their session; the tap was told the codec.
@@ -210,7 +207,10 @@ impl Shard {
         };
         let mut bytes = Vec::with_capacity(FIXED_HEADER + packet.payload.len());
         write_header(&mut bytes, &header, &[]);
-        bytes.extend_from_slice(packet.sent_payload());
+        // Padding has a number, and without it a tap would see a hole.
+        if !matches!(packet.media, Media::Padding) {
+            bytes.extend_from_slice(packet.sent_payload());
+        }
         let level = match packet.media {
             Media::Audio { level, .. } => level.map(|level| level.level),
             Media::Video { .. } | Media::Padding => None,
