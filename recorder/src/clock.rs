@@ -220,14 +220,12 @@ impl TrackClock {
     }
 
     /// By how many millionths the sender's RTP clock is faster than ours; `None` until it was watched for a minute.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the manifest will say it"))]
     pub(crate) fn drift_ppm(&self) -> Option<f64> {
         self.drift.ppm()
     }
 
     /// What the sender's wall clock said at the recording's start: microseconds since 1900, as its reports tell. The two
     /// clocks drift apart, so it is of now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the manifest will say it"))]
     pub(crate) fn sender_wall_at_start_us(&self) -> Option<i64> {
         Some(self.sender_us? - self.epoch.as_ref()?.offset_us)
     }

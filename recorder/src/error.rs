@@ -5,6 +5,9 @@
 
 use std::io;
 
+use crate::render::RenderError;
+use crate::vault::VaultError;
+
 /// Why a call on the recorder was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
@@ -43,17 +46,18 @@ pub enum RecorderError {
         /// The system's answer.
         source: io::Error,
     },
+    /// It must be over and stored first.
+    #[error("the recording is not stored yet; stop it, and try again when it is ready")]
+    NotYet,
+    /// What a rendition needs is not on this machine; the text says what.
+    #[error("{0}")]
+    NotInstalled(String),
+    /// A rendition cannot be made, or not now; the text says why.
+    #[error("{0}")]
+    NotRendered(String),
     /// The blob store did not do what it should.
-    #[error("the blob store failed: {0}; it is asked again at the next start at the latest")]
-    Store(#[from] object_store::Error),
-    /// The store confirmed another size than was sent.
-    #[error("the blob store holds {stored} bytes of an object of {sent}; the local copy is kept")]
-    Unconfirmed {
-        /// What the store says.
-        stored: u64,
-        /// What was sent.
-        sent: u64,
-    },
+    #[error("the blob store failed: {0}")]
+    Store(VaultError),
     /// A manifest or journal is not ours or damaged.
     #[error("the recording's {what} cannot be understood: {why}")]
     Damaged {
@@ -64,7 +68,21 @@ pub enum RecorderError {
     },
 }
 
+impl From<VaultError> for RecorderError {
+    fn from(error: VaultError) -> Self {
+        if matches!(error, VaultError::NotFound) { Self::NotFound } else { Self::Store(error) }
+    }
+}
+
 impl RecorderError {
+    pub(crate) fn render(error: RenderError) -> Self {
+        match error {
+            RenderError::Store(error) => error,
+            RenderError::NotInstalled => Self::NotInstalled(error.to_string()),
+            other => Self::NotRendered(other.to_string()),
+        }
+    }
+
     pub(crate) fn disk(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Disk { what, source }
     }

@@ -12,9 +12,11 @@ use bytes::Bytes;
 use engine::id::{ParticipantId, PublicationKind};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::error::RecorderError;
+use crate::renditions::Rendition;
 
 /// Bytes of a spool file per piece of a body.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -28,9 +30,9 @@ pub struct RecordedTrack {
     pub participant: ParticipantId,
     /// Their name; empty when nobody told it.
     pub display_name: String,
-    /// Microphone or camera.
+    /// What it is.
     pub kind: PublicationKind,
-    /// `audio/webm` or `video/webm`.
+    /// `audio/webm`, `video/webm` or `video/x-matroska`.
     pub content_type: String,
     /// Bytes, as far as they are written.
     pub size: u64,
@@ -47,6 +49,36 @@ pub struct Contents {
     pub tracks: Vec<RecordedTrack>,
     /// Whether everything is in the store.
     pub complete: bool,
+    /// How much is recorded.
+    pub duration_ms: u64,
+    /// Bytes of the composed recording (while it runs, without the cues at its end) and what it is; none while nothing of it is written.
+    pub content: Option<(u64, String)>,
+    /// What was made of it afterwards, or is being made.
+    pub renditions: Vec<Rendition>,
+    /// The wall clock of its first moment, once it is stored.
+    pub started_at: Option<OffsetDateTime>,
+    /// When nothing was recorded: where on the recording's clock, and for how long; both in milliseconds. Known once it is stored.
+    pub breaks: Vec<(u64, u64)>,
+}
+
+/// Something of a recording that can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordingFile {
+    /// The composed recording; of one that is not stored yet, up to the last cluster within its first `upto` bytes.
+    Content {
+        /// As [`Contents::content`] said when the reader began; none for all that is there.
+        upto: Option<u64>,
+    },
+    /// A track.
+    Track(u32),
+    /// What the recording says of itself.
+    Manifest,
+    /// Who was there, spoke, was seen and reacted when.
+    Timeline,
+    /// Who speaks when.
+    Speakers,
+    /// A file that was made later.
+    Rendition(String),
 }
 
 /// A byte range as a client may ask for it (RFC 9110 §14.1.2).
@@ -60,13 +92,15 @@ pub enum ByteRange {
     Suffix(u64),
 }
 
-/// A slice of a track, ready to stream.
-pub struct TrackSlice {
-    /// Size of the whole track.
+/// A slice of a file, ready to stream.
+pub struct Slice {
+    /// Size of the whole file.
     pub size: u64,
     /// Strong validator, without quotes: equal for equal bytes.
     pub etag: String,
-    /// `audio/webm` or `video/webm`.
+    /// Of the whole file, where it is known.
+    pub sha256: Option<[u8; 32]>,
+    /// For the Content-Type header.
     pub content_type: String,
     /// What `body` carries.
     pub range: Range<u64>,
@@ -74,9 +108,9 @@ pub struct TrackSlice {
     pub body: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
-impl fmt::Debug for TrackSlice {
+impl fmt::Debug for Slice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrackSlice").field("size", &self.size).field("range", &self.range).finish_non_exhaustive()
+        f.debug_struct("Slice").field("size", &self.size).field("range", &self.range).finish_non_exhaustive()
     }
 }
 

@@ -1,38 +1,39 @@
-//! Starts, stops, stores, recovers and reads recordings.
+//! Starts, stops, recovers and reads recordings. What happens behind the calls is in `running` and `storing`.
 //!
 //! ```text
-//! start --> thread: session (tap -> spool)  --ended--> task: finish (spool -> store) --> Ready
-//! recover --> leftovers of the spool -----------------------^
-//! contents, read --> store, or spool while it is not there yet
+//! start --> thread: session (tap -> spool), task: copies of the spool --ended--> task: spool -> store --> Ready
+//! recover, adopt --> what an earlier run left, here or in the store ---------------------^
+//! contents, read, link --> store, or spool while it is not there yet
 //! ```
 //!
-//! One thread per running recording, because writing blocks; one task per recording that waits for its end and stores
-//! it. The map of recordings holds what is not in the store yet; the store is the truth about the rest.
+//! The map of recordings holds what is not in the store yet; the store is the truth about the rest.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use engine::id::ParticipantId;
+use engine::id::{ParticipantId, PublicationId};
 use engine::tap::TapReceiver;
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
-use crate::blobs::{self, Blobs};
-use crate::error::{Fault, RecorderError};
-use crate::finish::{self, Inspection};
+use crate::error::RecorderError;
 use crate::id::RecordingId;
-use crate::live::{Live, Phase, TrackProgress};
-use crate::reading::{ByteRange, Contents, RecordedTrack, TrackSlice, resolve, stream_file};
-use crate::session::{self, Begin};
+use crate::live::{Live, Note, Phase, TrackProgress};
+use crate::manifest::{FileRecord, Manifest, Part};
+use crate::reading::{ByteRange, Contents, RecordedTrack, RecordingFile, Slice, resolve, stream_file};
+use crate::recent::Recent;
+use crate::render::jobs::Jobs;
+use crate::renditions::{self, Rendition, RenditionKind};
+use crate::shelf::{MANIFEST, Shelf, unhex};
+use crate::snapshot;
 use crate::spool;
+use crate::vault::{Sealing, StoreKind, Timeouts, Vault, VaultConfig, VaultError, Vaults};
 
 /// Recordings that may run at once: each has two threads, and a file per publication.
 pub const MAX_RECORDINGS: usize = 64;
@@ -40,43 +41,87 @@ pub const MAX_RECORDINGS: usize = 64;
 pub const MAX_TRACKS: u32 = 2048;
 /// Recordings on their way to the store at once; further ones wait in the spool.
 const MAX_UPLOADS: usize = 4;
-/// Tries to store a recording before it stays in the spool until the next start.
-const STORE_ATTEMPTS: u32 = 6;
-/// Pause after the first failed try; doubles with each (one to sixteen seconds: half a minute in all).
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long [`Recorder::shutdown`] waits for recordings to be stored. What is left is stored at the next start.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
 /// Free bytes that recordings leave on the disk by default: chat and accounts live there too.
 pub const DEFAULT_RESERVE_BYTES: u64 = 256 << 20;
+/// How far behind a running recording its copy in the store is, by default.
+pub const DEFAULT_COPY_EVERY: Duration = Duration::from_secs(4);
+
+pub(crate) const TIMELINE: &str = "timeline.json";
+pub(crate) const SPEAKERS: &str = "speakers.vtt";
 
 /// How to open a recorder.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Holds `recordings/` (the spool) and, unless `store` says otherwise, `blobs/`.
+    /// Holds `recordings/`, the spool.
     pub data_dir: PathBuf,
-    /// Where finished recordings go; `None` is the local folder.
-    pub store: Option<Arc<dyn ObjectStore>>,
-    /// A recording ends when the spool's disk has less free space than this.
+    /// Where finished recordings go, and copies of those that run.
+    pub vaults: Vaults,
+    /// Nothing is recorded while the spool's disk has less free space than this.
     pub reserve_bytes: u64,
+    /// How often what was recorded is copied to the store while the recording runs.
+    pub copy_every: Duration,
 }
 
 impl Config {
-    /// Everything below `data_dir`.
-    #[must_use]
-    pub fn local(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), store: None, reserve_bytes: DEFAULT_RESERVE_BYTES }
+    /// Everything below `data_dir`, nothing sealed.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn local(data_dir: impl Into<PathBuf>) -> Result<Self, VaultError> {
+        let data_dir = data_dir.into();
+        let vault = Vault::open(VaultConfig {
+            kind: StoreKind::Local { folder: data_dir.join("blobs") },
+            prefix: "recordings".to_owned(),
+            sealing: Sealing::None,
+            timeouts: Timeouts::default(),
+        })?;
+        Ok(Self {
+            data_dir,
+            vaults: Vaults::new(vault, HashMap::new()),
+            reserve_bytes: DEFAULT_RESERVE_BYTES,
+            copy_every: DEFAULT_COPY_EVERY,
+        })
     }
 }
 
+/// Asks the meeting for a picture of a publication that stands alone.
+pub type WantKeyFrame = Arc<dyn Fn(PublicationId) + Send + Sync>;
+
 /// Begin a recording.
-#[derive(Debug)]
 pub struct StartRecording {
     /// Its name, made by the caller.
     pub recording: RecordingId,
+    /// Whose organisation: where its objects go.
+    pub tenant: String,
+    /// What the meeting is about, for the manifest.
+    pub subject: String,
+    /// Which part of what somebody began to record, from 1.
+    pub part: u32,
+    /// The first part.
+    pub first: RecordingId,
     /// The meeting's media.
     pub tap: TapReceiver,
-    /// Who is there. Later ones come by [`Recorder::note_participant`].
+    /// How to ask it for key frames.
+    pub want_key_frame: WantKeyFrame,
+    /// Who is there. Later ones come by [`Recorder::note`].
     pub roster: Vec<(ParticipantId, String)>,
+}
+
+impl fmt::Debug for StartRecording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartRecording").field("recording", &self.recording).finish_non_exhaustive()
+    }
+}
+
+/// Something goes wrong while the recording goes on as well as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The store does not take what is recorded; it is kept here meanwhile.
+    StoreUnavailable,
+    /// No disk space: nothing is written until there is some again.
+    DiskFull,
 }
 
 /// News from the recorder.
@@ -87,12 +132,35 @@ pub enum RecorderEvent {
         /// Which.
         recording: RecordingId,
     },
+    /// Nothing is written any more, as was wished.
+    Paused {
+        /// Which.
+        recording: RecordingId,
+    },
+    /// It is about to be written again.
+    Resumed {
+        /// Which.
+        recording: RecordingId,
+    },
+    /// Something goes wrong, or (`None`) nothing does any more.
+    Trouble {
+        /// Which.
+        recording: RecordingId,
+        /// What; the worst of several.
+        trouble: Option<Trouble>,
+        /// Since when.
+        since: OffsetDateTime,
+    },
     /// Everything is stored.
     Ready {
         /// Which.
         recording: RecordingId,
+        /// How long it is.
+        duration_ms: u64,
+        /// Bytes in the store.
+        size: u64,
     },
-    /// It ended by a fault, or could not be stored; what was written stays readable.
+    /// It ended by a fault, or holds nothing; what was written stays readable.
     Failed {
         /// Which.
         recording: RecordingId,
@@ -104,22 +172,23 @@ pub enum RecorderEvent {
 /// The recorder. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    spool_root: PathBuf,
-    /// Set when the store is the local folder.
-    blob_folder: Option<PathBuf>,
-    blobs: Blobs,
-    reserve_bytes: u64,
+pub(crate) struct Inner {
+    pub(crate) spool_root: PathBuf,
+    vaults: Vaults,
+    pub(crate) reserve_bytes: u64,
+    pub(crate) copy_every: Duration,
     /// Recordings that are not in the store, or not wholly.
     recordings: Mutex<HashMap<RecordingId, Arc<Live>>>,
-    events: mpsc::Sender<RecorderEvent>,
+    manifests: Recent,
+    jobs: Jobs,
+    pub(crate) events: mpsc::Sender<RecorderEvent>,
     runtime: Handle,
     tasks: TaskTracker,
-    uploads: Semaphore,
-    closing: AtomicBool,
+    pub(crate) uploads: Semaphore,
+    pub(crate) closing: AtomicBool,
 }
 
 impl fmt::Debug for Recorder {
@@ -129,30 +198,23 @@ impl fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Makes the folders and the store. News goes to `events`; whoever does not take it holds up the end of recordings.
+    /// Makes the spool. News goes to `events`; whoever does not take it holds up the end of recordings.
     ///
     /// # Errors
-    /// Outside of a tokio runtime, or when the folders cannot be made.
+    /// Outside of a tokio runtime, or when the folder cannot be made.
     pub fn open(config: Config, events: mpsc::Sender<RecorderEvent>) -> Result<Self, RecorderError> {
         let runtime = Handle::try_current().map_err(|_| RecorderError::NoRuntime)?;
         let spool_root = config.data_dir.join("recordings");
-        make_folder(&spool_root)?;
-        let (store, blob_folder) = match config.store {
-            Some(store) => (store, None),
-            None => {
-                let folder = config.data_dir.join("blobs");
-                make_folder(&folder)?;
-                // Without fsync "stored" would not mean stored.
-                let local = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true).with_automatic_cleanup(true);
-                (Arc::new(local) as Arc<dyn ObjectStore>, Some(folder))
-            }
-        };
+        std::fs::create_dir_all(&spool_root).map_err(RecorderError::disk("making the recorder's folder"))?;
+        let jobs = Jobs::open(config.data_dir.join("renditions"), renditions::Stores(config.vaults.clone()));
         let inner = Inner {
             spool_root,
-            blob_folder,
-            blobs: Blobs::new(store),
+            jobs: jobs.map_err(RecorderError::render)?,
+            vaults: config.vaults,
             reserve_bytes: config.reserve_bytes,
+            copy_every: config.copy_every,
             recordings: Mutex::default(),
+            manifests: Recent::default(),
             events,
             runtime,
             tasks: TaskTracker::new(),
@@ -162,26 +224,17 @@ impl Recorder {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Finishes what an earlier run left: cuts each track at its last whole cluster, stores it, and says `Ready`.
+    /// Finishes what an earlier run left in the spool: cuts each file at its last whole cluster, stores it, and says `Ready`.
     /// Call it once, before the first [`Recorder::start`]. Returns what was found; the work goes on in the background.
     ///
     /// # Errors
     /// When the spool cannot be read.
     pub async fn recover(&self) -> Result<Vec<RecordingId>, RecorderError> {
-        let (root, blob_folder) = (self.inner.spool_root.clone(), self.inner.blob_folder.clone());
-        let sweep = move || {
-            if let Some(folder) = blob_folder {
-                blobs::sweep_staged(&folder)?;
-            }
-            spool::leftovers(&root)
-        };
-        let found = tokio::task::spawn_blocking(sweep)
-            .await
-            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
-            .map_err(RecorderError::disk("looking for unfinished recordings"))?;
+        let root = self.inner.spool_root.clone();
+        let found = blocking("looking for unfinished recordings", move || spool::leftovers(&root)).await?;
         let mut recovered = Vec::new();
-        for recording in found {
-            let live = Arc::new(Live::new(Phase::Storing));
+        for (recording, tenant) in found {
+            let live = Arc::new(Live::new(Phase::Storing, &tenant));
             if self.inner.insert(recording, &live).is_ok() {
                 tracing::info!(%recording, "found an unfinished recording; storing it");
                 self.inner.spawn(Arc::clone(&self.inner).finish(recording, live, None));
@@ -191,46 +244,60 @@ impl Recorder {
         Ok(recovered)
     }
 
+    /// Finishes a recording of which nothing is here, from its copy in the store: it was running on a machine that is gone. Says whether there is one.
+    ///
+    /// # Errors
+    /// The store's failure, or the disk's.
+    pub async fn adopt(&self, tenant: &str, recording: RecordingId) -> Result<bool, RecorderError> {
+        let shelf = self.inner.shelf(tenant, recording);
+        if self.inner.live(recording).is_some() || self.inner.folder(recording).exists() || shelf.parts().await? == 0 {
+            return Ok(false);
+        }
+        let live = Arc::new(Live::new(Phase::Storing, tenant));
+        self.inner.insert(recording, &live)?;
+        if let Err(error) = self.inner.restore(&shelf, recording).await {
+            self.inner.forget(recording);
+            return Err(error);
+        }
+        tracing::info!(%recording, "found the copy of an unfinished recording in the store; finishing it");
+        self.inner.spawn(Arc::clone(&self.inner).finish(recording, live, None));
+        Ok(true)
+    }
+
     /// Begins to write what comes out of the tap.
     ///
     /// # Errors
     /// When the id is in use, too many recordings run, or the recorder shuts down.
     pub fn start(&self, start: StartRecording) -> Result<(), RecorderError> {
-        let StartRecording { recording, tap, roster } = start;
-        let live = Arc::new(Live::new(Phase::Running));
-        for (participant, display_name) in &roster {
-            live.name(*participant, display_name);
+        let StartRecording { recording, tenant, subject, part, first, tap, want_key_frame, roster } = start;
+        let live = Arc::new(Live::new(Phase::Running, &tenant));
+        for (participant, display_name) in roster {
+            live.note(Note::Joined { participant, display_name });
         }
         if self.inner.closing.load(Ordering::Relaxed) {
             return Err(RecorderError::ShuttingDown);
         }
         self.inner.insert(recording, &live)?;
-        let (ended, end) = oneshot::channel();
-        let (inner, writing) = (Arc::clone(&self.inner), Arc::clone(&live));
-        let started = (Instant::now(), OffsetDateTime::now_utc());
-        let spawned = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-            let outcome = inner.write(recording, started, &writing, &tap);
-            let _ = ended.send(outcome);
-        });
-        if let Err(source) = spawned {
-            self.inner.forget(recording);
-            return Err(RecorderError::Disk { what: "starting the recording's thread", source });
-        }
+        let part = Part { number: part, first: Some(first).filter(|first| *first != recording) };
+        let written = self.inner.write_in_thread(recording, &live, subject, part, tap, want_key_frame);
+        let end = written.inspect_err(|_| self.inner.forget(recording))?;
         metrics::counter!("recorder_recordings_started_total").increment(1);
         tracing::info!(%recording, "recording");
-        let inner = Arc::clone(&self.inner);
-        self.inner.spawn(async move {
-            // A thread that vanished without a word has panicked.
-            let fault = end.await.unwrap_or(Err(Fault::Internal)).err();
-            inner.finish(recording, live, fault).await;
-        });
+        self.inner.spawn(Arc::clone(&self.inner).run(recording, live, end));
         Ok(())
     }
 
-    /// Tells a running recording the name of somebody who joined. Others are ignored.
-    pub fn note_participant(&self, recording: RecordingId, participant: ParticipantId, display_name: &str) {
+    /// Tells a running recording what happens in its meeting. Others are ignored.
+    pub fn note(&self, recording: RecordingId, note: Note) {
         if let Some(live) = self.inner.live(recording) {
-            live.name(participant, display_name);
+            live.note(note);
+        }
+    }
+
+    /// Writes nothing until it is said otherwise; [`RecorderEvent::Paused`] and [`RecorderEvent::Resumed`] follow. Others are ignored.
+    pub fn pause(&self, recording: RecordingId, paused: bool) {
+        if let Some(live) = self.inner.live(recording) {
+            live.ask_to_pause(paused);
         }
     }
 
@@ -245,90 +312,129 @@ impl Recorder {
     ///
     /// # Errors
     /// [`RecorderError::NotFound`], or the store's failure.
-    pub async fn contents(&self, recording: RecordingId) -> Result<Contents, RecorderError> {
+    pub async fn contents(&self, tenant: &str, recording: RecordingId) -> Result<Contents, RecorderError> {
         if let Some(live) = self.inner.live(recording) {
             let tracks = live.tracks().iter().map(|track| running_track(&live, track)).collect();
-            return Ok(Contents { tracks, complete: false });
+            let content = live.content_size().map(|(codec, size)| (size, codec.content_type().to_owned()));
+            return Ok(Contents {
+                tracks,
+                complete: false,
+                duration_ms: live.duration_ms(),
+                content,
+                renditions: Vec::new(),
+                started_at: None,
+                breaks: Vec::new(),
+            });
         }
-        let manifest = self.inner.blobs.manifest(recording).await?;
-        let name_of = |id| manifest.participants.iter().find(|person| person.id == id).map(|p| p.display_name.clone());
+        let manifest = self.inner.manifest(tenant, recording).await?;
         let tracks = manifest.tracks.iter().map(|track| RecordedTrack {
             number: track.number,
             participant: track.participant.0,
-            display_name: name_of(track.participant).unwrap_or_default(),
+            display_name: manifest.name_of(track.participant).to_owned(),
             kind: track.kind.into(),
             content_type: track.content_type.clone(),
             size: track.size,
             offset_ms: track.offset_ms,
             duration_ms: track.duration_ms,
         });
-        Ok(Contents { tracks: tracks.collect(), complete: true })
+        let content = manifest.content.as_ref().map(|content| &content.stored);
+        Ok(Contents {
+            tracks: tracks.collect(),
+            complete: true,
+            duration_ms: manifest.duration_ms,
+            content: content.map(|stored| (stored.size, stored.content_type.clone())),
+            renditions: self
+                .inner
+                .jobs
+                .of(recording)
+                .into_iter()
+                .map(|(job, state)| renditions::shown(job.what, state))
+                .collect(),
+            started_at: Some(manifest.started_at),
+            breaks: manifest
+                .breaks
+                .iter()
+                .map(|stop| (stop.at_ms, (stop.to - stop.from).whole_milliseconds().max(0) as u64))
+                .collect(),
+        })
     }
 
-    /// Opens a track. Of a recording that is not stored yet it gives what is written so far.
+    /// Opens a file. Of a recording that is not stored yet it gives what is written so far.
     ///
     /// # Errors
     /// [`RecorderError::NotFound`], [`RecorderError::RangeNotSatisfiable`], or a failure of disk or store.
     pub async fn read(
         &self,
+        tenant: &str,
         recording: RecordingId,
-        track: u32,
+        file: &RecordingFile,
         range: Option<ByteRange>,
-    ) -> Result<TrackSlice, RecorderError> {
+    ) -> Result<Slice, RecorderError> {
         if let Some(live) = self.inner.live(recording) {
-            match self.read_spooled(recording, &live, track, range).await {
+            match self.inner.read_spooled(recording, &live, file, range).await {
                 // Stored a moment ago.
                 Err(RecorderError::NotFound) if self.inner.live(recording).is_none() => {}
                 other => return other,
             }
         }
-        let manifest = self.inner.blobs.manifest(recording).await?;
-        let record = manifest.tracks.into_iter().find(|record| record.number == track);
-        let record = record.ok_or(RecorderError::NotFound)?;
-        let range = resolve(range, record.size)?;
-        let body = self.inner.blobs.open_track(recording, &record.object, range.clone()).await?;
-        Ok(TrackSlice { size: record.size, etag: record.sha256, content_type: record.content_type, range, body })
-    }
-
-    async fn read_spooled(
-        &self,
-        recording: RecordingId,
-        live: &Live,
-        track: u32,
-        range: Option<ByteRange>,
-    ) -> Result<TrackSlice, RecorderError> {
-        let progress = live.tracks().into_iter().find(|progress| progress.number == track);
-        let TrackProgress { size, codec, .. } = progress.ok_or(RecorderError::NotFound)?;
+        let Object { name, content_type, size, etag, sha256 } = self.inner.object(tenant, recording, file).await?;
         let range = resolve(range, size)?;
-        let path = self.inner.folder(recording).join(spool::track_file(track, codec));
-        let body = stream_file(path, range.clone()).await?;
-        Ok(TrackSlice {
-            size,
-            // The file only grows, so its length names its bytes.
-            etag: format!("{:032x}-{track}-{size}", recording.0),
-            content_type: codec.content_type().to_owned(),
-            range,
-            body,
-        })
+        let body = self.inner.shelf(tenant, recording).read(&name, range.clone()).await?;
+        Ok(Slice { size, etag, sha256, content_type, range, body })
     }
 
-    /// Deletes a recording and all its tracks.
+    /// A link by which whoever has it can fetch a stored file from the store itself, under that file name; `None` where there is no such link.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn link(
+        &self,
+        tenant: &str,
+        recording: RecordingId,
+        file: &RecordingFile,
+        file_name: &str,
+        valid: Duration,
+    ) -> Result<Option<String>, RecorderError> {
+        if self.inner.live(recording).is_some() {
+            return Ok(None);
+        }
+        let object = self.inner.object(tenant, recording, file).await?;
+        self.inner.shelf(tenant, recording).link(&object.name, &object.content_type, file_name, valid).await
+    }
+
+    /// Deletes a recording and all that belongs to it.
     ///
     /// # Errors
     /// [`RecorderError::Busy`] while it is written or on its way to the store, [`RecorderError::NotFound`], or the
     /// store's failure.
-    pub async fn delete(&self, recording: RecordingId) -> Result<(), RecorderError> {
-        let kept = match self.inner.live(recording).map(|live| live.phase()) {
-            Some(Phase::Running | Phase::Storing) => return Err(RecorderError::Busy),
-            Some(Phase::Kept) => true,
-            None => false,
-        };
-        let stored = self.inner.blobs.delete_recording(recording).await?;
-        if kept {
-            self.inner.retire(recording).await?;
-            self.inner.forget(recording);
+    pub async fn delete(&self, tenant: &str, recording: RecordingId) -> Result<(), RecorderError> {
+        if self.inner.live(recording).is_some() {
+            return Err(RecorderError::Busy);
         }
-        if stored || kept { Ok(()) } else { Err(RecorderError::NotFound) }
+        self.inner.manifests.forget(recording);
+        self.inner.jobs.forget(recording).await.map_err(RecorderError::render)?;
+        let was_there = self.inner.shelf(tenant, recording).delete().await?;
+        if was_there { Ok(()) } else { Err(RecorderError::NotFound) }
+    }
+
+    /// Makes something of a stored recording, in the background; anew if it was made before.
+    ///
+    /// # Errors
+    /// [`RecorderError::NotYet`], [`RecorderError::NotFound`], [`RecorderError::NotRendered`].
+    pub async fn render(
+        &self,
+        tenant: &str,
+        recording: RecordingId,
+        kind: RenditionKind,
+    ) -> Result<Rendition, RecorderError> {
+        if self.inner.live(recording).is_some() {
+            return Err(RecorderError::NotYet);
+        }
+        self.inner.manifest(tenant, recording).await?;
+        let job = renditions::job(recording, tenant, kind);
+        let what = job.what;
+        let state = self.inner.jobs.ask(job).await.map_err(RecorderError::render)?;
+        Ok(renditions::shown(what, state))
     }
 
     /// Ends all recordings and waits until they are stored, at most [`SHUTDOWN_LIMIT`]. Says whether all were; the
@@ -339,115 +445,111 @@ impl Recorder {
         for live in running {
             live.ask_to_stop();
         }
+        self.inner.jobs.shutdown().await;
         self.inner.tasks.close();
         tokio::time::timeout(SHUTDOWN_LIMIT, self.inner.tasks.wait()).await.is_ok() && self.inner.map().is_empty()
     }
 }
 
+/// A stored file.
+struct Object {
+    name: String,
+    content_type: String,
+    size: u64,
+    etag: String,
+    sha256: Option<[u8; 32]>,
+}
+
 impl Inner {
-    /// The recording's thread.
-    fn write(
+    pub(crate) fn shelf(&self, tenant: &str, recording: RecordingId) -> Shelf {
+        Shelf::new(self.vaults.of(tenant), recording)
+    }
+
+    async fn manifest(&self, tenant: &str, recording: RecordingId) -> Result<Arc<Manifest>, RecorderError> {
+        if let Some(manifest) = self.manifests.get(recording) {
+            return Ok(manifest);
+        }
+        let manifest = Arc::new(self.shelf(tenant, recording).manifest().await?);
+        self.manifests.put(recording, &manifest);
+        Ok(manifest)
+    }
+
+    async fn object(
         &self,
+        tenant: &str,
         recording: RecordingId,
-        (started, started_at): (Instant, OffsetDateTime),
-        live: &Arc<Live>,
-        tap: &TapReceiver,
-    ) -> Result<(), Fault> {
-        // Before the first byte: the meeting shows that it is recorded.
-        let _ = self.events.blocking_send(RecorderEvent::On { recording });
-        let begin = Begin { root: &self.spool_root, recording, started, started_at, reserve_bytes: self.reserve_bytes };
-        session::run(&begin, live, tap)
-    }
-
-    /// Stores what the spool holds of a recording and tells how it ended.
-    async fn finish(self: Arc<Self>, recording: RecordingId, live: Arc<Live>, fault: Option<Fault>) {
-        live.set_phase(Phase::Storing);
-        let reason = fault.map(|fault| fault.to_string());
-        if let Some(reason) = reason.clone() {
-            metrics::counter!("recorder_recordings_failed_total").increment(1);
-            tracing::warn!(%recording, %reason, "the recording failed");
-            self.tell(RecorderEvent::Failed { recording, reason }).await;
-        }
-        let failed_already = reason.is_some();
-        match self.store(recording, &live).await {
-            Ok(()) => {
-                tracing::info!(%recording, "the recording is stored");
-                if !failed_already {
-                    self.tell(RecorderEvent::Ready { recording }).await;
-                }
+        file: &RecordingFile,
+    ) -> Result<Object, RecorderError> {
+        let manifest = self.manifest(tenant, recording).await?;
+        let wanted = match file {
+            RecordingFile::Content { .. } => manifest.content.as_ref().map(|content| content.stored.object.as_str()),
+            RecordingFile::Track(number) => {
+                manifest.tracks.iter().find(|track| track.number == *number).map(|track| track.object.as_str())
             }
-            Err(error) => {
-                metrics::counter!("recorder_recordings_unstored_total").increment(1);
-                tracing::warn!(%recording, %error, "the recording could not be stored");
-                if !failed_already {
-                    self.tell(RecorderEvent::Failed { recording, reason: unstored(&error) }).await;
-                }
+            RecordingFile::Timeline => Some(TIMELINE),
+            RecordingFile::Speakers => Some(SPEAKERS),
+            RecordingFile::Rendition(name) => {
+                let FileRecord { object, content_type, size, sha256 } =
+                    renditions::proof(&self.shelf(tenant, recording), name).await?;
+                let bytes = unhex(&sha256);
+                return Ok(Object { name: object, content_type, size, etag: sha256, sha256: bytes });
             }
-        }
-    }
-
-    async fn store(&self, recording: RecordingId, live: &Live) -> Result<(), RecorderError> {
-        let inspection = match self.inspect(recording).await {
-            Ok(inspection) => inspection,
-            Err(error) => {
-                // Nothing readable is there, so there is nothing to keep an entry for.
-                self.forget(recording);
-                let folder = self.folder(recording);
-                if spool::holds_tracks(&folder).is_ok_and(|holds| !holds) {
-                    self.retire(recording).await?;
-                }
-                return Err(error);
+            RecordingFile::Manifest => {
+                let size = self.shelf(tenant, recording).size_of(MANIFEST).await?;
+                let (name, content_type) = (MANIFEST.to_owned(), "application/json".to_owned());
+                // It is written once.
+                return Ok(Object { name, content_type, size, etag: format!("{:032x}", recording.0), sha256: None });
             }
         };
-        show(live, &inspection);
-        match self.put_with_patience(&inspection).await {
-            Ok(()) => {
-                // First the store is the truth, then the folder goes.
-                self.forget(recording);
-                if let Err(error) = self.retire(recording).await {
-                    // The next start stores it once more, which does no harm.
-                    tracing::warn!(%recording, %error, "the local copy of a stored recording could not be removed");
-                }
-                Ok(())
-            }
-            Err(error) => {
-                live.set_phase(Phase::Kept);
-                Err(error)
-            }
-        }
-    }
-
-    async fn inspect(&self, recording: RecordingId) -> Result<Inspection, RecorderError> {
-        let folder = self.folder(recording);
-        tokio::task::spawn_blocking(move || finish::inspect(&folder)).await.unwrap_or_else(|gone| {
-            Err(RecorderError::Disk { what: "reading a recording", source: std::io::Error::other(gone) })
+        let object = manifest.objects().find(|object| Some(object.object) == wanted).ok_or(RecorderError::NotFound)?;
+        Ok(Object {
+            name: object.object.to_owned(),
+            content_type: object.content_type.to_owned(),
+            size: object.size,
+            etag: object.sha256.to_owned(),
+            sha256: unhex(object.sha256),
         })
     }
 
-    async fn put_with_patience(&self, inspection: &Inspection) -> Result<(), RecorderError> {
-        let _permit = self.uploads.acquire().await.map_err(|_| RecorderError::ShuttingDown)?;
-        let mut pause = STORE_PAUSE;
-        let mut attempt = 1;
-        loop {
-            let Err(error) = self.blobs.put_recording(inspection).await else {
-                return Ok(());
-            };
-            if attempt == STORE_ATTEMPTS || self.closing.load(Ordering::Relaxed) {
-                return Err(error);
+    async fn read_spooled(
+        &self,
+        recording: RecordingId,
+        live: &Live,
+        file: &RecordingFile,
+        range: Option<ByteRange>,
+    ) -> Result<Slice, RecorderError> {
+        // Files only grow, so a length names their bytes.
+        let etag = |name: &str, size: u64| format!("{:032x}-{name}-{size}", recording.0);
+        match file {
+            RecordingFile::Content { upto } => {
+                let content = live.content().ok_or(RecorderError::NotFound)?;
+                let layout = snapshot::layout(&content, *upto).ok_or(RecorderError::NotFound)?;
+                let size = layout.size();
+                let range = resolve(range, size)?;
+                let path = self.folder(recording).join(spool::content_file(content.codec));
+                let body = snapshot::stream_layout(path, layout, range.clone()).await?;
+                let content_type = content.codec.content_type().to_owned();
+                Ok(Slice { size, etag: etag("content", size), sha256: None, content_type, range, body })
             }
-            tracing::warn!(recording = %inspection.recording, %error, attempt, "storing failed; trying again");
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-            attempt += 1;
+            RecordingFile::Track(number) => {
+                let progress = live.tracks().into_iter().find(|progress| progress.number == *number);
+                let TrackProgress { size, codec, .. } = progress.ok_or(RecorderError::NotFound)?;
+                let range = resolve(range, size)?;
+                let path = self.folder(recording).join(spool::track_file(*number, codec));
+                let body = stream_file(path, range.clone()).await?;
+                let content_type = codec.content_type().to_owned();
+                Ok(Slice { size, etag: etag(&number.to_string(), size), sha256: None, content_type, range, body })
+            }
+            RecordingFile::Manifest
+            | RecordingFile::Timeline
+            | RecordingFile::Speakers
+            | RecordingFile::Rendition(_) => Err(RecorderError::NotYet),
         }
     }
 
-    async fn retire(&self, recording: RecordingId) -> Result<(), RecorderError> {
+    pub(crate) async fn retire(&self, recording: RecordingId) -> Result<(), RecorderError> {
         let root = self.spool_root.clone();
-        tokio::task::spawn_blocking(move || spool::retire(&root, recording))
-            .await
-            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
-            .map_err(RecorderError::disk("removing the local copy of a recording"))
+        blocking("removing the local copy of a recording", move || spool::retire(&root, recording)).await
     }
 
     fn insert(&self, recording: RecordingId, live: &Arc<Live>) -> Result<(), RecorderError> {
@@ -463,11 +565,11 @@ impl Inner {
         Ok(())
     }
 
-    fn live(&self, recording: RecordingId) -> Option<Arc<Live>> {
+    pub(crate) fn live(&self, recording: RecordingId) -> Option<Arc<Live>> {
         self.map().get(&recording).cloned()
     }
 
-    fn forget(&self, recording: RecordingId) {
+    pub(crate) fn forget(&self, recording: RecordingId) {
         self.map().remove(&recording);
     }
 
@@ -475,7 +577,7 @@ impl Inner {
         self.recordings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn folder(&self, recording: RecordingId) -> PathBuf {
+    pub(crate) fn folder(&self, recording: RecordingId) -> PathBuf {
         self.spool_root.join(recording.to_string())
     }
 
@@ -483,38 +585,9 @@ impl Inner {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
-    async fn tell(&self, event: RecorderEvent) {
+    pub(crate) async fn tell(&self, event: RecorderEvent) {
         // Nobody listens any more: the server is going down, and the store knows.
         let _ = self.events.send(event).await;
-    }
-}
-
-/// What the folder holds is what calls see, for recordings that no session of this process wrote.
-fn show(live: &Live, inspection: &Inspection) {
-    for (participant, display_name) in &inspection.participants {
-        live.name(participant.0, display_name);
-    }
-    for track in &inspection.tracks {
-        live.update(TrackProgress {
-            number: track.number,
-            participant: track.participant.0,
-            kind: track.kind,
-            codec: track.codec,
-            offset_ms: track.scan.first_ms.max(0) as u64,
-            end_ms: track.scan.end_ms.max(0) as u64,
-            size: track.scan.good_bytes,
-        });
-    }
-}
-
-/// For people: a store's own words would name paths and addresses of the server.
-fn unstored(error: &RecorderError) -> String {
-    match error {
-        RecorderError::Store(_) => {
-            "the blob store does not take the recording; it is kept on the server and stored at the next start"
-                .to_owned()
-        }
-        other => other.to_string(),
     }
 }
 
@@ -531,6 +604,11 @@ fn running_track(live: &Live, track: &TrackProgress) -> RecordedTrack {
     }
 }
 
-fn make_folder(path: &Path) -> Result<(), RecorderError> {
-    std::fs::create_dir_all(path).map_err(RecorderError::disk("making the recorder's folders"))
+/// Does something with files on a thread that may wait.
+pub(crate) async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, RecorderError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|gone| Err(std::io::Error::other(gone))).map_err(RecorderError::disk(what))
 }

@@ -14,7 +14,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::ebml::{self, ElementStart, id};
-use crate::webm::{self, DURATION_ROOM, Media, SEEK_ROOM};
+use crate::webm::{self, Block, DURATION_ROOM, Media, SEEK_ROOM};
 use tally::Tally;
 
 /// Longest head that is looked at; ours have about 400 bytes and 200 more for each further track.
@@ -106,7 +106,13 @@ fn scan(mut from: impl Read, size: u64) -> io::Result<Option<Scan>> {
 
 /// Reads one cluster into the tally and says how long it is; `None` at the end or at the first thing that is not whole.
 fn read_cluster(from: &mut impl Read, at: u64, size: u64, tally: &mut Tally) -> io::Result<Option<u64>> {
-    let left = size.saturating_sub(at);
+    let Some((body, total)) = cluster_body(from, size.saturating_sub(at))? else { return Ok(None) };
+    let added = webm::blocks(&body).and_then(|blocks| tally.add(&blocks, at));
+    Ok(added.map(|()| total))
+}
+
+/// The body of the cluster that comes next, and how long all of it is.
+fn cluster_body(from: &mut impl Read, left: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
     // An id of four bytes and a size of one to eight.
     let mut prefix = [0u8; 12];
     let prefix = prefix.get_mut(..12.min(left as usize)).unwrap_or_default();
@@ -123,11 +129,43 @@ fn read_cluster(from: &mut impl Read, at: u64, size: u64, tally: &mut Tally) -> 
     if from.take(missing).read_to_end(&mut body)? as u64 != missing {
         return Ok(None);
     }
-    let added = webm::blocks(&body).and_then(|blocks| tally.add(&blocks, at));
-    Ok(added.map(|()| total))
+    Ok(Some((body, total)))
 }
 
-fn read_head(start: &[u8]) -> Option<Head> {
+/// Shows every block of a file, spooled or stored, and says whether there was any. Blocking.
+pub(crate) fn visit_blocks(path: &Path, mut visit: impl FnMut(&Block<'_>)) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut from = BufReader::with_capacity(1 << 18, file);
+    let mut start = vec![0; MAX_HEAD_BYTES.min(usize::try_from(size).unwrap_or(MAX_HEAD_BYTES))];
+    from.read_exact(&mut start)?;
+    let Some(first) = first_cluster(&start) else { return Ok(false) };
+    let rest = start.split_off(first);
+    let (mut from, mut at, mut any) = (rest.as_slice().chain(from), first as u64, false);
+    while let Some((body, total)) = cluster_body(&mut from, size.saturating_sub(at))? {
+        let Some(blocks) = webm::blocks(&body) else { break };
+        blocks.iter().for_each(&mut visit);
+        any |= !blocks.is_empty();
+        at += total;
+    }
+    Ok(any)
+}
+
+/// Where the first cluster begins.
+fn first_cluster(start: &[u8]) -> Option<usize> {
+    let ebml = ebml::read_start(start).filter(|element| element.id == id::EBML)?;
+    let mut at = ebml.length + usize::try_from(ebml.size?).ok()?;
+    at += ebml::read_start(start.get(at..)?).filter(|element| element.id == id::SEGMENT)?.length;
+    loop {
+        let element = ebml::read_start(start.get(at..)?)?;
+        if element.id == id::CLUSTER {
+            return Some(at);
+        }
+        at = at.checked_add(element.length)?.checked_add(usize::try_from(element.size?).ok()?)?;
+    }
+}
+
+pub(crate) fn read_head(start: &[u8]) -> Option<Head> {
     let ebml = ebml::read_start(start).filter(|element| element.id == id::EBML)?;
     let segment_at = ebml.length + usize::try_from(ebml.size?).ok()?;
     let segment = ebml::read_start(start.get(segment_at..)?).filter(|element| element.id == id::SEGMENT)?;

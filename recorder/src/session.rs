@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! TapReceiver --recv--> Session --by publication--> Track, Track, ... --> Spool
+//!                         |                            \--> Composer ------^
+//!                         \-- breaks: paused, no disk space; the recording's clock stands still
 //! ```
 
 use std::collections::HashMap;
@@ -15,27 +17,47 @@ use engine::id::{ParticipantId, PublicationId};
 use engine::tap::{TAP_CAPACITY, TapItem, TapReceiver, Tapped};
 use time::OffsetDateTime;
 
+use crate::composer::Composer;
 use crate::error::Fault;
 use crate::id::{ParticipantName, RecordingId};
-use crate::live::Live;
-use crate::manifest::TrackCodec;
+use crate::live::{Live, Note};
+use crate::manifest::{Break, BreakCause, Consent, Part, TrackCodec};
 use crate::spool::{Fact, SYNC_EVERY_US, Spool, check_reserve};
-use crate::track::{Desk, Origin, Track};
+use crate::track::{Desk, Origin, Track, whole_ms};
 
 /// How long the thread waits for an item before it looks at the time and at whether it shall stop.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Holes and old clusters are looked at so often, on the tap's clock.
 const TICK_US: i64 = 50_000;
+/// A full disk is looked at again so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// It has room again when so much more than the reserve is free: a recording that stops and goes on every second helps nobody.
+const ROOM_BYTES: u64 = 16 << 20;
 
 /// What a recording needs to begin.
 pub(crate) struct Begin<'a> {
     pub(crate) root: &'a Path,
     pub(crate) recording: RecordingId,
+    pub(crate) subject: &'a str,
+    pub(crate) part: Part,
     /// Timestamp zero, on both clocks.
     pub(crate) started: Instant,
     pub(crate) started_at: OffsetDateTime,
     /// Free bytes that stay free.
     pub(crate) reserve_bytes: u64,
+}
+
+/// What a session tells while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing is written any more, as was wished.
+    Paused,
+    /// It is about to be written again.
+    Resumed,
+    /// The disk is full: nothing is written until there is room.
+    DiskFull,
+    /// A picture of this publication is wanted that stands alone.
+    WantsKeyFrame(PublicationId),
 }
 
 /// The recording.
@@ -46,18 +68,38 @@ pub(crate) struct Session {
     spool: Spool,
     live: Arc<Live>,
     tracks: HashMap<PublicationId, Track>,
+    composer: Composer,
     next_number: u32,
     now_us: i64,
     ticked_us: i64,
     synced_us: i64,
+    /// How long the recording's clock has stood still in all.
+    stood_us: i64,
+    /// Where it stood in the last break.
+    resumed_us: i64,
+    open_break: Option<OpenBreak>,
     lost_items: u64,
     refused_publications: u64,
     overload_written: (u64, u64),
 }
 
+#[derive(Clone, Copy, Debug)]
+struct OpenBreak {
+    cause: BreakCause,
+    since: Instant,
+    looked: Instant,
+}
+
 impl Session {
     pub(crate) fn begin(begin: &Begin<'_>, live: Arc<Live>) -> Result<Self, Fault> {
-        let spool = Spool::create(begin.root, begin.recording, begin.started_at)?;
+        let first = Fact::Started {
+            recording: begin.recording,
+            at: begin.started_at,
+            tenant: live.tenant.clone(),
+            subject: begin.subject.to_owned(),
+            part: begin.part,
+        };
+        let spool = Spool::create(begin.root, begin.recording, &first, live.lengths.clone())?;
         Ok(Self {
             started: begin.started,
             started_at: begin.started_at,
@@ -65,10 +107,14 @@ impl Session {
             spool,
             live,
             tracks: HashMap::new(),
+            composer: Composer::new()?,
             next_number: 0,
             now_us: 0,
             ticked_us: 0,
             synced_us: 0,
+            stood_us: 0,
+            resumed_us: i64::MIN,
+            open_break: None,
             lost_items: 0,
             refused_publications: 0,
             overload_written: (0, 0),
@@ -76,16 +122,26 @@ impl Session {
     }
 
     /// Takes one item.
-    pub(crate) fn handle(&mut self, tapped: Tapped) -> Result<(), Fault> {
-        self.lost_items += tapped.lost_before;
+    pub(crate) fn handle(&mut self, tapped: Tapped, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
+        if tapped.lost_before > 0 {
+            self.lost_items += tapped.lost_before;
+            // Whose packets they were is not known.
+            self.tracks.values_mut().for_each(Track::miss);
+        }
         match tapped.item {
             TapItem::Added { publication, participant, kind, codec } => {
                 self.add(Origin { publication, participant, kind, codec: TrackCodec::of(codec) })?;
             }
-            TapItem::Packet { publication, arrival, packet, .. } => {
+            TapItem::Packet { publication, arrival, level, packet } => {
+                // What comes in a break, or came before its end, is not recorded.
                 let arrival_us = self.on_clock(arrival);
-                self.advance(arrival_us)?;
-                self.with_track(publication, |track, desk| track.handle_packet(packet, arrival_us, desk))?;
+                if self.open_break.is_some() || arrival_us < self.resumed_us {
+                    return Ok(());
+                }
+                self.advance(arrival_us, tell)?;
+                self.with_track(publication, |track, composer, desk| {
+                    track.handle_packet(packet, level, arrival_us, composer, desk)
+                })?;
             }
             TapItem::SenderReport { publication, ntp, rtp, .. } => {
                 if let Some(track) = self.tracks.get_mut(&publication) {
@@ -96,31 +152,70 @@ impl Session {
             }
             TapItem::Muted { publication, muted } => {
                 let now_us = self.now_us;
-                self.with_track(publication, |track, desk| track.handle_mute(muted, now_us, desk))?;
+                self.with_track(publication, |track, composer, desk| track.handle_mute(muted, now_us, composer, desk))?;
             }
             TapItem::Removed { publication } => self.remove(publication)?,
         }
         Ok(())
     }
 
-    /// Nothing came for `idle`.
-    pub(crate) fn handle_idle(&mut self, idle: Duration) -> Result<(), Fault> {
-        let now_us = self.now_us + idle.as_micros() as i64;
-        self.advance(now_us)
+    /// Whether [`Self::handle_time`] must be called although items come: a break begins or may end.
+    pub(crate) fn looks_at_time(&self) -> bool {
+        self.open_break.is_some() || self.live.is_asked_to_pause()
+    }
+
+    /// Nothing came for `idle`, until `now`; or [`Self::looks_at_time`].
+    pub(crate) fn handle_time(
+        &mut self,
+        now: Instant,
+        idle: Duration,
+        tell: &mut dyn FnMut(Told),
+    ) -> Result<(), Fault> {
+        if let Some(open) = self.open_break {
+            return self.look_at_break(open, now, tell);
+        }
+        if self.live.is_asked_to_pause() {
+            return self.pause(now, tell);
+        }
+        let now_us = self.on_clock(now).max(self.now_us + idle.as_micros() as i64);
+        self.advance(now_us, tell)
+    }
+
+    /// A write failed. A full disk is a break like any other; everything else ends the recording.
+    pub(crate) fn recover(&mut self, fault: Fault, now: Instant, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
+        match fault {
+            Fault::DiskFull | Fault::DiskReserve => {}
+            other => return Err(other),
+        }
+        if self.open_break.is_none() {
+            self.tracks.values_mut().for_each(Track::suspend);
+            self.composer.suspend();
+            self.open_break = Some(OpenBreak { cause: BreakCause::DiskFull, since: now, looked: now });
+            metrics::counter!("recorder_disk_full_total").increment(1);
+            tell(Told::DiskFull);
+        }
+        Ok(())
     }
 
     /// Writes what is held and the last line, and waits for the disk.
-    pub(crate) fn finish(mut self) -> Result<(), Fault> {
+    pub(crate) fn finish(mut self, now: Instant) -> Result<(), Fault> {
+        self.end_break(now)?;
         self.remove_all()?;
-        self.note_names()?;
+        self.flush_content()?;
+        self.take_notes()?;
         self.note_overload()?;
         self.spool.note(&Fact::Ended { failure: None })?;
         Ok(self.spool.close()?)
     }
 
     /// Ends after a fault: writes what still can be written.
-    fn abandon(mut self, failure: String) {
-        let ended = self.remove_all().and_then(|()| self.note_names()).and_then(|()| self.note_overload());
+    fn abandon(mut self, now: Instant, failure: String) {
+        let ended = self
+            .end_break(now)
+            .and_then(|()| self.remove_all())
+            .and_then(|()| self.flush_content())
+            .and_then(|()| self.take_notes())
+            .and_then(|()| self.note_overload());
         // The reason goes in even when nothing else did: a line is small.
         let noted = self.spool.note(&Fact::Ended { failure: Some(failure) });
         let closed = self.spool.close();
@@ -129,9 +224,75 @@ impl Session {
         }
     }
 
+    fn pause(&mut self, now: Instant, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
+        let now_us = self.on_clock(now);
+        self.advance(now_us, tell)?;
+        let now_us = self.now_us;
+        let (tracks, composer, mut desk) = self.split();
+        for track in tracks.values_mut() {
+            track.pause(now_us, composer, &mut desk)?;
+        }
+        composer.flush(now_us, &mut desk)?;
+        self.open_break = Some(OpenBreak { cause: BreakCause::Paused, since: now, looked: now });
+        self.round()?;
+        tell(Told::Paused);
+        Ok(())
+    }
+
+    fn look_at_break(&mut self, open: OpenBreak, now: Instant, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
+        match open.cause {
+            BreakCause::Paused => {
+                self.take_notes()?;
+                if self.live.is_asked_to_pause() {
+                    return Ok(());
+                }
+            }
+            BreakCause::DiskFull => {
+                if now.saturating_duration_since(open.looked) < LOOK_AGAIN {
+                    return Ok(());
+                }
+                self.open_break = Some(OpenBreak { looked: now, ..open });
+                if check_reserve(&self.spool, self.reserve_bytes.saturating_add(ROOM_BYTES)).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        tell(Told::Resumed);
+        self.end_break(now)?;
+        let now_us = self.now_us;
+        for track in self.tracks.values_mut() {
+            track.resume();
+        }
+        let wishes: Vec<_> = self.asking(now_us);
+        wishes.into_iter().for_each(|publication| tell(Told::WantsKeyFrame(publication)));
+        Ok(())
+    }
+
+    /// The recording's clock goes on.
+    fn end_break(&mut self, now: Instant) -> Result<(), Fault> {
+        let Some(OpenBreak { cause, since, .. }) = self.open_break.take() else { return Ok(()) };
+        let at_ms = whole_ms(self.now_us) as u64;
+        let (from, to) = (self.wall(since), self.wall(now));
+        self.stood_us += now.saturating_duration_since(since).as_micros() as i64;
+        // The moment since the last packet before it belongs to the break.
+        self.stood_us = self.stood_us.max(self.on_wall_clock(now) - self.now_us);
+        self.resumed_us = self.now_us;
+        Ok(self.spool.note(&Fact::Break(Break { at_ms, from, to, cause }))?)
+    }
+
+    fn wall(&self, at: Instant) -> OffsetDateTime {
+        self.started_at + at.saturating_duration_since(self.started)
+    }
+
     fn remove_all(&mut self) -> Result<(), Fault> {
         let publications: Vec<_> = self.tracks.keys().copied().collect();
-        publications.into_iter().try_for_each(|publication| self.remove(publication))
+        publications.into_iter().try_for_each(|publication| self.finish_track(publication))
+    }
+
+    fn flush_content(&mut self) -> Result<(), Fault> {
+        let now_us = self.now_us;
+        let (_, composer, mut desk) = self.split();
+        composer.flush(now_us, &mut desk)
     }
 
     fn add(&mut self, origin: Origin) -> Result<(), Fault> {
@@ -142,13 +303,20 @@ impl Session {
         }
         // An engine that names a publication again means a new one.
         self.remove(origin.publication)?;
+        self.composer.add(&origin, self.now_us);
         self.tracks.insert(origin.publication, Track::new(origin));
         Ok(())
     }
 
     fn remove(&mut self, publication: PublicationId) -> Result<(), Fault> {
+        self.finish_track(publication)?;
+        let (_, composer, mut desk) = self.split();
+        composer.remove(publication, &mut desk)
+    }
+
+    fn finish_track(&mut self, publication: PublicationId) -> Result<(), Fault> {
         let now_us = self.now_us;
-        self.with_track(publication, |track, desk| track.finish(now_us, desk))?;
+        self.with_track(publication, |track, composer, desk| track.finish(now_us, composer, desk))?;
         if let Some(track) = self.tracks.remove(&publication) {
             let out_of_numbers = self.next_number >= crate::MAX_TRACKS && !track.has_file();
             self.refused_publications += u64::from(out_of_numbers);
@@ -168,28 +336,37 @@ impl Session {
     }
 
     /// Time goes on, by arrivals or by idling; it never goes back.
-    fn advance(&mut self, now_us: i64) -> Result<(), Fault> {
+    fn advance(&mut self, now_us: i64, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
         self.now_us = self.now_us.max(now_us);
         if self.now_us - self.ticked_us < TICK_US {
             return Ok(());
         }
         self.ticked_us = self.now_us;
         let now_us = self.now_us;
-        let (tracks, mut desk) = self.split();
+        let (tracks, composer, mut desk) = self.split();
         for track in tracks.values_mut() {
-            track.handle_time(now_us, &mut desk)?;
+            track.handle_time(now_us, composer, &mut desk)?;
         }
+        let shown = composer.advance(now_us, &mut desk)?;
+        let wishes = self.asking(now_us);
+        wishes.into_iter().chain(shown).for_each(|publication| tell(Told::WantsKeyFrame(publication)));
+        self.take_notes()?;
         if self.now_us - self.synced_us >= SYNC_EVERY_US {
             self.round()?;
         }
         Ok(())
     }
 
-    /// Once a second: names, counts and the disk.
+    fn asking(&mut self, now_us: i64) -> Vec<PublicationId> {
+        let tracks = self.tracks.iter_mut();
+        tracks.filter_map(|(publication, track)| track.asks_for_key(now_us).then_some(*publication)).collect()
+    }
+
+    /// Once a second: counts and the disk.
     fn round(&mut self) -> Result<(), Fault> {
         self.synced_us = self.now_us;
         check_reserve(&self.spool, self.reserve_bytes)?;
-        self.note_names()?;
+        self.take_notes()?;
         self.note_overload()?;
         for track in self.tracks.values_mut() {
             track.note_totals(&mut self.spool)?;
@@ -197,9 +374,21 @@ impl Session {
         Ok(self.spool.sync()?)
     }
 
-    fn note_names(&mut self) -> Result<(), Fault> {
-        for (participant, display_name) in self.live.take_unwritten_names() {
-            self.spool.note(&Fact::Participant { id: ParticipantName(participant), display_name })?;
+    fn take_notes(&mut self) -> Result<(), Fault> {
+        let at_ms = whole_ms(self.now_us) as u64;
+        while let Some(note) = self.live.take_note() {
+            self.spool.note(&match note {
+                Note::Joined { participant, display_name } => {
+                    Fact::Participant { id: ParticipantName(participant), display_name, at_ms }
+                }
+                Note::Left { participant } => Fact::Left { id: ParticipantName(participant), at_ms },
+                Note::Consent { participant, given, at } => {
+                    Fact::Consent(Consent { participant: ParticipantName(participant), given, at })
+                }
+                Note::Reaction { participant, reaction } => {
+                    Fact::Reaction { id: ParticipantName(participant), reaction, at_ms }
+                }
+            })?;
         }
         Ok(())
     }
@@ -217,27 +406,32 @@ impl Session {
     fn with_track(
         &mut self,
         publication: PublicationId,
-        act: impl FnOnce(&mut Track, &mut Desk<'_>) -> Result<(), Fault>,
+        act: impl FnOnce(&mut Track, &mut Composer, &mut Desk<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let (tracks, mut desk) = self.split();
+        let (tracks, composer, mut desk) = self.split();
         match tracks.get_mut(&publication) {
-            Some(track) => act(track, &mut desk),
+            Some(track) => act(track, composer, &mut desk),
             None => Ok(()),
         }
     }
 
-    fn split(&mut self) -> (&mut HashMap<PublicationId, Track>, Desk<'_>) {
+    fn split(&mut self) -> (&mut HashMap<PublicationId, Track>, &mut Composer, Desk<'_>) {
         let desk = Desk {
             spool: &mut self.spool,
             live: &self.live,
             started_at: self.started_at,
             next_number: &mut self.next_number,
         };
-        (&mut self.tracks, desk)
+        (&mut self.tracks, &mut self.composer, desk)
+    }
+
+    /// Microseconds on the recording's clock, which stands still in breaks.
+    fn on_clock(&self, at: Instant) -> i64 {
+        self.on_wall_clock(at) - self.stood_us
     }
 
     /// Microseconds after the start; negative for what arrived just before.
-    fn on_clock(&self, at: Instant) -> i64 {
+    fn on_wall_clock(&self, at: Instant) -> i64 {
         match at.checked_duration_since(self.started) {
             Some(after) => after.as_micros() as i64,
             None => -(self.started.duration_since(at).as_micros() as i64),
@@ -246,30 +440,42 @@ impl Session {
 }
 
 /// Records until the tap closes, somebody asks to stop, or a fault. Blocks its thread.
-pub(crate) fn run(begin: &Begin<'_>, live: &Arc<Live>, tap: &TapReceiver) -> Result<(), Fault> {
+pub(crate) fn run(
+    begin: &Begin<'_>,
+    live: &Arc<Live>,
+    tap: &TapReceiver,
+    tell: &mut dyn FnMut(Told),
+) -> Result<(), Fault> {
     let mut session = Session::begin(begin, Arc::clone(live))?;
-    match record(&mut session, live, tap) {
-        Ok(()) => session.finish(),
+    match record(&mut session, live, tap, tell) {
+        Ok(()) => session.finish(Instant::now()),
         Err(fault) => {
-            session.abandon(fault.to_string());
+            session.abandon(Instant::now(), fault.to_string());
             Err(fault)
         }
     }
 }
 
-fn record(session: &mut Session, live: &Live, tap: &TapReceiver) -> Result<(), Fault> {
-    session.round()?;
+fn record(session: &mut Session, live: &Live, tap: &TapReceiver, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
+    session.round().or_else(|fault| session.recover(fault, Instant::now(), tell))?;
     while !live.is_asked_to_stop() {
-        match tap.recv(IDLE_WAIT) {
-            Ok(Some(tapped)) => session.handle(tapped)?,
-            Ok(None) => session.handle_idle(IDLE_WAIT)?,
+        let done = match tap.recv(IDLE_WAIT) {
+            // Time goes on by what comes: by the clock, what waits in the queue would be given up as lost.
+            Ok(Some(tapped)) => session.handle(tapped, tell),
+            Ok(None) => session.handle_time(Instant::now(), IDLE_WAIT, tell),
             Err(engine::tap::TapClosed) => return Ok(()),
-        }
+        };
+        let done = done.and_then(|()| {
+            if session.looks_at_time() { session.handle_time(Instant::now(), Duration::ZERO, tell) } else { Ok(()) }
+        });
+        done.or_else(|fault| session.recover(fault, Instant::now(), tell))?;
     }
     // What was in the queue when somebody pressed stop still belongs to the recording.
     for _ in 0..TAP_CAPACITY {
         match tap.recv(Duration::ZERO) {
-            Ok(Some(tapped)) => session.handle(tapped)?,
+            Ok(Some(tapped)) => {
+                session.handle(tapped, tell).or_else(|fault| session.recover(fault, Instant::now(), tell))?;
+            }
             Ok(None) | Err(engine::tap::TapClosed) => break,
         }
     }

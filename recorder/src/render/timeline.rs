@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::id::ParticipantName;
-use crate::manifest::Kind;
+use crate::manifest::{Break, Kind, Span};
 
 /// The form that this crate writes.
 pub(crate) const VERSION: u32 = 1;
@@ -34,9 +34,8 @@ pub(crate) struct Timeline {
     /// Who or what the composed file shows.
     pub(crate) shown: Vec<Picture>,
     pub(crate) reactions: Vec<Reaction>,
-    pub(crate) chat: Vec<ChatLine>,
-    /// Nothing is recorded.
-    pub(crate) interruptions: Vec<Interruption>,
+    /// Nothing is recorded; the recording's clock stands still.
+    pub(crate) breaks: Vec<Break>,
 }
 
 /// A participant and when they were there.
@@ -48,13 +47,6 @@ pub(crate) struct Attendance {
     pub(crate) present: Vec<Span>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Span {
-    pub(crate) from_ms: u64,
-    pub(crate) to_ms: u64,
-}
-
 /// Somebody speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,12 +56,12 @@ pub(crate) struct Turn {
     pub(crate) to_ms: u64,
 }
 
-/// From now on this is shown, until the next.
+/// From now on this is shown, until the next; nobody, where there is no participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Picture {
-    pub(crate) participant: ParticipantName,
-    pub(crate) kind: Kind,
+    pub(crate) participant: Option<ParticipantName>,
+    pub(crate) kind: Option<Kind>,
     pub(crate) from_ms: u64,
 }
 
@@ -80,33 +72,6 @@ pub(crate) struct Reaction {
     pub(crate) at_ms: u64,
     /// An emoji, as the meeting knows it.
     pub(crate) reaction: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ChatLine {
-    /// Nothing: from outside of the meeting.
-    pub(crate) participant: Option<ParticipantName>,
-    pub(crate) at_ms: u64,
-    pub(crate) text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Interruption {
-    pub(crate) from_ms: u64,
-    pub(crate) to_ms: u64,
-    pub(crate) cause: InterruptionCause,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum InterruptionCause {
-    /// As was wished.
-    Paused,
-    DiskFull,
-    /// The server was restarted.
-    Restart,
 }
 
 /// The timeline as a file.

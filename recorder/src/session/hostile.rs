@@ -175,7 +175,7 @@ fn continued(codec: Codec) -> Vec<u8> {
 
 /// Every file of a recording, judged.
 fn judge(folder: &Path) -> usize {
-    let inspection = crate::finish::inspect(folder).unwrap();
+    let inspection = crate::inspection::inspect(folder).unwrap();
     for track in &inspection.tracks {
         let size = std::fs::metadata(&track.path).unwrap().len();
         assert_eq!(track.scan.good_bytes, size, "a tail that cannot be read");
@@ -191,7 +191,7 @@ fn judge(folder: &Path) -> usize {
 
 /// Whether ffprobe can read the container; what is inside was never meant to be decoded.
 fn ffprobe_reads(folder: &Path) {
-    for track in crate::finish::inspect(folder).unwrap().tracks {
+    for track in crate::inspection::inspect(folder).unwrap().tracks {
         let Ok(output) = Command::new("ffprobe")
             .args(["-v", "fatal", "-of", "csv=p=0", "-show_entries", "packet=pts"])
             .arg(&track.path)

@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use engine::id::{Codec, PublicationKind};
 use proptest::prelude::*;
 use rtc_shared::marshal::Marshal as _;
 
+mod composed;
+
 use super::*;
-use crate::finish::{Inspection, inspect};
-use crate::manifest::{GapCause, Manifest};
+use crate::inspection::{Inspection, StoredFiles, inspect};
+use crate::manifest::{FileRecord, GapCause, Manifest};
 use crate::scan::scan_file;
 
 const RECORDING: RecordingId = RecordingId(0x5eed);
@@ -36,26 +38,30 @@ pub(super) struct Bench {
     session: Session,
     live: Arc<Live>,
     pub(super) start: Instant,
+    told: Vec<Told>,
 }
 
 impl Bench {
     pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        let live = Arc::new(Live::new(crate::live::Phase::Running));
+        let live = Arc::new(Live::new(crate::live::Phase::Running, "default"));
         let begin = Begin {
             root: root.path(),
             recording: RECORDING,
+            subject: "Stand-up",
+            part: Part::default(),
             started: start,
             started_at: OffsetDateTime::UNIX_EPOCH,
             reserve_bytes: 0,
         };
         let session = Session::begin(&begin, Arc::clone(&live)).unwrap();
-        Self { session, live, start, root }
+        Self { session, live, start, root, told: Vec::new() }
     }
 
     fn try_item(&mut self, item: TapItem) -> Result<(), Fault> {
-        self.session.handle(Tapped { lost_before: 0, item })
+        let told = &mut self.told;
+        self.session.handle(Tapped { lost_before: 0, item }, &mut |news| told.push(news))
     }
 
     pub(super) fn item(&mut self, item: TapItem) {
@@ -94,12 +100,7 @@ impl Bench {
             ..Default::default()
         };
         let packet = rtp::Packet { header, payload: Bytes::copy_from_slice(data) }.marshal().unwrap();
-        TapItem::Packet {
-            publication,
-            arrival: self.start + Duration::from_millis(ms),
-            level: None,
-            packet: packet.into(),
-        }
+        TapItem::Packet { publication, arrival: self.at(ms), level: None, packet: packet.into() }
     }
 
     /// One voice packet that was sent 20 ms after the last, and arrives at `ms`.
@@ -113,12 +114,16 @@ impl Bench {
         self.item(self.packet(PICTURE, ms, n, u32::from(n) * 3000, &data));
     }
 
+    fn at(&self, ms: u64) -> Instant {
+        self.start + Duration::from_millis(ms)
+    }
+
     fn folder(&self) -> PathBuf {
         self.root.path().join(RECORDING.to_string())
     }
 
     fn file(&self, number: u32) -> PathBuf {
-        self.folder().join(crate::spool::track_file(number, TrackCodec::Vp8))
+        self.folder().join(crate::spool::track_file(number, TrackCodec::Opus))
     }
 
     /// Block times of a file.
@@ -128,12 +133,22 @@ impl Bench {
 
     pub(super) fn end(self) -> Ended {
         let folder = self.folder();
-        let Self { root, session, .. } = self;
-        session.finish().unwrap();
-        let inspection = inspect(&folder).unwrap();
-        let stored = crate::finish::Stored { size: 0, sha256: String::new() };
-        let manifest = inspection.manifest(&vec![stored; inspection.tracks.len()]);
-        Ended { manifest, inspection, folder, _root: root }
+        let Self { root, session, start, .. } = self;
+        session.finish(start).unwrap();
+        Ended::of(&folder, root)
+    }
+}
+
+impl Ended {
+    fn of(folder: &Path, root: tempfile::TempDir) -> Self {
+        let inspection = inspect(folder).unwrap();
+        let file = || FileRecord { object: String::new(), content_type: String::new(), size: 0, sha256: String::new() };
+        let stored = StoredFiles {
+            content: Some(file()),
+            tracks: inspection.tracks.iter().map(|_| file()).collect(),
+            files: Vec::new(),
+        };
+        Self { manifest: inspection.manifest(stored), inspection, folder: folder.to_owned(), _root: root }
     }
 }
 
@@ -157,7 +172,7 @@ pub(super) struct Ended {
 #[test]
 fn tracks_lie_on_the_recordings_clock() {
     let mut bench = Bench::new();
-    bench.live.name(ADA, "Ada");
+    bench.live.note(Note::Joined { participant: ADA, display_name: "Ada".to_owned() });
     bench.add(VOICE, PublicationKind::Microphone);
     bench.add(PICTURE, PublicationKind::Camera);
     for n in 0..100 {
@@ -222,7 +237,8 @@ impl Bench {
     /// Lets seconds pass without items and counts what is on the disk.
     fn times_after_idle(&mut self, seconds: u64) -> usize {
         for _ in 0..seconds * 20 {
-            self.session.handle_idle(IDLE_WAIT).unwrap();
+            let now = self.start;
+            self.session.handle_time(now, IDLE_WAIT, &mut |_| ()).unwrap();
         }
         self.times(0).len()
     }
@@ -291,7 +307,7 @@ fn sender_reports_align_the_tracks_of_a_participant() {
         bench.item(bench.packet(PICTURE, captured + 100, n, u32::from(n) * 3600, &picture));
         if n == 5 {
             for (publication, rtp) in [(VOICE, 1920 * 5), (PICTURE, 3600 * 5)] {
-                let arrival = bench.start + Duration::from_millis(captured);
+                let arrival = bench.at(captured);
                 bench.item(TapItem::SenderReport { publication, arrival, ntp: ntp(captured), rtp });
             }
         }
@@ -331,33 +347,124 @@ fn a_network_that_stood_still_shifts_nothing_and_a_sender_that_slept_does() {
 }
 
 #[test]
-fn a_full_disk_ends_the_recording_with_its_reason_and_keeps_the_rest() {
+fn a_full_disk_is_a_break_after_which_every_file_goes_on() {
     let mut bench = Bench::new();
     bench.add(VOICE, PublicationKind::Microphone);
     for n in 0..60 {
         bench.voice(u64::from(n) * 20, n);
     }
-    // The second track lands on a device that is always full.
-    std::os::unix::fs::symlink("/dev/full", bench.file(1)).unwrap();
+    bench.session.spool.is_full = true;
     bench.add(PICTURE, PublicationKind::Camera);
-    let fault = (0..100u16)
+    let picture = |bench: &Bench, n: u16, ms: u64, frame: &[u8]| {
+        bench.packet(PICTURE, ms, n, u32::from(n) * 1800, &described(frame))
+    };
+    let (failed_at, fault) = (0..100u16)
         .find_map(|n| {
-            let data = described(if n == 0 { &KEY } else { &DELTA });
-            let item = bench.packet(PICTURE, 1200 + u64::from(n) * 33, n, u32::from(n) * 3000, &data);
-            bench.try_item(item).err()
+            let ms = 1200 + u64::from(n) * 20;
+            let item = picture(&bench, n, ms, if n == 0 { &KEY } else { &DELTA });
+            bench.try_item(item).err().map(|fault| (ms, fault))
         })
         .expect("writing must fail");
     assert!(matches!(fault, Fault::DiskFull), "{fault}");
-    let folder = bench.folder();
-    let Bench { session, root, .. } = bench;
-    session.abandon(fault.to_string());
-    std::fs::remove_file(folder.join("track-0001.webm")).unwrap();
-    let inspection = inspect(&folder).unwrap();
-    assert_eq!(inspection.tracks.len(), 1);
-    assert_eq!(inspection.tracks[0].scan.frames, 60, "what was held went out");
-    let manifest = inspection.manifest(&[crate::finish::Stored { size: 0, sha256: String::new() }]);
-    assert!(manifest.failure.unwrap().contains("disk that holds recordings is full"));
-    drop(root);
+    let now = bench.at(failed_at);
+    let told = &mut bench.told;
+    bench.session.recover(fault, now, &mut |news| told.push(news)).unwrap();
+    assert!(bench.told.contains(&Told::DiskFull));
+    assert!(bench.session.looks_at_time());
+    // What comes now is not recorded, and fails nothing.
+    bench.voice(failed_at + 500, 200);
+    bench.session.spool.is_full = false;
+    let later = bench.at(failed_at + 5_000);
+    let told = &mut bench.told;
+    bench.session.handle_time(later, Duration::ZERO, &mut |news| told.push(news)).unwrap();
+    assert!(bench.told.contains(&Told::Resumed));
+    assert!(bench.told.contains(&Told::WantsKeyFrame(PICTURE)), "what was lost cannot be built on");
+    for n in 0..60u16 {
+        let ms = failed_at + 5_010 + u64::from(n) * 20;
+        bench.voice(ms, 300 + n);
+        let item = picture(&bench, 1000 + n, ms, if n == 0 { &KEY } else { &DELTA });
+        bench.item(item);
+    }
+    let ended = bench.end();
+    let tracks = &ended.manifest.tracks;
+    let [stop] = ended.manifest.breaks[..] else { panic!("{:?}", ended.manifest.breaks) };
+    assert_eq!(stop.cause, BreakCause::DiskFull);
+    assert_eq!((stop.to - stop.from).whole_seconds(), 5);
+    assert!((failed_at as i64 - stop.at_ms as i64).abs() < 60, "{stop:?}");
+    assert_eq!(tracks[0].gaps.last().unwrap().cause, GapCause::Break);
+    assert_eq!(tracks[0].frames, 120, "nothing that came before or after is missing");
+    assert!(ended.inspection.tracks[1].scan.frames > 60, "what could not be written was written later");
+    let end = tracks[0].offset_ms + tracks[0].duration_ms;
+    assert!((failed_at as i64 + 1_200 - end as i64).abs() < 100, "the clock stood still: {end}");
+}
+
+#[test]
+fn a_pause_records_nothing_and_its_time_is_cut_out() {
+    let mut bench = Bench::new();
+    bench.add(VOICE, PublicationKind::Microphone);
+    bench.add(PICTURE, PublicationKind::Camera);
+    let both = |bench: &mut Bench, ms: u64, n: u16, key: bool| {
+        bench.voice(ms, n);
+        let picture = described(if key { &KEY } else { &DELTA });
+        let item = bench.packet(PICTURE, ms, n, u32::from(n) * 1800, &picture);
+        bench.item(item);
+    };
+    for n in 0..100 {
+        both(&mut bench, u64::from(n) * 20, n, n == 0);
+    }
+    bench.live.ask_to_pause(true);
+    let time = |bench: &mut Bench, ms: u64| {
+        let (now, told) = (bench.at(ms), &mut bench.told);
+        bench.session.handle_time(now, Duration::ZERO, &mut |news| told.push(news)).unwrap();
+    };
+    time(&mut bench, 2_000);
+    assert!(bench.told.contains(&Told::Paused));
+    let size = bench.live.lengths.all();
+    for n in 100..400 {
+        both(&mut bench, u64::from(n) * 20, n, n % 100 == 0);
+    }
+    let during = bench.live.lengths.all();
+    assert_eq!(
+        (size.get("track-0000.webm"), size.get("content.webm")),
+        (during.get("track-0000.webm"), during.get("content.webm"))
+    );
+    bench.live.ask_to_pause(false);
+    time(&mut bench, 8_000);
+    assert!(bench.told.contains(&Told::Resumed));
+    for n in 400..500 {
+        both(&mut bench, u64::from(n) * 20, n, n == 410);
+    }
+    let ended = bench.end();
+    let [stop] = ended.manifest.breaks[..] else { panic!("{:?}", ended.manifest.breaks) };
+    assert_eq!((stop.at_ms, (stop.to - stop.from).whole_seconds(), stop.cause), (2_000, 6, BreakCause::Paused));
+    let track = |codec| ended.manifest.tracks.iter().find(|track| track.codec == codec).unwrap();
+    let (voice, picture) = (track(TrackCodec::Opus), track(TrackCodec::Vp8));
+    assert_eq!((voice.frames, voice.lost_packets, voice.duration_ms), (200, 0, 4_000));
+    assert_eq!((picture.frames, picture.lost_packets), (190, 0), "after the pause it waits for a key frame");
+    let content = ended.manifest.content.unwrap();
+    assert!((3_900..=4_050).contains(&content.duration_ms), "{}", content.duration_ms);
+    assert!(ended.manifest.duration_ms <= 4_050);
+}
+
+#[test]
+fn what_is_told_of_the_meeting_stands_in_the_manifest() {
+    let mut bench = Bench::new();
+    let (participant, at) = (ADA, OffsetDateTime::UNIX_EPOCH);
+    bench.live.note(Note::Joined { participant, display_name: "Ada".to_owned() });
+    bench.live.note(Note::Consent { participant, given: true, at });
+    bench.add(VOICE, PublicationKind::Microphone);
+    (0..100).for_each(|n| bench.voice(u64::from(n) * 20, n));
+    bench.live.note(Note::Reaction { participant, reaction: "x".repeat(300) });
+    bench.live.note(Note::Left { participant });
+    (100..110).for_each(|n| bench.voice(u64::from(n) * 20, n));
+    let ended = bench.end();
+    let [ada] = &ended.manifest.participants[..] else { panic!("{:?}", ended.manifest.participants) };
+    assert_eq!(ada.present.len(), 1);
+    assert!((1_900..2_100).contains(&ada.present[0].to_ms), "{:?}", ada.present);
+    assert!(ended.manifest.consents[0].given);
+    let (who, reaction, at_ms) = &ended.inspection.reactions[0];
+    assert_eq!((who.0, reaction.len()), (ADA, crate::live::MAX_NAME_CHARS));
+    assert!((1_900..2_100).contains(at_ms));
 }
 
 #[test]
@@ -375,7 +482,7 @@ fn items_that_the_tap_lost_are_in_the_manifest() {
     bench.add(VOICE, PublicationKind::Microphone);
     for (n, lost_before) in [(0, 4), (1, 0), (2, 38)] {
         let item = bench.packet(VOICE, u64::from(n) * 20, n as u16, n * 960, &SOUND);
-        bench.session.handle(Tapped { lost_before, item }).unwrap();
+        bench.session.handle(Tapped { lost_before, item }, &mut |_| ()).unwrap();
     }
     assert_eq!(bench.end().manifest.lost_items, 42);
 }
@@ -399,7 +506,7 @@ proptest! {
                 *first = 0x80 | (*first & 0x0F & *first >> 4);
             }
             let publication = if voice { VOICE } else { PICTURE };
-            let arrival = bench.start + Duration::from_millis(ms);
+            let arrival = bench.at(ms);
             bench.item(TapItem::Packet { publication, arrival, level: None, packet: bytes.into() });
         }
         let ended = bench.end();

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use time::macros::datetime;
 
 use super::*;
+use crate::manifest::BreakCause;
 
 const ADA: ParticipantName = ParticipantName(ParticipantId(1));
 const BOB: ParticipantName = ParticipantName(ParticipantId(2));
@@ -20,10 +21,14 @@ fn timeline(names: [&str; 2], speaking: Vec<Turn>) -> Timeline {
         duration_ms: 9_000,
         participants: vec![attendance(ADA, names[0]), attendance(BOB, names[1])],
         speaking,
-        shown: vec![Picture { participant: BOB, kind: Kind::Screen, from_ms: 20 }],
+        shown: vec![Picture { participant: Some(BOB), kind: Some(Kind::Screen), from_ms: 20 }],
         reactions: vec![Reaction { participant: ADA, at_ms: 5, reaction: "clap".to_owned() }],
-        chat: vec![ChatLine { participant: None, at_ms: 7, text: "hello".to_owned() }],
-        interruptions: vec![Interruption { from_ms: 1, to_ms: 2, cause: InterruptionCause::DiskFull }],
+        breaks: vec![Break {
+            at_ms: 1,
+            from: datetime!(2026-11-29 10:00 UTC),
+            to: datetime!(2026-11-29 10:01 UTC),
+            cause: BreakCause::DiskFull,
+        }],
     }
 }
 
@@ -48,8 +53,7 @@ fn the_json_says_what_its_readers_rely_on() {
     assert_eq!((&json["version"], &json["startedAt"]), (&1.into(), &"2026-11-29T10:00:00Z".into()));
     assert_eq!(json["participants"][0]["present"][0]["toMs"], 9_000);
     assert_eq!(json["speaking"][0], serde_json::json!({ "participant": ada, "fromMs": 500, "toMs": 2_000 }));
-    assert_eq!((&json["shown"][0]["kind"], &json["interruptions"][0]["cause"]), (&"screen".into(), &"diskFull".into()));
-    assert_eq!(json["chat"][0], serde_json::json!({ "participant": null, "atMs": 7, "text": "hello" }));
+    assert_eq!((&json["shown"][0]["kind"], &json["breaks"][0]["cause"]), (&"screen".into(), &"diskFull".into()));
 }
 
 /// What a reader makes of a file: names of its cues (WebVTT §6.1: a block ends at an empty line).
@@ -90,7 +94,7 @@ proptest! {
     #[test]
     fn the_json_round_trips(name: String, text: String, at_ms: u64) {
         let mut timeline = timeline([&name, "Bob"], vec![turn(ADA, 0, at_ms)]);
-        timeline.chat[0].text = text;
+        timeline.reactions[0].reaction = text;
         prop_assert_eq!(serde_json::from_slice::<Timeline>(&timeline_json(&timeline)).unwrap(), timeline);
     }
 }
