@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use recorder::RecorderEvent;
-
 use crate::media::{self, decode, is_rising, probe};
 use crate::network::{Network, ada_over};
 use crate::{PATIENCE, RECORDING, Studio, container};
@@ -72,15 +70,15 @@ async fn what_a_killed_process_wrote_is_stored_at_the_next_start() {
     let spooled: Vec<_> = tracks.iter().map(|track| container::block_times(&fs::read(track).unwrap())).collect();
     append(&tracks[0], &[0x1F, 0x43, 0xB6, 0x75, 0x44, 0x00, 0xE7]);
     append(&spool.join("journal.jsonl"), b"{\"fact\":\"gap\",\"num");
-    let staged = data.path().join("blobs/recordings").join(RECORDING.to_string()).join("track-0000.webm#1");
+    let staged = crate::stored_folder(data.path()).join("track-0000.webm#1");
     fs::create_dir_all(staged.parent().unwrap()).unwrap();
     fs::write(&staged, "half").unwrap();
 
     let mut studio = Studio::open(data.path());
     assert_eq!(studio.recorder.recover().await.unwrap(), [RECORDING]);
-    assert_eq!(studio.event().await, RecorderEvent::Ready { recording: RECORDING });
+    studio.is_ready().await;
     assert!(!staged.exists() && !spool.exists());
-    assert_eq!(studio.recorder.contents(RECORDING).await.unwrap().tracks.len(), 2);
+    assert_eq!(studio.recorder.contents(crate::TENANT, RECORDING).await.unwrap().tracks.len(), 2);
     for (number, spooled) in spooled.iter().enumerate() {
         let (_, bytes) = studio.read(number as u32, None).await;
         assert_eq!(&container::block_times(&bytes), spooled, "every whole cluster is there");
@@ -89,7 +87,7 @@ async fn what_a_killed_process_wrote_is_stored_at_the_next_start() {
         assert_eq!(decode(&file, 0), "");
         assert!(probe(&file).format_seconds.unwrap() > 2.0, "it has a length and can be cued");
     }
-    let manifest = data.path().join("blobs/recordings").join(RECORDING.to_string()).join("manifest.json");
+    let manifest = crate::stored_folder(data.path()).join("manifest.json");
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
     assert_eq!((&manifest["recovered"], &manifest["participants"][0]["displayName"]), (&true.into(), &"Ada".into()));
     assert_eq!(studio.recorder.recover().await.unwrap(), [], "and there is nothing left to do");

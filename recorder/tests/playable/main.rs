@@ -8,31 +8,44 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "tests"
 )]
 
+mod bad_store;
 mod codecs;
 mod container;
 mod crash;
+mod crew;
+mod full_disk;
+mod kills;
 mod media;
 mod network;
 mod quality;
 mod reading;
+mod verifying;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::id::{Codec, ParticipantId, PublicationId, PublicationKind};
 use engine::tap::{TapItem, TapSender};
 use futures_util::TryStreamExt as _;
-use recorder::{ByteRange, Config, Recorder, RecorderEvent, RecordingId, StartRecording, TrackSlice};
+use recorder::{ByteRange, Config, Recorder, RecorderEvent, RecordingFile, RecordingId, Slice, StartRecording};
 use tokio::sync::mpsc;
 
 pub(crate) const ADA: ParticipantId = ParticipantId(0xada);
 pub(crate) const VOICE: PublicationId = PublicationId(11);
 pub(crate) const PICTURE: PublicationId = PublicationId(12);
+pub(crate) const TENANT: &str = "default";
 pub(crate) const RECORDING: RecordingId = RecordingId(0xfeed);
+/// Where the recording is stored.
+pub(crate) fn stored_folder(data: &Path) -> PathBuf {
+    data.join("blobs/recordings/tenants").join(TENANT).join(RECORDING.to_string())
+}
+
 /// Events that wait for a test; none makes more.
 const EVENTS: usize = 256;
 /// A test that waits longer has failed.
@@ -46,7 +59,7 @@ pub(crate) struct Studio {
 
 impl Studio {
     pub(crate) fn open(data: &Path) -> Self {
-        Self::with(Config { reserve_bytes: 0, ..Config::local(data) })
+        Self::with(Config { reserve_bytes: 0, ..Config::local(data).unwrap() })
     }
 
     pub(crate) fn with(config: Config) -> Self {
@@ -57,8 +70,7 @@ impl Studio {
     /// Starts with everything already in the tap, so that nothing depends on how fast this machine is.
     pub(crate) async fn record(&mut self, items: Vec<TapItem>) -> TapSender {
         let (sender, tap) = loaded_tap(items);
-        let roster = vec![(ADA, "Ada".to_owned())];
-        self.recorder.start(StartRecording { recording: RECORDING, tap, roster }).unwrap();
+        self.recorder.start(order(RECORDING, tap)).unwrap();
         assert_eq!(self.event().await, RecorderEvent::On { recording: RECORDING });
         sender
     }
@@ -67,7 +79,7 @@ impl Studio {
     pub(crate) async fn record_to_the_end(&mut self, items: Vec<TapItem>) {
         let sender = self.record(items).await;
         self.recorder.stop(RECORDING);
-        assert_eq!(self.event().await, RecorderEvent::Ready { recording: RECORDING });
+        self.is_ready().await;
         drop(sender);
     }
 
@@ -75,8 +87,18 @@ impl Studio {
         tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("an event in time").unwrap()
     }
 
-    pub(crate) async fn read(&self, track: u32, range: Option<ByteRange>) -> (TrackSlice, Vec<u8>) {
-        let mut slice = self.recorder.read(RECORDING, track, range).await.unwrap();
+    /// The next event says that everything is stored.
+    pub(crate) async fn is_ready(&mut self) {
+        let event = self.event().await;
+        assert!(matches!(event, RecorderEvent::Ready { recording: RECORDING, .. }), "{event:?}");
+    }
+
+    pub(crate) async fn read(&self, track: u32, range: Option<ByteRange>) -> (Slice, Vec<u8>) {
+        self.read_file(&RecordingFile::Track(track), range).await
+    }
+
+    pub(crate) async fn read_file(&self, file: &RecordingFile, range: Option<ByteRange>) -> (Slice, Vec<u8>) {
+        let mut slice = self.recorder.read(TENANT, RECORDING, file, range).await.unwrap();
         let body = std::mem::replace(&mut slice.body, Box::pin(futures_util::stream::empty()));
         let bytes = body.try_fold(Vec::new(), |mut all, piece| async move {
             all.extend_from_slice(&piece);
@@ -90,13 +112,27 @@ impl Studio {
     pub(crate) async fn wait_for_bytes(&self, tracks: usize, bytes: u64) {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let contents = self.recorder.contents(RECORDING).await.unwrap();
+            let contents = self.recorder.contents(TENANT, RECORDING).await.unwrap();
             if contents.tracks.len() == tracks && contents.tracks.iter().all(|track| track.size >= bytes) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("the recording did not grow to {bytes} bytes in {tracks} tracks");
+    }
+}
+
+/// Everything that a recording needs to begin.
+pub(crate) fn order(recording: RecordingId, tap: engine::tap::TapReceiver) -> StartRecording {
+    StartRecording {
+        recording,
+        tenant: TENANT.to_owned(),
+        subject: "Stand-up".to_owned(),
+        part: 1,
+        first: recording,
+        tap,
+        want_key_frame: Arc::new(|_| ()),
+        roster: vec![(ADA, "Ada".to_owned())],
     }
 }
 

@@ -48,7 +48,7 @@ fn access_units(stream: &[u8]) -> Vec<Bytes> {
     starts.iter().zip(ends).map(|(from, to)| Bytes::copy_from_slice(&stream[*from..to])).collect()
 }
 
-fn ivf_frames(ivf: &[u8]) -> Vec<Bytes> {
+pub(crate) fn ivf_frames(ivf: &[u8]) -> Vec<Bytes> {
     // IVF: 32 bytes of header, then size (4), time (8) and frame.
     let mut frames = Vec::new();
     let mut rest = &ivf[32..];
@@ -68,7 +68,7 @@ pub(crate) fn opus() -> Vec<Bytes> {
     packets[2..].to_vec() // behind OpusHead and OpusTags
 }
 
-fn encode(source: &str, options: &[&str]) -> Vec<u8> {
+pub(crate) fn encode(source: &str, options: &[&str]) -> Vec<u8> {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", source])
         .args(options)
@@ -80,7 +80,7 @@ fn encode(source: &str, options: &[&str]) -> Vec<u8> {
 }
 
 /// RFC 3533 §6: pages of up to 255 segments; a segment shorter than 255 ends a packet.
-fn ogg_packets(mut ogg: &[u8]) -> Vec<Bytes> {
+pub(crate) fn ogg_packets(mut ogg: &[u8]) -> Vec<Bytes> {
     let mut packets = Vec::new();
     let mut packet = Vec::new();
     while ogg.starts_with(b"OggS") {

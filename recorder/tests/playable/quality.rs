@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::media::{self, PICTURES, SECONDS, decode, is_rising, probe};
 use crate::network::{FIRST_MS, Network, ada_over};
-use crate::{RECORDING, Studio, container};
+use crate::{Studio, container};
 
 pub(crate) struct Stored {
     _data: tempfile::TempDir,
@@ -24,7 +24,7 @@ impl Stored {
         let data = tempfile::tempdir().unwrap();
         let mut studio = Studio::open(data.path());
         studio.record_to_the_end(items).await;
-        let folder = data.path().join("blobs/recordings").join(RECORDING.to_string());
+        let folder = crate::stored_folder(data.path());
         let spooled = std::fs::read_dir(data.path().join("recordings")).unwrap().count();
         assert_eq!(spooled, 0, "nothing local is left");
         let manifest = serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();

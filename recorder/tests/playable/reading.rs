@@ -2,11 +2,16 @@
 
 use engine::tap::TapItem;
 use object_store::local::LocalFileSystem;
-use recorder::{ByteRange, Config, MAX_RECORDINGS, RecorderError, RecorderEvent, RecordingId, StartRecording};
+use recorder::vault::{Sealing, Vault, Vaults};
+use recorder::{
+    ByteRange, Config, MAX_RECORDINGS, Note, RecorderError, RecorderEvent, RecordingFile, RecordingId, Trouble,
+};
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{ADA, RECORDING, Studio, VOICE, added, container, loaded_tap};
+use crate::{ADA, PATIENCE, RECORDING, Studio, TENANT, VOICE, added, container, loaded_tap, order};
 
 /// Seconds of voice without ffmpeg: its packets need not be decoded here.
 fn voice(packets: u16) -> Vec<TapItem> {
@@ -40,9 +45,12 @@ async fn check_ranges(studio: &Studio) {
         assert_eq!(slice.etag, whole.etag);
         assert_eq!(part, bytes[expected.start as usize..expected.end as usize], "{wanted:?}");
     }
-    let refused = studio.recorder.read(RECORDING, 0, Some(ByteRange::From(size))).await;
+    let refused = studio.recorder.read(TENANT, RECORDING, &RecordingFile::Track(0), Some(ByteRange::From(size))).await;
     assert!(matches!(refused, Err(RecorderError::RangeNotSatisfiable { size: s }) if s == size), "{refused:?}");
-    assert!(matches!(studio.recorder.read(RECORDING, 9, None).await, Err(RecorderError::NotFound)));
+    assert!(matches!(
+        studio.recorder.read(TENANT, RECORDING, &RecordingFile::Track(9), None).await,
+        Err(RecorderError::NotFound)
+    ));
 }
 
 #[tokio::test]
@@ -51,29 +59,38 @@ async fn ranges_are_exact_while_it_runs_and_when_it_is_stored() {
     let mut studio = Studio::open(data.path());
     let _sender = studio.record(voice(500)).await;
     studio.wait_for_bytes(1, 20_000).await;
+    // Until the last block is written the file grows, and each read finds another.
+    let deadline = Instant::now() + PATIENCE;
+    while container::block_times(&studio.read(0, None).await.1).len() < 500 {
+        assert!(Instant::now() < deadline, "not all of it is written");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     check_ranges(&studio).await;
-    assert!(matches!(studio.recorder.read(RecordingId(1), 0, None).await, Err(RecorderError::NotFound)));
-    let running = studio.recorder.contents(RECORDING).await.unwrap();
+    assert!(matches!(
+        studio.recorder.read(TENANT, RecordingId(1), &RecordingFile::Track(0), None).await,
+        Err(RecorderError::NotFound)
+    ));
+    let running = studio.recorder.contents(TENANT, RECORDING).await.unwrap();
     assert!(!running.complete);
     assert_eq!((running.tracks[0].participant, running.tracks[0].display_name.as_str()), (ADA, "Ada"));
     let (before, part) = studio.read(0, None).await;
     assert!(container::block_times(&part).len() > 300, "what is written plays");
-    assert!(matches!(studio.recorder.delete(RECORDING).await, Err(RecorderError::Busy)));
+    assert!(matches!(studio.recorder.delete(TENANT, RECORDING).await, Err(RecorderError::Busy)));
 
-    studio.recorder.note_participant(RECORDING, ADA, "Ada L.");
+    studio.recorder.note(RECORDING, Note::Joined { participant: ADA, display_name: "Ada L.".to_owned() });
     studio.recorder.stop(RECORDING);
-    assert_eq!(studio.event().await, RecorderEvent::Ready { recording: RECORDING });
+    studio.is_ready().await;
     check_ranges(&studio).await;
-    let stored = studio.recorder.contents(RECORDING).await.unwrap();
+    let stored = studio.recorder.contents(TENANT, RECORDING).await.unwrap();
     assert!(stored.complete);
     assert_eq!(stored.tracks[0].display_name, "Ada L.");
     assert_eq!((stored.tracks[0].duration_ms, stored.tracks[0].content_type.as_str()), (10_000, "audio/webm"));
     let (after, _) = studio.read(0, None).await;
     assert_ne!(before.etag, after.etag, "other bytes, other validator");
 
-    studio.recorder.delete(RECORDING).await.unwrap();
-    assert!(matches!(studio.recorder.contents(RECORDING).await, Err(RecorderError::NotFound)));
-    assert!(matches!(studio.recorder.delete(RECORDING).await, Err(RecorderError::NotFound)));
+    studio.recorder.delete(TENANT, RECORDING).await.unwrap();
+    assert!(matches!(studio.recorder.contents(TENANT, RECORDING).await, Err(RecorderError::NotFound)));
+    assert!(matches!(studio.recorder.delete(TENANT, RECORDING).await, Err(RecorderError::NotFound)));
 }
 
 #[tokio::test]
@@ -81,47 +98,119 @@ async fn a_meeting_that_ends_ends_its_recording() {
     let data = tempfile::tempdir().unwrap();
     let mut studio = Studio::open(data.path());
     drop(studio.record(voice(20)).await);
-    assert_eq!(studio.event().await, RecorderEvent::Ready { recording: RECORDING });
+    studio.is_ready().await;
 }
 
 #[tokio::test]
-async fn a_disk_without_reserve_fails_the_recording_with_its_reason() {
+async fn without_disk_space_nothing_is_recorded_and_it_is_said() {
     let data = tempfile::tempdir().unwrap();
-    let mut studio = Studio::with(Config { reserve_bytes: u64::MAX, ..Config::local(data.path()) });
+    let mut studio = Studio::with(Config { reserve_bytes: u64::MAX, ..Config::local(data.path()).unwrap() });
     let _sender = studio.record(voice(20)).await;
-    let RecorderEvent::Failed { recording, reason } = studio.event().await else { panic!("it must fail") };
-    assert_eq!(recording, RECORDING);
-    assert!(reason.contains("free space"), "{reason}");
-    assert!(studio.recorder.shutdown().await, "the rest is stored");
-    assert!(studio.recorder.contents(RECORDING).await.unwrap().complete);
+    let event = studio.event().await;
+    assert!(matches!(event, RecorderEvent::Trouble { trouble: Some(Trouble::DiskFull), .. }), "{event:?}");
+    studio.recorder.stop(RECORDING);
+    studio.is_ready().await;
+    let contents = studio.recorder.contents(TENANT, RECORDING).await.unwrap();
+    assert_eq!((contents.complete, contents.duration_ms), (true, 0));
+}
+
+/// A config whose store is a folder that the test can take away.
+fn with_bucket(data: &Path, folder: &Path) -> Config {
+    let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
+    let vault = Vault::of(store, "recordings", Sealing::None);
+    Config { vaults: Vaults::new(vault, HashMap::new()), reserve_bytes: 0, ..Config::local(data).unwrap() }
+}
+
+/// Whatever is put into it fails.
+fn break_bucket(folder: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::write(folder, "not a folder").unwrap();
+}
+
+fn mend_bucket(folder: &Path) {
+    std::fs::remove_file(folder).unwrap();
+    std::fs::create_dir(folder).unwrap();
 }
 
 #[tokio::test]
-async fn a_dead_store_keeps_the_recording_readable_until_it_lives_again() {
-    let data = tempfile::tempdir().unwrap();
-    let bucket = tempfile::tempdir().unwrap();
+async fn a_dead_store_keeps_the_recording_readable_until_the_next_start_finds_it_alive() {
+    let (data, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let folder = bucket.path().join("bucket");
     std::fs::create_dir(&folder).unwrap();
-    let store = || Arc::new(LocalFileSystem::new_with_prefix(&folder).unwrap());
-    let config = Config { store: Some(store()), reserve_bytes: 0, ..Config::local(data.path()) };
+    let config = with_bucket(data.path(), &folder);
     let mut studio = Studio::with(config.clone());
-    // From now on nothing can be put into it.
-    std::fs::remove_dir(&folder).unwrap();
-    std::fs::write(&folder, "not a folder").unwrap();
+    break_bucket(&folder);
     let _sender = studio.record(voice(100)).await;
     assert!(!studio.recorder.shutdown().await, "it is not stored");
-    assert!(matches!(studio.event().await, RecorderEvent::Failed { .. }));
+    let event = studio.event().await;
+    assert!(matches!(event, RecorderEvent::Trouble { trouble: Some(Trouble::StoreUnavailable), .. }), "{event:?}");
     check_ranges(&studio).await;
-    assert!(!studio.recorder.contents(RECORDING).await.unwrap().complete);
+    assert!(!studio.recorder.contents(TENANT, RECORDING).await.unwrap().complete);
 
-    std::fs::remove_file(&folder).unwrap();
-    std::fs::create_dir(&folder).unwrap();
+    mend_bucket(&folder);
     let mut studio = Studio::with(config);
     assert_eq!(studio.recorder.recover().await.unwrap(), [RECORDING]);
-    assert_eq!(studio.event().await, RecorderEvent::Ready { recording: RECORDING });
+    studio.is_ready().await;
     check_ranges(&studio).await;
-    let contents = studio.recorder.contents(RECORDING).await.unwrap();
+    let contents = studio.recorder.contents(TENANT, RECORDING).await.unwrap();
     assert_eq!((contents.complete, contents.tracks[0].display_name.as_str()), (true, "Ada"));
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_gets_the_recording_without_a_restart() {
+    let (data, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = bucket.path().join("bucket");
+    std::fs::create_dir(&folder).unwrap();
+    let mut studio = Studio::with(with_bucket(data.path(), &folder));
+    break_bucket(&folder);
+    let _sender = studio.record(voice(100)).await;
+    studio.recorder.stop(RECORDING);
+    let event = studio.event().await;
+    assert!(matches!(event, RecorderEvent::Trouble { trouble: Some(Trouble::StoreUnavailable), .. }), "{event:?}");
+    mend_bucket(&folder);
+    let event = studio.event().await;
+    assert!(matches!(event, RecorderEvent::Trouble { trouble: None, .. }), "{event:?}");
+    studio.is_ready().await;
+    check_ranges(&studio).await;
+}
+
+#[test]
+fn a_recording_whose_machine_is_gone_is_finished_from_its_copy_in_the_store() {
+    let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy_every = Duration::from_millis(50);
+    let config = || Config { reserve_bytes: 0, copy_every, ..Config::local(data.path()).unwrap() };
+    let live = crate::stored_folder(data.path()).join("live");
+    let copied = || {
+        // What is half-way there has another name, and is no part; it may be gone when it is looked at.
+        let files = std::fs::read_dir(&live).into_iter().flatten().map(|file| file.unwrap().path());
+        let parts = files.filter(|file| file.extension().is_some_and(|extension| extension == "part"));
+        parts.filter_map(|part| part.metadata().ok()).map(|found| found.len()).sum::<u64>()
+    };
+    let machine = tokio::runtime::Runtime::new().unwrap();
+    let _sender = machine.block_on(async {
+        let mut studio = Studio::with(config());
+        let sender = studio.record(voice(500)).await;
+        let deadline = Instant::now() + PATIENCE;
+        // Track and composed recording grow by some 7 kB a second.
+        while copied() < 50_000 {
+            assert!(Instant::now() < deadline, "the copy does not grow");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        sender
+    });
+    machine.shutdown_background();
+    // Another machine with the same store, and nothing in its spool.
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut heir = Studio::with(Config { data_dir: other.path().to_owned(), ..config() });
+        assert_eq!(heir.recorder.recover().await.unwrap(), []);
+        assert!(heir.recorder.adopt(TENANT, RECORDING).await.unwrap());
+        heir.is_ready().await;
+        check_ranges(&heir).await;
+        let contents = heir.recorder.contents(TENANT, RECORDING).await.unwrap();
+        assert!(contents.complete && contents.duration_ms > 5_000, "{contents:?}");
+        assert_eq!(copied(), 0, "the copy is gone");
+        assert!(!heir.recorder.adopt(TENANT, RecordingId(77)).await.unwrap(), "of others there is none");
+    });
 }
 
 #[tokio::test]
@@ -132,7 +221,7 @@ async fn recordings_beyond_the_limit_and_used_ids_are_refused() {
     let mut start = |n: usize| {
         let (sender, tap) = loaded_tap(Vec::new());
         senders.push(sender);
-        studio.recorder.start(StartRecording { recording: RecordingId(n as u128), tap, roster: Vec::new() })
+        studio.recorder.start(order(RecordingId(n as u128), tap))
     };
     for n in 0..MAX_RECORDINGS {
         start(n).unwrap();
