@@ -114,11 +114,15 @@ impl Server {
         let certificate = certificate(config, &addresses)?;
         let origin = origin_with(config, port, &addresses);
         let house = House::build(Blueprint {
-            data: &config.server.data,
             udp: SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
             announce: announced(config, port, addresses),
             media: &config.media,
-            recorder_reserve: config.recorder.reserve_bytes(),
+            recorder: recorder::Config {
+                data_dir: config.server.data.clone(),
+                vaults: config.vaults()?,
+                reserve_bytes: config.recorder.reserve_bytes(),
+                copy_every: recorder::DEFAULT_COPY_EVERY,
+            },
             signaling: signaling_config(config),
         })
         .await?;

@@ -22,7 +22,6 @@ mod mixes;
 mod recordings;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,16 +48,14 @@ const ENGINE_LOOK: Duration = Duration::from_secs(1);
 
 /// What the rooms need to know.
 pub(crate) struct Blueprint<'a> {
-    /// Where everything is kept.
-    pub(crate) data: &'a Path,
     /// Where media comes in.
     pub(crate) udp: SocketAddr,
     /// Where clients are told to send media.
     pub(crate) announce: Vec<SocketAddr>,
     /// How many threads forward it, and on which ports.
     pub(crate) media: &'a crate::config::Media,
-    /// Bytes that recordings leave free on the disk.
-    pub(crate) recorder_reserve: u64,
+    /// Where recordings go, and what they leave free on the disk.
+    pub(crate) recorder: recorder::Config,
     /// How signalling is set up.
     pub(crate) signaling: signaling::Config,
 }
@@ -101,9 +98,13 @@ impl House {
         let wishes = tokio::spawn(mixes.forward(mixers.clone()));
 
         let (news, recorder_news) = mpsc::channel(RECORDER_NEWS);
-        let recorder =
-            recorder::Config { reserve_bytes: blueprint.recorder_reserve, ..recorder::Config::local(blueprint.data) };
-        let recorder = Recorder::open(recorder, news)?;
+        let recorder = Recorder::open(blueprint.recorder, news)?;
+
+        // Before signalling asks what became of them. That they are ready it hears when it listens.
+        let recovered = recorder.recover().await?;
+        if !recovered.is_empty() {
+            tracing::info!(recordings = recovered.len(), "finishing recordings of an earlier run");
+        }
 
         let media = Arc::new(media::EngineMedia(Arc::clone(&engine)));
         let recordings = Arc::new(recordings::TapRecordings {
@@ -115,11 +116,6 @@ impl House {
 
         tokio::spawn(mailbox.forward(signaling.media_events()));
         tokio::spawn(recordings::forward(recorder_news, signaling.recording_events()));
-        // Only now is there somebody to tell that a recording of an earlier run is ready.
-        let recovered = recorder.recover().await?;
-        if !recovered.is_empty() {
-            tracing::info!(recordings = recovered.len(), "finishing recordings of an earlier run");
-        }
         Ok(Self { engine, mixers, wishes, recorder, signaling })
     }
 

@@ -42,6 +42,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use auth::{MintError, mint_user_token, mint_user_tokens, new_sign_in_link, rotate_keys};
+pub use clock::Timestamp;
 pub use door::ApiRates;
 pub use live::Timings;
 pub use meeting::Limits;
@@ -51,7 +52,6 @@ pub use retention::RetentionRules;
 pub use store::StoreLocation;
 
 use auth::{KeyError, SigningKeys};
-use clock::Timestamp;
 use door::AppState;
 use feed::Feeds;
 use live::LiveContext;

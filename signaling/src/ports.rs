@@ -19,9 +19,9 @@ pub use health::{
     DownlinkHealth, HealthLimit, HealthReason, MediaHealth, MixHealth, MixedHealth, SlotHealth, UplinkHealth,
 };
 pub use recordings::{
-    ByteRange, GridLayout, RecordedTrack, RecordingContents, RecordingEvent, RecordingFile, RecordingNote,
-    RecordingPart, RecordingRefused, RecordingSlice, RecordingStart, Recordings, Rendition, RenditionKind,
-    RenditionState, Trouble,
+    ByteRange, GridLayout, RecordedTrack, RecordingBreak, RecordingContents, RecordingEvent, RecordingFile,
+    RecordingNote, RecordingPart, RecordingRefused, RecordingSlice, RecordingStart, Recordings, Rendition,
+    RenditionKind, RenditionState, Trouble,
 };
 
 /// What a participant offers to the others.

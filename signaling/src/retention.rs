@@ -55,10 +55,11 @@ pub enum PurgeError {
 pub async fn purge(
     store: &Store,
     recordings: &Arc<dyn Recordings>,
+    tenant: &str,
     recording: RecordingId,
     now: Timestamp,
 ) -> Result<(), PurgeError> {
-    match recordings.delete(recording).await {
+    match recordings.delete(tenant, recording).await {
         Ok(()) | Err(RecordingRefused::NotFound) => Ok(store.note_purged(recording, now).await?),
         Err(refused) => Err(refused.into()),
     }
@@ -77,8 +78,8 @@ pub async fn look(
 ) -> Result<Vec<RecordingId>, StoreError> {
     let expired = store.delete_expired_recordings(now).await?;
     metrics::counter!("signaling_recordings_expired_total").increment(expired.len() as u64);
-    for recording in store.recordings_to_purge(rules.lost_since(now)).await? {
-        match purge(store, recordings, recording, now).await {
+    for (recording, tenant) in store.recordings_to_purge(rules.lost_since(now)).await? {
+        match purge(store, recordings, &tenant, recording, now).await {
             Ok(()) => metrics::counter!("signaling_recordings_purged_total").increment(1),
             Err(error) => {
                 tracing::warn!(%recording, %error, "a deleted recording could not be purged; it is tried again")

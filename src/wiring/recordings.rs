@@ -11,12 +11,15 @@ use engine::Engine;
 use engine::id as media;
 use mixer::runner::Mixers;
 use mixer::tone::Tone;
-use recorder::{Recorder, RecorderError, RecorderEvent, StartRecording};
+use recorder::{Note, Recorder, RecorderError, RecorderEvent, StartRecording};
+use signaling::Timestamp;
 use signaling::id::{ParticipantId, RecordingId};
 use signaling::ports::{
-    ByteRange, RecordedTrack, RecordingContents, RecordingEvent, RecordingFile, RecordingNote, RecordingRefused,
-    RecordingSlice, RecordingStart, Recordings, Rendition, RenditionKind,
+    ByteRange, GridLayout, RecordedTrack, RecordingBreak, RecordingContents, RecordingEvent, RecordingFile,
+    RecordingNote, RecordingRefused, RecordingSlice, RecordingStart, Recordings, Rendition, RenditionKind,
+    RenditionState, Trouble,
 };
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use super::media::{participant, publication_kind};
@@ -35,70 +38,111 @@ impl Recordings for TapRecordings {
         // Who has a page has read it; who only hears the meeting has to hear it. That nobody does, or much is to be said already, is no fault.
         let _ = self.mixers.announce(meeting, Tone::Recording.prompt());
         let tap = self.engine.tap(meeting, participant(start.participant));
-        let roster = start.roster.into_iter().map(|(who, name)| (participant(who), name)).collect();
-        let recording = written(start.recording);
-        self.recorder.start(StartRecording { recording, tap, roster }).map_err(refused)
+        let engine = Arc::clone(&self.engine);
+        let order = StartRecording {
+            recording: written(start.recording),
+            tenant: start.tenant,
+            subject: start.subject,
+            part: start.part.number,
+            first: written(start.part.first),
+            tap,
+            want_key_frame: Arc::new(move |publication| engine.want_key_frame(publication)),
+            roster: start.roster.into_iter().map(|(who, name)| (participant(who), name)).collect(),
+        };
+        self.recorder.start(order).map_err(refused)
     }
 
     fn note(&self, recording: RecordingId, note: RecordingNote) {
-        if let RecordingNote::Joined { participant: who, display_name } = note {
-            self.recorder.note_participant(written(recording), participant(who), &display_name);
-        }
+        let note = match note {
+            RecordingNote::Joined { participant: who, display_name } => {
+                Note::Joined { participant: participant(who), display_name }
+            }
+            RecordingNote::Left { participant: who } => Note::Left { participant: participant(who) },
+            RecordingNote::Consent { participant: who, given } => {
+                Note::Consent { participant: participant(who), given, at: OffsetDateTime::now_utc() }
+            }
+            RecordingNote::Reaction { participant: who, reaction } => {
+                Note::Reaction { participant: participant(who), reaction }
+            }
+        };
+        self.recorder.note(written(recording), note);
     }
 
-    fn pause(&self, _recording: RecordingId) {}
+    fn pause(&self, recording: RecordingId) {
+        self.recorder.pause(written(recording), true);
+    }
 
-    fn resume(&self, _recording: RecordingId) {}
+    fn resume(&self, recording: RecordingId) {
+        self.recorder.pause(written(recording), false);
+    }
 
     async fn stop(&self, recording: RecordingId) {
         self.recorder.stop(written(recording));
     }
 
-    async fn contents(&self, recording: RecordingId) -> Result<RecordingContents, RecordingRefused> {
-        let contents = self.recorder.contents(written(recording)).await.map_err(refused)?;
+    async fn adopt(&self, tenant: &str, recording: RecordingId) -> Result<bool, RecordingRefused> {
+        self.recorder.adopt(tenant, written(recording)).await.map_err(refused)
+    }
+
+    async fn contents(&self, tenant: &str, recording: RecordingId) -> Result<RecordingContents, RecordingRefused> {
+        let contents = self.recorder.contents(tenant, written(recording)).await.map_err(refused)?;
+        let (content_size, content_type) = contents.content.unzip();
         Ok(RecordingContents {
             tracks: contents.tracks.into_iter().map(track).collect(),
             complete: contents.complete,
-            duration_ms: 0,
-            content_size: None,
-            content_type: None,
-            renditions: Vec::new(),
+            duration_ms: contents.duration_ms,
+            content_size,
+            content_type,
+            renditions: contents.renditions.into_iter().map(rendition).collect(),
+            started: contents.started_at.map(timestamp),
+            breaks: contents.breaks.into_iter().map(|(at_ms, length_ms)| RecordingBreak { at_ms, length_ms }).collect(),
         })
     }
 
     async fn read(
         &self,
+        tenant: &str,
         recording: RecordingId,
         file: RecordingFile,
         range: Option<ByteRange>,
     ) -> Result<RecordingSlice, RecordingRefused> {
-        let RecordingFile::Track(track) = file else { return Err(RecordingRefused::NotFound) };
         let range = range.map(|range| match range {
             ByteRange::Closed(first, last) => recorder::ByteRange::Closed(first, last),
             ByteRange::From(first) => recorder::ByteRange::From(first),
             ByteRange::Suffix(length) => recorder::ByteRange::Suffix(length),
         });
-        let slice = self.recorder.read(written(recording), track, range).await.map_err(refused)?;
-        let recorder::TrackSlice { size, etag, content_type, range, body } = slice;
-        Ok(RecordingSlice { size, etag, sha256: None, content_type, range, body })
+        let slice = self.recorder.read(tenant, written(recording), &asked(file), range).await.map_err(refused)?;
+        let recorder::Slice { size, etag, sha256, content_type, range, body } = slice;
+        Ok(RecordingSlice { size, etag, sha256, content_type, range, body })
     }
 
     async fn link(
         &self,
-        _recording: RecordingId,
-        _file: RecordingFile,
-        _file_name: &str,
-        _valid: Duration,
+        tenant: &str,
+        recording: RecordingId,
+        file: RecordingFile,
+        file_name: &str,
+        valid: Duration,
     ) -> Result<Option<String>, RecordingRefused> {
-        Ok(None)
+        self.recorder.link(tenant, written(recording), &asked(file), file_name, valid).await.map_err(refused)
     }
 
-    async fn render(&self, _recording: RecordingId, _what: RenditionKind) -> Result<Rendition, RecordingRefused> {
-        Err(RecordingRefused::Unavailable("not yet".to_owned()))
+    async fn render(
+        &self,
+        tenant: &str,
+        recording: RecordingId,
+        what: RenditionKind,
+    ) -> Result<Rendition, RecordingRefused> {
+        let kind = match what {
+            RenditionKind::Grid { layout: GridLayout::Tiles } => recorder::RenditionKind::GridOfTiles,
+            RenditionKind::Grid { layout: GridLayout::Speaker } => recorder::RenditionKind::GridOfSpeaker,
+            RenditionKind::Wav => recorder::RenditionKind::Wav,
+        };
+        self.recorder.render(tenant, written(recording), kind).await.map(rendition).map_err(refused)
     }
 
-    async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused> {
-        self.recorder.delete(written(recording)).await.map_err(refused)
+    async fn delete(&self, tenant: &str, recording: RecordingId) -> Result<(), RecordingRefused> {
+        self.recorder.delete(tenant, written(recording)).await.map_err(refused)
     }
 }
 
@@ -106,18 +150,44 @@ impl Recordings for TapRecordings {
 /// of a recording, never the meeting.
 pub(super) async fn forward(mut news: mpsc::Receiver<RecorderEvent>, signalling: mpsc::Sender<RecordingEvent>) {
     while let Some(event) = news.recv().await {
-        let event = match event {
-            RecorderEvent::On { recording } => RecordingEvent::On { recording: named(recording) },
-            RecorderEvent::Ready { recording } => {
-                RecordingEvent::Ready { recording: named(recording), duration_ms: 0, size: 0 }
-            }
-            RecorderEvent::Failed { recording, reason } => {
-                RecordingEvent::Failed { recording: named(recording), reason }
-            }
-        };
-        if signalling.send(event).await.is_err() {
+        if signalling.send(told(event)).await.is_err() {
             return;
         }
+    }
+}
+
+fn told(event: RecorderEvent) -> RecordingEvent {
+    match event {
+        RecorderEvent::On { recording } => RecordingEvent::On { recording: named(recording) },
+        RecorderEvent::Paused { recording } => RecordingEvent::Paused { recording: named(recording) },
+        RecorderEvent::Resumed { recording } => RecordingEvent::Resumed { recording: named(recording) },
+        RecorderEvent::Trouble { recording, trouble, since } => RecordingEvent::Trouble {
+            recording: named(recording),
+            trouble: trouble.map(|trouble| match trouble {
+                recorder::Trouble::DiskFull => Trouble::DiskFull,
+                recorder::Trouble::StoreUnavailable => Trouble::StoreUnavailable,
+            }),
+            since: timestamp(since),
+        },
+        RecorderEvent::Ready { recording, duration_ms, size } => {
+            RecordingEvent::Ready { recording: named(recording), duration_ms, size }
+        }
+        RecorderEvent::Failed { recording, reason } => RecordingEvent::Failed { recording: named(recording), reason },
+    }
+}
+
+fn timestamp(at: OffsetDateTime) -> Timestamp {
+    Timestamp::from_millis((at.unix_timestamp_nanos() / 1_000_000) as i64)
+}
+
+fn asked(file: RecordingFile) -> recorder::RecordingFile {
+    match file {
+        RecordingFile::Content { upto } => recorder::RecordingFile::Content { upto },
+        RecordingFile::Track(number) => recorder::RecordingFile::Track(number),
+        RecordingFile::Manifest => recorder::RecordingFile::Manifest,
+        RecordingFile::Timeline => recorder::RecordingFile::Timeline,
+        RecordingFile::Speakers => recorder::RecordingFile::Speakers,
+        RecordingFile::Rendition(name) => recorder::RecordingFile::Rendition(name),
     }
 }
 
@@ -134,10 +204,27 @@ fn track(track: recorder::RecordedTrack) -> RecordedTrack {
     }
 }
 
+fn rendition(made: recorder::Rendition) -> Rendition {
+    let what = match made.kind {
+        recorder::RenditionKind::GridOfTiles => RenditionKind::Grid { layout: GridLayout::Tiles },
+        recorder::RenditionKind::GridOfSpeaker => RenditionKind::Grid { layout: GridLayout::Speaker },
+        recorder::RenditionKind::Wav => RenditionKind::Wav,
+    };
+    let (state, files) = match made.state {
+        recorder::RenditionState::Queued => (RenditionState::Queued, Vec::new()),
+        recorder::RenditionState::Running { percent } => (RenditionState::Running { percent }, Vec::new()),
+        recorder::RenditionState::Ready { files } => (RenditionState::Ready, files),
+        recorder::RenditionState::Failed { reason } => (RenditionState::Failed { reason }, Vec::new()),
+    };
+    Rendition { name: made.name.to_owned(), what, state, files }
+}
+
 fn refused(error: RecorderError) -> RecordingRefused {
     match error {
         RecorderError::NotFound => RecordingRefused::NotFound,
         RecorderError::RangeNotSatisfiable { size } => RecordingRefused::RangeNotSatisfiable(size),
+        error @ (RecorderError::NotYet | RecorderError::Busy) => RecordingRefused::NotYet(error.to_string()),
+        RecorderError::NotInstalled(why) => RecordingRefused::Unsupported(why),
         other => RecordingRefused::Unavailable(other.to_string()),
     }
 }

@@ -24,7 +24,7 @@ use super::task::{self, MAILBOX, Mail, Shown, Task};
 use crate::auth::KeyName;
 use crate::fault;
 use crate::id::{MeetingId, RecordingId, UserId};
-use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, Recordings};
+use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, RecordingRefused, Recordings};
 use crate::store::{MeetingRow, Store, StoreError};
 
 /// Live meetings at a time.
@@ -158,14 +158,18 @@ impl Directory {
         for row in self.shared.store.cut_recordings().await? {
             self.shared.note_cut(&row).await?;
         }
-        for recording in self.shared.store.unfinished_recordings().await? {
-            if let Ok(contents) = self.shared.recordings.contents(recording).await
-                && contents.complete
-            {
-                let tracks = contents.tracks.iter().map(|track| track.size).sum::<u64>();
-                let size = tracks.saturating_add(contents.content_size.unwrap_or(0));
-                let stored = Stored { duration_ms: contents.duration_ms, size };
-                self.shared.recording_over(recording, Ok(stored)).await;
+        for (recording, tenant) in self.shared.store.unfinished_recordings().await? {
+            match self.shared.recordings.contents(&tenant, recording).await {
+                Ok(contents) if contents.complete => {
+                    let tracks = contents.tracks.iter().map(|track| track.size).sum::<u64>();
+                    let size = tracks.saturating_add(contents.content_size.unwrap_or(0));
+                    let stored = Stored { duration_ms: contents.duration_ms, size };
+                    self.shared.recording_over(recording, Ok(stored)).await;
+                }
+                // The recorder is at it.
+                Ok(_) => {}
+                Err(RecordingRefused::NotFound) => self.shared.look_for_copy(recording, &tenant).await,
+                Err(error) => tracing::warn!(%recording, %error, "it is not known what is left of a recording"),
             }
         }
         Ok(())

@@ -25,12 +25,13 @@ use crate::store::{NewEvent, RecordingRow, RecordingRowState, Store, StoreError}
 impl Task {
     pub(super) async fn start_recording(&mut self, new: NewRecording) {
         let NewRecording { recording, participant, part, by, starter, roster } = new;
+        let (policy, started) = (self.shared.store.policy_of(self.row.organizer).await, Timestamp::now());
         let row = RecordingRow {
             id: recording,
             meeting: self.row.id,
             run: self.meeting.run().unwrap_or(0),
             state: RecordingRowState::Recording,
-            started: Timestamp::now(),
+            started,
             ended: None,
             by,
             // It belongs to somebody who can be found again.
@@ -39,7 +40,7 @@ impl Task {
             part: part.number,
             duration_ms: None,
             size: None,
-            expires: None,
+            expires: policy.unwrap_or_default().expiration_days().after(started),
             deleted: None,
             purged: None,
             share: None,
@@ -106,6 +107,19 @@ impl Shared {
         }
         // Last, because a shutdown waits for it before it closes the store.
         self.active.end(recording);
+    }
+
+    /// The recorder knows nothing of a recording: its machine may be gone, and its copy in the store is all that is left.
+    pub(super) async fn look_for_copy(&self, recording: RecordingId, tenant: &str) {
+        match self.recordings.adopt(tenant, recording).await {
+            // News follows when it is finished.
+            Ok(true) => {}
+            Ok(false) => {
+                let reason = "the server ended before anything of it was written".to_owned();
+                self.recording_over(recording, Err(reason)).await;
+            }
+            Err(error) => tracing::warn!(%recording, %error, "the copy of a recording cannot be looked for"),
+        }
     }
 
     async fn note_over(&self, row: RecordingRow, outcome: Result<Stored, String>) {

@@ -79,7 +79,11 @@ pub enum RecordingNote {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RecordingFile {
     /// The composed recording: everybody's sound, and the screen or whoever speaks.
-    Content,
+    Content {
+        /// Of one that is not stored yet: the bytes up to which the reader knows it ([`RecordingContents::content_size`] when it began to read), so
+        /// that it gets the same file each time although the recording grows. All that is there, without one.
+        upto: Option<u64>,
+    },
     /// One track as it was received.
     Track(u32),
     /// What the recording says of itself, as JSON.
@@ -129,6 +133,19 @@ pub struct RecordingContents {
     pub content_type: Option<String>,
     /// What was made later, or is being made.
     pub renditions: Vec<Rendition>,
+    /// The wall clock of its first moment, once something is stored of it.
+    pub started: Option<Timestamp>,
+    /// When nothing was recorded, in order; the recording's clock stood still then.
+    pub breaks: Vec<RecordingBreak>,
+}
+
+/// Nothing was recorded for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordingBreak {
+    /// Where on the recording's clock, in milliseconds.
+    pub at_ms: u64,
+    /// How long by the wall clock, in milliseconds.
+    pub length_ms: u64,
 }
 
 /// A slice of a file, ready to stream.
@@ -252,11 +269,15 @@ pub trait Recordings: Send + Sync + 'static {
     fn resume(&self, recording: RecordingId);
     /// Ends a recording; [`RecordingEvent::Ready`] follows when everything is stored.
     async fn stop(&self, recording: RecordingId);
-    /// What a recording holds, finished or not.
-    async fn contents(&self, recording: RecordingId) -> Result<RecordingContents, RecordingRefused>;
+    /// Finishes what a run of before left of a recording that the recorder does not know any more, from its copy in the store. Says whether there is
+    /// one; then [`RecordingEvent::Ready`] follows.
+    async fn adopt(&self, tenant: &str, recording: RecordingId) -> Result<bool, RecordingRefused>;
+    /// What a recording holds, finished or not. `tenant`, here and below: whose organisation it is.
+    async fn contents(&self, tenant: &str, recording: RecordingId) -> Result<RecordingContents, RecordingRefused>;
     /// Opens a file for reading.
     async fn read(
         &self,
+        tenant: &str,
         recording: RecordingId,
         file: RecordingFile,
         range: Option<ByteRange>,
@@ -265,15 +286,21 @@ pub trait Recordings: Send + Sync + 'static {
     /// store has no such links, or the file is not there (or not in the clear).
     async fn link(
         &self,
+        tenant: &str,
         recording: RecordingId,
         file: RecordingFile,
         file_name: &str,
         valid: Duration,
     ) -> Result<Option<String>, RecordingRefused>;
     /// Makes something of a stored recording, in the background; anew if it was made before.
-    async fn render(&self, recording: RecordingId, what: RenditionKind) -> Result<Rendition, RecordingRefused>;
+    async fn render(
+        &self,
+        tenant: &str,
+        recording: RecordingId,
+        what: RenditionKind,
+    ) -> Result<Rendition, RecordingRefused>;
     /// Deletes a recording and all that was made of it.
-    async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused>;
+    async fn delete(&self, tenant: &str, recording: RecordingId) -> Result<(), RecordingRefused>;
 }
 
 /// Something goes wrong while the recording goes on as well as it can.

@@ -205,9 +205,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn unfinished_recordings(&self) -> Result<Vec<RecordingId>, StoreError> {
-        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as("SELECT id FROM recording WHERE state = 'recording'").fetch_all(pool).await)?;
-        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
+    pub async fn unfinished_recordings(&self) -> Result<Vec<(RecordingId, String)>, StoreError> {
+        let rows: Vec<(String, String)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT r.id, m.tenant FROM recording r JOIN meeting m ON m.id = r.meeting_id WHERE r.state = 'recording'",
+        )
+        .fetch_all(pool)
+        .await)?;
+        rows.into_iter().map(|(id, tenant)| Ok((id.parse().map_err(|e| bad_row("recording")(&e))?, tenant))).collect()
     }
 
     /// Recordings that nobody stopped and that are not being made any more: right after a start, all that are not over.
@@ -407,14 +411,15 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn recordings_to_purge(&self, since: Timestamp) -> Result<Vec<RecordingId>, StoreError> {
-        let rows: Vec<(String,)> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT id FROM recording WHERE deleted <= $1 AND purged IS NULL ORDER BY deleted, id",
+    pub async fn recordings_to_purge(&self, since: Timestamp) -> Result<Vec<(RecordingId, String)>, StoreError> {
+        let rows: Vec<(String, String)> = on!(&self.read, pool => sqlx::query_as(
+            "SELECT r.id, m.tenant FROM recording r JOIN meeting m ON m.id = r.meeting_id
+             WHERE r.deleted <= $1 AND r.purged IS NULL ORDER BY r.deleted, r.id",
         )
         .bind(since.as_millis())
         .fetch_all(pool)
         .await)?;
-        rows.into_iter().map(|(id,)| id.parse().map_err(|e| bad_row("recording")(&e))).collect()
+        rows.into_iter().map(|(id, tenant)| Ok((id.parse().map_err(|e| bad_row("recording")(&e))?, tenant))).collect()
     }
 
     /// Notes that a recording's bytes are gone. The row stays, so that whoever had its link is told.

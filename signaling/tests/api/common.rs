@@ -142,7 +142,11 @@ impl Recordings for FakeRecordings {
         self.stopped.lock().unwrap().push(recording);
     }
 
-    async fn contents(&self, _: RecordingId) -> Result<RecordingContents, RecordingRefused> {
+    async fn adopt(&self, _: &str, _: RecordingId) -> Result<bool, RecordingRefused> {
+        Ok(false)
+    }
+
+    async fn contents(&self, _: &str, _: RecordingId) -> Result<RecordingContents, RecordingRefused> {
         Ok(RecordingContents {
             tracks: vec![RecordedTrack {
                 number: 0,
@@ -159,11 +163,14 @@ impl Recordings for FakeRecordings {
             content_size: Some(TRACK.len() as u64),
             content_type: Some("video/webm".to_owned()),
             renditions: Vec::new(),
+            started: None,
+            breaks: Vec::new(),
         })
     }
 
     async fn read(
         &self,
+        _: &str,
         recording: RecordingId,
         file: RecordingFile,
         range: Option<ByteRange>,
@@ -174,8 +181,8 @@ impl Recordings for FakeRecordings {
         }
         let composed = self.composed.lock().unwrap().clone();
         let (bytes, content_type) = match file {
-            RecordingFile::Content if !composed.is_empty() => (composed, "video/webm"),
-            RecordingFile::Content => (Bytes::from_static(TRACK), "video/webm"),
+            RecordingFile::Content { .. } if !composed.is_empty() => (composed, "video/webm"),
+            RecordingFile::Content { .. } => (Bytes::from_static(TRACK), "video/webm"),
             RecordingFile::Track(0) => (Bytes::from_static(TRACK), "audio/webm"),
             RecordingFile::Manifest | RecordingFile::Timeline => (Bytes::from_static(b"{}"), "application/json"),
             RecordingFile::Speakers => (Bytes::from_static(b"WEBVTT\n"), "text/vtt"),
@@ -204,6 +211,7 @@ impl Recordings for FakeRecordings {
 
     async fn link(
         &self,
+        _: &str,
         _: RecordingId,
         file: RecordingFile,
         file_name: &str,
@@ -213,12 +221,17 @@ impl Recordings for FakeRecordings {
         Ok(self.link.lock().unwrap().clone())
     }
 
-    async fn render(&self, recording: RecordingId, what: RenditionKind) -> Result<Rendition, RecordingRefused> {
+    async fn render(
+        &self,
+        _: &str,
+        recording: RecordingId,
+        what: RenditionKind,
+    ) -> Result<Rendition, RecordingRefused> {
         self.rendered.lock().unwrap().push((recording, what));
         Ok(Rendition { name: "wav".to_owned(), what, state: RenditionState::Queued, files: Vec::new() })
     }
 
-    async fn delete(&self, recording: RecordingId) -> Result<(), RecordingRefused> {
+    async fn delete(&self, _: &str, recording: RecordingId) -> Result<(), RecordingRefused> {
         if self.is_stuck.load(Ordering::Relaxed) {
             return Err(RecordingRefused::Unavailable("The store is away.".to_owned()));
         }

@@ -317,7 +317,7 @@ pub(super) async fn delete(
     state.directory.tell(row.id, Command::Delete).await;
     for recording in state.store.recordings_of(row.id, None, u32::MAX).await? {
         state.recordings.stop(recording.id).await;
-        super::recordings::delete_contents(&state, recording.id).await?;
+        super::recordings::delete_contents(&state, &row.tenant, recording.id).await?;
     }
     state.store.delete_meeting(&row).await?;
     state.live.feeds.forget(row.thread);
