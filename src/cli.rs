@@ -54,6 +54,12 @@ enum Command {
                             curl -H \"Authorization: Bearer $TOKEN\" -d '{\"subject\": \"Stand-up\"}' \
                             -H 'Content-Type: application/json' http://127.0.0.1:8080/v1/onlineMeetings")]
     Token(Token),
+    /// Hold a stored recording against its manifest: every object, byte by byte; works while the server runs.
+    #[command(
+        after_help = "Ends with 0 when all is as the manifest says, with 1 when anything is missing or differs.\n\n\
+                            Example:\n  plenum verify rec_0193a000000070008000000000000004"
+    )]
+    Verify(Verify),
     /// Look after the keys that tokens are signed with.
     #[command(subcommand)]
     Keys(Keys),
@@ -125,6 +131,18 @@ struct Token {
     count: Option<u32>,
 }
 
+#[derive(Clone, Debug, Args)]
+struct Verify {
+    #[command(flatten)]
+    common: Common,
+    /// Which, as its link says: rec_ and 32 hex digits.
+    #[arg(value_name = "RECORDING")]
+    recording: recorder::RecordingId,
+    /// Organisation of the meeting.
+    #[arg(long, value_name = "T", default_value = "default")]
+    tenant: String,
+}
+
 impl Common {
     fn load(&self) -> Result<Config, Refused> {
         let environment =
@@ -165,6 +183,11 @@ pub fn run() -> ExitCode {
                 "A new key signs from now on."
             })
         }),
+        Command::Verify(verify) => verify
+            .common
+            .load()
+            .map_err(Failure::Refused)
+            .and_then(|config| verify_recording(&config, &verify.tenant, verify.recording)),
         Command::Token(token) => {
             token.common.load().map_err(Failure::Refused).and_then(|config| print_token(&config, &token))
         }
@@ -188,6 +211,10 @@ enum Failure {
     Runtime(std::io::Error),
     #[error("standard output could not be written: {0}")]
     Output(std::io::Error),
+    #[error("the recording cannot be verified: {0}")]
+    Verify(recorder::RecorderError),
+    #[error("the recording is not what its manifest says")]
+    Unsound,
 }
 
 impl Failure {
@@ -260,6 +287,29 @@ fn print_link(config: &Config) -> Result<(), Failure> {
         crate::new_organiser_link(config, &origin).await
     })?;
     print_line(&link)
+}
+
+fn verify_recording(config: &Config, tenant: &str, recording: recorder::RecordingId) -> Result<(), Failure> {
+    let vaults = config.vaults().map_err(Failure::Refused)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime)?;
+    let work = tempfile::tempdir().map_err(Failure::Runtime)?;
+    let print = |check: &recorder::Check| {
+        let (mark, text) = match &check.outcome {
+            Ok(text) => ("good", text),
+            Err(text) => ("BAD ", text),
+        };
+        // That nobody reads it changes nothing about the recording.
+        let _ = print_line(&format!("{mark}  {}: {text}", check.object));
+    };
+    let found = runtime.block_on(recorder::verify(&vaults, tenant, recording, work.path(), print));
+    let found = found.map_err(Failure::Verify)?;
+    for note in &found.notes {
+        print_line(&format!("note  {note}"))?;
+    }
+    if !found.is_sound() {
+        return Err(Failure::Unsound);
+    }
+    print_line(&format!("{} objects, all as the manifest says.", found.checks.len()))
 }
 
 fn print_token(config: &Config, token: &Token) -> Result<(), Failure> {

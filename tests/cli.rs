@@ -41,6 +41,17 @@ fn help_teaches_by_examples() {
 }
 
 #[test]
+fn a_recording_that_is_not_there_is_not_verified_and_its_name_must_be_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let words = refusal(directory.path(), &["verify", "rec_0193a000000070008000000000000004"], 1);
+    assert!(words.contains("cannot be verified"), "{words}");
+    let words = refusal(directory.path(), &["verify", "../../etc/passwd"], 2);
+    assert!(words.contains("32 hex digits"), "{words}");
+    let help = text(&run(directory.path(), &["verify", "--help"]).stdout);
+    assert!(help.contains("Example"), "{help}");
+}
+
+#[test]
 fn a_token_is_printed_alone_and_is_good_at_the_running_server() {
     let directory = tempfile::tempdir().unwrap();
     let server = Running::start(directory.path(), &[], &[]);
