@@ -104,7 +104,7 @@ test('in the meeting while it is recorded, and the page of the recording', { tim
   const page = await ada.context.newPage();
   await page.goto(new URL(href, server.url).href);
   await page.getByRole('heading', { level: 1 }).waitFor();
-  await until('four tracks', async () => (await page.locator('audio, video').count()) === 4);
+  await until('the player', () => page.evaluate(() => document.querySelector('.player video')?.readyState >= 1));
   await judge({ page }, 'recording');
   await page.close();
 });

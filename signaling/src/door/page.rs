@@ -30,6 +30,16 @@ pub(super) async fn index(headers: HeaderMap) -> Result<Response, ApiError> {
     file("index.html", &headers)
 }
 
+/// The page, with other words for browsers that run no script. `words`: HTML, escaped.
+pub(super) fn saying_without_script(words: &str) -> Result<String, ApiError> {
+    let EmbeddedFile { data, .. } = Web::get("index.html").ok_or_else(|| ApiError::not_found("page"))?;
+    let page = String::from_utf8_lossy(&data);
+    let around =
+        page.split_once("<noscript>").and_then(|(before, rest)| Some((before, rest.split_once("</noscript>")?.1)));
+    let (before, after) = around.ok_or_else(|| ApiError::not_found("page"))?;
+    Ok(format!("{before}<noscript>{words}</noscript>{after}"))
+}
+
 /// `GET /assets/{path}`.
 pub(super) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     file(&path, &headers).or_else(|_| file(&format!("assets/{path}"), &headers))

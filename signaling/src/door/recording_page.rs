@@ -1,55 +1,72 @@
-//! The page behind the link in the chat: one line and one player a track, no script.
+//! The page of a recording (`/v1/recordings/{id}` in a browser): the client's page, with plain links for who runs no script.
+//!
+//! ```text
+//! Accept: text/html -> index.html -+-> script: fetches what it may see and shows the player, or says why there is none
+//! row, contents | refusal -> words-+-> without script: the words
+//! ```
+//!
+//! The page itself holds nothing of a recording and is the same for everybody; what stands in the words is for those who
+//! may read it. The status is that of the JSON, for programs that follow links.
 
 use std::fmt::Write as _;
 
-use super::recordings::content_url;
+use axum::body::Body;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
+use super::page;
+use super::recordings::{content_url, whole_url};
 use crate::ports::{PublicationKind, RecordingContents};
 use crate::store::{RecordingRow, RecordingRowState};
 
-/// Renders a recording for people.
-pub(super) fn render(subject: &str, row: &RecordingRow, contents: &RecordingContents) -> String {
-    let subject = escape(subject);
+/// What of the answer to keep apart from the JSON of the same address.
+const HEADERS: [(HeaderName, &str); 2] = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::VARY, "accept")];
+
+/// Refusals that the page explains.
+pub(super) const REFUSALS: [StatusCode; 4] =
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::GONE];
+
+/// The page for those who may read the recording.
+pub(super) fn render(subject: &str, row: &RecordingRow, contents: &RecordingContents) -> Result<Response, ApiError> {
+    Ok((HEADERS, Body::from(page::saying_without_script(&words(subject, row, contents))?)).into_response())
+}
+
+/// The page for those who are refused: its script says why and what to do.
+pub(super) fn render_refusal(status: StatusCode, message: &str) -> Result<Response, ApiError> {
+    let words = format!("<p>{}</p>", escape(message));
+    Ok((status, HEADERS, Body::from(page::saying_without_script(&words)?)).into_response())
+}
+
+fn words(subject: &str, row: &RecordingRow, contents: &RecordingContents) -> String {
     let state = match (row.state, contents.complete) {
-        (RecordingRowState::Recording, _) => "Still being recorded. Reload this page later for the rest.",
-        (RecordingRowState::Ready, true) => "Complete.",
-        (RecordingRowState::Ready, false) => "Still being stored.",
-        (RecordingRowState::Failed, _) => "The recording ended early by a fault. What was written is here.",
+        (RecordingRowState::Recording, _) => "It is still being recorded: load the page again later for the rest.",
+        (RecordingRowState::Ready, true) => "It is complete.",
+        (RecordingRowState::Ready, false) => "It is still being stored.",
+        (RecordingRowState::Failed, _) => "It ended early by a fault. What was written is here.",
     };
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Recording: {subject}</title>\n<link rel=\"stylesheet\" href=\"/assets/css/recording.css\">\n</head>\n\
-         <body>\n<main>\n<h1>Recording: {subject}</h1>\n<p>Started <time datetime=\"{start}\">{start}</time>. {state}</p>\n",
-        start = row.started
+    let start = row.started;
+    let mut words = format!(
+        "<h2>Recording: {}</h2>\n<p>Started <time datetime=\"{start}\">{start}</time>. {state} The player needs \
+         JavaScript; the files do not.</p>\n<ul>\n",
+        escape(subject)
     );
-    if contents.tracks.is_empty() {
-        page.push_str("<p>Nothing was recorded yet.</p>\n");
-    } else {
-        page.push_str("<ul>\n");
-        for track in &contents.tracks {
-            let url = content_url(row.id, track.number);
-            let name = escape(&track.display_name);
-            let (element, what) = match track.kind {
-                PublicationKind::Microphone => ("audio", "sound"),
-                PublicationKind::Camera => ("video", "picture"),
-                PublicationKind::Screen => ("video", "screen"),
-                PublicationKind::ScreenAudio => ("audio", "sound of the screen"),
-            };
-            let seconds = track.duration_ms / 1000;
-            // Writing to a String cannot fail.
-            let _ = writeln!(
-                page,
-                "<li><h2>{name}: {what}, {minutes}:{rest:02}</h2>\n<{element} controls preload=\"metadata\" src=\"{url}\" \
-                 aria-label=\"{name}: {what}\"></{element}>\n<p><a href=\"{url}\" download>Download ({size} KiB)</a></p></li>",
-                minutes = seconds / 60,
-                rest = seconds % 60,
-                size = track.size.div_ceil(1024),
-            );
-        }
-        page.push_str("</ul>\n");
+    // Writing to a String cannot fail.
+    if contents.content_size.is_some() {
+        let _ = writeln!(words, "<li><a href=\"{}\">The whole recording</a></li>", whole_url(row.id));
     }
-    page.push_str("</main>\n</body>\n</html>\n");
-    page
+    for track in &contents.tracks {
+        let what = match track.kind {
+            PublicationKind::Microphone => "sound",
+            PublicationKind::Camera => "picture",
+            PublicationKind::Screen => "screen",
+            PublicationKind::ScreenAudio => "sound of the screen",
+        };
+        let (url, name) = (content_url(row.id, track.number), escape(&track.display_name));
+        let _ = writeln!(words, "<li><a href=\"{url}\">{name}: {what}</a></li>");
+    }
+    words.push_str("</ul>");
+    words
 }
 
 /// Names and subjects come from people; in HTML they are text and nothing else.

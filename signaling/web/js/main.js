@@ -1,7 +1,8 @@
 /**
  * Wires the pages together: which one to show for an address, and how one leads to the next.
  *
- *   /   start      /join/{secret}   before joining -> meeting -> after      /#/recordings/{id}   a recording
+ *   /   start      /join/{secret}   before joining -> meeting -> after
+ *   /v1/recordings/{id}   a recording   /#/recordings   all of mine   /#/recordings/deleted   those that I may bring back
  *   /#/chats   all chats   /#/chats/{id}   one of them   /#/chats/{id}/{seq}   at a message
  */
 
@@ -29,7 +30,6 @@ import { h } from './ui/dom.js';
 import { createMeeting } from './ui/meeting.js';
 import { createPreJoin } from './ui/prejoin.js';
 import { explain } from './ui/problems.js';
-import { createRecording } from './ui/recording.js';
 import { createStart } from './ui/start.js';
 import { createWaiting } from './ui/waiting.js';
 import { chats as chatsText } from './text/en-chats.js';
@@ -246,15 +246,23 @@ function endedPage(ending) {
   showPlain({ heading, text, actions: [action(again, route), startLink(en.ended.toStart)] });
 }
 
-/** @param {string} id */
-async function recordingPage(id) {
-  showPlain({ heading: en.recording.heading, text: en.recording.loading, actions: [] });
+/** A recording, or the list of them. @param {string} id Empty: all of mine; `deleted`: those that I may bring back. */
+async function recordingsPage(id) {
+  const address = window.location.href;
+  showPlain({ heading: en.recording.heading, text: en.loading, actions: [] });
   try {
-    show(createRecording(await http.readRecording(id)));
+    if (id !== '' && id !== 'deleted') {
+      const { openRecording } = await import('./ui/recording-page.js');
+      if (window.location.href === address) show(openRecording(id));
+      return;
+    }
+    const [{ openList }, me] = await Promise.all([import('./ui/recordings-list.js'), http.me()]);
+    if (window.location.href !== address) return;
+    rememberSignedIn(me !== null);
+    if (me === null) signedOutPage();
+    else show(openList({ deleted: id === 'deleted' }));
   } catch (error) {
-    const status = error instanceof http.ApiError ? error.status : 0;
-    const text = status === 404 ? en.recording.notFound : status === 401 || status === 403 ? en.recording.notAllowed : explain(error);
-    showPlain({ heading: en.recording.heading, text, actions: [startLink(en.recording.toStart)] });
+    showPlain({ heading: en.recording.heading, text: explain(error), actions: [action(en.tryAgain, route), startLink(en.recording.toStart)] });
   }
 }
 
@@ -289,14 +297,15 @@ function signedOutPage() {
 
 function route() {
   const { pathname, hash } = window.location;
-  const [, first, second, third] = (hash.startsWith('#/') ? hash.slice(1) : pathname).split('/');
+  // The link in a chat is the API's own address, which shows this page to browsers.
+  const [, first, second, third] = (hash.startsWith('#/') ? hash.slice(1) : pathname.replace(/^\/v1(?=\/recordings\/)/, '')).split('/');
   const id = second === undefined ? '' : decodeURIComponent(second);
   if (first === 'join' && id !== '') {
     const place = placeIn(id);
     if (place) meetingPage(makeCall(place, rememberedWanted(), {}));
     else preJoinPage({ joinWebUrl: `${window.location.origin}/join/${encodeURIComponent(id)}` }, id);
-  } else if (first === 'recordings' && id !== '') {
-    void recordingPage(id);
+  } else if (first === 'recordings') {
+    void recordingsPage(id);
   } else if (first === 'chats') {
     void chatsPage(id === '' ? null : id, third === undefined || !/^\d+$/.test(third) ? null : Number(third));
   } else {

@@ -32,8 +32,7 @@ test('every module is used by some page', () => {
 
 test('every style sheet is linked', () => {
   const linked = [...page.matchAll(/stylesheet" href="\/assets\/([^"]+)"/g)].map(([, path]) => path);
-  // recording.css belongs to the page without script that the server renders for a recording.
-  assert.deepEqual(linked.sort(), all('css').filter((path) => path !== 'css/recording.css').sort());
+  assert.deepEqual(linked.sort(), all('css').sort());
 });
 
 test('the page has no inline script, no inline style and no foreign host', () => {

@@ -23,6 +23,12 @@ export async function times(file) {
   return stdout.trim().split('\n').map(Number);
 }
 
+/** The times of the pictures of a file that holds sound too, in seconds. */
+export async function videoTimes(file) {
+  const { stdout } = await run('ffprobe', ['-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', file], LIMITS);
+  return stdout.trim().split('\n').map(Number);
+}
+
 /** The codes in the pictures of a video file, in order; null for a picture that cannot be read. */
 export async function pictures(file) {
   const { stdout, stderr } = await run(

@@ -89,7 +89,7 @@ impl RecordingBody {
             sharing: if row.share.is_some() { Sharing::Link } else { Sharing::Off },
             share_url: None,
             permissions,
-            content_url: address(row.id, "content"),
+            content_url: whole_url(row.id),
         }
     }
 
@@ -197,6 +197,11 @@ impl RenditionBody {
 /// Where something of a recording is.
 pub(super) fn address(recording: RecordingId, what: &str) -> String {
     format!("/v1/recordings/{recording}/{what}")
+}
+
+/// Where the composed recording is.
+pub(in crate::door) fn whole_url(recording: RecordingId) -> String {
+    address(recording, "content")
 }
 
 /// Where a track's bytes are.

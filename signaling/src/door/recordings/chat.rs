@@ -20,11 +20,13 @@ use super::super::client::{Head, Path, text};
 use super::super::error::{ApiError, ErrorBody};
 use super::super::state::AppState;
 use super::access::reach;
+use super::contents_of;
 use super::files::{self, FileQuery, Source, Switch};
 use super::names::saved_as;
 use crate::clock::Timestamp;
 use crate::id::RecordingId;
 use crate::policy::recordings::Action;
+use crate::ports::RecordingBreak;
 use crate::protocol::{Event, EventBody, Sender};
 use crate::store::{MeetingRow, RecordingRow};
 
@@ -73,7 +75,7 @@ pub(in crate::door) struct ChatBody {
 struct Line {
     /// The message's place in the chat.
     seq: u64,
-    /// Milliseconds after the recording's start.
+    /// Milliseconds on the recording's clock, which stands still while nothing is recorded.
     offset_ms: i64,
     from: Sender,
     /// As plain text.
@@ -128,13 +130,15 @@ fn accepted(parts: &Parts) -> Format {
 }
 
 async fn written(state: &AppState, meeting: &MeetingRow, row: &RecordingRow) -> Result<ChatBody, ApiError> {
+    let contents = contents_of(state, &meeting.tenant, row.id).await?;
+    let clock = Clock { start: contents.started.unwrap_or(row.started), breaks: &contents.breaks };
     let until = row.ended.unwrap_or_else(Timestamp::now);
     let (mut value, mut bytes, mut after) = (Vec::new(), 0, row.run);
     loop {
         let events = state.store.messages_between(meeting.thread, after, row.started, until, STEP).await?;
         let Some(last) = events.last() else { return Ok(ChatBody { value, complete: true }) };
         after = last.seq;
-        for line in events.into_iter().filter_map(|event| line(event, row.started)) {
+        for line in events.into_iter().filter_map(|event| line(event, &clock)) {
             bytes += line.text.len() + line.from.display_name.len();
             if bytes > MOST_BYTES {
                 return Ok(ChatBody { value, complete: false });
@@ -145,10 +149,30 @@ async fn written(state: &AppState, meeting: &MeetingRow, row: &RecordingRow) -> 
 }
 
 /// A message as it stands now; none where it was taken back.
-fn line(event: Event, start: Timestamp) -> Option<Line> {
+fn line(event: Event, clock: &Clock<'_>) -> Option<Line> {
     let EventBody::Message(message) = event.body else { return None };
-    let offset_ms = event.time.as_millis().saturating_sub(start.as_millis()).max(0);
+    let offset_ms = clock.offset_ms(event.time);
     (!message.deleted).then_some(Line { seq: event.seq, offset_ms, from: message.from, text: message.text })
+}
+
+/// The recording's clock.
+struct Clock<'a> {
+    start: Timestamp,
+    breaks: &'a [RecordingBreak],
+}
+
+impl Clock<'_> {
+    /// What it showed at that moment.
+    fn offset_ms(&self, at: Timestamp) -> i64 {
+        let mut offset_ms = at.as_millis().saturating_sub(self.start.as_millis()).max(0);
+        for stop in self.breaks {
+            let (at_ms, length_ms) = (stop.at_ms as i64, stop.length_ms as i64);
+            if offset_ms > at_ms {
+                offset_ms = at_ms.max(offset_ms.saturating_sub(length_ms));
+            }
+        }
+        offset_ms
+    }
 }
 
 fn cues(body: &ChatBody) -> String {
@@ -196,6 +220,18 @@ mod tests {
     fn said(name: &str, text: &str, offset_ms: i64) -> Line {
         let from = Sender { participant_id: None, user_id: None, display_name: name.to_owned() };
         Line { seq: 7, offset_ms, from, text: text.to_owned() }
+    }
+
+    #[test]
+    fn what_is_written_in_a_pause_stands_where_it_was_and_what_comes_after_it_is_not_late() {
+        let stop = |at_ms, length_ms| RecordingBreak { at_ms, length_ms };
+        let breaks = [stop(10_000, 60_000), stop(20_000, 5_000)];
+        let clock = Clock { start: Timestamp::from_millis(1_000_000), breaks: &breaks };
+        let table = [(-5, 0), (9, 9), (10, 10), (30, 10), (70, 10), (75, 15), (80, 20), (82, 20), (85, 20), (95, 30)];
+        for (wall, expected) in table {
+            let at = Timestamp::from_millis(1_000_000 + wall * 1000);
+            assert_eq!(clock.offset_ms(at), expected * 1000, "{wall} s after the start");
+        }
     }
 
     #[test]

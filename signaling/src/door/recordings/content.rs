@@ -41,7 +41,7 @@ pub(in crate::door) async fn content(
     Path(id): Path<String>,
     Head(parts): Head,
 ) -> Result<Response, ApiError> {
-    stored(&state, &parts, &id, Some(RecordingFile::Content), |kind| format!(".{}", ending(kind))).await
+    stored(&state, &parts, &id, Some(RecordingFile::Content { upto: None }), |kind| format!(".{}", ending(kind))).await
 }
 
 /// `GET` and `HEAD /v1/recordings/{id}/tracks/{n}/content`.
@@ -204,6 +204,10 @@ async fn stored(
     let file = file.ok_or_else(|| ApiError::not_found("file of a recording"))?;
     let query = FileQuery::of(parts)?;
     let name = |kind: &str| saved_as(&reached.meeting.subject, reached.row.started, &rest(kind));
-    let source = Source::Stored { recording: reached.row.id, file };
+    let file = match file {
+        RecordingFile::Content { .. } => RecordingFile::Content { upto: query.upto },
+        other => other,
+    };
+    let source = Source::Stored { tenant: reached.meeting.tenant.clone(), recording: reached.row.id, file };
     files::answer(state, parts, query, source, reached.watch, name).await
 }

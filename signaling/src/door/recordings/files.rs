@@ -49,6 +49,10 @@ pub(super) struct FileQuery {
     #[serde(default)]
     #[param(value_type = Option<u8>, minimum = 0, maximum = 1)]
     redirect: Option<Switch>,
+    /// Of the composed recording, while it is not stored: no more than what was there when it had so many bytes (`contentSize`), so that a
+    /// player that asks for several ranges gets them of one file although it grows.
+    #[serde(default)]
+    pub(super) upto: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -63,13 +67,13 @@ impl FileQuery {
     /// Reads it once it is known that the caller may have the file: whoever may not hears that first.
     pub(super) fn of(parts: &Parts) -> Result<Self, ApiError> {
         Query::try_from_uri(&parts.uri).map(|Query(query)| query).map_err(|_| {
-            ApiError::bad_request("The query of a file takes download and redirect, each 0 or 1, and nothing else.")
+            ApiError::bad_request("The query of a file takes download and redirect, each 0 or 1, upto, a number of bytes, and nothing else.")
         })
     }
 
     /// For what is nowhere but here.
     pub(super) fn saving(download: Option<Switch>) -> Self {
-        Self { download, redirect: Some(Switch::Off) }
+        Self { download, redirect: Some(Switch::Off), upto: None }
     }
 
     fn saves(self) -> bool {
@@ -84,7 +88,7 @@ impl FileQuery {
 /// Where the bytes come from.
 pub(super) enum Source {
     /// Of the recorder.
-    Stored { recording: RecordingId, file: RecordingFile },
+    Stored { tenant: String, recording: RecordingId, file: RecordingFile },
     /// Made for this request.
     Made { bytes: Bytes, content_type: &'static str },
 }
@@ -92,7 +96,9 @@ pub(super) enum Source {
 impl Source {
     async fn open(&self, state: &AppState, range: Option<ByteRange>) -> Result<RecordingSlice, RecordingRefused> {
         match self {
-            Self::Stored { recording, file } => state.recordings.read(*recording, file.clone(), range).await,
+            Self::Stored { tenant, recording, file } => {
+                state.recordings.read(tenant, *recording, file.clone(), range).await
+            }
             Self::Made { bytes, content_type } => slice(bytes, content_type, range),
         }
     }
@@ -164,9 +170,9 @@ pub(super) async fn answer(
 
 /// A link of the store itself to what is stored there.
 async fn link(state: &AppState, source: &Source, name: impl Fn(&str) -> String) -> Result<Option<Response>, ApiError> {
-    let Source::Stored { recording, file } = source else { return Ok(None) };
-    let content_type = content_type_of(state, *recording, file).await?;
-    let location = match state.recordings.link(*recording, file.clone(), &name(&content_type), LINK).await {
+    let Source::Stored { tenant, recording, file } = source else { return Ok(None) };
+    let content_type = content_type_of(state, tenant, *recording, file).await?;
+    let location = match state.recordings.link(tenant, *recording, file.clone(), &name(&content_type), LINK).await {
         Ok(location) => location,
         // Reading says better what is wrong.
         Err(RecordingRefused::NotFound) => None,
@@ -180,9 +186,14 @@ async fn link(state: &AppState, source: &Source, name: impl Fn(&str) -> String) 
     Ok(Some((StatusCode::FOUND, headers).into_response()))
 }
 
-async fn content_type_of(state: &AppState, recording: RecordingId, file: &RecordingFile) -> Result<String, ApiError> {
+async fn content_type_of(
+    state: &AppState,
+    tenant: &str,
+    recording: RecordingId,
+    file: &RecordingFile,
+) -> Result<String, ApiError> {
     let contents = match file {
-        RecordingFile::Content | RecordingFile::Track(_) => state.recordings.contents(recording).await?,
+        RecordingFile::Content { .. } | RecordingFile::Track(_) => state.recordings.contents(tenant, recording).await?,
         RecordingFile::Manifest | RecordingFile::Timeline => return Ok("application/json".to_owned()),
         RecordingFile::Speakers => return Ok("text/vtt".to_owned()),
         RecordingFile::Rendition(_) => return Ok(String::new()),

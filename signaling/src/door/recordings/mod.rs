@@ -20,13 +20,14 @@ pub(super) mod share;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer};
 
 use self::access::{Reached, gone, reach};
-pub(super) use self::body::content_url;
 use self::body::{ContentsBody, RecordingBody, Sharing};
+pub(super) use self::body::{content_url, whole_url};
 pub(super) use self::downloads::Downloads;
 use super::client::{ApiJson, Client, Head, Path, text};
 use super::error::{ApiError, ErrorBody};
@@ -49,8 +50,11 @@ use crate::store::RecordingRowState;
     security(("user" = []), ("session" = []), ("participant" = []), ("sharedCookie" = [])),
     params(("id" = RecordingId, Path, description = "The recording")),
     responses(
-        (status = 200, description = "JSON for programs, a page for who prefers `text/html`", content((ContentsBody = "application/json"), (String = "text/html"))),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody)
+        (status = 200, description = "JSON for programs, the client's page for who prefers `text/html`", content((ContentsBody = "application/json"), (String = "text/html"))),
+        (status = 401, description = "`unauthorized`: not signed in, or the token is not good any more", content((ErrorBody = "application/json"), (String = "text/html"))),
+        (status = 403, description = "`forbidden`: it is for others", content((ErrorBody = "application/json"), (String = "text/html"))),
+        (status = 404, description = "`not_found`: none that the caller may know of", content((ErrorBody = "application/json"), (String = "text/html"))),
+        (status = 410, description = "`recording_expired`, `recording_deleted`", content((ErrorBody = "application/json"), (String = "text/html")))
     )
 )]
 pub(super) async fn read(
@@ -58,18 +62,30 @@ pub(super) async fn read(
     Path(id): Path<String>,
     Head(parts): Head,
 ) -> Result<Response, ApiError> {
-    let reached = reach(&state, &parts, &id).await?.kept()?;
-    let contents = contents_of(&state, reached.row.id).await?;
-    let wants_page = text(&parts.headers, "accept").is_some_and(|accept| accept.contains("text/html"));
-    if wants_page {
-        let page = recording_page::render(&reached.meeting.subject, &reached.row, &contents);
-        return Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response());
+    let opened = open(&state, &parts, &id).await;
+    if text(&parts.headers, "accept").is_some_and(|accept| accept.contains("text/html")) {
+        return match opened {
+            Ok((reached, contents)) => recording_page::render(&reached.meeting.subject, &reached.row, &contents),
+            // The page has words for these. Faults of ours are told as everywhere, with when to come again.
+            Err(refused) if recording_page::REFUSALS.contains(&refused.status) => {
+                recording_page::render_refusal(refused.status, &refused.message)
+            }
+            Err(fault) => Err(fault),
+        };
     }
+    let (reached, contents) = opened?;
     let started_by = match reached.row.starter {
         Some(user) => state.store.user(user).await?.map(|user| user.name),
         None => None,
     };
-    Ok(Json(ContentsBody::of(shown(reached), started_by, contents)).into_response())
+    Ok(([(header::VARY, "accept")], Json(ContentsBody::of(shown(reached), started_by, contents))).into_response())
+}
+
+/// A recording with what is in it, for those who may read it and while there is one.
+async fn open(state: &AppState, parts: &Parts, id: &str) -> Result<(Reached, RecordingContents), ApiError> {
+    let reached = reach(state, parts, id).await?.kept()?;
+    let contents = contents_of(state, &reached.meeting.tenant, reached.row.id).await?;
+    Ok((reached, contents))
 }
 
 fn shown(Reached { meeting, row, actions, .. }: Reached) -> RecordingBody {
@@ -77,8 +93,12 @@ fn shown(Reached { meeting, row, actions, .. }: Reached) -> RecordingBody {
 }
 
 /// What the recorder says of a recording.
-async fn contents_of(state: &AppState, recording: RecordingId) -> Result<RecordingContents, ApiError> {
-    match state.recordings.contents(recording).await {
+pub(super) async fn contents_of(
+    state: &AppState,
+    tenant: &str,
+    recording: RecordingId,
+) -> Result<RecordingContents, ApiError> {
+    match state.recordings.contents(tenant, recording).await {
         // Ordered, but nothing was written yet.
         Err(RecordingRefused::NotFound) => Ok(RecordingContents {
             tracks: Vec::new(),
@@ -87,6 +107,8 @@ async fn contents_of(state: &AppState, recording: RecordingId) -> Result<Recordi
             content_size: None,
             content_type: None,
             renditions: Vec::new(),
+            started: None,
+            breaks: Vec::new(),
         }),
         answered => Ok(answered?),
     }
@@ -199,7 +221,7 @@ pub(super) async fn delete(
     state.store.delete_recording(recording, now).await?;
     state.downloads.end(recording);
     if purge {
-        retention::purge(&state.store, &state.recordings, recording, now).await?;
+        retention::purge(&state.store, &state.recordings, &reached.meeting.tenant, recording, now).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -253,7 +275,7 @@ pub(super) async fn restore(
 }
 
 /// Deletes what was written; nothing there is fine too.
-pub(super) async fn delete_contents(state: &AppState, recording: RecordingId) -> Result<(), ApiError> {
+pub(super) async fn delete_contents(state: &AppState, tenant: &str, recording: RecordingId) -> Result<(), ApiError> {
     state.downloads.end(recording);
-    Ok(retention::purge(&state.store, &state.recordings, recording, Timestamp::now()).await?)
+    Ok(retention::purge(&state.store, &state.recordings, tenant, recording, Timestamp::now()).await?)
 }

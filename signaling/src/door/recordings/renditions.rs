@@ -36,7 +36,7 @@ pub(in crate::door) async fn list(
     Head(parts): Head,
 ) -> Result<Json<Page<RenditionBody>>, ApiError> {
     let reached = reach(&state, &parts, &id).await?.kept()?;
-    let renditions = contents_of(&state, reached.row.id).await?.renditions;
+    let renditions = contents_of(&state, &reached.meeting.tenant, reached.row.id).await?.renditions;
     Ok(Json(Page::whole(renditions.into_iter().map(|one| RenditionBody::of(reached.row.id, one)).collect())))
 }
 
@@ -66,7 +66,7 @@ pub(in crate::door) async fn make(
 ) -> Result<Response, ApiError> {
     let reached = reach(&state, &parts, &id).await?.to(Action::Render)?.kept()?;
     let id = reached.row.id;
-    let rendition = state.recordings.render(id, what).await?;
+    let rendition = state.recordings.render(&reached.meeting.tenant, id, what).await?;
     // An id is printable.
     let location = HeaderValue::from_str(&address(id, "renditions")).ok();
     let headers = location.map(|location| [(header::LOCATION, location)]);

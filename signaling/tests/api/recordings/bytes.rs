@@ -210,7 +210,7 @@ async fn a_link_of_the_store_is_given_where_it_is_wanted_and_never_to_somebody_w
     let linked = std::mem::take(&mut *studio.house.recordings.linked.lock().unwrap());
     assert_eq!(linked.len(), 2);
     for (file, name, valid) in linked {
-        assert_eq!((file, valid), (RecordingFile::Content, Duration::from_secs(60)));
+        assert_eq!((file, valid), (RecordingFile::Content { upto: None }, Duration::from_secs(60)));
         assert!(name.starts_with("Weekly sync 20") && name.ends_with(".webm"), "{name}");
     }
     let gone = studio.another(|row| row.deleted = None).await;

@@ -3,6 +3,7 @@
 mod bytes;
 mod chat;
 mod life;
+mod page;
 mod permissions;
 mod share;
 

@@ -32,28 +32,6 @@
  * @property {import('./messages.js').MeetingInfo} meeting
  * @property {import('./messages.js').Role} role
  */
-/**
- * @typedef {object} RecordedTrack
- * @property {number} number
- * @property {string} participantId
- * @property {string} displayName
- * @property {import('./messages.js').PublicationKind} kind
- * @property {string} contentType
- * @property {number} size
- * @property {number} offsetMs
- * @property {number} durationMs
- */
-/**
- * @typedef {object} RecordingDetails
- * @property {string} id
- * @property {string} [subject]
- * @property {string} [state]
- * @property {string} [createdDateTime]
- * @property {string} [endDateTime]
- * @property {boolean} [complete]
- * @property {RecordedTrack[]} [tracks]
- */
-
 export class ApiError extends Error {
   /** @param {number} status 0 when no answer came. @param {string} code @param {string} message @param {string} requestId */
   constructor(status, code, message, requestId) {
@@ -230,24 +208,22 @@ export const join = async (target, displayName, rejoinToken) =>
     })
   );
 
-/** @param {string} meetingId @returns {Promise<RecordingDetails[]>} */
+/** @typedef {Pick<import('./recordings-http.js').Recording, 'id' | 'createdDateTime'>} RecordingSummary */
+
+/** @param {string} meetingId @returns {Promise<RecordingSummary[]>} Oldest first. */
 export const listRecordings = async (meetingId) =>
-  /** @type {{ value: RecordingDetails[] }} */ (
+  /** @type {{ value: RecordingSummary[] }} */ (
     await call('GET', `/v1/onlineMeetings/${part(meetingId)}/recordings`)
   ).value;
 
-/** @param {string} recordingId @returns {Promise<RecordingDetails>} */
-export const readRecording = async (recordingId) =>
-  /** @type {RecordingDetails} */ (await call('GET', `/v1/recordings/${part(recordingId)}`));
-
 /** Where this page shows a recording. @param {string} recordingId */
-export const recordingHref = (recordingId) => `/#/recordings/${part(recordingId)}`;
+export const recordingHref = (recordingId) => `/v1/recordings/${part(recordingId)}`;
+
+/** Where this page lists recordings. */
+export const recordingsHref = '/#/recordings';
 
 /** Where this page shows a chat, or one message in it. @param {string} chatId @param {number} [seq] */
 export const chatHref = (chatId, seq) => `/#/chats/${part(chatId)}${seq === undefined ? '' : `/${seq}`}`;
-
-/** @param {string} recordingId @param {number} track */
-export const trackPath = (recordingId, track) => `/v1/recordings/${part(recordingId)}/tracks/${track}/content`;
 
 /** @typedef {{ session: string | null, messages: unknown[], next: number, closed?: number }} PollAnswer `closed` is a close code. */
 

@@ -10,7 +10,7 @@ import { consent, lobby, options, reactions, roles } from './en-order.js';
 import { plural } from './format.js';
 
 /** @import { DeviceProblem } from '../state/meeting.js' */
-/** @import { CaptureKind, PublicationKind, RecordingTrouble } from '../protocol/messages.js' */
+/** @import { CaptureKind, RecordingTrouble } from '../protocol/messages.js' */
 
 /** @type {Record<DeviceProblem, (device: string) => string>} */
 const DEVICE_PROBLEMS = {
@@ -34,6 +34,7 @@ export const en = {
   close: 'Close panel',
   cancel: 'Cancel',
   tryAgain: 'Try again',
+  loading: 'Loading…',
   dismiss: 'Dismiss',
   you: 'You',
   /** @param {string} code @param {string} message */
@@ -339,21 +340,6 @@ export const en = {
   recording: {
     title: 'Recording – Plenum',
     heading: 'Recording',
-    loading: 'Loading the recording…',
-    notFound: 'There is no such recording. It may have been deleted.',
-    notAllowed: 'This recording is open to the organiser of the meeting. Sign in with the organiser’s link first.',
-    incomplete: 'It is still being written. What you see here grows; load the page again for more.',
-    failed: 'It ended early. Everything up to that moment is here.',
-    empty: 'Nobody sent sound or picture while it ran.',
-    playAll: 'Play everything together',
-    pauseAll: 'Pause',
-    /** @type {Record<PublicationKind, string>} */
-    kinds: { microphone: 'Sound', camera: 'Picture', screen: 'Screen', screenAudio: 'Sound of the screen' },
-    download: 'Download',
-    /** @param {string} name @param {string} what */
-    downloadLabel: (name, what) => `Download: ${name}, ${what.toLowerCase()}`,
-    /** @param {string} offset */
-    startsAt: (offset) => `from ${offset}`,
     toStart: 'To the start page',
   },
 };

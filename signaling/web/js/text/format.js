@@ -19,8 +19,9 @@ export const plural = (n, forms) =>
 export const clock = (time) => format(time, { hour: 'numeric', minute: '2-digit' });
 /** @param {string} time RFC 3339. */
 export const day = (time) => format(time, { weekday: 'long', day: 'numeric', month: 'long' });
-/** @param {string} time RFC 3339. */
-export const dayAndClock = (time) => format(time, { day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' });
+/** @param {string} time RFC 3339. @param {boolean} [withYear] */
+export const dayAndClock = (time, withYear = false) =>
+  format(time, { day: 'numeric', month: 'short', ...(withYear && { year: 'numeric' }), hour: 'numeric', minute: '2-digit' });
 
 /** From when to when; the day once if it is the same, the year if it is another one. @param {string} starts RFC 3339. @param {string} [ends] RFC 3339. */
 export function span(starts, ends) {

@@ -2,7 +2,7 @@
  * The start page: a new meeting, my meetings, and the box for those who were invited.
  */
 
-import { chatHref, recordingHref } from '../protocol/http.js';
+import { chatHref, recordingHref, recordingsHref } from '../protocol/http.js';
 import { chats as chatsText } from '../text/en-chats.js';
 import { appointments as words } from '../text/en-appointments.js';
 import { dayAndClock, span } from '../text/format.js';
@@ -13,7 +13,7 @@ import { confirmDialog } from './dialog.js';
 import { field, h, icon, setHidden, setText } from './dom.js';
 import { secretOf } from '../app/place.js';
 
-/** @import { AttendanceReport, AttendanceSummary, Me, Meeting, MeetingPage, RecordingDetails } from '../protocol/http.js' */
+/** @import { AttendanceReport, AttendanceSummary, Me, Meeting, MeetingPage, RecordingSummary } from '../protocol/http.js' */
 /** @import { Appointment } from './appointment.js' */
 /** @import { AccountContext } from './account.js' */
 
@@ -25,7 +25,7 @@ import { secretOf } from '../app/place.js';
  * @property {(secret: string) => void} openLink
  * @property {(number: string, passcode: string) => void} openNumber
  * @property {(link?: string) => Promise<MeetingPage>} meetings
- * @property {(meetingId: string) => Promise<RecordingDetails[]>} recordings
+ * @property {(meetingId: string) => Promise<RecordingSummary[]>} recordings
  * @property {Appointments} appointments
  * @property {() => Promise<number>} unreadInChats
  * @property {Omit<AccountContext, 'name'>} account
@@ -77,7 +77,8 @@ function head({ me, unreadInChats, account }) {
     },
     () => {},
   );
-  header.append(accountButtons({ name: me.displayName, ...account }), link);
+  const watching = h('a', { class: 'button start-recordings', attrs: { href: recordingsHref } }, icon('play'), h('span', {}, en.start.recordings));
+  header.append(accountButtons({ name: me.displayName, ...account }), watching, link);
   return header;
 }
 
@@ -320,10 +321,10 @@ function meetingRow(meeting, context, refresh) {
 const numberOf = ({ joinMeetingId, passcode }) =>
   joinMeetingId === undefined || passcode === undefined ? '' : en.start.number(joinMeetingId, passcode);
 
-/** @param {RecordingDetails} recording */
+/** @param {RecordingSummary} recording */
 const recordingRow = (recording) =>
   h(
     'li',
     {},
-    h('a', { attrs: { href: recordingHref(recording.id) } }, [en.start.recordingOf, recording.createdDateTime ? dayAndClock(recording.createdDateTime) : ''].filter(Boolean).join(', ')),
+    h('a', { attrs: { href: recordingHref(recording.id) } }, `${en.start.recordingOf}, ${dayAndClock(recording.createdDateTime)}`),
   );
