@@ -199,6 +199,12 @@ impl Composer {
         Ok(())
     }
 
+    /// Nothing follows at all: who is still here and could not be shown counts, too.
+    pub(crate) fn finish(&mut self, now_us: i64, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        self.foreign_pictures += self.stage.foreign() as u64;
+        self.flush(now_us, desk)
+    }
+
     /// Nothing can be written for a while. What is held waits; what comes then begins anew.
     pub(crate) fn suspend(&mut self) {
         self.stage.restart();

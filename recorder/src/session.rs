@@ -201,7 +201,7 @@ impl Session {
     pub(crate) fn finish(mut self, now: Instant) -> Result<(), Fault> {
         self.end_break(now)?;
         self.remove_all()?;
-        self.flush_content()?;
+        self.finish_content()?;
         self.take_notes()?;
         self.note_overload()?;
         self.spool.note(&Fact::Ended { failure: None })?;
@@ -213,7 +213,7 @@ impl Session {
         let ended = self
             .end_break(now)
             .and_then(|()| self.remove_all())
-            .and_then(|()| self.flush_content())
+            .and_then(|()| self.finish_content())
             .and_then(|()| self.take_notes())
             .and_then(|()| self.note_overload());
         // The reason goes in even when nothing else did: a line is small.
@@ -289,10 +289,10 @@ impl Session {
         publications.into_iter().try_for_each(|publication| self.finish_track(publication))
     }
 
-    fn flush_content(&mut self) -> Result<(), Fault> {
+    fn finish_content(&mut self) -> Result<(), Fault> {
         let now_us = self.now_us;
         let (_, composer, mut desk) = self.split();
-        composer.flush(now_us, &mut desk)
+        composer.finish(now_us, &mut desk)
     }
 
     fn add(&mut self, origin: Origin) -> Result<(), Fault> {

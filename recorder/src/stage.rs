@@ -128,6 +128,11 @@ impl Stage {
         self.codec.is_some_and(|codec| picture.is_some_and(|picture| picture.codec != codec))
     }
 
+    /// How many of those that are here can never be shown.
+    pub(crate) fn foreign(&self) -> usize {
+        self.pictures.keys().filter(|publication| self.is_foreign(**publication)).count()
+    }
+
     /// Decides who should be seen, and returns the publication whose key frame is wanted now.
     pub(crate) fn choose(&mut self, now_us: i64, dominant: Option<ParticipantId>) -> Option<PublicationId> {
         if let Some(shown) = self.shown

@@ -281,9 +281,11 @@ fn pictures_of_another_codec_are_left_out_and_counted() {
     bench.add(PICTURE, PublicationKind::Camera);
     bench.picture(0, 0, &KEY);
     bench.picture(1_500, 1, &DELTA);
+    // One that goes, and one that is there to the end.
     bench.item(TapItem::Removed { publication: BOBS_PICTURE });
+    bench.add_codec(SCREEN, Codec::Av1);
     let manifest = bench.end().manifest;
-    assert_eq!(manifest.content.unwrap().foreign_pictures, 1);
+    assert_eq!(manifest.content.unwrap().foreign_pictures, 2);
 }
 
 #[test]
