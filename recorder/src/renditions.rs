@@ -17,8 +17,8 @@ use crate::recorder::TIMELINE;
 use crate::render::jobs::{self, Job, State, What};
 use crate::render::timeline::Timeline;
 use crate::render::{Layout, Material, MaterialTrack, RenderError, SpokeSpan};
-use crate::shelf::{Shelf, hex};
-use crate::vault::Vaults;
+use crate::shelf::Shelf;
+use crate::vault::{Vaults, hex};
 
 /// A proof larger than this is not ours.
 const MAX_PROOF_BYTES: u64 = 64 << 10;

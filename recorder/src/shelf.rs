@@ -26,7 +26,7 @@ use crate::manifest::{FileRecord, Manifest};
 use crate::parts;
 use crate::scan::Scan;
 use crate::spool::{content_file, track_file};
-use crate::vault::{FileSource, Stored, Vault};
+use crate::vault::{FileSource, Stored, Vault, hex};
 
 /// A manifest larger than this is not ours: the largest recording makes one of about 12 MiB.
 const MAX_MANIFEST_BYTES: u64 = 32 << 20;
@@ -198,14 +198,6 @@ fn record(object: &str, content_type: &str, stored: &Stored) -> FileRecord {
 
 fn damaged_manifest(error: serde_json::Error) -> RecorderError {
     RecorderError::Damaged { what: "manifest", why: error.to_string() }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The bytes of a hash in hex; `None` when it is none.

@@ -15,8 +15,8 @@ use crate::id::RecordingId;
 use crate::manifest::{Manifest, ObjectRecord, TrackRecord};
 use crate::recorder::blocking;
 use crate::scan::visit_blocks;
-use crate::shelf::{Shelf, hex};
-use crate::vault::Vaults;
+use crate::shelf::Shelf;
+use crate::vault::{Vaults, hex};
 
 /// The manifest's gaps are as exact as this.
 const GAP_MS: i64 = 20;
