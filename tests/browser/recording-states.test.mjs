@@ -38,6 +38,11 @@ after(async () => {
 
 const stateAt = ({ page }) => page.evaluate(() => window.plenum.state());
 const recordingAt = async (one) => (await stateAt(one)).recording.state;
+/** Whether this page knows of the part after `recordingId`: until a page is back, it shows what was before. */
+const isInNextPart = async (one, recordingId) => {
+  const { recording } = await stateAt(one);
+  return recording.state === 'on' && recording.recordingId !== recordingId;
+};
 const heardBy = ({ page }) => page.evaluate(() => window.__kit.heard());
 const sent = (kind) => mallory.page.evaluate((which) => window.__kit.outbound(which, window.stranger.pc), kind);
 const dialog = ({ page }) => page.getByRole('dialog', { name: 'This meeting is recorded' });
@@ -110,15 +115,12 @@ test('after a crash of the server it goes on as the next part when somebody is b
   const { recordingId } = (await stateAt(bob)).recording;
   await server.kill();
   await server.start();
-  await until('the next part', async () => {
-    const { recording } = await stateAt(bob);
-    return recording.state === 'on' && recording.recordingId !== recordingId;
-  }, { timeout: 45_000 });
+  await until('the next part', () => isInNextPart(bob, recordingId), { timeout: 45_000 });
   await openChat(bob);
   for (const line of ['Recording interrupted: the server was restarted.', 'The recording goes on, as part 2.']) {
     await bob.page.getByText(line).first().waitFor();
   }
-  await until('the organiser to be back', async () => (await recordingAt(ada)) === 'on', { timeout: 30_000 });
+  await until('the organiser to be back', () => isInNextPart(ada, recordingId), { timeout: 45_000 });
   await press(ada, 'Stop recording');
   await until('the end', async () => (await recordingAt(bob)) === 'off', { timeout: 30_000 });
 });
