@@ -2,16 +2,18 @@
 //! long the end takes.
 //!
 //! ```text
-//! cargo bench -p recorder --bench cost            ten minutes of a meeting
-//! cargo bench -p recorder --bench cost -- 60      an hour
+//! cargo bench -p recorder --bench cost               ten minutes of a meeting in which people talk in turns
+//! cargo bench -p recorder --bench cost -- 60         an hour
+//! cargo bench -p recorder --bench cost -- together   everybody talks all the time
+//! cargo bench -p recorder --bench cost -- nobody     nobody does: without the mix
+//! cargo bench -p recorder --bench cost -- 2 live     two minutes, in the meeting's own time
 //!
 //! this thread: packets, arrival times ahead of the clock --tap--> Recorder (all its threads) --> local folder
 //! ```
 //!
-//! Four people send 1 Mbit/s of VP8 and Opus each; tracks, the composed recording and copies to a local store are all
-//! on. The meeting's time runs as fast as the recorder can take it. Counted is all processor time of the process but
-//! for this thread's, so the runtime, the copies, the hashes and the disk are in it. In a meeting's own
-//! time the thread also wakes for most packets, which costs more than most of them do, and is not in these figures.
+//! Four people send 1 Mbit/s of VP8 and Opus each, as Chromium does (32 kbit/s, 50 packets a second also while they are silent); tracks, the
+//! composed recording and copies to a local store are all on. Unless it is live, the meeting's time runs as fast as the recorder can take it. Counted
+//! is all processor time of the process but for this thread's, so the runtime, the copies, the hashes and the disk are in it.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -40,6 +42,10 @@ const PICTURES: u64 = 25;
 const SOUNDS: u64 = 50;
 /// A key frame every so many seconds.
 const KEY_EVERY: u64 = 10;
+/// Seconds that one of them talks, in turns.
+const TURN: u64 = 4;
+/// Between two senders.
+const STAGGER: Duration = Duration::from_millis(5);
 /// The recorder may be so far behind this thread: less than the tap holds.
 const AHEAD_MS: u64 = 3_500;
 
@@ -59,15 +65,35 @@ fn resident_mib() -> f64 {
     pages * 4096.0 / 1048576.0
 }
 
-/// A second of speech-like sound in Opus.
-fn sounds(person: u32) -> Vec<Bytes> {
+/// Who talks.
+#[derive(Clone, Copy, PartialEq)]
+enum Talk {
+    InTurns,
+    Together,
+    /// Nobody: what recording costs without a mix.
+    Nobody,
+}
+
+/// How a meeting is recorded here.
+#[derive(Clone, Copy)]
+struct Options {
+    minutes: u64,
+    talk: Talk,
+    /// In the meeting's own time.
+    live: bool,
+}
+
+/// A second of speech-like sound in Opus; loud or hardly there.
+fn sounds(person: u32, loudness: f32) -> Vec<Bytes> {
     let mut encoder = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
+    encoder.set_bitrate(opus::Bitrate::Bits(32_000)).unwrap();
+    encoder.set_inband_fec(true).unwrap();
     let hz = 110.0 + 30.0 * person as f32;
     let sample = |at: usize| {
         let seconds = at as f32 / 48_000.0;
         let voice: f32 =
             (1..12).map(|tone| (seconds * hz * tone as f32 * std::f32::consts::TAU).sin() / tone as f32).sum();
-        voice * 0.1 * (seconds * 4.0 * std::f32::consts::TAU).sin().abs()
+        voice * loudness * (seconds * 4.0 * std::f32::consts::TAU).sin().abs()
     };
     let packets = (0..SOUNDS as usize).map(|n| {
         let frame: Vec<f32> = (0..960).map(|at| sample(n * 960 + at)).collect();
@@ -79,7 +105,8 @@ fn sounds(person: u32) -> Vec<Bytes> {
 /// What one person sends.
 struct Person {
     number: u32,
-    sounds: Vec<Bytes>,
+    voice: Vec<Bytes>,
+    silence: Vec<Bytes>,
     sound_sequence: u16,
     picture_sequence: u16,
     packets: u64,
@@ -87,7 +114,14 @@ struct Person {
 
 impl Person {
     fn new(number: u32) -> Self {
-        Self { number, sounds: sounds(number), sound_sequence: 0, picture_sequence: 0, packets: 0 }
+        Self {
+            number,
+            voice: sounds(number, 0.1),
+            silence: sounds(number, 1e-4),
+            sound_sequence: 0,
+            picture_sequence: 0,
+            packets: 0,
+        }
     }
 
     fn publications(&self) -> [(PublicationId, PublicationKind, Codec); 2] {
@@ -97,13 +131,13 @@ impl Person {
         ]
     }
 
-    fn sound(&mut self, tap: &mut TapSender, n: u64, arrival: Instant) {
+    fn sound(&mut self, tap: &mut TapSender, n: u64, talks: bool, arrival: Instant) {
         let time = (n as u32).wrapping_mul(960);
-        let payload = &self.sounds[(n % SOUNDS) as usize];
+        let payload = &(if talks { &self.voice } else { &self.silence })[(n % SOUNDS) as usize];
         let packet = rtp(96, false, self.sound_sequence, time, self.number, payload);
         self.sound_sequence = self.sound_sequence.wrapping_add(1);
         self.packets += 1;
-        let (publication, level) = (PublicationId(10 + self.number), Some(if self.number == 0 { 20 } else { 50 }));
+        let (publication, level) = (PublicationId(10 + self.number), Some(if talks { 25 } else { 75 }));
         tap.send(TapItem::Packet { publication, arrival, level, packet }).unwrap();
     }
 
@@ -141,12 +175,20 @@ fn rtp(payload_type: u8, marker: bool, sequence: u16, time: u32, ssrc: u32, payl
 
 fn main() {
     // cargo adds `--bench`.
-    let minutes = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(10);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let has = |wanted: &str| words.iter().any(|word| word == wanted);
+    let minutes = words.iter().find_map(|word| word.parse().ok()).unwrap_or(10);
+    let talk = match () {
+        () if has("together") => Talk::Together,
+        () if has("nobody") => Talk::Nobody,
+        () => Talk::InTurns,
+    };
+    let options = Options { minutes, talk, live: has("live") };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(record(minutes));
+    runtime.block_on(record(options));
 }
 
-async fn record(minutes: u64) {
+async fn record(Options { minutes, talk, live }: Options) {
     let data = tempfile::tempdir().unwrap();
     let (news, mut events) = mpsc::channel(64);
     let recorder = Recorder::open(Config::local(data.path()).unwrap(), news).unwrap();
@@ -171,16 +213,33 @@ async fn record(minutes: u64) {
     };
     recorder.start(start).unwrap();
     assert!(matches!(events.recv().await, Some(RecorderEvent::On { .. })));
-    println!("{PEOPLE} people, {minutes} minutes; tracks, composed recording and copies to a local folder\n");
+    println!(
+        "{PEOPLE} people, {minutes} minutes{}; {}; tracks, composed recording and copies to a local folder\n",
+        if live { " in the meeting's own time" } else { "" },
+        match talk {
+            Talk::InTurns => "they talk in turns",
+            Talk::Together => "they all talk",
+            Talk::Nobody => "nobody talks",
+        }
+    );
     println!("minute    packets   CPU us a packet   core of a participant   resident MiB");
     let (began, before) = (Instant::now(), others_us());
     let (mut last_us, mut last_packets) = (before, 0);
     for second in 0..minutes * 60 {
         for step in 0..SOUNDS {
             let n = second * SOUNDS + step;
-            let arrival = began + Duration::from_millis(n * 20);
             for person in &mut people {
-                person.sound(&mut sender, n, arrival);
+                // Everybody's packets at a time of their own, as senders have nothing to do with each other.
+                let arrival = began + Duration::from_millis(n * 20) + STAGGER * person.number;
+                if live {
+                    std::thread::sleep(arrival.saturating_duration_since(Instant::now()));
+                }
+                let talks = match talk {
+                    Talk::InTurns => (second / TURN) % u64::from(PEOPLE) == u64::from(person.number),
+                    Talk::Together => true,
+                    Talk::Nobody => false,
+                };
+                person.sound(&mut sender, n, talks, arrival);
                 if step % 2 == 0 {
                     person.picture(&mut sender, n / 2, arrival);
                 }

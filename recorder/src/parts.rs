@@ -55,32 +55,35 @@ impl Packer {
     /// The next part, given how far each file is whole; `None` when nothing was added. Say [`Self::packed`] when it is stored. Blocking.
     pub(crate) fn next(&self, lengths: &BTreeMap<String, u64>) -> io::Result<Option<Part>> {
         let mut room = MAX_PART_BYTES;
-        let (mut pieces, mut media) = (Vec::new(), Vec::new());
+        let mut pieces = Vec::new();
         // The journal comes first: files that it does not name are not looked at.
         let journal = lengths.get_key_value(JOURNAL);
         let others = lengths.iter().filter(|(name, _)| *name != JOURNAL);
         for (name, length) in journal.into_iter().chain(others) {
             let at = self.packed.get(name).copied().unwrap_or(0);
             let bytes = length.saturating_sub(at).min(room);
-            if bytes == 0 {
-                continue;
+            if bytes > 0 {
+                room -= bytes;
+                pieces.push(Piece { file: name.clone(), at, bytes });
             }
-            let mut file = File::open(self.folder.join(name))?;
-            file.seek(SeekFrom::Start(at))?;
-            if file.take(bytes).read_to_end(&mut media)? as u64 != bytes {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a spooled file is shorter than it was"));
-            }
-            room -= bytes;
-            pieces.push(Piece { file: name.clone(), at, bytes });
         }
         if pieces.is_empty() {
             return Ok(None);
         }
         let ends = pieces.iter().map(|piece| (piece.file.clone(), piece.at + piece.bytes)).collect();
-        let mut bytes = serde_json::to_vec(&Contents { pieces })?;
-        bytes.push(b'\n');
-        bytes.append(&mut media);
-        Ok(Some(Part { bytes: bytes.into(), ends, is_full: room == 0 }))
+        let contents = Contents { pieces };
+        let mut part = serde_json::to_vec(&contents)?;
+        part.push(b'\n');
+        // Once, and no more than is needed: many recordings do this at the same time.
+        part.reserve_exact((MAX_PART_BYTES - room) as usize);
+        for Piece { file, at, bytes } in contents.pieces {
+            let mut file = File::open(self.folder.join(file))?;
+            file.seek(SeekFrom::Start(at))?;
+            if file.take(bytes).read_to_end(&mut part)? as u64 != bytes {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a spooled file is shorter than it was"));
+            }
+        }
+        Ok(Some(Part { bytes: part.into(), ends, is_full: room == 0 }))
     }
 
     /// A part is stored.

@@ -27,6 +27,9 @@ use crate::track::{Desk, Origin, Track, whole_ms};
 
 /// How long the thread waits for an item before it looks at the time and at whether it shall stop.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How long items gather before the thread empties the tap: waking for each of them costs more than writing it does. Far less than a tap holds
+/// ([`TAP_CAPACITY`]) or anybody waits for.
+const GATHER: Duration = Duration::from_millis(50);
 /// Holes and old clusters are looked at so often, on the tap's clock.
 const TICK_US: i64 = 50_000;
 /// A full disk is looked at again so often.
@@ -456,30 +459,44 @@ pub(crate) fn run(
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a thread of its own that has nothing to do until packets have gathered")]
 fn record(session: &mut Session, live: &Live, tap: &TapReceiver, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
     session.round().or_else(|fault| session.recover(fault, Instant::now(), tell))?;
     while !live.is_asked_to_stop() {
-        let done = match tap.recv(IDLE_WAIT) {
+        match tap.recv(IDLE_WAIT) {
             // Time goes on by what comes: by the clock, what waits in the queue would be given up as lost.
-            Ok(Some(tapped)) => session.handle(tapped, tell),
-            Ok(None) => session.handle_time(Instant::now(), IDLE_WAIT, tell),
+            Ok(Some(tapped)) => take(session, tapped, tell)?,
+            Ok(None) => {
+                let idle = session.handle_time(Instant::now(), IDLE_WAIT, tell);
+                idle.or_else(|fault| session.recover(fault, Instant::now(), tell))?;
+                continue;
+            }
             Err(engine::tap::TapClosed) => return Ok(()),
-        };
-        let done = done.and_then(|()| {
-            if session.looks_at_time() { session.handle_time(Instant::now(), Duration::ZERO, tell) } else { Ok(()) }
-        });
-        done.or_else(|fault| session.recover(fault, Instant::now(), tell))?;
+        }
+        drain(session, tap, tell)?;
+        std::thread::sleep(GATHER);
     }
     // What was in the queue when somebody pressed stop still belongs to the recording.
+    drain(session, tap, tell)
+}
+
+/// Takes what waits in the tap, and not what comes meanwhile for ever: somebody may want to stop.
+fn drain(session: &mut Session, tap: &TapReceiver, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
     for _ in 0..TAP_CAPACITY {
-        match tap.recv(Duration::ZERO) {
-            Ok(Some(tapped)) => {
-                session.handle(tapped, tell).or_else(|fault| session.recover(fault, Instant::now(), tell))?;
-            }
+        match tap.try_recv() {
+            Ok(Some(tapped)) => take(session, tapped, tell)?,
+            // A tap that is closed is found so again by who waits for it.
             Ok(None) | Err(engine::tap::TapClosed) => break,
         }
     }
     Ok(())
+}
+
+fn take(session: &mut Session, tapped: Tapped, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
+    let done = session.handle(tapped, tell).and_then(|()| {
+        if session.looks_at_time() { session.handle_time(Instant::now(), Duration::ZERO, tell) } else { Ok(()) }
+    });
+    done.or_else(|fault| session.recover(fault, Instant::now(), tell))
 }
 
 #[cfg(test)]
