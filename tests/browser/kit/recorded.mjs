@@ -1,7 +1,8 @@
 /**
  * Reading a recording's tracks back with ffmpeg: what a person would see and hear, not what the file says of itself.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { TONES } from './media.mjs';
 import { HEIGHT, readCode, WIDTH } from './paint.mjs';
@@ -29,20 +30,29 @@ export async function videoTimes(file) {
   return stdout.trim().split('\n').map(Number);
 }
 
-/** The codes in the pictures of a video file, in order; null for a picture that cannot be read. */
+/** The codes in the pictures of a video file, in order; null for a picture that cannot be read. Picture by picture: ten minutes are gigabytes. */
 export async function pictures(file) {
-  const { stdout, stderr } = await run(
-    'ffmpeg',
-    // The file's own time base: in that of a guessed frame rate, two frames of a browser may fall on one tick.
-    ['-v', 'error', '-i', file, '-vf', `scale=${WIDTH}:${HEIGHT}`, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'rawvideo', '-pix_fmt', 'gray', '-'],
-    { ...LIMITS, encoding: 'buffer' },
-  );
-  const size = WIDTH * HEIGHT;
+  // The file's own time base: in that of a guessed frame rate, two frames of a browser may fall on one tick.
+  const wanted = ['-vf', `scale=${WIDTH}:${HEIGHT}`, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-f', 'rawvideo', '-pix_fmt', 'gray', '-'];
+  const decoder = spawn('ffmpeg', ['-v', 'error', '-i', file, ...wanted], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  decoder.stderr.on('data', (text) => (errors += text));
+  const ended = once(decoder, 'close');
+  const picture = Buffer.alloc(WIDTH * HEIGHT);
+  let filled = 0;
   const codes = [];
-  for (let start = 0; start + size <= stdout.length; start += size) {
-    codes.push(readCode((x, y) => stdout[start + y * WIDTH + x], WIDTH, HEIGHT));
+  for await (const bytes of decoder.stdout) {
+    for (let at = 0; at < bytes.length; ) {
+      const copied = bytes.copy(picture, filled, at);
+      [at, filled] = [at + copied, filled + copied];
+      if (filled < picture.length) continue;
+      codes.push(readCode((x, y) => picture[y * WIDTH + x], WIDTH, HEIGHT));
+      filled = 0;
+    }
   }
-  return { codes, errors: stderr.toString() };
+  const [code] = await ended;
+  if (code !== 0) throw new Error(`ffmpeg ${file} ended with ${code}: ${errors}`);
+  return { codes, errors };
 }
 
 /** The last picture of a video file, as PNG. */
