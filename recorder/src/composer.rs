@@ -184,6 +184,9 @@ impl Composer {
         let mut spells = Vec::new();
         self.speakers.end_all(|spell| spells.push(spell));
         spells.into_iter().try_for_each(|spell| note_spell(spell, desk))?;
+        if self.foreign_pictures > 0 {
+            desk.spool.note(&Fact::Foreign { pictures: self.foreign_pictures })?;
+        }
         if self.file.is_none() && now_us > MIX_DELAY_US {
             self.begin(desk)?;
         }
@@ -191,9 +194,6 @@ impl Composer {
         self.write_pictures(i64::MAX, now_us, desk)?;
         if let Some((_, file)) = &mut self.file {
             commit(file, desk)?;
-        }
-        if self.foreign_pictures > 0 {
-            desk.spool.note(&Fact::Foreign { pictures: self.foreign_pictures })?;
         }
         self.stage.restart();
         Ok(())

@@ -104,6 +104,13 @@ pub(crate) enum Fault {
     Internal,
 }
 
+impl Fault {
+    /// It is over as soon as somebody makes room.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::DiskReserve)
+    }
+}
+
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {

@@ -262,6 +262,8 @@ impl SpooledTrack {
     fn record(&self, stored: FileRecord) -> TrackRecord {
         let (width, height) = self.scan.media().and_then(Media::dimensions).unzip();
         let FileRecord { object, content_type, size, sha256 } = stored;
+        // A gap behind the last frame lay between frames that were held in memory and never written.
+        let is_within = |gap: &&Gap| gap.from_ms as i64 <= self.scan.last_ms;
         TrackRecord {
             number: self.number,
             object,
@@ -282,7 +284,7 @@ impl SpooledTrack {
             drift_ppm: self.drift_ppm,
             sender_clock_us: self.sender_clock_us,
             gaps_unlisted: self.gap_count.saturating_sub(self.gaps.len() as u64),
-            gaps: self.gaps.clone(),
+            gaps: self.gaps.iter().filter(is_within).copied().collect(),
         }
     }
 }

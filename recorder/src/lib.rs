@@ -17,7 +17,8 @@
 //! - A killed process loses at most the last second of each track and two of the composed recording, a power cut about a second more.
 //!   [`Recorder::recover`] stores the rest at the next start; [`Recorder::adopt`] does on another machine, some seconds behind.
 //! - Nothing local is deleted before the store, asked again, confirms every object.
-//! - A full disk or a store that fails is a [`Trouble`]: it is told, the meeting goes on, and so does the recording as soon as it can.
+//! - A full disk or a store that fails is a [`Trouble`]: it is told, the meeting goes on, and so does the recording as soon as it can;
+//!   stopped before, it is ready with all that was written.
 //! - Any other fault ends the recording, not the meeting; what was written stays readable, and the reason is told.
 //!
 //! # Times

@@ -92,6 +92,10 @@ impl Inner {
             ended = end => ended,
             () = self.copy(recording, &live) => return,
         };
+        // Nothing waits for room any more. That alone is no news, the end of the recording is; what else is wrong is.
+        if let Some((trouble @ Some(_), since)) = live.trouble(Trouble::DiskFull, false) {
+            self.tell(RecorderEvent::Trouble { recording, trouble, since }).await;
+        }
         let fault = ended.unwrap_or(Err(Fault::Internal)).err();
         self.finish(recording, live, fault).await;
     }

@@ -54,6 +54,8 @@ pub(crate) struct Scan {
     pub(crate) good_bytes: u64,
     /// Of the first frame of all.
     pub(crate) first_ms: i64,
+    /// Of the last frame of all.
+    pub(crate) last_ms: i64,
     /// End of the frame that ends last.
     pub(crate) end_ms: i64,
     /// Of all tracks.

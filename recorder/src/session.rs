@@ -186,9 +186,8 @@ impl Session {
 
     /// A write failed. A full disk is a break like any other; everything else ends the recording.
     pub(crate) fn recover(&mut self, fault: Fault, now: Instant, tell: &mut dyn FnMut(Told)) -> Result<(), Fault> {
-        match fault {
-            Fault::DiskFull | Fault::DiskReserve => {}
-            other => return Err(other),
+        if !fault.is_full_disk() {
+            return Err(fault);
         }
         if self.open_break.is_none() {
             self.tracks.values_mut().for_each(Track::suspend);
@@ -200,25 +199,17 @@ impl Session {
         Ok(())
     }
 
-    /// Writes what is held and the last line, and waits for the disk.
+    /// Writes what is held and the last line, and waits for the disk. What a full disk does not take is given up: a recording that is whole up to a
+    /// break has not failed because somebody pressed stop before there was room again.
     pub(crate) fn finish(mut self, now: Instant) -> Result<(), Fault> {
-        self.end_break(now)?;
-        self.remove_all()?;
-        self.finish_content()?;
-        self.take_notes()?;
-        self.note_overload()?;
-        self.spool.note(&Fact::Ended { failure: None })?;
-        Ok(self.spool.close()?)
+        unless_full(self.write_rest(now))?;
+        unless_full(self.spool.note(&Fact::Ended { failure: None }).map_err(Fault::from))?;
+        unless_full(self.spool.close().map_err(Fault::from))
     }
 
     /// Ends after a fault: writes what still can be written.
     fn abandon(mut self, now: Instant, failure: String) {
-        let ended = self
-            .end_break(now)
-            .and_then(|()| self.remove_all())
-            .and_then(|()| self.finish_content())
-            .and_then(|()| self.take_notes())
-            .and_then(|()| self.note_overload());
+        let ended = self.write_rest(now);
         // The reason goes in even when nothing else did: a line is small.
         let noted = self.spool.note(&Fact::Ended { failure: Some(failure) });
         let closed = self.spool.close();
@@ -287,15 +278,33 @@ impl Session {
         self.started_at + at.saturating_duration_since(self.started)
     }
 
-    fn remove_all(&mut self) -> Result<(), Fault> {
-        let publications: Vec<_> = self.tracks.keys().copied().collect();
-        publications.into_iter().try_for_each(|publication| self.finish_track(publication))
+    /// Writes what is held and what is known, each though the other may fail: the journal has room of its own.
+    fn write_rest(&mut self, now: Instant) -> Result<(), Fault> {
+        let held = self.finish_media().or_else(|fault| self.give_up(fault, now));
+        let known = self.end_break(now).and_then(|()| self.note_overload()).and_then(|()| self.take_notes());
+        held.and(known)
     }
 
-    fn finish_content(&mut self) -> Result<(), Fault> {
+    /// What is held finds no room. If that shows only now, the break is listed as one without length.
+    fn give_up(&mut self, fault: Fault, now: Instant) -> Result<(), Fault> {
+        self.recover(fault, now, &mut |_| ())?;
+        self.tracks.values_mut().try_for_each(|track| track.note_totals(&mut self.spool))
+    }
+
+    /// Each file takes what its disk takes: where one finds no room, a smaller one may.
+    fn finish_media(&mut self) -> Result<(), Fault> {
+        let mut full = Ok(());
+        let publications: Vec<_> = self.tracks.keys().copied().collect();
+        for publication in publications {
+            match self.finish_track(publication) {
+                Err(fault) if fault.is_full_disk() => full = Err(fault),
+                other => other?,
+            }
+        }
         let now_us = self.now_us;
         let (_, composer, mut desk) = self.split();
-        composer.finish(now_us, &mut desk)
+        composer.finish(now_us, &mut desk)?;
+        full
     }
 
     fn add(&mut self, origin: Origin) -> Result<(), Fault> {
@@ -439,6 +448,17 @@ impl Session {
             Some(after) => after.as_micros() as i64,
             None => -(self.started.duration_since(at).as_micros() as i64),
         }
+    }
+}
+
+/// Every fault but a full disk's.
+fn unless_full(done: Result<(), Fault>) -> Result<(), Fault> {
+    match done {
+        Err(fault) if fault.is_full_disk() => {
+            tracing::debug!(%fault, "the end of a recording could not be written");
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn layout(content: &ContentProgress, upto: Option<u64>) -> Option<Lay
         head: read_head(&content.head)?,
         good_bytes: last.size,
         first_ms: 0,
+        last_ms: last.last_ms,
         end_ms: last.last_ms + SOUND_MS,
         frames: 0,
         tracks: Vec::new(),

@@ -23,6 +23,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -35,6 +36,10 @@ pub(crate) const SYNC_EVERY_US: i64 = 1_000_000;
 /// Batches that wait for the sync thread. Full means that the disk is slower than [`SYNC_EVERY_US`]: the batch stays
 /// with the writer and goes with the next one.
 const SYNC_QUEUE: usize = 1;
+
+/// Bytes on the disk that are the journal's before anything stands in them, so that on a full disk the end of a recording can be told; a hundred
+/// tracks need some 25 KiB. Full means: what does not fit is not told, in the worst case that the recording was not cut off.
+const JOURNAL_ROOM: u64 = 64 << 10;
 
 pub(crate) const JOURNAL: &str = "journal.jsonl";
 const RETIRED: &str = "retired";
@@ -135,6 +140,8 @@ pub(crate) struct Spool {
     syncer: Syncer,
     lengths: Lengths,
     journal_bytes: u64,
+    /// Up to here the disk has room for the journal.
+    room_until: u64,
     /// A line could not be written whole; what is there of it goes before the next one.
     torn_line: bool,
     /// The disk is full, in tests: half of what is written gets there.
@@ -156,11 +163,13 @@ impl Spool {
             syncer: Syncer::start()?,
             lengths,
             journal_bytes: 0,
+            room_until: 0,
             torn_line: false,
             #[cfg(test)]
             is_full: false,
         };
         spool.note(first)?;
+        spool.keep_room();
         spool.journal.sync_data()?;
         spool.directory.sync_all()?;
         File::open(root)?.sync_all()?;
@@ -174,6 +183,8 @@ impl Spool {
         let journal = Arc::clone(&self.journal);
         if self.torn_line {
             journal.set_len(self.journal_bytes)?;
+            // The room behind its end went with it.
+            self.room_until = self.journal_bytes;
         }
         let written = (&*journal).write_all(&line);
         self.torn_line = written.is_err();
@@ -209,6 +220,7 @@ impl Spool {
     /// Hands what was appended to the disk, in the background, and says whether that failed earlier.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.syncer.check()?;
+        self.keep_room();
         if !self.unsynced.is_empty() {
             let mut batch = std::mem::take(&mut self.unsynced);
             // The journal first: a track that it does not know is not looked at after a power cut.
@@ -229,6 +241,16 @@ impl Spool {
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let disk = rustix::fs::statvfs(&self.folder)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Takes room for the journal's next lines. A disk that cannot keep room, or has none now, promises nothing.
+    fn keep_room(&mut self) {
+        if self.room_until.saturating_sub(self.journal_bytes) < JOURNAL_ROOM / 2 {
+            let kept = fallocate(&*self.journal, FallocateFlags::KEEP_SIZE, self.journal_bytes, JOURNAL_ROOM);
+            if kept.is_ok() {
+                self.room_until = self.journal_bytes + JOURNAL_ROOM;
+            }
+        }
     }
 
     fn remember(&mut self, file: &Arc<File>) {

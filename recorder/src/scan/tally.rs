@@ -59,10 +59,12 @@ impl Tally {
 
     /// `None` when there was no frame.
     pub(super) fn finish(self, head: Head, good_bytes: u64) -> Option<Scan> {
+        let last_ms = self.tracks.values().filter_map(|track| track.first_ms.map(|_| track.last_ms)).max()?;
         let tracks: Vec<_> = self.tracks.into_iter().filter_map(|(number, track)| track.finish(number)).collect();
         Some(Scan {
             good_bytes,
             first_ms: tracks.iter().map(|track| track.first_ms).min()?,
+            last_ms,
             end_ms: tracks.iter().map(|track| track.end_ms).max()?,
             frames: tracks.iter().map(|track| track.frames).sum(),
             tracks,

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use rtc_shared::marshal::Marshal as _;
 
 mod composed;
+mod full_disk;
 
 use super::*;
 use crate::inspection::{Inspection, StoredFiles, inspect};
