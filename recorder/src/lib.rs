@@ -32,7 +32,7 @@
 //! `vault/envelope.rs`.
 //!
 //! Read on in this order: `session`, `track`, then `reorder`, `clock`, `depacketise`, `webm`; `composer` with `stage` and `speakers`; `running`, `parts`, `storing`,
-//! `inspection`, `shelf` for the way to the store; `recorder`, `reading`, `snapshot` for those who ask.
+//! `inspection`, `shelf` for the way to the store; `recorder`, `retrieval`, `reading`, `snapshot` for those who ask.
 
 mod clock;
 mod composer;
@@ -52,6 +52,7 @@ mod recorder;
 mod render;
 mod renditions;
 mod reorder;
+mod retrieval;
 mod running;
 mod scan;
 mod session;
