@@ -27,18 +27,60 @@ pub(crate) fn ffmpeg<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) ->
     output.stdout
 }
 
-/// A VP8 track of what `source` (a lavfi source with its size, rate and duration) shows, beginning at `offset_ms`.
+/// How a track's pictures are encoded: as in a call, with a key frame at the beginning and no other.
+pub(crate) struct Encoder {
+    pub(crate) name: &'static str,
+    /// Of the file, without the dot.
+    pub(crate) extension: &'static str,
+    options: &'static str,
+}
+
+pub(crate) const VP8: Encoder =
+    Encoder { name: "libvpx", extension: "webm", options: "-deadline realtime -cpu-used -16 -threads 1 -b:v 800k" };
+pub(crate) const VP9: Encoder = Encoder {
+    name: "libvpx-vp9",
+    extension: "webm",
+    options: "-deadline realtime -cpu-used 8 -lag-in-frames 0 -threads 1 -b:v 800k",
+};
+pub(crate) const AV1: Encoder = Encoder {
+    name: "libaom-av1",
+    extension: "webm",
+    options: "-usage realtime -cpu-used 8 -lag-in-frames 0 -row-mt 0 -threads 1 -b:v 800k",
+};
+pub(crate) const H264: Encoder = Encoder {
+    name: "libx264",
+    extension: "mkv",
+    options: "-preset veryfast -tune zerolatency -x264-params scenecut=0 -threads 1 -b:v 800k -pix_fmt yuv420p",
+};
+
+impl Encoder {
+    /// Whether this machine's ffmpeg has it. In CI it must.
+    pub(crate) fn is_there(&self) -> bool {
+        let listed = ffmpeg(["-encoders"]);
+        let has = String::from_utf8_lossy(&listed).split_whitespace().any(|word| word == self.name);
+        assert!(has || std::env::var_os("CI").is_none(), "CI needs an ffmpeg with {}", self.name);
+        if !has {
+            eprintln!("NOT TESTED: this ffmpeg has no {}", self.name);
+        }
+        has
+    }
+
+    /// A track of what `source` (a lavfi source with its size, rate and duration) shows, beginning at `offset_ms`.
+    pub(crate) fn picture(&self, folder: &Path, name: &str, source: &str, offset_ms: u64) -> PathBuf {
+        let file = folder.join(name);
+        let offset = format!("{offset_ms}ms");
+        let mut arguments: Vec<&OsStr> = ["-f", "lavfi", "-i", source, "-c:v", self.name].map(OsStr::new).to_vec();
+        arguments.extend(self.options.split(' ').map(OsStr::new));
+        arguments.extend(["-g", "9999", "-output_ts_offset", &offset].map(OsStr::new));
+        arguments.push(file.as_os_str());
+        ffmpeg(arguments);
+        file
+    }
+}
+
+/// The same in VP8.
 pub(crate) fn picture(folder: &Path, name: &str, source: &str, offset_ms: u64) -> PathBuf {
-    let file = folder.join(name);
-    let offset = format!("{}ms", offset_ms);
-    let encoder =
-        ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "-16", "-threads", "1", "-b:v", "800k", "-g", "9999"];
-    let mut arguments: Vec<&OsStr> = ["-f", "lavfi", "-i", source].map(OsStr::new).to_vec();
-    arguments.extend(encoder.map(OsStr::new));
-    arguments.extend(["-output_ts_offset", &offset].map(OsStr::new));
-    arguments.push(file.as_os_str());
-    ffmpeg(arguments);
-    file
+    VP8.picture(folder, name, source, offset_ms)
 }
 
 pub(crate) fn camera(path: PathBuf, participant: usize, offset_ms: u64, duration_ms: u64) -> MaterialTrack {

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+mod codecs;
+
 use super::*;
 use crate::render::SpokeSpan;
 use crate::render::testing::{Colour, Frame, camera, coloured, ffmpeg, have_ffmpeg, heard, picture, probe};
