@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::super::client::{Head, Path};
-use super::super::error::{ApiError, ErrorBody};
+use super::super::error::ApiError;
 use super::super::state::AppState;
 use super::access::reach;
-use super::files::{self, FileQuery, Source};
+use super::files::{self, FileAnswers, FileQuery, Source};
 use super::names::{FileName, ending, saved_as};
 use crate::id::RecordingId;
 use crate::ports::RecordingFile;
@@ -29,11 +29,7 @@ use crate::ports::RecordingFile;
     responses(
         (status = 200, description = "All of it", content((String = "video/webm"), (String = "audio/webm"), (String = "video/x-matroska"))),
         (status = 206, description = "The range that was asked for", content((String = "video/webm"), (String = "audio/webm"), (String = "video/x-matroska"))),
-        (status = 302, description = "By a link of the store itself"),
-        (status = 304, description = "The client has it"),
-        (status = 409, description = "`recording_not_over`", body = ErrorBody),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody),
-        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+        FileAnswers
     )
 )]
 pub(in crate::door) async fn content(
@@ -60,11 +56,7 @@ pub(in crate::door) async fn content(
     responses(
         (status = 200, description = "All of it", content((String = "audio/webm"), (String = "video/webm"), (String = "video/x-matroska"))),
         (status = 206, description = "The range that was asked for", content((String = "audio/webm"), (String = "video/webm"), (String = "video/x-matroska"))),
-        (status = 302, description = "By a link of the store itself"),
-        (status = 304, description = "The client has it"),
-        (status = 409, description = "`recording_not_over`", body = ErrorBody),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody),
-        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+        FileAnswers
     )
 )]
 pub(in crate::door) async fn track(
@@ -90,11 +82,7 @@ pub(in crate::door) async fn track(
     responses(
         (status = 200, description = "JSON of the recorder", body = Object),
         (status = 206, description = "The range that was asked for", content((String = "application/json"))),
-        (status = 302, description = "By a link of the store itself"),
-        (status = 304, description = "The client has it"),
-        (status = 409, description = "`recording_not_over`", body = ErrorBody),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody),
-        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+        FileAnswers
     )
 )]
 pub(in crate::door) async fn manifest(
@@ -117,11 +105,7 @@ pub(in crate::door) async fn manifest(
     responses(
         (status = 200, description = "JSON of the recorder", body = Object),
         (status = 206, description = "The range that was asked for", content((String = "application/json"))),
-        (status = 302, description = "By a link of the store itself"),
-        (status = 304, description = "The client has it"),
-        (status = 409, description = "`recording_not_over`", body = ErrorBody),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody),
-        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+        FileAnswers
     )
 )]
 pub(in crate::door) async fn timeline(
@@ -144,11 +128,7 @@ pub(in crate::door) async fn timeline(
     responses(
         (status = 200, description = "A cue for each time that somebody speaks", content((String = "text/vtt"))),
         (status = 206, description = "The range that was asked for", content((String = "text/vtt"))),
-        (status = 302, description = "By a link of the store itself"),
-        (status = 304, description = "The client has it"),
-        (status = 409, description = "`recording_not_over`", body = ErrorBody),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody),
-        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+        FileAnswers
     )
 )]
 pub(in crate::door) async fn speakers(
@@ -175,11 +155,7 @@ pub(in crate::door) async fn speakers(
     responses(
         (status = 200, description = "All of it", content((String = "video/webm"), (String = "audio/wav"), (String = "video/mp4"))),
         (status = 206, description = "The range that was asked for", content((String = "video/webm"), (String = "audio/wav"), (String = "video/mp4"))),
-        (status = 302, description = "By a link of the store itself"),
-        (status = 304, description = "The client has it"),
-        (status = 409, description = "`recording_not_over`", body = ErrorBody),
-        (status = 410, description = "`recording_expired`, `recording_deleted`", body = ErrorBody),
-        (status = 416, description = "`range_not_satisfiable`", body = ErrorBody)
+        FileAnswers
     )
 )]
 pub(in crate::door) async fn rendition_file(

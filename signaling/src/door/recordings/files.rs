@@ -20,7 +20,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::super::client::text;
-use super::super::error::ApiError;
+use super::super::error::{ApiError, ErrorBody};
 use super::super::range;
 use super::super::state::AppState;
 use super::downloads::Watch;
@@ -53,6 +53,22 @@ pub(super) struct FileQuery {
     /// player that asks for several ranges gets them of one file although it grows.
     #[serde(default)]
     pub(super) upto: Option<u64>,
+}
+
+/// What every stored file may be answered with besides its bytes, for the document of the API.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "the answers themselves are made by `answer` and `ApiError`")]
+pub(super) enum FileAnswers {
+    #[response(status = 302, description = "By a link of the store itself")]
+    Linked,
+    #[response(status = 304, description = "The client has it")]
+    Had,
+    #[response(status = 409, description = "`recording_not_over`")]
+    NotOver(ErrorBody),
+    #[response(status = 410, description = "`recording_expired`, `recording_deleted`")]
+    Gone(ErrorBody),
+    #[response(status = 416, description = "`range_not_satisfiable`")]
+    NoSuchRange(ErrorBody),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
