@@ -371,7 +371,7 @@ mod tests {
     use crate::id::MeetingId;
     use crate::meeting::moderation::options_view;
     use crate::policy::MeetingSettings;
-    use crate::protocol::{LobbyReason, MeetingView, RecordingState, RecordingView, Role, WelcomeScene};
+    use crate::protocol::{LobbyReason, MeetingView, RecordingView, Role, WelcomeScene};
 
     type Queue = mpsc::Receiver<Outgoing>;
 
@@ -392,7 +392,7 @@ mod tests {
             cursor: 0,
             server_time: Timestamp::now(),
         };
-        let recording = RecordingView { state: RecordingState::Off, recording_id: None, trouble: None };
+        let recording = RecordingView::OFF;
         let options = options_view(&MeetingSettings::default());
         let body = WelcomeBody::encode(&WelcomeScene {
             options,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::KeyName;
+use crate::clock::Timestamp;
 use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
 use crate::policy::settings::COORGANIZERS;
 use crate::policy::{MeetingSettings, Person};
@@ -145,8 +146,8 @@ pub enum RecorderNews {
     Paused,
     /// It is about to be written again.
     Resumed,
-    /// What goes wrong now; none: nothing does any more.
-    Trouble(Option<Trouble>),
+    /// What goes wrong now, and since when; none: nothing does any more.
+    Trouble(Option<(Trouble, Timestamp)>),
     /// It is finished, well or not.
     Over,
 }

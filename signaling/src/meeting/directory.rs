@@ -299,7 +299,9 @@ impl Directory {
             RecordingEvent::On { recording } => (recording, RecorderNews::On),
             RecordingEvent::Paused { recording } => (recording, RecorderNews::Paused),
             RecordingEvent::Resumed { recording } => (recording, RecorderNews::Resumed),
-            RecordingEvent::Trouble { recording, trouble, .. } => (recording, RecorderNews::Trouble(trouble)),
+            RecordingEvent::Trouble { recording, trouble, since } => {
+                (recording, RecorderNews::Trouble(trouble.map(|trouble| (trouble, since))))
+            }
             RecordingEvent::Ready { recording, duration_ms, size } => {
                 return self.shared.recording_over(recording, Ok(Stored { duration_ms, size })).await;
             }

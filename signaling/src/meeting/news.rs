@@ -299,11 +299,8 @@ mod tests {
 
     #[test]
     fn what_does_not_merge_keeps_its_place() {
-        let recording = ServerMessage::Recording(RecordingView {
-            state: RecordingState::Starting,
-            recording_id: None,
-            trouble: None,
-        });
+        let recording =
+            ServerMessage::Recording(RecordingView { state: RecordingState::Starting, ..RecordingView::OFF });
         let said = said([joined(somebody(1, false)), recording, changed(somebody(1, true))]);
         let kinds: Vec<_> = said.iter().map(|message| message["type"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["roster", "recording", "roster"]);

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 
 use super::commands::{Effect, NewRecording, RecorderNews};
 use super::state::Meeting;
+use crate::clock::Timestamp;
 use crate::id::{ParticipantId, RecordingId, SessionId, UserId};
 use crate::ports::{RecordingNote, RecordingPart, Trouble};
 use crate::protocol::{
@@ -38,7 +39,8 @@ pub(super) struct ActiveRecording {
     taken: bool,
     /// Who asked for a pause that the recorder has not confirmed.
     pausing: Option<ParticipantId>,
-    trouble: Option<Trouble>,
+    /// What goes wrong, and since when.
+    trouble: Option<(Trouble, Timestamp)>,
     /// What the recorder is to be told when it has taken the order.
     unsaid: Vec<RecordingNote>,
     /// Whether anything that is sent in the meeting may reach the recorder.
@@ -69,15 +71,16 @@ impl ActiveRecording {
     pub(super) fn state_of(active: Option<&Self>) -> RecordingView {
         match active {
             Some(active) => {
-                RecordingView { state: active.state, recording_id: Some(active.id), trouble: active.trouble }
+                let (trouble, trouble_since) = active.trouble.unzip();
+                RecordingView { state: active.state, recording_id: Some(active.id), trouble, trouble_since }
             }
-            None => RecordingView { state: RecordingState::Off, recording_id: None, trouble: None },
+            None => RecordingView::OFF,
         }
     }
 
     /// The event of a gap, if there is one although nobody wished it.
     fn interruption(&self) -> Option<EventBody> {
-        let is_interrupted = self.state == RecordingState::On && self.trouble == Some(Trouble::DiskFull);
+        let is_interrupted = self.state == RecordingState::On && matches!(self.trouble, Some((Trouble::DiskFull, _)));
         is_interrupted
             .then_some(EventBody::RecordingInterrupted { recording_id: self.id, reason: InterruptionReason::DiskFull })
     }
@@ -275,7 +278,7 @@ impl Meeting {
     }
 
     /// A full disk is a gap and stands in the thread; what is kept on the server until the store takes it is none.
-    fn recording_troubled(&mut self, trouble: Option<Trouble>) {
+    fn recording_troubled(&mut self, trouble: Option<(Trouble, Timestamp)>) {
         let Some(active) = self.recording.as_mut().filter(|active| active.trouble != trouble) else { return };
         let before = active.interruption();
         active.trouble = trouble;

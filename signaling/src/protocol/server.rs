@@ -384,6 +384,14 @@ pub struct RecordingView {
     pub recording_id: Option<RecordingId>,
     /// What goes wrong with it at the moment; null: nothing.
     pub trouble: Option<Trouble>,
+    /// Since when that goes wrong; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble_since: Option<Timestamp>,
+}
+
+impl RecordingView {
+    /// It is not recorded.
+    pub const OFF: Self = Self { state: RecordingState::Off, recording_id: None, trouble: None, trouble_since: None };
 }
 
 /// The recording's state as everybody sees it.

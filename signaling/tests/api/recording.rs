@@ -69,8 +69,10 @@ async fn pauses_and_gaps_are_told_as_they_happen_and_stand_in_the_thread() {
     eventually("resumed", || async { house.recordings.paused.lock().unwrap().len() == 2 }).await;
 
     for (trouble, name) in [(Some(Trouble::DiskFull), json!("diskFull")), (None, Value::Null)] {
-        news.send(RecordingEvent::Trouble { recording, trouble, since: Timestamp::now() }).await.unwrap();
+        let since = Timestamp::now();
+        news.send(RecordingEvent::Trouble { recording, trouble, since }).await.unwrap();
         let told = ada.until_such(|m| m["type"] == "recording" && m["trouble"] == name).await;
+        assert_eq!(told.get("troubleSince"), trouble.map(|_| json!(since)).as_ref());
         assert_eq!((&told["state"], &told["recordingId"]), (&json!("on"), &json!(recording.to_string())));
     }
     record(&mut ada, 4, "stop").await;

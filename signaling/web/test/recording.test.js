@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isPaused, isRecording } from '../js/state/select.js';
 import { meetingLine } from '../js/ui/meeting-lines.js';
+import { troubleWords } from '../js/ui/notices.js';
 import { en } from '../js/text/en.js';
+import { clock } from '../js/text/format.js';
 import { after, joined, says, welcome } from './kit/state.js';
 
 const recording = (state, trouble = null) => says({ type: 'recording', state, recordingId: state === 'off' ? null : 'rec_1', trouble });
@@ -21,6 +23,17 @@ test('trouble is known while it lasts', () => {
   const state = after(joined(), recording('on', 'diskFull'));
   assert.equal(state.recording.trouble, 'diskFull');
   assert.equal(after(state, recording('on')).recording.trouble, null);
+});
+
+test('the notice of trouble says since when, where the server says it', () => {
+  const troubleSince = '2026-11-24T13:35:20.000Z';
+  const troubled = says({ type: 'recording', state: 'on', recordingId: 'rec_1', trouble: 'storeUnavailable', troubleSince });
+  const words = troubleWords(after(joined(), troubled).recording);
+  assert.match(clock(troubleSince), /\d:35/u);
+  assert.ok(words.includes(`(since ${clock(troubleSince)})`), words);
+  assert.notEqual(words, troubleWords(after(joined(), recording('on', 'storeUnavailable')).recording));
+  assert.doesNotMatch(troubleWords(after(joined(), recording('on', 'diskFull')).recording), /since \d|undefined|Invalid|\(\)/u);
+  assert.equal(troubleWords(after(joined(), troubled, recording('on')).recording), '');
 });
 
 test('whoever is asked to agree is told that alone, and not that somebody muted them', () => {

@@ -40,6 +40,11 @@ fn told(effects: &[Effect]) -> Vec<(RecordingState, Option<Trouble>)> {
     told.collect()
 }
 
+/// Since the beginning of time.
+fn troubled(trouble: Option<Trouble>) -> RecorderNews {
+    RecorderNews::Trouble(trouble.map(|trouble| (trouble, Timestamp::from_millis(0))))
+}
+
 fn orders(effects: &[Effect]) -> usize {
     let is_order = |effect: &&Effect| {
         matches!(effect, Effect::PauseRecording(_) | Effect::ResumeRecording(_) | Effect::StopRecording(_))
@@ -103,7 +108,7 @@ fn a_full_disk_is_a_gap_and_an_unreachable_store_is_none() {
     let mut table = Table::new(Limits::default());
     let session = table.join(&person(Role::Organizer));
     table.is_recorded_by(session);
-    let mut trouble = |trouble| told(&table.recorder(RecorderNews::Trouble(trouble)));
+    let mut trouble = |trouble| told(&table.recorder(troubled(trouble)));
     let on = |trouble| vec![(RecordingState::On, trouble)];
     assert_eq!(trouble(Some(Trouble::StoreUnavailable)), on(Some(Trouble::StoreUnavailable)));
     assert_eq!(trouble(Some(Trouble::StoreUnavailable)), [], "no news");
@@ -125,10 +130,10 @@ fn a_disk_that_fills_up_in_a_pause_is_a_gap_only_after_it() {
     table.is_recorded_by(session);
     table.record(session, RecordAction::Pause);
     table.recorder(RecorderNews::Paused);
-    table.recorder(RecorderNews::Trouble(Some(Trouble::DiskFull)));
+    table.recorder(troubled(Some(Trouble::DiskFull)));
     assert_eq!(table.recording_kinds(), ["recordingStarted", "recordingPaused"]);
     table.record(session, RecordAction::Resume);
-    table.recorder(RecorderNews::Trouble(None));
+    table.recorder(troubled(None));
     let kinds = ["recordingResumed", "recordingInterrupted", "recordingResumed"];
     assert_eq!(table.recording_kinds()[2..], kinds);
 }
@@ -139,7 +144,7 @@ fn a_disk_that_is_full_from_the_start_is_told_when_it_would_begin() {
     let session = table.join(&person(Role::Organizer));
     table.record(session, RecordAction::Start);
     table.recorder(RecorderNews::Taken(true));
-    table.recorder(RecorderNews::Trouble(Some(Trouble::DiskFull)));
+    table.recorder(troubled(Some(Trouble::DiskFull)));
     assert_eq!(table.recording_kinds(), ["recordingStarted"]);
     table.recorder(RecorderNews::On);
     assert_eq!(table.recording_kinds(), ["recordingStarted", "recordingInterrupted"]);
@@ -297,7 +302,7 @@ fn a_fault_of_the_task_leaves_the_recording_as_it_is() {
     let mut table = Table::new(Limits::default());
     let session = table.join(&person(Role::Organizer));
     table.is_recorded_by(session);
-    table.recorder(RecorderNews::Trouble(Some(Trouble::StoreUnavailable)));
+    table.recorder(troubled(Some(Trouble::StoreUnavailable)));
     table.record(session, RecordAction::Pause);
     let before = table.meeting.recording();
     let failed = |table: &mut Table, known: bool| {

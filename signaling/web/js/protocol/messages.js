@@ -51,7 +51,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ id: number, participantId: string, kind: PublicationKind }} Publication `id` is the CSRC on its packets. */
 /** @typedef {{ mid: string, participantId: string | null, publicationId: number | null }} Slot */
 /** @typedef {{ id: string, subject: string, joinWebUrl: string, chatId: string }} MeetingInfo */
-/** @typedef {{ state: RecordingState, recordingId: string | null, trouble: RecordingTrouble | null }} Recording */
+/** @typedef {{ state: RecordingState, recordingId: string | null, trouble: RecordingTrouble | null, troubleSince?: string | undefined }} Recording */
 
 /** @typedef {{ seq: number, id: string, time: string }} EventBase */
 /** @typedef {EventBase & { kind: 'message' } & MessageBody} MessageEvent_ */
@@ -211,6 +211,7 @@ const recording = {
   state: oneOf('off', 'starting', 'on', 'paused', 'stopping'),
   recordingId: orNull(text),
   trouble: orNull(oneOf('diskFull', 'storeUnavailable')),
+  troubleSince: optional(text),
 };
 const meeting = shape({ id: text, subject: text, joinWebUrl: text, chatId: text });
 

@@ -243,7 +243,7 @@ function reduceServer(state, message) {
     case 'waiting':
       return announceWaiting(state, message);
     case 'recording':
-      return { ...state, recording: { state: message.state, recordingId: message.recordingId, trouble: message.trouble } };
+      return { ...state, recording: { state: message.state, recordingId: message.recordingId, trouble: message.trouble, troubleSince: message.troubleSince } };
     case 'recordingConsent':
       return { ...state, consent: message.state };
     case 'answer': {

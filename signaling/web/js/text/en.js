@@ -163,11 +163,13 @@ export const en = {
     soundBlocked: 'Your browser plays sound only after a click.',
     recording: 'This meeting is being recorded.',
     recordingPaused: 'Recording is paused.',
-    /** @type {Record<RecordingTrouble, string>} */
+    /** @type {Record<RecordingTrouble, (since: string) => string>} `since` is empty or `troubleSince`. */
     recordingTrouble: {
-      diskFull: 'The server’s disk is full. Nothing is recorded until there is space again; it then goes on by itself. The meeting goes on.',
-      storeUnavailable: 'Recordings cannot be stored at the moment. Nothing is lost: this one is kept on the server and stored later.',
+      diskFull: (since) => `The server’s disk is full${since}. Nothing is recorded until there is space again; it then goes on by itself. The meeting goes on.`,
+      storeUnavailable: (since) => `Recordings cannot be stored at the moment${since}. Nothing is lost: this one is kept on the server and stored later.`,
     },
+    /** @param {string} time */
+    troubleSince: (time) => ` (since ${time})`,
     joining: 'Joining…',
     /** @param {number} n */
     connectionGone: (n) => `The connection is gone. Coming back… (${n})`,

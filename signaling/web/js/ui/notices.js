@@ -6,10 +6,11 @@
 
 import { isSharing, selfOf } from '../state/select.js';
 import { en } from '../text/en.js';
+import { clock } from '../text/format.js';
 import { h, icon, keyed, setHidden, setText } from './dom.js';
 
 /** @import { MeetingState, Notice, Announcement } from '../state/meeting.js' */
-/** @import { CaptureKind } from '../protocol/messages.js' */
+/** @import { CaptureKind, Recording } from '../protocol/messages.js' */
 
 /** Problems stay until dismissed; good news goes by itself. */
 const GOOD_NEWS_MS = 5_000;
@@ -38,6 +39,13 @@ function wordsOf(notice) {
     case 'recordingFailed':
       return en.meeting.recordingFailed(notice.reason);
   }
+}
+
+/** What goes wrong with the recording, and since when. @param {Recording} recording @returns {string} Empty: nothing. */
+export function troubleWords({ trouble, troubleSince }) {
+  if (trouble === null) return '';
+  const since = clock(troubleSince ?? '');
+  return en.meeting.recordingTrouble[trouble](since === '' ? '' : en.meeting.troubleSince(since));
 }
 
 /** @param {Announcement['content']} content */
@@ -153,9 +161,9 @@ export function createNotices({ dismiss, retryDevices, turnOnSound, showVideo, s
       const words = bannerWords(state);
       setText(bannerText, words);
       setHidden(banner, words === '');
-      const wrong = state.recording.trouble;
-      setHidden(trouble, wrong === null);
-      setText(troubleText, wrong === null ? '' : en.meeting.recordingTrouble[wrong]);
+      const wrong = troubleWords(state.recording);
+      setHidden(trouble, wrong === '');
+      setText(troubleText, wrong);
       setHidden(sharing, !isSharing(state));
       setHidden(spotlit, selfOf(state)?.spotlit !== true);
       setHidden(sound, !state.soundBlocked);
