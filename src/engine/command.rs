@@ -4,6 +4,7 @@ use crate::egress::slot::Slot;
 use crate::endpoint::srtp::SrtpKeys;
 use crate::endpoint::webrtc::EndpointParts;
 use crate::id::{Codec, EndpointId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::inlet::InletPacket;
 use crate::layout::Layout;
 use crate::mix::MixOrder;
 use crate::shard::span::{Letter, ShardIndex, Shards};
@@ -103,6 +104,19 @@ pub enum Command {
     },
     /// What became of mixes in one tick, in order.
     Mix(Vec<MixOrder>),
+    /// A voice from inside the process begins.
+    AddInlet {
+        /// Where.
+        meeting: MeetingId,
+        /// Whose.
+        participant: ParticipantId,
+        /// Its name.
+        publication: PublicationId,
+    },
+    /// Packets of such voices, in order.
+    Inlet(Vec<(PublicationId, InletPacket)>),
+    /// Such a voice ends.
+    RemoveInlet(PublicationId),
     /// The handshake failed, or the peer said goodbye.
     Closed(EndpointId),
     /// News from another shard.

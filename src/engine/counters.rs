@@ -69,6 +69,10 @@ counters! {
     packets_relayed => "engine_packets_relayed_total";
     /// Packets of mixes that came from the mixer.
     mix_packets => "engine_mix_packets_total";
+    /// Packets of voices from inside the process.
+    inlet_packets => "engine_inlet_packets_total";
+    /// Of these, not taken: they had come before.
+    inlet_duplicates => "engine_inlet_duplicates_total";
     /// Endpoints whose address changed.
     paths_moved => "engine_paths_moved_total";
     /// Endpoints ended by a fault of ours.

@@ -16,6 +16,7 @@ pub mod counters;
 pub mod event;
 pub mod health;
 pub mod id;
+pub mod inlet;
 pub mod layout;
 pub mod line;
 pub mod mix;
@@ -40,4 +41,6 @@ pub mod shard;
 mod runner;
 
 pub use event::Event;
-pub use runner::{Connect, ConnectError, Connected, Engine, EngineConfig, Mixes, Outlet, StartError};
+pub use runner::{
+    Connect, ConnectError, Connected, Engine, EngineConfig, Inlet, InletBatch, Inlets, Mixes, Outlet, StartError,
+};

@@ -6,12 +6,13 @@
 //!                                        handshakes v  |   | rings: datagrams that the kernel gave to another shard,
 //!                                             control thread   packets of meetings that span shards
 //! shard thread --Event--> the callback given at start
-//! mixer thread --Outlet, once a tick--> [MAILBOX]
+//! mixer thread --Outlet, once a tick--> [MAILBOX] <--InletBatch-- phone legs' thread
 //! ```
 
 mod connect;
 mod control_thread;
 mod handle;
+mod inlets;
 mod load;
 mod mixes;
 mod placement;
@@ -22,6 +23,7 @@ mod standing;
 
 pub use connect::{Connect, ConnectError, Connected};
 pub use handle::{Engine, EngineConfig, StartError};
+pub use inlets::{Inlet, InletBatch, Inlets};
 pub use mixes::{Mixes, Outlet};
 
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod due;
 mod fanout;
 mod flush;
 mod health;
+mod inlets;
 mod mixes;
 mod publication;
 pub mod span;
@@ -37,6 +38,7 @@ use crate::egress::store::Store;
 use crate::endpoint::webrtc::{Endpoint, PublicationRef, Reports, Turn};
 use crate::event::Event;
 use crate::id::{EndpointId, LayerId, MeetingId, ParticipantId, PublicationId, PublicationKind};
+use crate::ingest::stream::Stream;
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::route::feedback::Feedback;
@@ -91,10 +93,26 @@ enum Owner {
 enum Origin {
     /// The endpoint with this key.
     Endpoint(usize),
+    /// A voice from inside the process, with this key.
+    Inlet(usize),
     /// Another shard, which has its endpoint.
     Shard(ShardIndex),
     /// The mixer, which tells every shard that needs it.
     Mixer,
+}
+
+impl Origin {
+    /// It comes in here, and other shards and taps hear of it from here.
+    const fn is_local(self) -> bool {
+        matches!(self, Self::Endpoint(_) | Self::Inlet(_))
+    }
+}
+
+/// A voice from inside the process.
+#[derive(Debug)]
+struct Inlet {
+    participant: ParticipantId,
+    stream: Stream,
 }
 
 #[derive(Debug)]
@@ -147,6 +165,7 @@ pub struct Shard {
     others: Shards,
     endpoints: Slab<Endpoint>,
     publications: Slab<Publication>,
+    inlets: Slab<Inlet>,
     stores: Slab<Store>,
     /// Stores of publications that ended: NACKs may still name their last packets.
     retired: VecDeque<(Micros, usize)>,
@@ -217,6 +236,7 @@ impl Shard {
             others: Shards::first(count).without(index),
             endpoints: Slab::new(),
             publications: Slab::new(),
+            inlets: Slab::new(),
             stores: Slab::new(),
             retired: VecDeque::new(),
             meetings: HashMap::new(),
@@ -396,8 +416,8 @@ impl Shard {
                     self.letters.push_back((home, Letter::KeyFrame(id, layer)));
                     has_asked = true;
                 }
-                // It has no pictures.
-                Origin::Mixer => {}
+                // They have no pictures.
+                Origin::Mixer | Origin::Inlet(_) => {}
                 Origin::Endpoint(endpoint) => {
                     let Some(endpoint) = self.endpoints.get_mut(endpoint) else { return };
                     let others = publication.traffic.highest(now).is_some();

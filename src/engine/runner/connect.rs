@@ -71,6 +71,15 @@ pub enum ConnectError {
     Unavailable(String),
 }
 
+impl ConnectError {
+    pub(super) fn busy() -> Self {
+        Self::Busy(
+            "the server is at its capacity and keeps what it has for the meetings that run; try again in a minute"
+                .to_owned(),
+        )
+    }
+}
+
 impl From<SdpError> for ConnectError {
     fn from(error: SdpError) -> Self {
         Self::BadOffer(error.to_string())

@@ -10,6 +10,7 @@ use net::{BindError, Socket};
 use rand::Rng;
 
 use super::control_thread::{ControlThread, Handshake};
+use super::inlets::Inlets;
 use super::load::Load;
 use super::mixes::Mixes;
 use super::placement::Placement;
@@ -199,6 +200,12 @@ impl Engine {
     #[must_use]
     pub fn mixes(&self) -> Mixes {
         Mixes::of(self)
+    }
+
+    /// For those who publish a voice from inside the process; none when the engine has stopped.
+    #[must_use]
+    pub fn inlets(&self) -> Option<Inlets> {
+        Inlets::of(self)
     }
 
     /// Whether every thread runs. One that ended by itself had a fault of ours; the rest of the process should end in order

@@ -44,10 +44,7 @@ impl Running {
     pub(super) fn shard_with_room(&self, endpoint: EndpointId) -> Result<usize, ConnectError> {
         let shard = Placement::shard_of(endpoint);
         if self.loads.get(shard).is_some_and(|load| load.is_full()) {
-            return Err(ConnectError::Busy(
-                "the server is at its capacity and keeps what it has for the meetings that run; try again in a minute"
-                    .to_owned(),
-            ));
+            return Err(ConnectError::busy());
         }
         Ok(shard)
     }

@@ -54,6 +54,11 @@ impl Shard {
             }
             Command::Span { meeting, shards } => self.span(now, meeting, shards),
             Command::Mix(orders) => self.mix(now, orders),
+            Command::AddInlet { meeting, participant, publication } => {
+                self.add_inlet(now, meeting, participant, publication);
+            }
+            Command::Inlet(packets) => self.inlet_packets(now, packets),
+            Command::RemoveInlet(publication) => self.remove_inlet(now, publication),
             Command::Closed(endpoint) => {
                 if let Some(&key) = self.by_id.get(&endpoint) {
                     self.lose(now, key);
@@ -113,7 +118,7 @@ impl Shard {
         muted: bool,
     ) -> usize {
         let meeting = self.meetings.entry(id).or_default();
-        let is_local = matches!(origin, Origin::Endpoint(_));
+        let is_local = origin.is_local();
         let publication = Publication {
             id: new.id,
             participant,
@@ -276,6 +281,7 @@ impl Shard {
         for key in keys {
             self.remove_endpoint(now, key);
         }
+        self.remove_inlets_of(now, participant);
         self.retain_taps(|tap| tap.participant != participant);
     }
 

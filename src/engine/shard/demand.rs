@@ -79,7 +79,7 @@ impl Shard {
         let Some(source) = self.publications.get_mut(key).filter(|source| source.layers.len() > 1) else { return };
         source.demand.note(now, layer);
         match source.origin {
-            Origin::Mixer => {}
+            Origin::Mixer | Origin::Inlet(_) => {}
             Origin::Endpoint(_) => self.tell_demand(now, key),
             Origin::Shard(home) => {
                 if source.demand.repeats(now, layer) {

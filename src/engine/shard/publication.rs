@@ -108,6 +108,6 @@ impl Publication {
     }
 
     pub(super) fn is_local(&self) -> bool {
-        matches!(self.origin, Origin::Endpoint(_))
+        self.origin.is_local()
     }
 }

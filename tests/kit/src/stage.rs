@@ -74,6 +74,7 @@ pub struct Stage {
     spans: BTreeMap<MeetingId, Shards>,
     /// Which shard each endpoint lives in.
     homes: BTreeMap<EndpointId, usize>,
+    epoch: Epoch,
     now: Micros,
 }
 
@@ -97,6 +98,7 @@ impl Stage {
             shards: indexes.map(|index| Shard::with_index(epoch, index, count)).collect(),
             spans: BTreeMap::new(),
             homes: BTreeMap::new(),
+            epoch,
             browsers: BTreeMap::new(),
             up: Network::new(seed),
             down: Network::new(seed ^ 0x5555),
@@ -125,6 +127,12 @@ impl Stage {
     #[must_use]
     pub fn now(&self) -> Micros {
         self.now
+    }
+
+    /// The time on the process's clock, as those inside it tell it.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        self.epoch.instant(self.now)
     }
 
     /// A browser joins the default meeting: endpoint made, keys exchanged.
