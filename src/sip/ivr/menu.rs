@@ -1,0 +1,53 @@
+//! The keys in a meeting: `*` and a digit.
+
+use std::time::{Duration, Instant};
+
+use super::Key;
+
+/// A `*` is forgotten after so long: a cheek on the keys is no wish.
+const SECOND_KEY: Duration = Duration::from_secs(3);
+
+/// What a caller wants in the meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// `*6`: mute, or unmute.
+    Mute,
+    /// `*3`: raise the hand, or lower it.
+    Hand,
+    /// `*0`: hear the keys.
+    Help,
+    /// `*9`: leave. Hanging up does it, too.
+    Leave,
+}
+
+/// Which keys were pressed last.
+#[derive(Debug, Default)]
+pub(super) struct Menu {
+    /// A `*` came; until then another key makes a wish.
+    until: Option<Instant>,
+}
+
+impl Menu {
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.until
+    }
+
+    pub(super) fn press(&mut self, now: Instant, key: Key) -> Option<Wish> {
+        if key == Key::Star {
+            self.until = Some(now + SECOND_KEY);
+            return None;
+        }
+        self.until.take().filter(|until| now < *until)?;
+        match key {
+            Key::Digit(6) => Some(Wish::Mute),
+            Key::Digit(3) => Some(Wish::Hand),
+            Key::Digit(0) => Some(Wish::Help),
+            Key::Digit(9) => Some(Wish::Leave),
+            Key::Digit(_) | Key::Star | Key::Pound => None,
+        }
+    }
+
+    pub(super) fn run_out(&mut self) {
+        self.until = None;
+    }
+}

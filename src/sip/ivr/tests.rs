@@ -1,0 +1,303 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+use proptest::prelude::*;
+
+use super::*;
+
+/// A call on virtual time.
+struct Call {
+    ivr: Ivr,
+    now: Instant,
+}
+
+impl Call {
+    fn new(way: Way) -> Self {
+        let now = Instant::now();
+        Self { ivr: Ivr::new(way, now), now }
+    }
+
+    /// A call that has heard what is said at first.
+    fn greeted(way: Way) -> Self {
+        let mut call = Self::new(way);
+        call.wait(1_000);
+        call
+    }
+
+    fn does(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.ivr.poll()).collect()
+    }
+
+    /// Time passes, and what is due happens when it is.
+    fn wait(&mut self, ms: u64) -> Vec<Action> {
+        let end = self.now + Duration::from_millis(ms);
+        while let Some(due) = self.ivr.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.ivr.handle_timeout(self.now);
+        }
+        self.now = end;
+        self.does()
+    }
+
+    fn keys(&mut self, keys: &str) -> Vec<Action> {
+        for key in keys.chars() {
+            let key = match key {
+                '*' => Key::Star,
+                '#' => Key::Pound,
+                digit => Key::Digit(digit.to_digit(10).unwrap() as u8),
+            };
+            self.now += Duration::from_millis(200);
+            self.ivr.handle_key(self.now, key);
+        }
+        self.does()
+    }
+
+    fn played(&mut self) -> Vec<Action> {
+        self.ivr.played(self.now);
+        self.does()
+    }
+
+    fn found(&mut self, found: Found) -> Vec<Action> {
+        self.ivr.found(self.now, found);
+        self.does()
+    }
+
+    fn seat(&mut self, seat: Seat) -> Vec<Action> {
+        self.ivr.seat(self.now, seat);
+        self.does()
+    }
+
+    /// In the meeting, by the shortest way.
+    fn joined() -> Self {
+        let mut call = Self::greeted(Way::DialIn);
+        call.keys("123456789#");
+        call.found(Found::Meeting { has_started: true });
+        call.seat(Seat::In);
+        call.played();
+        call
+    }
+}
+
+fn play(prompts: &[Prompt]) -> Action {
+    Action::Play(prompts.to_vec())
+}
+
+fn bye(why: Prompt) -> Vec<Action> {
+    vec![play(&[why, Prompt::Goodbye])]
+}
+
+#[test]
+fn a_caller_is_asked_enters_the_id_and_is_in() {
+    let mut call = Call::new(Way::DialIn);
+    assert_eq!(call.wait(999), [], "the first second is lost on many ways");
+    assert_eq!(call.wait(1), [play(&[Prompt::Welcome, Prompt::ConferenceId])]);
+    call.played();
+    assert_eq!(call.keys("123456789"), []);
+    assert_eq!(call.keys("#"), [Action::Find("123456789".to_owned())]);
+    assert_eq!(call.found(Found::Meeting { has_started: true }), [Action::Join { as_organizer: false }]);
+    assert_eq!(call.seat(Seat::In), [play(&[Prompt::Joined])]);
+}
+
+#[test]
+fn the_first_key_stops_the_prompt_and_counts() {
+    let mut call = Call::greeted(Way::DialIn);
+    assert_eq!(call.keys("4"), [Action::Stop]);
+    assert_eq!(call.keys("2#"), [Action::Find("42".to_owned())], "once");
+}
+
+#[test]
+fn a_star_begins_the_entry_anew_and_who_forgets_the_pound_key_is_not_forgotten() {
+    let mut call = Call::greeted(Way::DialIn);
+    call.played();
+    assert_eq!(call.keys("999*123"), []);
+    assert_eq!(call.wait(4_999), []);
+    assert_eq!(call.wait(1), [Action::Find("123".to_owned())]);
+}
+
+#[test]
+fn three_wrong_ids_end_the_call() {
+    let mut call = Call::greeted(Way::DialIn);
+    for _ in 0..2 {
+        call.keys("1#");
+        assert_eq!(call.found(Found::Nothing), [play(&[Prompt::WrongId, Prompt::ConferenceId])]);
+    }
+    call.keys("1#");
+    assert_eq!(call.found(Found::Nothing), bye(Prompt::WrongId));
+    assert_eq!(call.keys("123#"), [], "nobody is asked any more");
+    assert_eq!(call.played(), [Action::HangUp]);
+    assert_eq!(call.ivr.poll_timeout(), None);
+}
+
+#[test]
+fn silence_is_a_try_and_a_telephone_that_lies_beside_its_hook_is_hung_up() {
+    let mut call = Call::greeted(Way::DialIn);
+    call.played();
+    assert_eq!(call.wait(9_999), []);
+    assert_eq!(call.wait(1), [play(&[Prompt::ConferenceId])]);
+    call.played();
+    assert_eq!(call.wait(10_000), [play(&[Prompt::ConferenceId])]);
+    call.played();
+    assert_eq!(call.wait(10_000), [play(&[Prompt::Goodbye])]);
+    assert_eq!(call.played(), [Action::HangUp]);
+}
+
+#[test]
+fn the_organizer_begins_the_meeting_with_the_pin() {
+    let mut call = Call::greeted(Way::DialIn);
+    call.keys("123#");
+    assert_eq!(call.found(Found::Meeting { has_started: false }), [play(&[Prompt::OrganizerPin])]);
+    assert_eq!(call.keys("55555#"), [Action::Stop, Action::CheckPin("55555".to_owned())]);
+    call.ivr.pin_checked(call.now, Some(true));
+    assert_eq!(call.does(), [Action::Join { as_organizer: true }]);
+}
+
+#[test]
+fn others_wait_without_a_pin_by_the_pound_key_or_by_saying_nothing() {
+    for wait in [0, 10_000] {
+        let mut call = Call::greeted(Way::DialIn);
+        call.keys("123#");
+        call.found(Found::Meeting { has_started: false });
+        call.played();
+        let joins = if wait == 0 { call.keys("#") } else { call.wait(wait) };
+        assert_eq!(joins, [Action::Join { as_organizer: false }]);
+        assert_eq!(call.seat(Seat::Waits), [play(&[Prompt::Lobby, Prompt::Hold])]);
+        assert_eq!(call.wait(3_600_000), [], "as long as the lobby lets them");
+        assert_eq!(call.seat(Seat::In), [play(&[Prompt::Joined])]);
+    }
+}
+
+#[test]
+fn three_wrong_pins_end_the_call_and_wrong_ids_before_do_not_count() {
+    let mut call = Call::greeted(Way::DialIn);
+    for _ in 0..2 {
+        call.keys("1#");
+        call.found(Found::Nothing);
+    }
+    call.keys("123#");
+    call.found(Found::Meeting { has_started: false });
+    for _ in 0..2 {
+        call.keys("1#");
+        call.ivr.pin_checked(call.now, Some(false));
+        assert_eq!(call.does(), [play(&[Prompt::WrongPin, Prompt::OrganizerPin])]);
+    }
+    call.keys("1#");
+    call.ivr.pin_checked(call.now, Some(false));
+    assert_eq!(call.does(), bye(Prompt::WrongPin));
+}
+
+#[test]
+fn who_is_locked_out_hears_it_and_nothing_is_looked_up_again() {
+    let mut call = Call::greeted(Way::DialIn);
+    call.keys("123#");
+    assert_eq!(call.found(Found::LockedOut), bye(Prompt::TooManyTries));
+    let mut call = Call::greeted(Way::DialIn);
+    call.keys("123#");
+    call.found(Found::Meeting { has_started: false });
+    call.keys("1#");
+    call.ivr.pin_checked(call.now, None);
+    assert_eq!(call.does(), bye(Prompt::TooManyTries));
+}
+
+#[test]
+fn a_number_that_names_a_meeting_asks_nothing() {
+    let mut call = Call::new(Way::Known { id: "77".to_owned() });
+    assert_eq!(call.wait(1_000), [play(&[Prompt::Welcome]), Action::Find("77".to_owned())]);
+    assert_eq!(call.found(Found::Meeting { has_started: true }), [Action::Join { as_organizer: false }]);
+}
+
+#[test]
+fn only_somebody_who_presses_one_joins_after_a_dial_out() {
+    let mut call = Call::greeted(Way::DialOut);
+    assert_eq!(call.keys("5"), [Action::Stop]);
+    assert_eq!(call.wait(4_000), [play(&[Prompt::Invited])]);
+    assert_eq!(call.keys("1"), [Action::Stop, Action::Join { as_organizer: false }]);
+    // An answering machine talks on and presses nothing.
+    let mut call = Call::new(Way::DialOut);
+    assert_eq!(call.wait(1_000), [play(&[Prompt::Invited])]);
+    for _ in 0..2 {
+        call.played();
+        assert_eq!(call.wait(4_000), [play(&[Prompt::Invited])]);
+    }
+    call.played();
+    assert_eq!(call.wait(4_000), [play(&[Prompt::Goodbye])]);
+    assert_eq!(call.played(), [Action::HangUp]);
+}
+
+#[test]
+fn the_menu_takes_a_star_and_a_digit_soon_after_it() {
+    let mut call = Call::joined();
+    assert_eq!(call.keys("*6"), [Action::Wish(Wish::Mute)]);
+    call.ivr.muted(true);
+    assert_eq!(call.does(), [play(&[Prompt::Muted])]);
+    assert_eq!(call.keys("*3"), [Action::Wish(Wish::Hand)]);
+    assert_eq!(call.keys("*0"), [play(&[Prompt::Help])]);
+    assert_eq!(call.keys("66"), [], "digits alone are nothing");
+    call.keys("*");
+    call.wait(3_000);
+    assert_eq!(call.keys("6"), [], "too late");
+    assert_eq!(call.keys("*5"), []);
+    assert_eq!(call.keys("*9"), [Action::Wish(Wish::Leave), play(&[Prompt::Goodbye])]);
+    assert_eq!(call.played(), [Action::HangUp]);
+}
+
+#[test]
+fn a_caller_hears_how_it_ends() {
+    for (seat, why) in [
+        (Seat::Denied, Prompt::NotLetIn),
+        (Seat::Removed, Prompt::Removed),
+        (Seat::Ended, Prompt::Ended),
+        (Seat::Full, Prompt::Unavailable),
+    ] {
+        let mut call = Call::joined();
+        assert_eq!(call.seat(seat), bye(why));
+        assert_eq!(call.seat(Seat::In), [], "the end is the end");
+        // Also when nobody says that the words were played.
+        assert_eq!(call.wait(60_000), [Action::HangUp]);
+    }
+}
+
+#[test]
+fn what_does_not_answer_ends_the_call_with_a_word() {
+    let mut call = Call::greeted(Way::DialIn);
+    call.keys("123#");
+    assert_eq!(call.wait(10_000), bye(Prompt::Unavailable));
+    let mut call = Call::greeted(Way::DialOut);
+    call.keys("1");
+    assert_eq!(call.wait(10_000), bye(Prompt::Unavailable));
+}
+
+proptest! {
+    /// Whatever is pressed and answered in whatever order: nothing panics, nothing is said after the end, and a call that nobody serves ends.
+    #[test]
+    fn any_call_ends(way in 0..3u8, steps in proptest::collection::vec((0..12u8, 0..20_000u64), 0..60)) {
+        let way = match way {
+            0 => Way::DialIn,
+            1 => Way::Known { id: "1".to_owned() },
+            _ => Way::DialOut,
+        };
+        let mut call = Call::new(way);
+        let mut actions = Vec::new();
+        for (step, ms) in steps {
+            actions.extend(call.wait(ms));
+            actions.extend(match step {
+                0..=3 => call.keys(["1", "#", "*", "6"][usize::from(step)]),
+                4 | 5 => call.played(),
+                6 => call.found(Found::Nothing),
+                7 => call.found(Found::Meeting { has_started: ms % 2 == 0 }),
+                8 => { call.ivr.pin_checked(call.now, Some(ms % 3 == 0)); call.does() }
+                9 => call.seat(Seat::Waits),
+                10 => call.seat(Seat::In),
+                _ => { call.ivr.muted(ms % 2 == 0); call.does() }
+            });
+        }
+        // The meeting ends for who is in it, and nobody presses anything any more.
+        actions.extend(call.seat(Seat::Ended));
+        for _ in 0..20 {
+            actions.extend(call.wait(60_000));
+            actions.extend(call.played());
+        }
+        actions.extend(call.seat(Seat::Ended));
+        actions.extend(call.wait(120_000));
+        let ends = actions.iter().filter(|action| **action == Action::HangUp).count();
+        prop_assert_eq!(ends, 1, "{:?}", actions);
+        prop_assert_eq!(actions.last(), Some(&Action::HangUp));
+    }
+}

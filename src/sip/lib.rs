@@ -1,0 +1,3 @@
+//! The phone gateway: a phone is a participant.
+
+pub mod ivr;
