@@ -6,13 +6,14 @@
 //! id, clock, ports      names, time, and what signalling asks of engine and recorder
 //! protocol              the live protocol as types
 //! policy                who gets in and who may do what: pure functions
-//! text                  what may stand in a message
+//! text, failures        what may stand in a message; what slows guessing down
 //! store                 threads, chats, meetings, people, recordings: SQLite or PostgreSQL
 //! auth                  keys, tokens, secrets
 //! retention             when recordings go
 //! feed                  who hears of what is committed, over all their chats
 //! meeting               live meetings: a pure state machine each, its task, the directory
 //! live                  sessions over WebSocket and long poll
+//! phones                the door of the phone gateway: who calls which meeting, and how they stand in it
 //! door                  HTTP routes, accept loop, page
 //! ```
 //!
@@ -22,11 +23,13 @@
 pub mod auth;
 pub mod clock;
 pub mod door;
+mod failures;
 mod fault;
 pub mod feed;
 pub mod id;
 pub mod live;
 pub mod meeting;
+pub mod phones;
 pub mod policy;
 pub mod ports;
 pub mod protocol;
@@ -154,6 +157,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Signaling {
     state: AppState,
+    phones: phones::Phones,
     store: Store,
     directory: Directory,
     media_events: mpsc::Sender<MediaEvent>,
@@ -182,6 +186,7 @@ impl Signaling {
         let live_keys = keys.clone();
         let live =
             LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };
+        let phones = phones::Phones::new(live.clone(), config.public_url.clone().unwrap_or_default());
         let state = AppState::new(&config, live, recordings);
         let mut tasks = JoinSet::new();
         let (media_events, mut media_news) = mpsc::channel(NEWS);
@@ -199,9 +204,9 @@ impl Signaling {
             }
         });
         tasks.spawn(follow_keys(live_keys, state.clone()));
-        tasks.spawn(tidy(state.clone(), store.clone()));
+        tasks.spawn(tidy(state.clone(), phones.clone(), store.clone()));
         let shutdown_patience = config.shutdown_patience;
-        Ok(Self { state, store, directory, media_events, recording_events, shutdown_patience, _tasks: tasks })
+        Ok(Self { state, phones, store, directory, media_events, recording_events, shutdown_patience, _tasks: tasks })
     }
 
     /// Every route of the server.
@@ -219,6 +224,12 @@ impl Signaling {
     #[must_use]
     pub fn recording_events(&self) -> mpsc::Sender<RecordingEvent> {
         self.recording_events.clone()
+    }
+
+    /// The door of the phone gateway.
+    #[must_use]
+    pub fn phones(&self) -> phones::Phones {
+        self.phones.clone()
     }
 
     /// Makes a sign-in link for the organiser.
@@ -278,11 +289,12 @@ async fn follow_keys(keys: SigningKeys, state: AppState) {
 }
 
 /// Forgets what has expired.
-async fn tidy(state: AppState, store: Store) {
+async fn tidy(state: AppState, phones: phones::Phones, store: Store) {
     let mut ticks = tokio::time::interval(TIDY);
     loop {
         ticks.tick().await;
         state.forget_attempts();
+        phones.forget_attempts();
         if let Err(error) = store.forget_expired(Timestamp::now()).await {
             tracing::warn!(%error, "expired sessions could not be forgotten");
         }

@@ -63,6 +63,18 @@ pub fn join_number() -> String {
     rand::rng().random_range(100_000_000_u32..=999_999_999).to_string()
 }
 
+/// Nine digits that name a meeting on the phone. Others than [`join_number`]'s, so that neither tells the other.
+#[must_use]
+pub fn conference_id() -> String {
+    join_number()
+}
+
+/// Five digits that prove a meeting's organiser on the phone, where letters cannot be entered. Few: guessing is slow there.
+#[must_use]
+pub fn pin() -> String {
+    rand::rng().random_range(10_000_u32..=99_999).to_string()
+}
+
 /// The passcode that goes with the number.
 #[must_use]
 pub fn passcode() -> String {

@@ -5,13 +5,11 @@
 //! the count of the number that they try: it is closed to everybody for a while then, and the meeting's link is not.
 //! Numbers that no meeting has are counted alike, so that nothing is learnt from being stopped.
 
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::{Duration, Instant};
-
-use dashmap::DashMap;
+use std::time::Duration;
 
 use super::error::ApiError;
+use crate::failures::Failures;
 
 /// Failures a minute before a network has to wait.
 const OF_NETWORK: u32 = 20;
@@ -20,9 +18,6 @@ const NETWORK_WINDOW: Duration = Duration::from_secs(60);
 /// year are six in a million.
 const OF_NUMBER: u32 = 100;
 const NUMBER_WINDOW: Duration = Duration::from_secs(600);
-/// Networks, and numbers, that are remembered. When there are more, the oldest windows are dropped early: forgetting is
-/// better than growing without end.
-const REMEMBERED: usize = 100_000;
 
 const NETWORK_WAITS: &str = "Too many failed attempts from your network. Wait a moment and try again.";
 const NUMBER_WAITS: &str = "There were too many attempts with a wrong passcode for this meeting number. Wait some minutes, or \
@@ -77,47 +72,6 @@ fn refuse(wait: Option<Duration>, why: &str) -> Result<(), ApiError> {
     Err(ApiError::too_many(wait.as_secs().max(1), why))
 }
 
-/// Failures of each of many.
-#[derive(Debug)]
-struct Failures<K: Eq + Hash> {
-    /// Since when, and how many.
-    of: DashMap<K, (Instant, u32)>,
-    most: u32,
-    window: Duration,
-}
-
-impl<K: Eq + Hash> Failures<K> {
-    fn new(most: u32, window: Duration) -> Self {
-        Self { of: DashMap::new(), most, window }
-    }
-
-    /// How long there is to wait, if at all.
-    fn wait(&self, key: &K) -> Option<Duration> {
-        let entry = self.of.get(key)?;
-        let (since, count) = *entry;
-        let age = since.elapsed();
-        (count >= self.most && age < self.window).then(|| self.window - age)
-    }
-
-    fn count(&self, key: K) {
-        if self.of.len() >= REMEMBERED {
-            self.forget();
-        }
-        if self.of.len() >= REMEMBERED {
-            self.of.clear();
-        }
-        let mut entry = self.of.entry(key).or_insert_with(|| (Instant::now(), 0));
-        if entry.0.elapsed() >= self.window {
-            *entry = (Instant::now(), 0);
-        }
-        entry.1 += 1;
-    }
-
-    fn forget(&self) {
-        self.of.retain(|_, (since, _)| since.elapsed() < self.window);
-    }
-}
-
 /// What is no number of ours is counted as one of them all.
 fn number(digits: &str) -> u64 {
     digits.parse().unwrap_or(u64::MAX)
@@ -166,12 +120,5 @@ mod tests {
         assert!(attempts.check_number(network(OF_NUMBER), "123456789").is_err());
         assert!(attempts.check_number(network(OF_NUMBER), "123456788").is_ok());
         assert!(attempts.check(network(OF_NUMBER)).is_ok(), "by its link");
-    }
-
-    #[test]
-    fn what_is_remembered_does_not_grow_without_end() {
-        let failures: Failures<usize> = Failures::new(1, NUMBER_WINDOW);
-        (0..=REMEMBERED).for_each(|key| failures.count(key));
-        assert!(failures.of.len() <= REMEMBERED);
     }
 }

@@ -14,6 +14,7 @@ use crate::meeting::{
     Command, Directory, Identity, Mail, MeetingHandle, OpenMeetingError, Outgoing, Past, SessionEnd, WelcomeOrder,
     join, session_channel,
 };
+use crate::ports::MediaConnected;
 use crate::protocol::{
     Burst, ClientMessage, CloseCode, Frame, ParseError, RemovedReason, ServerMessage, WelcomeFrame, parse,
 };
@@ -207,6 +208,11 @@ impl Inbound {
             }
             Err(error @ ParseError::UnknownType(id)) => return answer_error(id, "unknown_type", &error.to_string()),
         };
+        self.take_message(message).await
+    }
+
+    /// Takes one message that was read already.
+    pub(crate) async fn take_message(&self, message: ClientMessage) -> Received {
         if self.limiter.check().is_err() {
             metrics::counter!("signaling_messages_limited_total").increment(1);
             let text = "Too many messages: at most 30 a second. Nothing was done; send it again later.";
@@ -223,6 +229,15 @@ impl Inbound {
                 }
             }
         }
+    }
+}
+
+impl Inbound {
+    /// Media of the participant that came into the engine by another way than an offer.
+    pub(crate) async fn publishes(&self, connected: MediaConnected) {
+        let command = Command::Publishes { participant: self.participant, connected };
+        // A meeting that is over has let go of the participant.
+        let _ = self.meeting.send(Mail::Do(command)).await;
     }
 }
 

@@ -73,6 +73,13 @@ pub enum Command {
         /// What.
         message: ClientMessage,
     },
+    /// A phone's voice came into the engine.
+    Publishes {
+        /// Whose.
+        participant: ParticipantId,
+        /// Where, and as what.
+        connected: MediaConnected,
+    },
     /// A WHIP or WHEP offer.
     StandardOffer {
         /// The waiting request.

@@ -85,6 +85,16 @@ impl Meeting {
         self.connect(participant, sdp, Vec::new(), None, Offered::Standard { ticket, resource });
     }
 
+    /// A phone's voice came into the engine: it is announced like any other, and silenced if its owner is.
+    pub(super) fn publishes(&mut self, participant: ParticipantId, connected: MediaConnected) {
+        if self.members.contains_key(&participant) {
+            self.add_line(participant, Purpose::Phone, connected);
+        } else {
+            // They left in the meantime.
+            self.effects.push(Effect::Disconnect(connected.endpoint));
+        }
+    }
+
     fn connect(
         &mut self,
         participant: ParticipantId,
@@ -298,6 +308,8 @@ impl Meeting {
                         }
                     }
                     Purpose::Standard(_) => self.depart_if_nothing_left(participant),
+                    // The gateway hears of it itself, and hangs up.
+                    Purpose::Phone => {}
                 }
             }
         }

@@ -7,8 +7,8 @@ use super::commands::Identity;
 use super::network::Trend;
 use crate::auth::KeyName;
 use crate::id::{ParticipantId, SessionId};
-use crate::policy::Person;
 use crate::policy::roles::Standing;
+use crate::policy::{Kind, Person};
 use crate::ports::{EndpointId, MediaPublication, PublicationKind, Shown};
 use crate::protocol::{ConsentState, HeldBack, ParticipantKind, ParticipantView, PublicationView, SendLine, SlotView};
 
@@ -19,6 +19,8 @@ pub(super) enum Purpose {
     Live,
     /// A WHIP or WHEP resource.
     Standard(SessionId),
+    /// A phone's voice, which comes by the gateway.
+    Phone,
 }
 
 /// One endpoint of a member.
@@ -138,11 +140,16 @@ impl Member {
         self.lines.iter().flat_map(|line| &line.publications).any(|publication| publication.kind == kind)
     }
 
+    /// Whoever dialled in, and an organiser who did and gave the PIN.
+    fn is_on_the_phone(&self) -> bool {
+        self.person.kind == Kind::Phone || self.lines.iter().any(|line| line.purpose == Purpose::Phone)
+    }
+
     pub(super) fn view(&self) -> ParticipantView {
         ParticipantView {
             id: self.id,
             display_name: self.display_name.clone(),
-            kind: ParticipantKind::Person,
+            kind: if self.is_on_the_phone() { ParticipantKind::Phone } else { ParticipantKind::Person },
             role: self.standing.role,
             verified: self.person.kind.is_verified(),
             microphone_muted: self.microphone_muted,

@@ -139,6 +139,7 @@ impl Meeting {
             Command::Join { session, who, cursor } => self.join(session, who, cursor, now),
             Command::SessionLost { session } => self.session_lost(session, now),
             Command::Client { session, message } => self.client(session, message, now),
+            Command::Publishes { participant, connected } => self.publishes(participant, connected),
             Command::StandardOffer { ticket, who, resource, sdp } => self.standard_offer(ticket, who, resource, sdp),
             Command::StandardEnd { ticket, participant, resource } => self.standard_end(ticket, participant, resource),
             Command::MediaAnswered { participant, offered, result } => {

@@ -244,7 +244,7 @@ pub struct ParticipantView {
     pub id: ParticipantId,
     /// As they call themselves.
     pub display_name: String,
-    /// Person or recorder.
+    /// Person, phone or recorder.
     pub kind: ParticipantKind,
     /// What they are.
     pub role: Role,
@@ -330,12 +330,14 @@ pub enum NetworkGrade {
     Poor,
 }
 
-/// Person or recorder.
+/// Person, phone or recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ParticipantKind {
     /// Somebody.
     Person,
+    /// Somebody who is there by telephone: to be heard, and never seen.
+    Phone,
     /// The recording, visible to all.
     Recorder,
 }

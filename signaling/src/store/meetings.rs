@@ -329,20 +329,28 @@ impl Store {
         Ok(written?)
     }
 
-    /// Puts another link and passcode in the place of those that too many people know.
+    /// Puts another link, passcode and way of dialling in in the place of those that too many people know.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn reset_entrance(&self, meeting: MeetingId, entrance: &Entrance) -> Result<(), StoreError> {
-        let written = on!(&self.write, pool => sqlx::query(
-            "UPDATE meeting SET join_secret = $2, join_hash = $3, passcode = $4, revision = revision + 1 WHERE id = $1",
-        )
-        .bind(meeting.to_string())
-        .bind(&entrance.join_secret)
-        .bind(&entrance.join_hash)
-        .bind(&entrance.passcode)
-        .execute(pool)
-        .await.map(drop));
+        let written = on!(&self.write, pool => {
+            let mut transaction = pool.begin_writing().await?;
+            sqlx::query(
+                "UPDATE meeting SET join_secret = $2, join_hash = $3, passcode = $4, revision = revision + 1 WHERE id = $1",
+            )
+            .bind(meeting.to_string())
+            .bind(&entrance.join_secret)
+            .bind(&entrance.join_hash)
+            .bind(&entrance.passcode)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("DELETE FROM dial_in WHERE meeting_id = $1")
+                .bind(meeting.to_string())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        });
         self.meetings.forget(meeting);
         written?;
         Ok(())

@@ -13,6 +13,7 @@ mod http;
 mod identity;
 mod lobby;
 mod meeting;
+mod phones;
 mod policies;
 mod property;
 mod rates;

@@ -35,7 +35,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  * @typedef {object} Participant
  * @property {string} id
  * @property {string} displayName
- * @property {'person' | 'recorder'} kind
+ * @property {'person' | 'phone' | 'recorder'} kind A phone is heard and never seen.
  * @property {Role} role
  * @property {boolean} verified They have proven who they are; otherwise the name is what they say.
  * @property {boolean} microphoneMuted

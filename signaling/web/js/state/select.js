@@ -52,6 +52,9 @@ export function isVisible({ participants }, { participantId, kind }) {
 /** Whether somebody's hand is raised. @param {Participant | null} participant */
 export const isRaised = (participant) => typeof participant?.hand === 'number';
 
+/** Whether somebody is a human being, at a page or on the phone. @param {{ kind: string }} participant */
+export const isHuman = ({ kind }) => kind !== 'recorder';
+
 /** Whether there is a recording that goes on or may go on. @param {MeetingState} state */
 export const isRecording = ({ recording }) => recording.state === 'starting' || recording.state === 'on' || recording.state === 'paused';
 

@@ -268,6 +268,7 @@ export const en = {
     you: (name) => `${name} (you)`,
     organiser: 'Organiser',
     recorder: 'Recorder',
+    phone: 'On the phone',
     roles,
     unverified: 'Guest',
     muteAll: 'Mute all',

@@ -7,7 +7,7 @@
 
 import { canShare } from '../media/display.js';
 import { may } from '../state/order.js';
-import { isOwnMuted, isPaused, isRaised, isRecording, isSharing, selfOf } from '../state/select.js';
+import { isHuman, isOwnMuted, isPaused, isRaised, isRecording, isSharing, selfOf } from '../state/select.js';
 import { unreadCount } from '../state/thread.js';
 import { en } from '../text/en.js';
 import { h, icon, setAttr, setHidden, setIcon, setText } from './dom.js';
@@ -105,7 +105,7 @@ export function createControls(context) {
       setAttr(chat.button, 'aria-description', unread === 0 ? null : en.chat.unread(unread));
       setAttr(chat.button, 'aria-expanded', String(state.panel === 'chat'));
       setAttr(people.button, 'aria-expanded', String(state.panel === 'people'));
-      const present = [...state.participants.values()].filter(({ kind }) => kind === 'person').length;
+      const present = [...state.participants.values()].filter(isHuman).length;
       setHidden(people.badge, present === 0);
       people.badge.classList.add('badge-quiet');
       setAttr(people.badge, 'data-count', String(present));

@@ -3,7 +3,7 @@
  */
 
 import { may } from '../state/order.js';
-import { isOwnMuted, isRaised } from '../state/select.js';
+import { isHuman, isOwnMuted, isRaised } from '../state/select.js';
 import { sharerOf } from '../state/share.js';
 import { en } from '../text/en.js';
 import { panelHead } from './chat.js';
@@ -60,7 +60,7 @@ export function createPeople(context) {
       const people = inOrder([...state.participants.values()]);
       tools.update(state);
       lobby.update(state);
-      setText(count, en.people.count(people.filter(({ kind }) => kind === 'person').length));
+      setText(count, en.people.count(people.filter(isHuman).length));
       keyed(list, elements, people, ({ id }) => id, (person) => {
         const { row, paint } = createRow(person.id, context);
         painters.set(row, paint);
@@ -138,13 +138,14 @@ function createRow(id, context) {
   );
   const lower = h('button', { class: 'button icon-only quiet is-on', attrs: { type: 'button' }, on: { click: () => context.asks.hand(false, id) } }, icon('hand'));
   const hand = h('span', { class: 'device-mark' }, icon('hand'), h('span', { class: 'visually-hidden' }, en.meeting.handTag));
+  const phone = h('span', { class: 'device-mark' }, icon('phone'), h('span', { class: 'visually-hidden' }, en.people.phone));
   const role = h('select', { class: 'person-role', on: { change: () => context.asks.setRole(id, /** @type {Role} */ (role.value)) } }, ...ROLES.map((name) => h('option', { attrs: { value: name } }, en.people.roles[name])));
   const row = h(
     'li',
     { class: 'person', data: { personId: id } },
     face,
     h('span', { class: 'person-words' }, name, note),
-    h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element),
+    h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element, phone),
     h('span', { class: 'person-actions' }, role, lower, spotlight, mute, remove),
   );
   return {
@@ -152,7 +153,7 @@ function createRow(id, context) {
     paint(participant, state) {
       person = participant.displayName;
       const isSelf = id === state.self;
-      const isPerson = participant.kind === 'person';
+      const isPerson = isHuman(participant);
       const isOther = !isSelf && isPerson;
       const raised = isRaised(participant);
       paintFace(face, person);
@@ -161,7 +162,8 @@ function createRow(id, context) {
       const micOn = isSelf ? !isOwnMuted(state, 'microphone') : participant.hasMicrophone && !participant.microphoneMuted;
       const cameraOn = isSelf ? !isOwnMuted(state, 'camera') : participant.hasCamera && !participant.cameraMuted;
       setHidden(microphone.element, !isPerson);
-      setHidden(camera.element, !isPerson);
+      setHidden(camera.element, participant.kind !== 'person');
+      setHidden(phone, participant.kind !== 'phone');
       network.set(isPerson && participant.connected ? participant.network ?? null : null);
       microphone.set(micOn);
       camera.set(cameraOn);
@@ -170,7 +172,7 @@ function createRow(id, context) {
       setAttr(spotlight, 'aria-label', spotlightWords);
       setAttr(spotlight, 'title', spotlightWords);
       spotlight.classList.toggle('is-on', spotlit);
-      setHidden(spotlight, !isPerson || !may(state, 'spotlight'));
+      setHidden(spotlight, participant.kind !== 'person' || !may(state, 'spotlight'));
       setAttr(mute, 'aria-label', en.people.mute(person));
       setAttr(mute, 'title', en.people.mute(person));
       setAttr(remove, 'aria-label', en.people.remove(person));

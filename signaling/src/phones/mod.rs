@@ -1,0 +1,216 @@
+//! The door of the phone gateway: which meeting a caller means, whether the PIN is its organiser's, and a place in it.
+//!
+//! A phone is a participant like any other: it holds a live session, as a page does, and this room speaks the live protocol for it. So the lobby, roles,
+//! mutes, removals and the recording's consent are those of everybody, and nothing about phones is decided anywhere else.
+//!
+//! ```text
+//! gateway --find, check_pin--> Phones: store, attempts
+//!         --join-------------> a token, a session --> Seat --news--> gateway: waits, in, muted, out
+//!                                                          <-wish--- mute, hand, leave, publishes
+//! ```
+//!
+//! Numbers of callers come in whole, for counting attempts, and go out masked, as others see them; neither is logged.
+
+mod news;
+mod number;
+mod seat;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::{AuthError, hash, same};
+use crate::failures::Failures;
+use crate::id::{MeetingId, ParticipantId, UserId};
+use crate::live::{self, LiveContext};
+use crate::meeting::OpenMeetingError;
+use crate::policy::{Kind, Person};
+use crate::protocol::{ClientMessage, CloseCode};
+use crate::store::StoreError;
+
+pub use news::SeatNews;
+pub use number::masked;
+pub use seat::{Seat, SeatWish};
+
+/// Wrong ids and PINs of one caller within the window. A conference id has 900 million values, so nobody guesses one at that pace.
+const OF_CALLER: u32 = 10;
+/// Wrong PINs of one meeting, whoever calls: of 90,000 PINs some 14,000 could be tried in a day from ever new numbers, were the window an hour less.
+const OF_MEETING: u32 = 20;
+/// Wrong ids of all callers: a sweep from many numbers.
+const OF_ALL: u32 = 300;
+const WINDOW: Duration = Duration::from_secs(3_600);
+
+/// What a conference id names.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A meeting.
+    Meeting(FoundMeeting),
+    /// None.
+    Nothing,
+    /// Too many were wrong: not looked up.
+    LockedOut,
+}
+
+/// A meeting that a caller means.
+#[derive(Clone, Debug)]
+pub struct FoundMeeting {
+    /// Which.
+    pub id: MeetingId,
+    /// Somebody is in it who may let others in.
+    pub has_started: bool,
+    organizer: UserId,
+    pin: String,
+}
+
+/// Whether a PIN is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinAnswer {
+    /// It is the organiser's.
+    Right,
+    /// It is not.
+    Wrong,
+    /// Too many were wrong: not looked at.
+    LockedOut,
+}
+
+/// Why there is no place.
+#[derive(Debug, thiserror::Error)]
+pub enum SeatRefused {
+    /// The meeting or the server is full.
+    #[error("there is no room")]
+    Full,
+    /// The meeting is over, or was deleted.
+    #[error("the meeting is over")]
+    Ended,
+    /// Something of ours does not work at the moment.
+    #[error("it does not work at the moment")]
+    Unavailable,
+}
+
+impl From<AuthError> for SeatRefused {
+    fn from(_: AuthError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl From<OpenMeetingError> for SeatRefused {
+    fn from(error: OpenMeetingError) -> Self {
+        match error {
+            OpenMeetingError::NotFound => Self::Ended,
+            OpenMeetingError::ServerFull => Self::Full,
+            OpenMeetingError::GoingAway | OpenMeetingError::Store(_) => Self::Unavailable,
+        }
+    }
+}
+
+/// Failures that count, by what is told of nobody.
+#[derive(Debug)]
+struct Attempts {
+    callers: Failures<Vec<u8>>,
+    meetings: Failures<MeetingId>,
+    all: Failures<()>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            callers: Failures::new(OF_CALLER, WINDOW),
+            meetings: Failures::new(OF_MEETING, WINDOW),
+            all: Failures::new(OF_ALL, WINDOW),
+        }
+    }
+}
+
+impl Attempts {
+    fn may_find(&self, caller: &str) -> bool {
+        self.callers.wait(&hash(caller)).is_none() && self.all.wait(&()).is_none()
+    }
+
+    fn may_check(&self, caller: &str, meeting: MeetingId) -> bool {
+        self.callers.wait(&hash(caller)).is_none() && self.meetings.wait(&meeting).is_none()
+    }
+}
+
+/// The door. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Phones {
+    live: LiveContext,
+    attempts: Arc<Attempts>,
+    base_url: String,
+}
+
+impl Phones {
+    /// `base_url` is where links of this server begin.
+    pub(crate) fn new(live: LiveContext, base_url: String) -> Self {
+        Self { live, attempts: Arc::default(), base_url }
+    }
+
+    /// Looks a conference id up for a caller, whose number may be empty: those who hide it are counted together.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find(&self, caller: &str, conference_id: &str) -> Result<Found, StoreError> {
+        if !self.attempts.may_find(caller) {
+            metrics::counter!("signaling_phone_attempts_limited_total").increment(1);
+            return Ok(Found::LockedOut);
+        }
+        let Some((row, pin)) = self.live.store.meeting_by_conference_id(conference_id).await? else {
+            self.attempts.callers.count(hash(caller));
+            self.attempts.all.count(());
+            return Ok(Found::Nothing);
+        };
+        let has_started = self.live.directory.glimpse(row.id).started;
+        Ok(Found::Meeting(FoundMeeting { id: row.id, has_started, organizer: row.organizer, pin }))
+    }
+
+    /// Whether a PIN is that of the meeting's organiser.
+    #[must_use]
+    pub fn check_pin(&self, caller: &str, meeting: &FoundMeeting, pin: &str) -> PinAnswer {
+        if !self.attempts.may_check(caller, meeting.id) {
+            metrics::counter!("signaling_phone_attempts_limited_total").increment(1);
+            return PinAnswer::LockedOut;
+        }
+        if same(&meeting.pin, pin) {
+            return PinAnswer::Right;
+        }
+        self.attempts.callers.count(hash(caller));
+        self.attempts.meetings.count(meeting.id);
+        PinAnswer::Wrong
+    }
+
+    /// Takes a place in a meeting, or in its lobby. `name` is what others see.
+    ///
+    /// # Errors
+    /// See [`SeatRefused`].
+    pub async fn join(&self, meeting: &FoundMeeting, name: &str, as_organizer: bool) -> Result<Seat, SeatRefused> {
+        let person = if as_organizer {
+            Person { kind: Kind::Organizer, user: Some(meeting.organizer) }
+        } else {
+            Person { kind: Kind::Phone, user: None }
+        };
+        self.sit_down(meeting.id, person, name).await
+    }
+
+    async fn sit_down(&self, meeting: MeetingId, person: Person, name: &str) -> Result<Seat, SeatRefused> {
+        if !self.live.directory.has_room() {
+            return Err(SeatRefused::Full);
+        }
+        let participant = ParticipantId::generate();
+        let token = self.live.keys.sign_participant(meeting, participant, person, name)?;
+        let hello = serde_json::to_vec(&ClientMessage::Hello { token, cursor: 0 });
+        let hello = hello.map_err(|_| SeatRefused::Unavailable)?;
+        let opened = live::open(&self.live, &hello, &self.base_url).await;
+        let (inbound, outbound) = opened.map_err(|refused| match refused.code {
+            CloseCode::Full => SeatRefused::Full,
+            CloseCode::MeetingEnded | CloseCode::Removed => SeatRefused::Ended,
+            _ => SeatRefused::Unavailable,
+        })?;
+        Ok(Seat::new(participant, inbound, outbound))
+    }
+
+    /// Forgets failures that are long past.
+    pub(crate) fn forget_attempts(&self) {
+        self.attempts.callers.forget();
+        self.attempts.meetings.forget();
+        self.attempts.all.forget();
+    }
+}
