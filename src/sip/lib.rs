@@ -1,3 +1,18 @@
 //! The phone gateway: a phone is a participant.
+//!
+//! ```text
+//! trunk <─ SIP ─> stack ─────> gateway: a task for each call <─> ivr: what a caller hears and presses
+//!                                 │  └──> meetings: where a caller wants to go, and the place there (the server's wiring)
+//! phone <─ RTP ─> exchange: one thread, a media::Leg each, prompts ─> engine::Inlet
+//!                                                                   <─ mixer: the meeting without one's own voice
+//! ```
+//!
+//! In the order of dependency: [`media`], [`stack`], [`ivr`], [`prompts`], [`meetings`], [`exchange`], [`gateway`].
 
+pub mod exchange;
+pub mod gateway;
 pub mod ivr;
+pub mod media;
+pub mod meetings;
+pub mod prompts;
+pub mod stack;

@@ -80,6 +80,12 @@ impl Inlet {
         self.publication
     }
 
+    /// Names its place in the engine, as that of any other endpoint.
+    #[must_use]
+    pub const fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
+
     /// Puts a packet down; it leaves with the batch.
     pub fn post(&self, batch: &mut InletBatch, packet: InletPacket) {
         if let Some(way) = batch.ways.get_mut(self.shard()) {

@@ -1,0 +1,209 @@
+//! One leg with its sockets, and what ties it to a meeting.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use engine::inlet::InletPacket;
+use engine::{Inlet, InletBatch};
+use mixer::TICK;
+use mixer::announce::{Player, Prompt as Sound};
+use mixer::runner::{Heard, MixReceiver};
+use net::{ReceiveBatch, Route};
+use tokio::sync::mpsc;
+
+use super::ports::Sockets;
+use crate::ivr::Key;
+use crate::media::{Leg, LegError, LegStats, Negotiated, Received};
+
+/// Ticks of the mix that wait for the leg's own: the clock is the same, the moments are not. More than these means that the thread stood still.
+const WAITING_MAX: usize = 2;
+/// Opus at 48 kHz: a packet of the leg is 20 ms, but for Opus phones, which say more by the times of their packets.
+const DURATION: u32 = 960;
+
+/// What happened to a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A key was pressed.
+    Key(Key),
+    /// What was to be played is over.
+    Played,
+    /// The phone has sent nothing for too long.
+    TimedOut,
+    /// The meeting's mix ended by a fault; subscribe again.
+    MixLost,
+}
+
+/// A leg on its way.
+pub(super) struct Line {
+    leg: Leg,
+    sockets: Sockets,
+    phase: u64,
+    news: mpsc::Sender<Happening>,
+    received: Received,
+    inlet: Option<Inlet>,
+    mix: Option<MixReceiver>,
+    waiting: VecDeque<Heard>,
+    player: Player,
+    /// Played again and again.
+    again: Option<Sound>,
+    plays: bool,
+    is_over: bool,
+}
+
+impl Line {
+    pub(super) fn new(leg: Leg, sockets: Sockets, phase: u64, news: mpsc::Sender<Happening>) -> Self {
+        Self {
+            leg,
+            sockets,
+            phase,
+            news,
+            received: Received::default(),
+            inlet: None,
+            mix: None,
+            waiting: VecDeque::new(),
+            player: Player::default(),
+            again: None,
+            plays: false,
+            is_over: false,
+        }
+    }
+
+    pub(super) const fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    pub(super) const fn phase(&self) -> u64 {
+        self.phase
+    }
+
+    pub(super) fn stats(&self) -> LegStats {
+        self.leg.stats()
+    }
+
+    pub(super) fn renegotiate(&mut self, negotiated: Negotiated, now: Instant) -> Result<(), LegError> {
+        self.leg.renegotiate(negotiated, now)
+    }
+
+    pub(super) fn play(&mut self, sounds: Vec<Sound>, goes_on: bool) {
+        self.player = Player::default();
+        self.again = sounds.last().filter(|_| goes_on).cloned();
+        self.plays = !sounds.is_empty();
+        for sound in sounds {
+            self.player.play(sound);
+        }
+    }
+
+    pub(super) fn join(&mut self, inlet: Inlet, mix: MixReceiver) {
+        self.inlet = Some(inlet);
+        self.hear_mix(mix);
+    }
+
+    pub(super) fn hear_mix(&mut self, mix: MixReceiver) {
+        self.mix = Some(mix);
+        self.waiting.clear();
+    }
+
+    /// Everything that lies at its sockets.
+    pub(super) fn receive(&mut self, now: Instant, receive: &mut ReceiveBatch, batch: &mut InletBatch) {
+        let Self { leg, sockets, received, inlet, news, .. } = self;
+        for socket in [&sockets.media, &sockets.control] {
+            // A socket that fails says so at every turn, and a phone that is not heard any more times out.
+            let _ = socket.receive(receive, |arrival, datagram| {
+                let from = arrival.route.remote;
+                // What is of no use was counted by the leg.
+                if leg.receive(now, from, datagram, received).is_err() {
+                    return;
+                }
+                if let Some(key) = received.digit.and_then(|digit| Key::of_event(digit.event())) {
+                    tell(news, Happening::Key(key));
+                }
+                let Some(inlet) = inlet else { return };
+                // Music on hold is for who was put on hold, and not for a meeting.
+                if !leg.negotiated().direction.sends() {
+                    return;
+                }
+                for voice in received.voices.drain(..) {
+                    let packet = InletPacket {
+                        arrival: now,
+                        sequence: voice.sequence as u16,
+                        timestamp: voice.timestamp as u32,
+                        marker: voice.marker,
+                        level: voice.level,
+                        duration: DURATION,
+                        payload: voice.payload,
+                    };
+                    inlet.post(batch, packet);
+                }
+            });
+        }
+    }
+
+    /// 20 ms for the phone.
+    pub(super) fn tick(&mut self, now: Instant, wall: Duration) {
+        let mut pcm = [0.0; TICK];
+        let mut sounds = self.hear(&mut pcm);
+        if self.plays {
+            self.player.add_to(&mut pcm);
+            sounds = true;
+            if !self.player.is_playing() {
+                match &self.again {
+                    Some(sound) => {
+                        self.player.play(sound.clone());
+                    }
+                    None => {
+                        self.plays = false;
+                        tell(&self.news, Happening::Played);
+                    }
+                }
+            }
+        }
+        let Self { leg, sockets, .. } = self;
+        let out = sounds.then_some(&pcm);
+        leg.send(out, |to, packet| {
+            // A path that does not take it loses it, as any network may.
+            let _ = sockets.media.send(Route { local: None, remote: to }, packet);
+        });
+        if leg.report_due() <= now
+            && let Some((to, report)) = leg.poll_report(now, wall)
+        {
+            let _ = sockets.control.send(Route { local: None, remote: to }, report);
+        }
+    }
+
+    /// The next tick of the mix.
+    fn hear(&mut self, pcm: &mut [f32; TICK]) -> bool {
+        let Some(mix) = &self.mix else { return false };
+        loop {
+            match mix.recv(Duration::ZERO) {
+                Ok(Some(heard)) => {
+                    self.waiting.push_back(heard);
+                    if self.waiting.len() > WAITING_MAX {
+                        self.waiting.pop_front();
+                    }
+                }
+                Ok(None) => break,
+                Err(mixer::runner::MixClosed) => {
+                    self.mix = None;
+                    tell(&self.news, Happening::MixLost);
+                    break;
+                }
+            }
+        }
+        let Some(heard) = self.waiting.pop_front() else { return false };
+        *pcm = *heard.samples;
+        true
+    }
+
+    pub(super) fn check(&mut self, now: Instant) {
+        if !self.is_over && self.leg.check(now).is_err() {
+            self.is_over = true;
+            tell(&self.news, Happening::TimedOut);
+        }
+    }
+}
+
+fn tell(news: &mpsc::Sender<Happening>, happening: Happening) {
+    if news.try_send(happening).is_err() {
+        metrics::counter!("sip_happenings_lost_total").increment(1);
+    }
+}

@@ -1,0 +1,95 @@
+//! What the gateway needs of meetings, in its own words: where a caller wants to go, and a place there.
+//!
+//! The gateway knows no signalling. `src/wiring` of the server puts it behind these traits; tests put a directory of their own.
+//!
+//! ```text
+//! Gateway ─find─> Meetings ─> Door ─check_pin, join─> Place ─next─> News
+//!                                                           <─wish, publishes
+//! ```
+
+use async_trait::async_trait;
+use engine::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
+
+use crate::ivr::Seat;
+
+/// Who calls, as far as the trunk says. Counted, shown masked, and never logged.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The number; `None`: withheld.
+    pub number: Option<String>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").finish_non_exhaustive()
+    }
+}
+
+/// What a conference id names.
+pub enum Lookup {
+    /// A meeting.
+    Door(Box<dyn Door>),
+    /// None.
+    Nothing,
+    /// Too many were wrong.
+    LockedOut,
+    /// It cannot be looked up at the moment.
+    Unavailable,
+}
+
+/// All meetings that can be called.
+#[async_trait]
+pub trait Meetings: Send + Sync + 'static {
+    /// Looks a conference id up.
+    async fn find(&self, caller: &Caller, id: &str) -> Lookup;
+}
+
+/// A meeting that a caller stands before.
+#[async_trait]
+pub trait Door: Send {
+    /// Somebody is in it who may let others in.
+    fn has_started(&self) -> bool;
+    /// Whether this is the organiser's PIN; `None`: too many were wrong.
+    async fn check_pin(&self, caller: &Caller, pin: &str) -> Option<bool>;
+    /// Takes a place in it, or in its lobby. Why not is told as a seat.
+    async fn join(&self, caller: &Caller, as_organizer: bool) -> Result<Box<dyn Place>, Seat>;
+}
+
+/// What is new for somebody in a meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// How they stand.
+    Seat(Seat),
+    /// Silenced in the router, or not any more.
+    Muted(bool),
+    /// The hand is up, or not any more.
+    Hand(bool),
+    /// The meeting is recorded, or not any more.
+    Recorded(bool),
+}
+
+/// What they wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceWish {
+    /// Silence, or not any more.
+    Mute(bool),
+    /// The hand up or down.
+    Hand(bool),
+    /// Out.
+    Leave,
+}
+
+/// A place in a meeting. Dropping it leaves, after the time that is given to those who lose their connection.
+#[async_trait]
+pub trait Place: Send {
+    /// Where.
+    fn meeting(&self) -> MeetingId;
+    /// As whom.
+    fn participant(&self) -> ParticipantId;
+    /// What is new; `None` when it is over. May be dropped and called again: nothing is lost.
+    async fn next(&mut self) -> Option<News>;
+    /// Says what they wish.
+    async fn wish(&mut self, wish: PlaceWish);
+    /// Says what their voice is called in the engine, before its first packet.
+    async fn publishes(&mut self, endpoint: EndpointId, publication: PublicationId);
+}

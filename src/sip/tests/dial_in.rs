@@ -1,0 +1,266 @@
+//! A phone dials in, over real sockets: SIP, RTP and keys from outside, a real engine and a real mix inside. Only the directory of meetings is the test's.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests; those who talk keep time by sleeping, in threads of their own"
+)]
+
+mod phone;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
+use engine::inlet::InletPacket;
+use engine::tap::TapItem;
+use engine::{Engine, EngineConfig};
+use mixer::runner::Mixers;
+use phone::{Phone, strength};
+use sip::gateway::{Config, Gateway};
+use sip::ivr::Seat;
+use sip::media::sdp::Capabilities;
+use sip::meetings::{Caller, Door, Lookup, Meetings, News, Place, PlaceWish};
+use sip::prompts::Prompts;
+use sip::stack::{self, Listen, Stack, Transport, Trunk};
+use tokio::sync::mpsc;
+
+const MEETING: MeetingId = MeetingId(1);
+const CALLER: ParticipantId = ParticipantId(7);
+const TALKER: ParticipantId = ParticipantId(9);
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// What the phone says, and what the other says, in Hz.
+const PHONES: f64 = 1_000.0;
+const OTHERS: f64 = 440.0;
+const SOON: Duration = Duration::from_secs(10);
+
+/// A directory with one meeting, which notes what callers do in it.
+#[derive(Default)]
+struct Directory {
+    wishes: Mutex<Vec<PlaceWish>>,
+    announced: Mutex<Vec<PublicationId>>,
+    seats: Mutex<Option<mpsc::Sender<News>>>,
+}
+
+struct OneMeeting(Arc<Directory>);
+struct OneDoor(Arc<Directory>);
+struct OnePlace(Arc<Directory>, mpsc::Receiver<News>);
+
+#[async_trait]
+impl Meetings for OneMeeting {
+    async fn find(&self, _: &Caller, id: &str) -> Lookup {
+        if id == "123456789" { Lookup::Door(Box::new(OneDoor(Arc::clone(&self.0)))) } else { Lookup::Nothing }
+    }
+}
+
+#[async_trait]
+impl Door for OneDoor {
+    fn has_started(&self) -> bool {
+        true
+    }
+
+    async fn check_pin(&self, _: &Caller, _: &str) -> Option<bool> {
+        Some(false)
+    }
+
+    async fn join(&self, caller: &Caller, _: bool) -> Result<Box<dyn Place>, Seat> {
+        assert_eq!(caller.number.as_deref(), Some("+4930999"));
+        let (seats, news) = mpsc::channel(8);
+        seats.try_send(News::Seat(Seat::In)).unwrap();
+        *self.0.seats.lock().unwrap() = Some(seats);
+        Ok(Box::new(OnePlace(Arc::clone(&self.0), news)))
+    }
+}
+
+#[async_trait]
+impl Place for OnePlace {
+    fn meeting(&self) -> MeetingId {
+        MEETING
+    }
+
+    fn participant(&self) -> ParticipantId {
+        CALLER
+    }
+
+    async fn next(&mut self) -> Option<News> {
+        self.1.recv().await
+    }
+
+    async fn wish(&mut self, wish: PlaceWish) {
+        self.0.wishes.lock().unwrap().push(wish);
+        if let PlaceWish::Mute(muted) = wish {
+            self.0.seats.lock().unwrap().as_ref().unwrap().try_send(News::Muted(muted)).unwrap();
+        }
+    }
+
+    async fn publishes(&mut self, _: EndpointId, publication: PublicationId) {
+        self.0.announced.lock().unwrap().push(publication);
+    }
+}
+
+/// A server's half that phones call.
+struct House {
+    engine: Engine,
+    directory: Arc<Directory>,
+    gateway: Gateway,
+    /// The trunk's end.
+    trunk: Stack,
+}
+
+impl House {
+    async fn open(first_port: u16) -> Self {
+        let udp: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let engine = Engine::start(EngineConfig::new(udp, vec![udp]), Arc::new(|_| {})).unwrap();
+        let mixers = Mixers::start(engine.mixes(), 1, Arc::new(|_, _| {})).unwrap();
+        // Each side knows the other's port before it listens there.
+        let free = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (ours, theirs) = (free(), free());
+        let listen = |at| Listen { udp: Some(at), ..Listen::default() };
+        let trunk = |name: &str, at: SocketAddr| Trunk::new(name, Transport::Udp, "127.0.0.1", at.port());
+        let signalling =
+            stack::Config { listen: listen(ours), trunks: vec![trunk("outside", theirs)], ..stack::Config::default() };
+        let config = Config {
+            stack: signalling,
+            capabilities: vec![Capabilities::default()],
+            media_address: LOCALHOST,
+            announced: LOCALHOST,
+            media_ports: first_port..=first_port + 19,
+            calls: 10,
+            numbers: Vec::new(),
+            prompts: Prompts::read(None, "en").unwrap(),
+        };
+        let directory = Arc::<Directory>::default();
+        let meetings = Arc::new(OneMeeting(Arc::clone(&directory)));
+        let gateway = Gateway::start(config, meetings, engine.inlets().unwrap(), mixers).await.unwrap();
+        let outside =
+            stack::Config { listen: listen(theirs), trunks: vec![trunk("plenum", ours)], ..stack::Config::default() };
+        let (trunk, _) = Stack::start(outside).await.unwrap();
+        Self { engine, directory, gateway, trunk }
+    }
+
+    /// Somebody else in the meeting, who says a tone until dropped.
+    fn talker(&self) -> Talker {
+        let inlets = self.engine.inlets().unwrap();
+        let inlet = inlets.open(MEETING, TALKER).unwrap();
+        let goes_on = Arc::new(());
+        let watch = Arc::downgrade(&goes_on);
+        let thread = std::thread::spawn(move || {
+            let mut batch = inlets.batch();
+            let mut encoder = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::LowDelay).unwrap();
+            let mut due = Instant::now();
+            for n in 0_u32.. {
+                if watch.upgrade().is_none() {
+                    return;
+                }
+                let sample = |at: u32| {
+                    let seconds = f64::from(n * 960 + at) / 48_000.0;
+                    ((seconds * OTHERS * std::f64::consts::TAU).sin() * 0.3) as f32
+                };
+                let frame: Vec<f32> = (0..960).map(sample).collect();
+                let payload: Bytes = encoder.encode_vec_float(&frame, 1_000).unwrap().into();
+                let packet = InletPacket {
+                    arrival: Instant::now(),
+                    sequence: n as u16,
+                    timestamp: n.wrapping_mul(960),
+                    marker: n == 0,
+                    level: 15,
+                    duration: 960,
+                    payload,
+                };
+                inlet.post(&mut batch, packet);
+                batch.flush();
+                due += Duration::from_millis(20);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        });
+        Talker { _goes_on: goes_on, _thread: thread }
+    }
+}
+
+struct Talker {
+    _goes_on: Arc<()>,
+    _thread: std::thread::JoinHandle<()>,
+}
+
+/// Waits until something is so; how long that took.
+async fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < SOON, "never so: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_hears_the_prompt_enters_the_id_and_is_heard_and_hears_in_the_meeting() {
+    let house = House::open(24_200).await;
+    let tap = house.engine.tap(MEETING, ParticipantId::NOBODY);
+    let _talker = house.talker();
+    let phone = Phone::dial(&house.trunk, "+493012345").await;
+    let prompt = until("a prompt", || phone.loudness(100) > 0.02).await;
+    println!("the prompt began {} ms after the answer", prompt.as_millis());
+    phone.press("1").await;
+    until("silence after a key", || phone.loudness(200) < 0.005).await;
+    phone.press("23456789").await;
+    phone.press("#").await;
+    let joined = until("the place", || !house.directory.announced.lock().unwrap().is_empty()).await;
+    println!("joined {} ms after the last digit", joined.as_millis());
+
+    // Heard: what comes out of the meeting's tap is the phone's tone, as Opus.
+    phone.says(Some(PHONES));
+    let voice = house.directory.announced.lock().unwrap()[0];
+    let mut decoder = opus::Decoder::new(48_000, opus::Channels::Mono).unwrap();
+    let mut heard: Vec<f32> = Vec::new();
+    let began = Instant::now();
+    while heard.len() < 48_000 {
+        assert!(began.elapsed() < SOON, "{} samples of the phone so far", heard.len());
+        let Some(tapped) = tap.recv(Duration::from_millis(20)).unwrap() else { continue };
+        if let TapItem::Packet { publication, packet, level, .. } = tapped.item
+            && publication == voice
+        {
+            assert!(level.is_some());
+            let mut pcm = vec![0.0; 5_760];
+            let samples = decoder.decode_float(&packet[12..], &mut pcm, false).unwrap();
+            heard.extend(&pcm[..samples]);
+        }
+    }
+    let tail = &heard[heard.len() - 24_000..];
+    let (own, other) = (strength(tail, 48_000.0, PHONES), strength(tail, 48_000.0, OTHERS));
+    println!("the phone in the meeting: {own:.2} of it its own tone");
+    assert!(own > 0.9 && other < 0.02, "{own} {other}");
+
+    // Hears: the other's tone, and not its own.
+    until("the other's tone", || strength(&phone.heard(300), 8_000.0, OTHERS) > 0.8).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ears = phone.heard(400);
+    let (own, other) = (strength(&ears, 8_000.0, PHONES), strength(&ears, 8_000.0, OTHERS));
+    println!("the meeting on the phone: {other:.2} of it the other's tone, {own:.4} its own");
+    assert!(other > 0.8 && own < 0.01, "{own} {other}");
+
+    phone.press("*6").await;
+    until("a wish", || *house.directory.wishes.lock().unwrap() == [PlaceWish::Mute(true)]).await;
+    phone.hang_up().await;
+    until("the end", || house.directory.wishes.lock().unwrap().contains(&PlaceWish::Leave)).await;
+    house.gateway.leave(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_wrong_ids_end_the_call_from_our_side() {
+    let house = House::open(24_220).await;
+    let mut phone = Phone::dial(&house.trunk, "+493012345").await;
+    for _ in 0..3 {
+        until("a prompt", || phone.loudness(100) > 0.02).await;
+        phone.press("99#").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), phone.ended()).await;
+    assert!(ended.is_ok(), "hung up after the last words");
+}
