@@ -26,8 +26,6 @@ pub struct InletPacket {
     pub marker: bool,
     /// How loud it is, in -dBov (RFC 6464).
     pub level: u8,
-    /// Samples at 48 kHz.
-    pub duration: u32,
-    /// Opus.
+    /// Opus. What is none is refused.
     pub payload: Bytes,
 }

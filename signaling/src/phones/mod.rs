@@ -33,7 +33,7 @@ pub use seat::{Seat, SeatWish};
 
 /// Wrong ids and PINs of one caller within the window. A conference id has 900 million values, so nobody guesses one at that pace.
 const OF_CALLER: u32 = 10;
-/// Wrong PINs of one meeting, whoever calls: of 90,000 PINs some 14,000 could be tried in a day from ever new numbers, were the window an hour less.
+/// Wrong PINs of one meeting, whoever calls: from ever new numbers 480 of 90,000 can be tried in a day.
 const OF_MEETING: u32 = 20;
 /// Wrong ids of all callers: a sweep from many numbers.
 const OF_ALL: u32 = 300;

@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wire::ext::AudioLevel;
+use wire::opus::packet_duration;
 
 use super::{Inlet, Origin, Shard};
 use crate::clock::Micros;
@@ -82,6 +83,10 @@ impl Shard {
         let Some(source) = self.publications.get(key) else { return };
         let Origin::Inlet(inlet) = source.origin else { return };
         let publication = PublicationRef::of(key, source);
+        let Some(duration) = packet_duration(&packet.payload) else {
+            self.counters.refused_malformed += 1;
+            return;
+        };
         let Some(Inlet { stream, .. }) = self.inlets.get_mut(inlet) else { return };
         let arrived = self.epoch.micros(packet.arrival).min(now);
         let Some(numbers) = stream.accept(arrived, packet.sequence, packet.timestamp, false) else {
@@ -95,7 +100,7 @@ impl Shard {
             layer: LayerId::LOWEST,
             numbers,
             marker: packet.marker,
-            media: Media::Audio { duration: packet.duration, level: Some(level) },
+            media: Media::Audio { duration, level: Some(level) },
             payload: &packet.payload,
         };
         self.fan_out(now, arrived, publication, &packet, false);

@@ -44,7 +44,6 @@ impl Phone {
             timestamp: self.counter.wrapping_mul(SAMPLES),
             marker: self.counter == 0,
             level: self.level,
-            duration: SAMPLES,
             payload: Bytes::from(payload),
         };
         self.counter += 1;
@@ -164,6 +163,21 @@ fn recorders_and_mixers_hear_the_phone_with_its_level() {
     assert_eq!((*publication, *participant, *kind), (VOICE, PHONE, PublicationKind::Microphone));
     assert_eq!((packets.len(), *removed), (25, VOICE));
     assert!(packets.iter().all(|item| matches!(item, TapItem::Packet { level: Some(30), .. })));
+}
+
+#[test]
+fn what_is_no_opus_is_refused_and_what_follows_is_heard() {
+    let mut stage = Stage::new(407);
+    stage.join(1, LISTENER);
+    stage.run_ms(1_000);
+    let mut phone = Phone::dial(&mut stage);
+    let mut none = phone.packet(&stage);
+    none.payload = Bytes::new();
+    stage.command(Command::Inlet(vec![(VOICE, none)]));
+    assert_eq!((stage.shards[0].counters.refused_malformed, stage.shards[0].counters.inlet_packets), (1, 0));
+    phone.talk(&mut stage, 400);
+    stage.run_ms(200);
+    assert_eq!(heard(&stage, 1, Micros::default()), (1..=20).collect::<Vec<_>>());
 }
 
 #[test]

@@ -17,8 +17,6 @@ use crate::media::{Leg, LegError, LegStats, Negotiated, Received};
 
 /// Ticks of the mix that wait for the leg's own: the clock is the same, the moments are not. More than these means that the thread stood still.
 const WAITING_MAX: usize = 2;
-/// Opus at 48 kHz: a packet of the leg is 20 ms, but for Opus phones, which say more by the times of their packets.
-const DURATION: u32 = 960;
 
 /// What happened to a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +127,6 @@ impl Line {
                         timestamp: voice.timestamp as u32,
                         marker: voice.marker,
                         level: voice.level,
-                        duration: DURATION,
                         payload: voice.payload,
                     };
                     inlet.post(batch, packet);

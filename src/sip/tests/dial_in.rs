@@ -171,7 +171,6 @@ impl House {
                     timestamp: n.wrapping_mul(960),
                     marker: n == 0,
                     level: 15,
-                    duration: 960,
                     payload,
                 };
                 inlet.post(&mut batch, packet);
