@@ -101,4 +101,6 @@ ids! {
     SessionId = "ses";
     /// One entry of a thread.
     EventId = "evt";
+    /// One call of a phone, in or out.
+    CallId = "call";
 }

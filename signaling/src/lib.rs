@@ -49,6 +49,7 @@ pub use clock::Timestamp;
 pub use door::ApiRates;
 pub use live::Timings;
 pub use meeting::Limits;
+pub use phones::{DialInNumber, DialOutRules, PhoneRules};
 pub use policy::schedule::LinkRules;
 pub use policy::scopes::{Scope, Scopes};
 pub use retention::RetentionRules;
@@ -95,6 +96,8 @@ pub struct Config {
     pub trusted_tenants: Vec<String>,
     /// How long deleted recordings can be brought back.
     pub retention: RetentionRules,
+    /// How phones come into meetings; none: they do not.
+    pub phone: Option<PhoneRules>,
     /// How large meetings may be, and the grace time.
     pub limits: Limits,
     /// How patient connections are.
@@ -119,6 +122,7 @@ impl Config {
             behind_proxy: false,
             trusted_tenants: Vec::new(),
             retention: RetentionRules::default(),
+            phone: None,
             limits: Limits::default(),
             timings: Timings::default(),
             resume: RESUME,

@@ -11,12 +11,17 @@
 //!
 //! Numbers of callers come in whole, for counting attempts, and go out masked, as others see them; neither is logged.
 
+mod incoming;
 mod news;
 mod number;
+mod outgoing;
+mod rules;
 mod seat;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 use crate::auth::{AuthError, hash, same};
 use crate::failures::Failures;
@@ -27,8 +32,12 @@ use crate::policy::{Kind, Person};
 use crate::protocol::{ClientMessage, CloseCode};
 use crate::store::StoreError;
 
+pub use crate::protocol::EndReason;
+pub use incoming::IncomingRow;
 pub use news::SeatNews;
 pub use number::masked;
+pub use outgoing::Outgoing;
+pub use rules::{DialInNumber, DialOutRules, PhoneRules};
 pub use seat::{Seat, SeatWish};
 
 /// Wrong ids and PINs of one caller within the window. A conference id has 900 million values, so nobody guesses one at that pace.
@@ -100,6 +109,17 @@ impl From<OpenMeetingError> for SeatRefused {
             OpenMeetingError::GoingAway | OpenMeetingError::Store(_) => Self::Unavailable,
         }
     }
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnd {
+    /// Why.
+    pub reason: EndReason,
+    /// The last word of the other side, as SIP numbers it, if there was one.
+    pub sip_code: Option<u16>,
+    /// By which trunk the call went, if it came so far.
+    pub trunk: Option<String>,
 }
 
 /// Failures that count, by what is told of nobody.
@@ -205,6 +225,20 @@ impl Phones {
             _ => SeatRefused::Unavailable,
         })?;
         Ok(Seat::new(participant, inbound, outbound))
+    }
+
+    /// Calls to be made, once: whoever takes them makes them. Until somebody has, and while their queue is full, nobody can be
+    /// called.
+    #[must_use]
+    pub fn orders(&self) -> Option<mpsc::Receiver<Outgoing>> {
+        None
+    }
+
+    /// The row of a call that came in by a trunk, from that number if it is not withheld.
+    #[must_use]
+    pub fn incoming(&self, trunk: &str, caller: Option<&str>) -> IncomingRow {
+        let _ = (trunk, caller);
+        IncomingRow::new(self.clone())
     }
 
     /// Forgets failures that are long past.

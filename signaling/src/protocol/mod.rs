@@ -12,6 +12,7 @@ mod client;
 mod event;
 mod frame;
 mod people;
+mod phones;
 mod server;
 mod welcome;
 
@@ -20,6 +21,7 @@ pub use client::{CallReaction, ClientMessage, HeldBack, LayoutWish, PictureWant,
 pub use event::{Event, EventBody, InterruptionReason};
 pub use frame::{Burst, Frame};
 pub use people::{LobbyReason, Right, Role};
+pub use phones::{CallStatus, CallView, EndReason};
 pub use server::{
     ConsentState, LobbyState, MediaState, MeetingView, NetworkGrade, OptionsView, ParticipantKind, ParticipantView,
     PublicationView, ReactionView, RecordingState, RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView,
