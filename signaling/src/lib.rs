@@ -190,8 +190,9 @@ impl Signaling {
         let live_keys = keys.clone();
         let live =
             LiveContext { store: store.clone(), keys, directory: directory.clone(), feeds, timings: config.timings };
-        let phones = phones::Phones::new(live.clone(), config.public_url.clone().unwrap_or_default());
-        let state = AppState::new(&config, live, recordings);
+        let phones =
+            phones::Phones::new(live.clone(), config.phone.clone(), config.public_url.clone().unwrap_or_default());
+        let state = AppState::new(&config, live, recordings, phones.clone());
         let mut tasks = JoinSet::new();
         let (media_events, mut media_news) = mpsc::channel(NEWS);
         let (recording_events, mut recording_news) = mpsc::channel(NEWS);

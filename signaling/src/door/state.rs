@@ -11,6 +11,7 @@ use crate::auth::{KeyName, SigningKeys};
 use crate::clock::Timestamp;
 use crate::live::{LiveContext, Polls};
 use crate::meeting::Directory;
+use crate::phones::Phones;
 use crate::policy::schedule::LinkRules;
 use crate::ports::Recordings;
 use crate::retention::{self, RetentionRules};
@@ -38,6 +39,7 @@ pub struct Inner {
     pub(super) retention: RetentionRules,
     pub(super) downloads: Downloads,
     pub(super) live: LiveContext,
+    pub(super) phones: Phones,
     pub(super) polls: Polls,
     pub(super) attempts: Attempts,
     pub(super) rates: Rates,
@@ -58,7 +60,7 @@ impl std::fmt::Debug for AppState {
 }
 
 impl AppState {
-    pub(crate) fn new(config: &Config, live: LiveContext, recordings: Arc<dyn Recordings>) -> Self {
+    pub(crate) fn new(config: &Config, live: LiveContext, recordings: Arc<dyn Recordings>, phones: Phones) -> Self {
         Self(Arc::new(Inner {
             public_url: config.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
             behind_proxy: config.behind_proxy,
@@ -72,6 +74,7 @@ impl AppState {
             retention: config.retention,
             downloads: Downloads::default(),
             live,
+            phones,
             polls: Polls::default(),
             attempts: Attempts::default(),
             rates: Rates::new(config.rates),

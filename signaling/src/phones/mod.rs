@@ -11,6 +11,7 @@
 //!
 //! Numbers of callers come in whole, for counting attempts, and go out masked, as others see them; neither is logged.
 
+mod details;
 mod incoming;
 mod news;
 mod number;
@@ -33,6 +34,7 @@ use crate::protocol::{ClientMessage, CloseCode};
 use crate::store::StoreError;
 
 pub use crate::protocol::EndReason;
+pub(crate) use details::Details;
 pub use incoming::IncomingRow;
 pub use news::SeatNews;
 pub use number::masked;
@@ -154,14 +156,15 @@ impl Attempts {
 #[derive(Clone, Debug)]
 pub struct Phones {
     live: LiveContext,
+    rules: Option<Arc<PhoneRules>>,
     attempts: Arc<Attempts>,
     base_url: String,
 }
 
 impl Phones {
     /// `base_url` is where links of this server begin.
-    pub(crate) fn new(live: LiveContext, base_url: String) -> Self {
-        Self { live, attempts: Arc::default(), base_url }
+    pub(crate) fn new(live: LiveContext, rules: Option<PhoneRules>, base_url: String) -> Self {
+        Self { live, rules: rules.map(Arc::new), attempts: Arc::default(), base_url }
     }
 
     /// Looks a conference id up for a caller, whose number may be empty: those who hide it are counted together.

@@ -7,6 +7,7 @@ use super::super::error::ApiError;
 use super::super::state::AppState;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ThreadId};
+use crate::phones::{Details, DialInNumber};
 use crate::policy::MeetingSettings;
 use crate::store::MeetingRow;
 
@@ -36,15 +37,59 @@ pub(in super::super) struct MeetingBody {
     is_live: bool,
     pub(super) participants: usize,
     unread: u64,
+    /// Missing where the server has no telephone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) audio_conferencing: Option<AudioConferencing>,
     /// For organisers.
     #[serde(flatten)]
     settings: Option<MeetingSettings>,
+}
+
+/// How one dials in.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AudioConferencing {
+    /// What callers enter, without the blanks, and `#` after it.
+    conference_id: String,
+    phone_numbers: Vec<PhoneNumber>,
+    /// What proves the organiser on the phone; for organisers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    organizer_pin: Option<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PhoneNumber {
+    number: String,
+    /// Where that is; may be empty.
+    name: String,
+}
+
+impl AudioConferencing {
+    /// For everybody who may come in.
+    pub(super) fn without_pin(details: Details) -> Self {
+        let numbers = details.numbers.into_iter();
+        Self {
+            conference_id: spaced(&details.dial_in.conference_id),
+            phone_numbers: numbers.map(|DialInNumber { number, name }| PhoneNumber { number, name }).collect(),
+            organizer_pin: None,
+        }
+    }
+
+    /// For organisers.
+    fn whole(details: Details) -> Self {
+        let organizer_pin = Some(details.dial_in.pin.clone());
+        Self { organizer_pin, ..Self::without_pin(details) }
+    }
 }
 
 /// For organisers.
 pub(super) async fn full(state: &AppState, client: &Client, row: MeetingRow) -> Result<MeetingBody, ApiError> {
     let unread = state.store.unread(row.thread, row.organizer).await?;
     let good_until = good_until(state, &row).await?;
+    let details = state.phones.details(row.id).await?;
     let (number, code) = (spaced(&row.join_number), row.passcode.clone());
     let (settings, external_id) = (MeetingSettings::read(&row.settings), row.external_id.clone());
     Ok(MeetingBody {
@@ -53,6 +98,7 @@ pub(super) async fn full(state: &AppState, client: &Client, row: MeetingRow) -> 
         expiration_date_time: Some(good_until),
         external_id,
         unread,
+        audio_conferencing: details.map(AudioConferencing::whole),
         settings: Some(settings),
         ..outside(state, client, row)
     })
@@ -76,6 +122,7 @@ pub(super) fn outside(state: &AppState, client: &Client, row: MeetingRow) -> Mee
         is_live: glimpse.live,
         participants: glimpse.participants,
         unread: 0,
+        audio_conferencing: None,
         settings: None,
     }
 }

@@ -1,4 +1,5 @@
-//! A meeting for a calendar: an iCalendar file (RFC 5545) with the join link, the number and the passcode.
+//! A meeting for a calendar: an iCalendar file (RFC 5545) with the join link, the number and the passcode, and how one dials
+//! in. The organiser's PIN is in none: invitations are passed on.
 //!
 //! The same meeting has the same `UID` at any time and a `SEQUENCE` that counts its changes, so that a calendar which reads
 //! a newer file moves the entry instead of making a second one.
@@ -16,6 +17,7 @@ use super::body::{join_web_url, spaced};
 use super::of_organizers;
 use crate::clock::Timestamp;
 use crate::id::MeetingId;
+use crate::phones::{Details, DialInNumber};
 use crate::store::MeetingRow;
 
 /// `GET /v1/onlineMeetings/{id}/invitation`: for its organisers, of a meeting that has a beginning.
@@ -47,7 +49,8 @@ pub(in super::super) async fn invitation(
         ));
     };
     let organizer = state.store.user(row.organizer).await?.map(|user| user.name).unwrap_or_default();
-    let text = calendar(&row, starts, &organizer, &client);
+    let details = state.phones.details(row.id).await?;
+    let text = calendar(&row, starts, &organizer, &client, details.as_ref());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/calendar; charset=utf-8")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"meeting.ics\"")),
@@ -55,15 +58,22 @@ pub(in super::super) async fn invitation(
     Ok((headers, text).into_response())
 }
 
-fn calendar(row: &MeetingRow, starts: Timestamp, organizer: &str, client: &Client) -> String {
+fn calendar(
+    row: &MeetingRow,
+    starts: Timestamp,
+    organizer: &str,
+    client: &Client,
+    details: Option<&Details>,
+) -> String {
     let url = join_web_url(client, &row.join_secret);
     let host = client.base_url.rsplit('/').next().unwrap_or_default();
-    let words = format!(
+    let mut words = format!(
         "{organizer} invites you to a meeting.\n\nJoin by link: {url}\n\nOr at {} with\nMeeting number: {}\nPasscode: {}\n",
         client.base_url,
         spaced(&row.join_number),
         row.passcode,
     );
+    details.into_iter().for_each(|details| words.push_str(&by_phone(details)));
     let mut event = Event::new();
     event
         .uid(&format!("{}@{host}", row.id))
@@ -82,6 +92,17 @@ fn calendar(row: &MeetingRow, starts: Timestamp, organizer: &str, client: &Clien
     calendar.append_property(Property::new("METHOD", "PUBLISH"));
     calendar.push(event.done());
     calendar.to_string()
+}
+
+/// A line for each number.
+fn by_phone(details: &Details) -> String {
+    let id = spaced(&details.dial_in.conference_id);
+    let mut lines = String::from("\n");
+    for DialInNumber { number, name } in &details.numbers {
+        let place = if name.is_empty() { String::new() } else { format!(" ({name})") };
+        lines.push_str(&format!("Or call {number}{place}, conference id {id}#\n"));
+    }
+    lines
 }
 
 /// `20261124T100000Z` (RFC 5545 section 3.3.5, form 2).

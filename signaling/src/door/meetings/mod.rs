@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use body::{MeetingBody, full, outside};
+use body::{AudioConferencing, MeetingBody, full, outside};
 pub(super) use body::{good_until, join_web_url};
 use wishes::Wishes;
 
@@ -199,9 +199,11 @@ pub(super) async fn read(
                 Some(run) => state.store.presence_in_run(row.thread, run.started, claims.participant).await?.is_some(),
                 None => false,
             };
+            let details = if was_in { state.phones.details(row.id).await? } else { None };
             let mut body = outside(&state, &client, row);
-            // Whoever waits in the lobby is given no hint of who is inside.
+            // Whoever waits in the lobby is given no hint of who is inside, nor another way in.
             body.participants = if was_in { body.participants } else { 0 };
+            body.audio_conferencing = details.map(AudioConferencing::without_pin);
             Ok(tagged(&asked, StatusCode::OK, &version, &body))
         }
         other => Err(refused(&row, &[other])),
