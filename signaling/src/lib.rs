@@ -184,8 +184,14 @@ impl Signaling {
         let keys = SigningKeys::load_or_create(&config.data_dir)?;
         let store = Store::open(&config.store, config.chats.members).await?;
         let feeds = Feeds::start(store.clone());
-        let directory = Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume);
+        let dials_out = config.phone.as_ref().is_some_and(|rules| rules.dial_out.is_some());
+        let directory =
+            Directory::new(store.clone(), media, Arc::clone(&recordings), config.limits, config.resume, dials_out);
         directory.settle_recordings().await?;
+        let lost = store.close_phone_calls(Timestamp::now()).await?;
+        if lost > 0 {
+            tracing::info!(lost, "phone calls went on when the server stopped; they are noted as lost");
+        }
         directory.resume_open_runs().await?;
         let live_keys = keys.clone();
         let live =

@@ -124,8 +124,8 @@ fn administers(user: &UserRow) -> Result<(), ApiError> {
 
 fn unknown_switch() -> ApiError {
     ApiError::bad_request(
-        "A policy has the switches allowMeetings, allowInvitations, allowAnonymousJoin, allowMeetingChat, allowRecording and \
-         requireRecordingConsent, each true or false, and recordingExpirationDays, which is -1 or from 1 to 99999. Name some of \
+        "A policy has the switches allowMeetings, allowInvitations, allowAnonymousJoin, allowMeetingChat, allowRecording, \
+         allowDialOut and requireRecordingConsent, each true or false, and recordingExpirationDays, which is -1 or from 1 to 99999. Name some of \
          them and nothing else.",
     )
 }

@@ -400,6 +400,7 @@ mod tests {
             roster: &[],
             publications: &[],
             recording: &recording,
+            phone_calls: &[],
         });
         let order = WelcomeOrder { head, body, events: Past::Here(Bytes::new()) };
         Greeting { order, next: vec![], hears_lobby: false }

@@ -11,7 +11,7 @@ use crate::ports::{
     EndpointId, Layout, MediaConnect, MediaConnected, MediaEvent, MediaRefused, PublicationKind, RecordingNote,
     RecordingPart, Trouble,
 };
-use crate::protocol::{ClientMessage, CloseCode, EventBody, ServerMessage, WaitingView};
+use crate::protocol::{CallView, ClientMessage, CloseCode, EventBody, ServerMessage, WaitingView};
 
 /// Who somebody is, as their token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,18 @@ pub enum Command {
         /// What.
         news: RecorderNews,
     },
+    /// A call out of the meeting is so far now.
+    PhoneCall(CallView),
+    /// Somebody is called who comes in past the lobby.
+    Expect {
+        /// Who they will be.
+        participant: ParticipantId,
+    },
+    /// The call of somebody who dialled in is hung up.
+    HangUp {
+        /// Who they are.
+        participant: ParticipantId,
+    },
     /// Its subject or its link were changed.
     Invitation {
         /// What it is about.
@@ -204,6 +216,24 @@ impl SettingsChange {
         }
         settings
     }
+}
+
+/// Who asks what they may do about calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// By a place in the meeting.
+    Participant(ParticipantId),
+    /// By an account.
+    User(UserId),
+}
+
+/// What somebody may do about calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallRights {
+    /// They are in the meeting and may have people called.
+    pub may_dial: bool,
+    /// Somebody is in it who may let others in.
+    pub is_led: bool,
 }
 
 /// What the HTTP door is answered.

@@ -14,16 +14,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, Entry};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-use super::commands::{Command, RecorderNews};
+use super::commands::{Asker, CallRights, Command, RecorderNews};
 use super::recorder::{ActiveRecordings, Stored, pass_on};
 use super::state::Limits;
 use super::task::{self, MAILBOX, Mail, Shown, Task};
 use crate::auth::KeyName;
 use crate::fault;
 use crate::id::{MeetingId, RecordingId, UserId};
+use crate::policy::MeetingSettings;
+use crate::policy::organization::Policy;
 use crate::ports::{EndpointId, Media, MediaEvent, RecordingEvent, RecordingRefused, Recordings};
 use crate::store::{MeetingRow, Store, StoreError};
 
@@ -82,6 +84,21 @@ impl MeetingHandle {
     pub async fn send(&self, mail: Mail) -> Result<(), Mail> {
         self.mailbox.send(mail).await.map_err(|returned| returned.0)
     }
+
+    /// Waits until the task behind it is gone: the run is over, or another task goes on with it.
+    pub(crate) async fn closed(&self) {
+        self.mailbox.closed().await;
+    }
+
+    /// Whether the task behind it is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+
+    /// Whether both lead to the same run, perhaps to two tasks of it.
+    pub(crate) fn is_same_run(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shown, &other.shown)
+    }
 }
 
 /// What all meeting tasks share.
@@ -90,6 +107,8 @@ pub(super) struct Shared {
     pub(super) media: Arc<dyn Media>,
     pub(super) recordings: Arc<dyn Recordings>,
     pub(super) limits: Limits,
+    /// Whether people can be called out of meetings.
+    pub(super) dials_out: bool,
     /// Until when runs of before the start wait for their people.
     pub(super) resume_until: Instant,
     pub(super) routes: Routes,
@@ -111,7 +130,8 @@ impl std::fmt::Debug for Directory {
 }
 
 impl Directory {
-    /// An empty one. `resume` is how long runs of before the start wait for their people.
+    /// An empty one. `resume` is how long runs of before the start wait for their people; `dials_out` whether people can be
+    /// called out of meetings.
     #[must_use]
     pub fn new(
         store: Store,
@@ -119,12 +139,14 @@ impl Directory {
         recordings: Arc<dyn Recordings>,
         limits: Limits,
         resume: Duration,
+        dials_out: bool,
     ) -> Self {
         let shared = Shared {
             store,
             media,
             recordings,
             limits,
+            dials_out,
             resume_until: Instant::now() + resume,
             routes: Routes::default(),
             active: ActiveRecordings::default(),
@@ -234,6 +256,15 @@ impl Directory {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.shared.media.has_room()
+    }
+
+    /// What somebody may do about calls out of a meeting: nothing, if it is not live.
+    pub async fn call_rights(&self, id: MeetingId, asker: Asker) -> CallRights {
+        let (reply, answer) = oneshot::channel();
+        let Some(handle) = self.live(id) else { return CallRights::default() };
+        // One that ends at this moment answers nothing.
+        let _ = handle.send(Mail::CallRights { asker, reply }).await;
+        answer.await.unwrap_or_default()
     }
 
     /// Gives a command to a meeting if it is live.
@@ -401,6 +432,13 @@ fn retire(shared: &Shared, id: MeetingId, mailbox: &mpsc::Sender<Mail>) {
 }
 
 impl Shared {
+    /// A meeting's options as they count: as its organiser's policy and this server let them.
+    pub(super) fn options_of(&self, row: &MeetingRow, policy: Policy) -> MeetingSettings {
+        let mut options = MeetingSettings::read(&row.settings).under(policy);
+        options.allows_dial_out &= self.dials_out;
+        options
+    }
+
     pub(super) fn live_handle(&self, id: MeetingId) -> Option<MeetingHandle> {
         self.live.get(&id).filter(|handle| !handle.mailbox.is_closed()).map(|handle| handle.clone())
     }

@@ -88,6 +88,11 @@ impl Lobby {
         self.admitted.remove(&participant);
     }
 
+    /// Somebody comes whom somebody inside has called: let in before they ask.
+    pub(super) fn expect(&mut self, participant: ParticipantId) {
+        self.admitted.insert(participant);
+    }
+
     fn take(&mut self, participant: ParticipantId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&participant)?;
         self.sessions.remove(&waiting.session);

@@ -25,6 +25,7 @@ mod moderation;
 mod network;
 mod news;
 mod options;
+mod phones;
 mod recent;
 mod recorder;
 mod recording;
@@ -37,7 +38,8 @@ mod task;
 
 pub use audience::{CloseOrder, Outgoing, Past, SessionEnd, SessionHandle, WelcomeOrder, session_channel};
 pub use commands::{
-    Command, DoorReply, Effect, Identity, NewRecording, Offered, RecorderNews, Refusal, SettingsChange, Ticket,
+    Asker, CallRights, Command, DoorReply, Effect, Identity, NewRecording, Offered, RecorderNews, Refusal,
+    SettingsChange, Ticket,
 };
 pub use continuation::CutOff;
 pub use directory::{Directory, Glimpse, MeetingHandle, OpenMeetingError};

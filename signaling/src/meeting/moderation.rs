@@ -82,6 +82,9 @@ fn lacks(right: Right) -> &'static str {
         Right::SetRoles => "You may not change roles. Ask an organiser to do it.",
         Right::Lock => "You may not lock or unlock the meeting. Ask an organiser to do it.",
         Right::Record => "You may not record this meeting. Ask an organiser to do it.",
+        Right::DialOut => {
+            "You may not call people into this meeting. Ask an organiser of the meeting's own organisation to do it."
+        }
         Right::ChangeOptions => "You may not change the meeting's options. Ask an organiser to do it.",
     }
 }
@@ -137,10 +140,12 @@ impl Meeting {
     /// What somebody is: what they were made by name, or what the options make them.
     pub(super) fn standing_of(&self, participant: ParticipantId, person: Person) -> Standing {
         let held = self.is_held(participant);
-        match self.given_roles.get(&participant) {
-            Some(role) => Standing { role: *role, trusted: true, held },
-            None => Standing { role: default_role(person, &self.settings), trusted: person.kind.is_verified(), held },
-        }
+        let at_home = person.kind.is_at_home();
+        let (role, trusted) = match self.given_roles.get(&participant) {
+            Some(role) => (*role, true),
+            None => (default_role(person, &self.settings), person.kind.is_verified()),
+        };
+        Standing { role, trusted, held, at_home }
     }
 
     /// What somebody is has changed, or what the options allow: what they may not do any more ends now.

@@ -45,7 +45,7 @@ impl Task {
         let read = async {
             let Some(row) = store.meeting(self.row.id).await? else { return Ok(None) };
             let policy = store.policy_of(row.organizer).await?;
-            Ok(Some(MeetingSettings::read(&row.settings).under(policy)))
+            Ok(Some(self.shared.options_of(&row, policy)))
         };
         let read: Result<_, StoreError> = read.await;
         match read {

@@ -13,7 +13,7 @@ use crate::id::{MeetingId, ParticipantId, SessionId, UserId};
 use crate::policy::{MeetingSettings, Person};
 use crate::ports::{EndpointId, PublicationKind};
 use crate::protocol::{
-    CLIENT_ID_BYTES, ClientMessage, CloseCode, Event, EventBody, Message, ParticipantView, PublicationView,
+    CLIENT_ID_BYTES, CallView, ClientMessage, CloseCode, Event, EventBody, Message, ParticipantView, PublicationView,
     RecordingView, Role, Sender, ServerMessage, SlotView, TEXT_CHARACTERS,
 };
 
@@ -67,6 +67,8 @@ pub struct Meeting {
     /// Whether somebody has been in the call in this run.
     pub(super) has_begun: bool,
     pub(super) speaker: Option<ParticipantId>,
+    /// Calls out of the meeting that are not joined and not over. As many as the operator allows.
+    pub(super) phone_calls: Vec<CallView>,
     pub(super) over: bool,
     pub(super) effects: Vec<Effect>,
 }
@@ -96,6 +98,7 @@ impl Meeting {
             cut_off: None,
             has_begun: false,
             speaker: None,
+            phone_calls: Vec::new(),
             over: false,
             effects: Vec::new(),
         }
@@ -147,6 +150,9 @@ impl Meeting {
             }
             Command::Media(event) => self.media_event(event),
             Command::Recorder { recording, news } => self.recorder_told(recording, news),
+            Command::PhoneCall(call) => self.phone_call(call),
+            Command::Expect { participant } => self.expect(participant),
+            Command::HangUp { participant } => self.hang_up(participant),
             Command::Invitation { .. } | Command::SettingsStored => {}
             Command::Settings(settings) => self.apply_settings(*settings),
             Command::Delete => self.delete(),

@@ -23,7 +23,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audience::{Arrival, Audience, Greeting, Past, SessionHandle, WelcomeOrder};
-use super::commands::{Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
+use super::commands::{Asker, CallRights, Command, DoorReply, Effect, Identity, Offered, Refusal, Ticket};
 use super::directory::Shared;
 use super::recent::{EVENTS, Recent};
 use super::recorder::{cut_off, stop_recording};
@@ -31,7 +31,6 @@ use super::rescue::Faults;
 use super::state::Meeting;
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, SessionId};
-use crate::policy::MeetingSettings;
 use crate::ports::{MediaConnect, MediaRefused};
 use crate::protocol::{
     CloseCode, Event, EventBody, Frame, MeetingView, RecordingState, RemovedReason, Role, ServerMessage, WelcomeBody,
@@ -82,6 +81,13 @@ pub enum Mail {
         resource: SessionId,
         /// Where the answer goes.
         reply: oneshot::Sender<DoorReply>,
+    },
+    /// What may somebody do about calls?
+    CallRights {
+        /// Who.
+        asker: Asker,
+        /// Where the answer goes.
+        reply: oneshot::Sender<CallRights>,
     },
 }
 
@@ -138,7 +144,7 @@ impl Task {
         let state = shared.store.thread_state(row.thread).await?;
         let limits = shared.limits;
         let policy = shared.store.policy_of(row.organizer).await?;
-        let settings = MeetingSettings::read(&row.settings).under(policy);
+        let settings = shared.options_of(&row, policy);
         let mut meeting = match state.run {
             Some(run) if run.open => {
                 let present = shared.store.present_in_run(row.thread, run.started).await?;
@@ -315,6 +321,11 @@ impl Task {
             }
             Mail::StandardEnd { participant, resource, reply } => {
                 Command::StandardEnd { ticket: self.ticket(reply), participant, resource }
+            }
+            Mail::CallRights { asker, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.meeting.call_rights(asker));
+                return None;
             }
         })
     }
@@ -532,6 +543,7 @@ impl Task {
                     roster: &meeting.roster(),
                     publications: &meeting.publications(),
                     recording: &meeting.recording(),
+                    phone_calls: meeting.phone_calls(),
                 })
             });
             let events = recent.after(after, upto).map_or(Past::Stored { thread: row.thread, after, upto }, Past::Here);

@@ -58,6 +58,12 @@ impl Kind {
     pub const fn is_verified(self) -> bool {
         matches!(self, Self::Organizer | Self::Member | Self::Guest | Self::Federated)
     }
+
+    /// Whether they have an account of the meeting's own organisation, which pays for its calls.
+    #[must_use]
+    pub const fn is_at_home(self) -> bool {
+        matches!(self, Self::Organizer | Self::Member)
+    }
 }
 
 /// Somebody who comes.

@@ -30,6 +30,8 @@ pub struct Policy {
     pub allow_meeting_chat: bool,
     /// Whether their meetings may be recorded.
     pub allow_recording: bool,
+    /// Whether people may be called out of their meetings.
+    pub allow_dial_out: bool,
     /// Whether a recording holds nothing of people who have not agreed to it.
     pub require_recording_consent: bool,
     /// Days that recordings are kept from their beginning on; -1: for ever. An organisation that says nothing keeps them 120
@@ -47,6 +49,7 @@ impl Default for Policy {
             allow_anonymous_join: true,
             allow_meeting_chat: true,
             allow_recording: true,
+            allow_dial_out: true,
             require_recording_consent: false,
             recording_expiration_days: None,
         }
@@ -61,6 +64,7 @@ impl Policy {
         allow_anonymous_join: false,
         allow_meeting_chat: false,
         allow_recording: false,
+        allow_dial_out: false,
         require_recording_consent: true,
         recording_expiration_days: None,
     };
@@ -121,6 +125,7 @@ impl Policy {
             allow_anonymous_join: organization.allow_anonymous_join && own.allow_anonymous_join,
             allow_meeting_chat: organization.allow_meeting_chat && own.allow_meeting_chat,
             allow_recording: organization.allow_recording && own.allow_recording,
+            allow_dial_out: organization.allow_dial_out && own.allow_dial_out,
             require_recording_consent: organization.require_recording_consent || own.require_recording_consent,
             recording_expiration_days: days,
         }
@@ -145,16 +150,19 @@ mod tests {
     }
 
     fn some() -> impl Strategy<Value = Policy> {
-        let switches = proptest::array::uniform6(any::<bool>());
+        let switches = proptest::array::uniform7(any::<bool>());
         let days = proptest::option::of(prop_oneof![Just(-1), 1..=99_999]);
-        (switches, days).prop_map(|([meetings, invitations, anonymous, chat, recording, consent], days)| Policy {
-            allow_meetings: meetings,
-            allow_invitations: invitations,
-            allow_anonymous_join: anonymous,
-            allow_meeting_chat: chat,
-            allow_recording: recording,
-            require_recording_consent: consent,
-            recording_expiration_days: days.map(|days| days.try_into().unwrap()),
+        (switches, days).prop_map(|([meetings, invitations, anonymous, chat, recording, phones, consent], days)| {
+            Policy {
+                allow_meetings: meetings,
+                allow_invitations: invitations,
+                allow_anonymous_join: anonymous,
+                allow_meeting_chat: chat,
+                allow_recording: recording,
+                allow_dial_out: phones,
+                require_recording_consent: consent,
+                recording_expiration_days: days.map(|days| days.try_into().unwrap()),
+            }
         })
     }
 

@@ -22,6 +22,8 @@ pub struct Standing {
     pub trusted: bool,
     /// Whether they send nothing: they have not agreed to be recorded.
     pub held: bool,
+    /// Whether they have an account of the meeting's own organisation.
+    pub at_home: bool,
 }
 
 /// What somebody is when nobody has made them anything else.
@@ -56,7 +58,7 @@ pub fn rights(standing: Standing, settings: &MeetingSettings) -> Vec<Right> {
 }
 
 /// The table.
-fn has(Standing { role, trusted, .. }: Standing, right: Right) -> bool {
+fn has(Standing { role, trusted, at_home, .. }: Standing, right: Right) -> bool {
     match right {
         Right::Microphone | Right::Camera | Right::Chat | Right::RaiseHand | Right::React => true,
         Right::Share | Right::Spotlight => role != Role::Attendee,
@@ -71,6 +73,8 @@ fn has(Standing { role, trusted, .. }: Standing, right: Right) -> bool {
             Role::Presenter => trusted,
             Role::Attendee => false,
         },
+        // Whoever was made a presenter by name, and has no account, spends nobody's money.
+        Right::DialOut => at_home && role != Role::Attendee,
         Right::ChangeOptions => matches!(role, Role::Organizer | Role::Coorganizer),
     }
 }
@@ -83,6 +87,7 @@ fn is_open(role: Role, right: Right, settings: &MeetingSettings) -> bool {
         Right::Chat => settings.allow_meeting_chat != AllowMeetingChat::Disabled,
         Right::React => settings.allow_teamwork_reactions,
         Right::Record => !settings.forbids_recording,
+        Right::DialOut => settings.allows_dial_out,
         _ => true,
     }
 }
@@ -118,7 +123,7 @@ mod tests {
 
     /// A row for each right, a column for each standing: organiser, co-organiser, presenter, presenter who has proven
     /// nothing, attendee.
-    const TABLE: [(Right, &str); 15] = [
+    const TABLE: [(Right, &str); 16] = [
         (Right::Microphone, "yyyyy"),
         (Right::Camera, "yyyyy"),
         (Right::Chat, "yyyyy"),
@@ -133,22 +138,23 @@ mod tests {
         (Right::SetRoles, "yyynn"),
         (Right::Lock, "yyynn"),
         (Right::Record, "yyynn"),
+        (Right::DialOut, "yyynn"),
         (Right::ChangeOptions, "yynnn"),
     ];
 
     const STANDINGS: [Standing; 5] = [
-        Standing { role: Role::Organizer, trusted: true, held: false },
-        Standing { role: Role::Coorganizer, trusted: true, held: false },
-        Standing { role: Role::Presenter, trusted: true, held: false },
-        Standing { role: Role::Presenter, trusted: false, held: false },
-        Standing { role: Role::Attendee, trusted: true, held: false },
+        Standing { role: Role::Organizer, trusted: true, held: false, at_home: true },
+        Standing { role: Role::Coorganizer, trusted: true, held: false, at_home: true },
+        Standing { role: Role::Presenter, trusted: true, held: false, at_home: true },
+        Standing { role: Role::Presenter, trusted: false, held: false, at_home: false },
+        Standing { role: Role::Attendee, trusted: true, held: false, at_home: true },
     ];
 
     const ROLES: [Role; 4] = [Role::Organizer, Role::Coorganizer, Role::Presenter, Role::Attendee];
 
     #[test]
     fn the_table_exactly() {
-        let settings = MeetingSettings::default();
+        let settings = MeetingSettings { allows_dial_out: true, ..MeetingSettings::default() };
         for (right, row) in TABLE {
             for (standing, cell) in STANDINGS.into_iter().zip(row.chars()) {
                 assert_eq!(may(standing, right, &settings), cell == 'y', "{standing:?} {right:?}");
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn an_attendee_has_no_more_for_being_known() {
         let settings = MeetingSettings::default();
-        let unknown = Standing { role: Role::Attendee, trusted: false, held: false };
+        let unknown = Standing { role: Role::Attendee, trusted: false, held: false, at_home: false };
         assert_eq!(rights(unknown, &settings), rights(STANDINGS[4], &settings));
     }
 
@@ -188,6 +194,16 @@ mod tests {
         for standing in STANDINGS {
             assert!(!may(standing, Right::Chat, &no_chat) && may(standing, Right::Chat, &limited));
             assert!(!may(standing, Right::React, &no_reactions) && may(standing, Right::Chat, &no_reactions));
+        }
+    }
+
+    #[test]
+    fn people_are_called_at_the_cost_of_the_own_organisation_and_where_there_is_a_line() {
+        let phones = MeetingSettings { allows_dial_out: true, ..MeetingSettings::default() };
+        for standing in STANDINGS {
+            let abroad = Standing { at_home: false, trusted: true, ..standing };
+            assert!(!may(abroad, Right::DialOut, &phones), "{standing:?}");
+            assert!(!may(standing, Right::DialOut, &MeetingSettings::default()), "{standing:?}");
         }
     }
 

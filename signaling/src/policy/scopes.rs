@@ -19,7 +19,7 @@ pub enum Noun {
     Account,
     /// Meetings as rows: times, options, links, attendance.
     Meetings,
-    /// Coming into meetings.
+    /// Coming into meetings, and having people called into them.
     Calls,
     /// Chats, their messages, and the feed over them.
     Chats,
@@ -153,6 +153,7 @@ pub fn needed(writes: bool, template: &str) -> Need {
         ["me", "chats" | "events"] | ["chats" | "search", ..] => Noun::Chats,
         ["me", ..] | ["session" | "invitations"] => Noun::Account,
         ["onlineMeetings", _, "recordings"] | ["recordings", ..] => Noun::Recordings,
+        ["onlineMeetings", _, "phoneCalls", ..] => Noun::Calls,
         ["onlineMeetings", ..] => Noun::Meetings,
         ["users" | "organization", ..] => Noun::People,
         _ => return Need::Everything,
@@ -206,6 +207,8 @@ mod tests {
         assert_eq!(needed(true, "/v1/me"), need(Noun::Account, true));
         assert_eq!(needed(false, "/v1/onlineMeetings/{id}/recordings"), need(Noun::Recordings, false));
         assert_eq!(needed(true, "/v1/onlineMeetings/{id}/resetJoinLink"), need(Noun::Meetings, true));
+        assert_eq!(needed(true, "/v1/onlineMeetings/{id}/phoneCalls"), need(Noun::Calls, true), "it costs money");
+        assert_eq!(needed(false, "/v1/onlineMeetings/{id}/phoneCalls/{call}"), need(Noun::Calls, false));
         assert_eq!(needed(false, "/v1/me/events"), need(Noun::Chats, false));
     }
 }

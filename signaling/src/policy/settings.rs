@@ -130,6 +130,9 @@ pub struct MeetingSettings {
     /// No option either: whether the policy asks that people agree to be recorded.
     #[serde(skip)]
     pub requires_recording_consent: bool,
+    /// No option either: whether people may be called out of the meeting, as the policy says and the server can.
+    #[serde(skip)]
+    pub allows_dial_out: bool,
 }
 
 impl Default for MeetingSettings {
@@ -150,6 +153,7 @@ impl Default for MeetingSettings {
             coorganizers: Vec::new(),
             forbids_recording: false,
             requires_recording_consent: false,
+            allows_dial_out: false,
         }
     }
 }
@@ -219,6 +223,7 @@ impl MeetingSettings {
         }
         self.forbids_recording = !policy.allow_recording;
         self.requires_recording_consent = policy.require_recording_consent;
+        self.allows_dial_out = policy.allow_dial_out;
         self
     }
 

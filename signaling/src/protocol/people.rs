@@ -48,13 +48,15 @@ pub enum Right {
     Lock,
     /// Record.
     Record,
+    /// Have people called into the meeting.
+    DialOut,
     /// Change the meeting's options, and who is a co-organiser.
     ChangeOptions,
 }
 
 impl Right {
     /// Each of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Microphone,
         Self::Camera,
         Self::Chat,
@@ -69,6 +71,7 @@ impl Right {
         Self::SetRoles,
         Self::Lock,
         Self::Record,
+        Self::DialOut,
         Self::ChangeOptions,
     ];
 }

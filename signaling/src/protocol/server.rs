@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::client::CallReaction;
 use super::event::Event;
 use super::people::{LobbyReason, Right, Role};
+use super::phones::CallView;
 use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, SessionId, ThreadId, UserId};
 use crate::ports::{MediaHealth, PublicationKind, SlotKind, Trouble};
@@ -94,6 +95,12 @@ pub enum ServerMessage {
     },
     /// The recording's state.
     Recording(RecordingView),
+    /// Calls out of the meeting that are not joined and not over, in the place of what was said before; one that is just over
+    /// is among them once.
+    PhoneCalls {
+        /// Each of them.
+        calls: Vec<CallView>,
+    },
     /// Whether this client has to agree to be recorded. Nobody else is told.
     RecordingConsent {
         /// How it stands.
@@ -214,6 +221,8 @@ pub struct Welcome {
     pub slots: Vec<SlotView>,
     /// Whether the meeting is recorded.
     pub recording: RecordingView,
+    /// Calls out of the meeting that are not joined and not over.
+    pub phone_calls: Vec<CallView>,
     /// What happened after the client's cursor.
     pub events: Vec<Event>,
     /// The newest event in it.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::frame::{Frame, head};
 use super::people::{Right, Role};
+use super::phones::CallView;
 use super::server::{MeetingView, OptionsView, ParticipantView, PublicationView, RecordingView, SlotView};
 use crate::clock::Timestamp;
 use crate::id::{ParticipantId, SessionId};
@@ -55,6 +56,8 @@ pub struct WelcomeScene<'a> {
     pub publications: &'a [PublicationView],
     /// Whether the meeting is recorded.
     pub recording: &'a RecordingView,
+    /// Calls out of the meeting that are not joined and not over.
+    pub phone_calls: &'a [CallView],
 }
 
 /// What all who are let in at the same moment see alike. Cheap to clone.
@@ -145,6 +148,7 @@ mod tests {
             roster: &welcome.roster,
             publications: &welcome.publications,
             recording: &welcome.recording,
+            phone_calls: &welcome.phone_calls,
         });
         let events: Vec<_> = welcome.events.iter().map(|event| Frame::event(event).1).collect();
         WelcomeFrame::new(&head, &body, events.join(&b","[..]).into())

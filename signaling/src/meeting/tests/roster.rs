@@ -105,6 +105,7 @@ impl Hall {
                 roster: &meeting.roster(),
                 publications: &[],
                 recording: &meeting.recording(),
+                phone_calls: meeting.phone_calls(),
             });
             let order = WelcomeOrder { head, body, events: Past::Here(bytes::Bytes::new()) };
             Greeting { order, next: vec![], hears_lobby: false }
