@@ -263,6 +263,7 @@ impl Signaling {
     /// stay open: they go on when somebody comes back soon after the next start.
     pub async fn shutdown(&self) {
         self.state.go_down();
+        self.phones.go_down();
         self.directory.shutdown(self.shutdown_patience).await;
         self.store.close().await;
     }

@@ -1,27 +1,80 @@
-//! The row of a call that came in.
+//! The row of a call that came in. What becomes of the caller the meeting decides; here it is only noted.
 
-use super::{CallEnd, Phones};
+use super::number::comparable;
+use super::{CallEnd, Phones, masked};
+use crate::clock::Timestamp;
 use crate::id::{CallId, MeetingId, ParticipantId};
+use crate::protocol::{CallStatus, EndReason};
+use crate::store::{CallDirection, PhoneCallRow};
 
-/// The row. Dropped without an end it is written as `lost`.
+/// The row. It is written when the caller is in a meeting, and when the call ends; dropped without an end it is `lost`.
 #[derive(Debug)]
 pub struct IncomingRow {
     phones: Phones,
-    id: CallId,
+    row: PhoneCallRow,
+    /// Whole, to be compared with numbers that are to be called.
+    number: Option<String>,
+    is_over: bool,
+}
+
+impl Phones {
+    /// The row of a call that came in by a trunk, from that number if it is not withheld.
+    #[must_use]
+    pub fn incoming(&self, trunk: &str, caller: Option<&str>) -> IncomingRow {
+        let now = Timestamp::now();
+        let row = PhoneCallRow {
+            id: CallId::generate(),
+            meeting: None,
+            direction: CallDirection::Incoming,
+            status: CallStatus::Answered,
+            number: caller.and_then(masked),
+            display_name: None,
+            participant: None,
+            created: now,
+            answered: Some(now),
+            joined: None,
+            ended: None,
+            end_reason: None,
+            sip_code: None,
+            trunk: Some(trunk.to_owned()),
+        };
+        IncomingRow { phones: self.clone(), row, number: caller.and_then(comparable), is_over: false }
+    }
 }
 
 impl IncomingRow {
-    pub(super) fn new(phones: Phones) -> Self {
-        Self { phones, id: CallId::generate() }
-    }
-
     /// The caller is in a meeting.
     pub async fn joined(&mut self, meeting: MeetingId, participant: ParticipantId) {
-        let _ = (&self.phones, self.id, meeting, participant);
+        self.row.meeting = Some(meeting);
+        self.row.participant = Some(participant);
+        self.row.joined = Some(Timestamp::now());
+        self.row.status = CallStatus::Joined;
+        self.phones.calls.came_in(self.row.id, meeting, self.number.clone(), participant);
+        self.phones.keep(&self.row).await;
     }
 
     /// The call is over.
-    pub async fn ended(self, end: CallEnd) {
-        let _ = end;
+    pub async fn ended(mut self, end: CallEnd) {
+        self.note_end(end);
+        let (phones, row) = (self.phones.clone(), self.row.clone());
+        // Beside: whoever does not wait to the end loses nothing.
+        let _ = tokio::spawn(async move { phones.over(&row).await }).await;
+    }
+
+    fn note_end(&mut self, end: CallEnd) {
+        self.is_over = true;
+        self.row.end(end.reason, end.sip_code, end.trunk);
+    }
+}
+
+impl Drop for IncomingRow {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        self.note_end(CallEnd { reason: EndReason::Lost, sip_code: None, trunk: None });
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (phones, row) = (self.phones.clone(), self.row.clone());
+        runtime.spawn(async move { phones.over(&row).await });
     }
 }

@@ -7,14 +7,20 @@
 //! gateway --find, check_pin--> Phones: store, attempts
 //!         --join-------------> a token, a session --> Seat --news--> gateway: waits, in, muted, out
 //!                                                          <-wish--- mute, hand, leave, publishes
+//! HTTP ----dial--------------> Outgoing --[orders]--> gateway: ringing, answered, join, ended
 //! ```
+//!
+//! Every call has a row (`store/phone_calls.rs`): one out of a meeting from when it is ordered, one that came in from when
+//! it is in a meeting, or over.
 //!
 //! Numbers of callers come in whole, for counting attempts, and go out masked, as others see them; neither is logged.
 
+mod calls;
 mod details;
 mod incoming;
 mod news;
 mod number;
+mod orders;
 mod outgoing;
 mod rules;
 mod seat;
@@ -26,19 +32,24 @@ use tokio::sync::mpsc;
 
 use crate::auth::{AuthError, hash, same};
 use crate::failures::Failures;
-use crate::id::{MeetingId, ParticipantId, UserId};
+use crate::id::{CallId, MeetingId, ParticipantId, UserId};
 use crate::live::{self, LiveContext};
-use crate::meeting::OpenMeetingError;
+use crate::meeting::{Command, OpenMeetingError};
 use crate::policy::{Kind, Person};
 use crate::protocol::{ClientMessage, CloseCode};
-use crate::store::StoreError;
+use crate::store::{PhoneCallRow, StoreError};
+
+use calls::{Calls, HungUp};
+use orders::Orders;
 
 pub use crate::protocol::EndReason;
 pub(crate) use details::Details;
 pub use incoming::IncomingRow;
 pub use news::SeatNews;
+pub(crate) use number::NumberRefused;
 pub use number::masked;
 pub use outgoing::Outgoing;
+pub(crate) use outgoing::{DialRefused, Wanted};
 pub use rules::{DialInNumber, DialOutRules, PhoneRules};
 pub use seat::{Seat, SeatWish};
 
@@ -157,6 +168,8 @@ impl Attempts {
 pub struct Phones {
     live: LiveContext,
     rules: Option<Arc<PhoneRules>>,
+    calls: Arc<Calls>,
+    orders: Arc<Orders>,
     attempts: Arc<Attempts>,
     base_url: String,
 }
@@ -164,7 +177,14 @@ pub struct Phones {
 impl Phones {
     /// `base_url` is where links of this server begin.
     pub(crate) fn new(live: LiveContext, rules: Option<PhoneRules>, base_url: String) -> Self {
-        Self { live, rules: rules.map(Arc::new), attempts: Arc::default(), base_url }
+        Self {
+            live,
+            rules: rules.map(Arc::new),
+            calls: Arc::default(),
+            orders: Arc::default(),
+            attempts: Arc::default(),
+            base_url,
+        }
     }
 
     /// Looks a conference id up for a caller, whose number may be empty: those who hide it are counted together.
@@ -210,14 +230,19 @@ impl Phones {
         } else {
             Person { kind: Kind::Phone, user: None }
         };
-        self.sit_down(meeting.id, person, name).await
+        self.sit_down(meeting.id, ParticipantId::generate(), person, name).await
     }
 
-    async fn sit_down(&self, meeting: MeetingId, person: Person, name: &str) -> Result<Seat, SeatRefused> {
+    async fn sit_down(
+        &self,
+        meeting: MeetingId,
+        participant: ParticipantId,
+        person: Person,
+        name: &str,
+    ) -> Result<Seat, SeatRefused> {
         if !self.live.directory.has_room() {
             return Err(SeatRefused::Full);
         }
-        let participant = ParticipantId::generate();
         let token = self.live.keys.sign_participant(meeting, participant, person, name)?;
         let hello = serde_json::to_vec(&ClientMessage::Hello { token, cursor: 0 });
         let hello = hello.map_err(|_| SeatRefused::Unavailable)?;
@@ -234,14 +259,41 @@ impl Phones {
     /// called.
     #[must_use]
     pub fn orders(&self) -> Option<mpsc::Receiver<Outgoing>> {
-        None
+        self.orders.take()
     }
 
-    /// The row of a call that came in by a trunk, from that number if it is not withheld.
-    #[must_use]
-    pub fn incoming(&self, trunk: &str, caller: Option<&str>) -> IncomingRow {
-        let _ = (trunk, caller);
-        IncomingRow::new(self.clone())
+    /// What may be called out of meetings.
+    pub(crate) fn dial_out(&self) -> Option<&DialOutRules> {
+        self.rules.as_ref()?.dial_out.as_ref()
+    }
+
+    /// Hangs a call of a meeting up. One that is over stays so.
+    pub(crate) async fn hang_up(&self, meeting: MeetingId, call: CallId) {
+        match self.calls.hang_up(call) {
+            HungUp::ByLeaving(participant) => {
+                self.live.directory.tell(meeting, Command::HangUp { participant }).await;
+            }
+            HungUp::Told | HungUp::Over => {}
+        }
+    }
+
+    /// The server goes down: calls out of meetings end.
+    pub(crate) fn go_down(&self) {
+        self.calls.go_down();
+    }
+
+    /// Keeps a call as it is now. Where the store fails the call goes on, and the next change or start makes it good.
+    async fn keep(&self, row: &PhoneCallRow) {
+        if let Err(error) = self.live.store.keep_phone_call(row).await {
+            tracing::error!(call = %row.id, %error, "a phone call could not be noted");
+        }
+    }
+
+    /// A call is over: its row is written, and it does not count any more.
+    async fn over(&self, row: &PhoneCallRow) {
+        metrics::counter!("signaling_phone_calls_total", "direction" => row.direction.name()).increment(1);
+        self.keep(row).await;
+        self.calls.end(row.id);
     }
 
     /// Forgets failures that are long past.

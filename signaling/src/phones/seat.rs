@@ -61,6 +61,14 @@ impl Seat {
         }
     }
 
+    /// What is new first, which says whether there is a place; [`Self::next`] tells it again.
+    pub(super) async fn first(&mut self) -> Option<SeatNews> {
+        let first = self.next().await?;
+        self.news.push_front(first);
+        self.is_over = false;
+        Some(first)
+    }
+
     fn read(&mut self, burst: &Burst) {
         for frame in burst.frames() {
             // Our own messages; one that cannot be read concerns no phone.
