@@ -96,6 +96,7 @@ fn complete(document: &mut Value) {
         {"name": "session", "description": "Signing in and out"},
         {"name": "people", "description": "Who one is, and one's colleagues"},
         {"name": "meetings", "description": "Meetings and their options"},
+        {"name": "phones", "description": "Calling people into meetings"},
         {"name": "join", "description": "Getting into a meeting"},
         {"name": "live", "description": "Real time"},
         {"name": "chats", "description": "Chats and their members"},

@@ -38,6 +38,8 @@ pub(super) fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(meetings::attendance::list))
         .routes(routes!(meetings::attendance::read))
         .routes(routes!(meetings::attendance::content))
+        .routes(routes!(meetings::phone_calls::list, meetings::phone_calls::dial))
+        .routes(routes!(meetings::phone_calls::read, meetings::phone_calls::hang_up))
         .routes(routes!(recordings::lists::list))
         .routes(routes!(join::preview))
         .routes(routes!(join::join))

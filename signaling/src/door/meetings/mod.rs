@@ -3,6 +3,7 @@
 pub(super) mod attendance;
 mod body;
 pub(super) mod invitation;
+pub(super) mod phone_calls;
 mod wishes;
 
 use axum::Json;
