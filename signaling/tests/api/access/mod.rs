@@ -33,6 +33,7 @@ impl Row {
             .replace("{name}", "wav-1.wav")
             .replace("shared/{secret}", &format!("shared/{}", target.share_secret))
             .replace("{secret}", &target.join_secret)
+            .replace("{call}", &target.call)
             .replace("{session}", &target.session)
             // A run is called by its first event, which is the first of a meeting's chat.
             .replace("{report}", "1");

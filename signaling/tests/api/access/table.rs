@@ -149,6 +149,10 @@ pub(super) fn rows() -> Vec<Row> {
         Row::some("GET", "/v1/onlineMeetings/{id}/attendanceReports/{report}", &[Owner, Coorganizer]).forbidden(OTHERS),
         Row::some("GET", "/v1/onlineMeetings/{id}/attendanceReports/{report}/content", &[Owner, Coorganizer])
             .forbidden(OTHERS),
+        call("POST", "/v1/onlineMeetings/{id}/phoneCalls").body(|target| json!({"phoneNumber": target.phone()})),
+        Row::some("GET", "/v1/onlineMeetings/{id}/phoneCalls", &[Owner, Coorganizer]).forbidden(OTHERS),
+        call("GET", "/v1/onlineMeetings/{id}/phoneCalls/{call}").fresh(Fresh::Call),
+        call("DELETE", "/v1/onlineMeetings/{id}/phoneCalls/{call}").fresh(Fresh::Call),
         Row::open("GET", "/v1/join/{secret}"),
         Row::open("POST", "/v1/join")
             .body(|target| json!({"joinWebUrl": format!("/join/{}", target.join_secret), "displayName": "Me"})),
@@ -226,6 +230,17 @@ pub(super) fn rows() -> Vec<Row> {
 /// Something of a recording, for those who may read it.
 const fn recording(method: &'static str, template: &'static str) -> Row {
     Row::new(method, template, Needs::Either, &[Owner, Coorganizer, Admin]).forbidden(NOT_THEIRS)
+}
+
+/// Something about calling people into a meeting, for those who may.
+const fn call(method: &'static str, template: &'static str) -> Row {
+    Row::new(method, template, Needs::Either, &[Owner, Coorganizer]).forbidden(&[
+        Member,
+        Colleague,
+        Admin,
+        Guest,
+        GuestWaiting,
+    ])
 }
 
 const fn offer(template: &'static str) -> Row {

@@ -10,8 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use signaling::clock::Timestamp;
-use signaling::id::{MeetingId, RecordingId, SessionId, ThreadId, UserId};
+use signaling::id::{CallId, MeetingId, RecordingId, SessionId, ThreadId, UserId};
 use signaling::ports::RecordingEvent;
+use signaling::{DialOutRules, PhoneRules};
 use tempfile::TempDir;
 
 use crate::common::{House, Page, add_recording, config, eventually, token_as, token_of};
@@ -103,6 +104,8 @@ pub(super) enum Fresh {
     Recording,
     /// The chat of the meeting in the place of the chat.
     MeetingChat,
+    /// A call out of the meeting.
+    Call,
 }
 
 /// What a request is about.
@@ -120,11 +123,18 @@ pub(super) struct Target {
     pub(super) share_secret: String,
     pub(super) key: String,
     pub(super) session: String,
+    pub(super) call: String,
     /// A word that no other request has.
     pub(super) word: String,
 }
 
 impl Target {
+    /// A number that no other request has.
+    pub(super) fn phone(&self) -> String {
+        let word: SessionId = self.word.parse().unwrap();
+        format!("+4930{:07}", word.as_u128() % 10_000_000)
+    }
+
     /// Things that do not exist.
     pub(super) fn unknown(&self) -> Self {
         Self {
@@ -133,6 +143,7 @@ impl Target {
             user: UserId::generate().to_string(),
             recording: RecordingId::generate().to_string(),
             session: SessionId::generate().to_string(),
+            call: CallId::generate().to_string(),
             ..self.clone()
         }
     }
@@ -155,7 +166,19 @@ impl World {
         let mut settings = config(data.path()).await;
         // Nobody answers pings here.
         settings.timings.dead = Duration::from_secs(3600);
+        settings.phone = Some(PhoneRules {
+            numbers: Vec::new(),
+            dial_out: Some(DialOutRules {
+                prefixes: vec!["+49".to_owned()],
+                emergency: Vec::new(),
+                calls_per_meeting: 100,
+                calls_per_organization: 100,
+            }),
+        });
         let house = House::open_with(settings).await;
+        let mut orders = house.signaling.phones().orders().unwrap();
+        // A gateway that lets every call go at once.
+        tokio::spawn(async move { while orders.recv().await.is_some() {} });
         let (mut tokens, mut ids) = (HashMap::new(), HashMap::new());
         for who in Who::USERS.into_iter().chain([Who::SignedOut]) {
             let token = new_account(&data, who, &format!("{who:?}")).await;
@@ -207,6 +230,7 @@ impl World {
             share_secret,
             key: String::new(),
             session: SessionId::generate().to_string(),
+            call: CallId::generate().to_string(),
             word: String::new(),
         };
         let meeting_chat = booked.chat().to_owned();
@@ -262,6 +286,11 @@ impl World {
             Fresh::Recording => {
                 let meeting = target.meeting.parse().unwrap();
                 target.recording = add_recording(&self.house, meeting, |_| {}).await.to_string();
+            }
+            Fresh::Call => {
+                let path = format!("/v1/onlineMeetings/{}/phoneCalls", target.meeting);
+                let ordered = self.house.post(&path, owner, json!({"phoneNumber": target.phone()})).await.json();
+                target.call = ordered["id"].as_str().unwrap().to_owned();
             }
             Fresh::MeetingChat => target.chat.clone_from(&self.meeting_chat),
         }

@@ -1,0 +1,8 @@
+//! Phones: the gateway's door into meetings, how one dials in, and calls out of meetings.
+
+mod details;
+mod dial_out;
+mod door;
+mod gateway;
+mod refusals;
+mod rows;
