@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use signaling::clock::Timestamp;
 use signaling::id::{CallId, MeetingId, RecordingId, SessionId, ThreadId, UserId};
 use signaling::ports::RecordingEvent;
-use signaling::{DialOutRules, PhoneRules};
 use tempfile::TempDir;
 
 use crate::common::{House, Page, add_recording, config, eventually, token_as, token_of};
+use crate::phones::gateway::{generous, lets_go};
 
 /// The organisation that everything belongs to, and another one.
 const HOME: &str = "a";
@@ -166,19 +166,9 @@ impl World {
         let mut settings = config(data.path()).await;
         // Nobody answers pings here.
         settings.timings.dead = Duration::from_secs(3600);
-        settings.phone = Some(PhoneRules {
-            numbers: Vec::new(),
-            dial_out: Some(DialOutRules {
-                prefixes: vec!["+49".to_owned()],
-                emergency: Vec::new(),
-                calls_per_meeting: 100,
-                calls_per_organization: 100,
-            }),
-        });
+        settings.phone = Some(generous());
         let house = House::open_with(settings).await;
-        let mut orders = house.signaling.phones().orders().unwrap();
-        // A gateway that lets every call go at once.
-        tokio::spawn(async move { while orders.recv().await.is_some() {} });
+        lets_go(&house);
         let (mut tokens, mut ids) = (HashMap::new(), HashMap::new());
         for who in Who::USERS.into_iter().chain([Who::SignedOut]) {
             let token = new_account(&data, who, &format!("{who:?}")).await;

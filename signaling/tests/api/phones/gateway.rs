@@ -33,6 +33,21 @@ pub(crate) async fn with_phones(data: &Path) -> Config {
     Config { phone: Some(rules()), ..config(data).await }
 }
 
+/// Rules by which nobody is one too many, for tests of something else.
+pub(crate) fn generous() -> PhoneRules {
+    let mut rules = rules();
+    if let Some(out) = &mut rules.dial_out {
+        (out.calls_per_meeting, out.calls_per_organization) = (100, 100);
+    }
+    rules
+}
+
+/// A gateway that lets every call go at once.
+pub(crate) fn lets_go(house: &House) {
+    let mut orders = house.signaling.phones().orders().expect("nobody has taken them");
+    tokio::spawn(async move { while orders.recv().await.is_some() {} });
+}
+
 /// A room with phones, and the gateway's end of it.
 pub(crate) async fn open(data: &Path) -> (House, mpsc::Receiver<Outgoing>) {
     let house = House::open_with(with_phones(data).await).await;

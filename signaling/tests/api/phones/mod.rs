@@ -3,6 +3,6 @@
 mod details;
 mod dial_out;
 mod door;
-mod gateway;
+pub(crate) mod gateway;
 mod refusals;
 mod rows;

@@ -7,7 +7,7 @@ use serde_json::json;
 use signaling::Config;
 use signaling::phones::EndReason;
 
-use super::gateway::{GRANDMA, ada_in, calls_of, dial, end, next, open, rules, with_phones};
+use super::gateway::{GRANDMA, ada_in, calls_of, dial, end, generous, next, open, rules, with_phones};
 use crate::common::{Answer, House, token_of};
 use crate::policies::{ORGANIZATION, admin_of, set};
 
@@ -156,11 +156,7 @@ async fn without_a_gateway_or_its_rules_there_is_no_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_does_not_come_round_to_them_is_given_no_more() {
     let data = tempfile::tempdir().unwrap();
-    let mut many = rules();
-    if let Some(out) = &mut many.dial_out {
-        (out.calls_per_meeting, out.calls_per_organization) = (100, 100);
-    }
-    let house = House::open_with(Config { phone: Some(many), ..with_phones(data.path()).await }).await;
+    let house = House::open_with(Config { phone: Some(generous()), ..with_phones(data.path()).await }).await;
     let mut orders = house.signaling.phones().orders().unwrap();
     let booked = house.meeting(data.path()).await;
     let _ada = ada_in(&house, &booked).await;
