@@ -6,6 +6,8 @@
 //! hung up over HTTP, meeting over, server going down -> cancelled
 //! ```
 
+use std::fmt;
+
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -19,7 +21,6 @@ use crate::protocol::{CallStatus, CallView, EndReason};
 use crate::store::{CallDirection, PhoneCallRow, StoreError};
 
 /// Whom to call, and into which meeting.
-#[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) meeting: MeetingId,
     /// The meeting's organisation.
@@ -94,7 +95,6 @@ impl Phones {
 }
 
 /// The call, as the gateway has it in hand. Dropped without an end it is `lost`.
-#[derive(Debug)]
 pub struct Outgoing {
     phones: Phones,
     meeting: MeetingId,
@@ -104,6 +104,13 @@ pub struct Outgoing {
     run: MeetingHandle,
     hang_up: watch::Receiver<HangUp>,
     is_over: bool,
+}
+
+/// Without the number.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outgoing").field(&self.row.id).finish()
+    }
 }
 
 impl Outgoing {

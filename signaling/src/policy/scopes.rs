@@ -147,13 +147,12 @@ pub fn needed(writes: bool, template: &str) -> Need {
     let noun = match parts.as_slice() {
         ["me"] if !writes => return Need::Nothing,
         ["join", _] | ["openapi.json"] => return Need::Nothing,
-        ["join"] => Noun::Calls,
+        ["join"] | ["onlineMeetings", _, "phoneCalls", ..] => Noun::Calls,
         // A session is good for everything, and so is whatever makes one.
         ["me", "signInLinks"] => return Need::Everything,
         ["me", "chats" | "events"] | ["chats" | "search", ..] => Noun::Chats,
         ["me", ..] | ["session" | "invitations"] => Noun::Account,
         ["onlineMeetings", _, "recordings"] | ["recordings", ..] => Noun::Recordings,
-        ["onlineMeetings", _, "phoneCalls", ..] => Noun::Calls,
         ["onlineMeetings", ..] => Noun::Meetings,
         ["users" | "organization", ..] => Noun::People,
         _ => return Need::Everything,
