@@ -1,13 +1,18 @@
 //! The gateway: calls of the signalling, legs of the exchange and places in meetings, one task for each call.
 //!
 //! ```text
-//! Stack ─Incoming─> Gateway ─ports, answer─> Exchange: a leg
-//!                      └─ a task: call events, keys, news of the place ─> Ivr ─> prompts, Meetings, Place, the engine's inlet and mix
+//! Stack ─Incoming──────> incoming ─┐
+//!                                  ├─ports, answer─> Exchange: a leg ─> session: call events, keys, news of the place ─> Ivr
+//! Meetings ─Invitation─> outgoing ─┘
 //! ```
 //!
 //! A task holds nothing that another waits for; when it ends, in whatever way, its leg, its ports and its place go with it.
 
-mod call;
+mod incoming;
+mod number;
+mod outgoing;
+mod session;
+mod watch;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -19,20 +24,19 @@ use mixer::runner::Mixers;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::ending::EndReason;
 use crate::exchange::{Exchange, Ports, PortsError};
 use crate::media::sdp::Capabilities;
-use crate::meetings::Meetings;
+use crate::meetings::{End, Invitation, Meetings};
 use crate::prompts::Prompts;
-use crate::stack::{self, Incoming, Stack};
-
-use call::IncomingCall;
+use crate::stack::{self, Incoming, Stack, TrunkId};
 
 /// How the gateway is set up.
 pub struct Config {
     /// Signalling.
     pub stack: stack::Config,
-    /// For each trunk, in the order of `stack.trunks`: what of media we can and want there.
-    pub capabilities: Vec<Capabilities>,
+    /// For each trunk, in the order of `stack.trunks`: what the signalling does not need to know.
+    pub lines: Vec<Line>,
     /// The address that legs listen at.
     pub media_address: IpAddr,
     /// The address that phones are told; behind a NAT another one.
@@ -41,10 +45,47 @@ pub struct Config {
     pub media_ports: RangeInclusive<u16>,
     /// Calls at a time, of all trunks. On top of them callers hear that it is busy.
     pub calls: usize,
-    /// Numbers that name a meeting by themselves, with its conference id.
-    pub numbers: Vec<(String, String)>,
+    /// Calls that come to their meeting without being asked.
+    pub rules: Vec<Rule>,
+    /// How long a phone rings that we call.
+    pub ring: Duration,
     /// What is said.
     pub prompts: Prompts,
+}
+
+/// A trunk, as the gateway sees it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Its name, in logs, metrics and records.
+    pub name: String,
+    /// What of media we can and want there.
+    pub capabilities: Capabilities,
+    /// Whether calls may go out by it.
+    pub outbound: bool,
+    /// The least first; equal ones share.
+    pub rank: u32,
+    /// Our number on calls out; none: withheld.
+    pub caller_id: Option<String>,
+}
+
+/// A call that fits goes to this meeting.
+#[derive(Clone)]
+pub struct Rule {
+    /// The number that was called; none: any.
+    pub called: Option<String>,
+    /// The number that calls; none: any.
+    pub caller: Option<String>,
+    /// The conference id.
+    pub conference_id: String,
+}
+
+impl Rule {
+    fn fits(&self, called: &str, caller: Option<&str>) -> bool {
+        let fits = |wanted: &Option<String>, number: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| number.is_some_and(|number| number::are_same(wanted, number)))
+        };
+        fits(&self.called, Some(called)) && fits(&self.caller, caller)
+    }
 }
 
 /// Why it cannot start.
@@ -62,17 +103,24 @@ pub enum StartError {
 }
 
 /// What all calls share.
-pub(crate) struct Shared {
+struct Shared {
     meetings: Arc<dyn Meetings>,
     inlets: Inlets,
     mixers: Mixers,
     exchange: Exchange,
     ports: Ports,
-    capabilities: Vec<Capabilities>,
+    lines: Vec<Line>,
     announced: IpAddr,
-    numbers: Vec<(String, String)>,
+    rules: Vec<Rule>,
+    ring: Duration,
     prompts: Prompts,
     seats: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn line(&self, trunk: TrunkId) -> Option<&Line> {
+        self.lines.get(trunk.0)
+    }
 }
 
 /// The running gateway.
@@ -98,15 +146,19 @@ impl Gateway {
             inlets,
             mixers,
             ports: Ports::new(config.media_address, config.media_ports)?,
-            capabilities: config.capabilities,
+            lines: config.lines,
             announced: config.announced,
-            numbers: config.numbers,
+            rules: config.rules,
+            ring: config.ring,
             prompts: config.prompts,
             seats: Arc::new(Semaphore::new(config.calls)),
         });
         let (stack, incoming) = Stack::start(config.stack).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(answer(shared, incoming));
+        for (index, line) in shared.lines.iter().enumerate() {
+            tasks.spawn(watch::watch(stack.clone(), TrunkId(index), line.name.clone()));
+        }
+        tasks.spawn(take_calls(shared, stack.clone(), incoming));
         Ok(Self { stack, tasks })
     }
 
@@ -123,28 +175,20 @@ impl Gateway {
     }
 }
 
-/// Takes calls, each in a task of its own, which ends with this one.
-async fn answer(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Incoming>) {
+/// Takes calls both ways, each in a task of its own, which ends with this one.
+async fn take_calls(shared: Arc<Shared>, stack: Stack, mut incoming: mpsc::Receiver<Incoming>) {
     let mut calls = JoinSet::new();
+    let mut has_invitations = true;
     loop {
         tokio::select! {
             call = incoming.recv() => {
                 let Some(call) = call else { break };
-                match Arc::clone(&shared.seats).try_acquire_owned() {
-                    Ok(seat) => {
-                        let shared = Arc::clone(&shared);
-                        calls.spawn(async move {
-                            IncomingCall::serve(shared, call).await;
-                            drop(seat);
-                        });
-                    }
-                    Err(_) => {
-                        metrics::counter!("sip_calls_refused_total", "why" => "full").increment(1);
-                        // Dropped, it would be refused, too, but later and without a reason.
-                        let _ = call.call.reject(503, Some("too many calls")).await;
-                    }
-                }
+                answer(&shared, &mut calls, call).await;
             }
+            invitation = shared.meetings.next_invitation(), if has_invitations => match invitation {
+                Some(invitation) => invite(&shared, &stack, &mut calls, invitation).await,
+                None => has_invitations = false,
+            },
             Some(ended) = calls.join_next() => {
                 if ended.is_err() {
                     tracing::error!("the task of a call ended by a fault; the other calls go on");
@@ -153,4 +197,30 @@ async fn answer(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Incoming>) {
         }
     }
     while calls.join_next().await.is_some() {}
+}
+
+async fn answer(shared: &Arc<Shared>, calls: &mut JoinSet<()>, call: Incoming) {
+    let Ok(seat) = Arc::clone(&shared.seats).try_acquire_owned() else {
+        metrics::counter!("sip_calls_refused_total", "why" => "full").increment(1);
+        // Dropped, it would be refused, too, but later and without a reason.
+        let _ = call.call.reject(503, Some("too many calls")).await;
+        return;
+    };
+    let shared = Arc::clone(shared);
+    calls.spawn(async move {
+        incoming::serve(shared, call).await;
+        drop(seat);
+    });
+}
+
+async fn invite(shared: &Arc<Shared>, stack: &Stack, calls: &mut JoinSet<()>, invitation: Box<dyn Invitation>) {
+    let Ok(seat) = Arc::clone(&shared.seats).try_acquire_owned() else {
+        metrics::counter!("sip_calls_refused_total", "why" => "full").increment(1);
+        return invitation.ended(End { reason: EndReason::Unreachable, sip_code: Some(503), trunk: None }).await;
+    };
+    let (shared, stack) = (Arc::clone(shared), stack.clone());
+    calls.spawn(async move {
+        outgoing::serve(shared, stack, invitation).await;
+        drop(seat);
+    });
 }

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 use entry::{Entered, Entry};
 use menu::Menu;
 
+use crate::ending::EndReason;
+
 pub use menu::Wish;
 pub use prompt::Prompt;
 
@@ -116,7 +118,7 @@ pub enum Action {
     /// The caller wishes something in the meeting.
     Wish(Wish),
     /// End the call.
-    HangUp,
+    HangUp(EndReason),
 }
 
 /// After the call is answered: the first moment of sound is often lost on the way.
@@ -153,7 +155,7 @@ enum State {
     /// In the meeting.
     In(Menu),
     /// The last words, then the end.
-    Leaving { until: Instant },
+    Leaving { until: Instant, why: EndReason },
     /// Over.
     Over,
 }
@@ -191,7 +193,7 @@ impl Ivr {
             | State::Finding { until }
             | State::Checking { until }
             | State::Joining { until }
-            | State::Leaving { until } => Some(*until),
+            | State::Leaving { until, .. } => Some(*until),
             State::Id(entry) | State::Pin(entry) => Some(entry.due()),
             State::Invited { again, .. } => *again,
             State::In(menu) => menu.due(),
@@ -224,7 +226,7 @@ impl Ivr {
                     let left = *said;
                     *again = Some(now + BETWEEN_INVITATIONS);
                     if left >= INVITATIONS {
-                        self.leave(now, vec![Prompt::Goodbye]);
+                        self.leave(now, EndReason::NotConfirmed, vec![Prompt::Goodbye]);
                     }
                 }
             }
@@ -249,7 +251,10 @@ impl Ivr {
         match &mut self.state {
             State::Id(entry) | State::Pin(entry) => entry.prompted(now),
             State::Invited { again, .. } => *again = Some(now + BETWEEN_INVITATIONS),
-            State::Leaving { .. } => self.end(),
+            State::Leaving { why, .. } => {
+                let why = *why;
+                self.end(why);
+            }
             _ => {}
         }
     }
@@ -263,8 +268,8 @@ impl Ivr {
             Found::Meeting { has_started: true } => self.join(now, false),
             Found::Meeting { has_started: false } => self.ask_pin(now, vec![Prompt::OrganizerPin]),
             Found::Nothing => self.wrong_id(now),
-            Found::LockedOut => self.leave(now, vec![Prompt::TooManyTries, Prompt::Goodbye]),
-            Found::Unavailable => self.leave(now, vec![Prompt::Unavailable, Prompt::Goodbye]),
+            Found::LockedOut => self.leave(now, EndReason::LockedOut, vec![Prompt::TooManyTries, Prompt::Goodbye]),
+            Found::Unavailable => self.leave(now, EndReason::Failed, vec![Prompt::Unavailable, Prompt::Goodbye]),
         }
     }
 
@@ -278,12 +283,12 @@ impl Ivr {
             Some(false) => {
                 self.wrong_pins += 1;
                 if self.wrong_pins >= TRIES {
-                    self.leave(now, vec![Prompt::WrongPin, Prompt::Goodbye]);
+                    self.leave(now, EndReason::WrongId, vec![Prompt::WrongPin, Prompt::Goodbye]);
                 } else {
                     self.ask_pin(now, vec![Prompt::WrongPin, Prompt::OrganizerPin]);
                 }
             }
-            None => self.leave(now, vec![Prompt::TooManyTries, Prompt::Goodbye]),
+            None => self.leave(now, EndReason::LockedOut, vec![Prompt::TooManyTries, Prompt::Goodbye]),
         }
     }
 
@@ -303,10 +308,10 @@ impl Ivr {
                     self.play(vec![Prompt::Joined]);
                 }
             }
-            Seat::Denied => self.leave(now, vec![Prompt::NotLetIn, Prompt::Goodbye]),
-            Seat::Removed => self.leave(now, vec![Prompt::Removed, Prompt::Goodbye]),
-            Seat::Ended => self.leave(now, vec![Prompt::Ended, Prompt::Goodbye]),
-            Seat::Full => self.leave(now, vec![Prompt::Unavailable, Prompt::Goodbye]),
+            Seat::Denied => self.leave(now, EndReason::NotLetIn, vec![Prompt::NotLetIn, Prompt::Goodbye]),
+            Seat::Removed => self.leave(now, EndReason::Removed, vec![Prompt::Removed, Prompt::Goodbye]),
+            Seat::Ended => self.leave(now, EndReason::MeetingEnded, vec![Prompt::Ended, Prompt::Goodbye]),
+            Seat::Full => self.leave(now, EndReason::Full, vec![Prompt::Unavailable, Prompt::Goodbye]),
         }
     }
 
@@ -328,6 +333,16 @@ impl Ivr {
     pub fn recorded(&mut self) {
         if matches!(self.state, State::In(_)) {
             self.play(vec![Prompt::Recorded]);
+        }
+    }
+
+    /// The caller is heard by nobody until they agree to be recorded, or does not have to any more.
+    pub fn asks_consent(&mut self, asks: bool) {
+        if let State::In(menu) = &mut self.state {
+            menu.asks = asks;
+            if asks {
+                self.play(vec![Prompt::Consent]);
+            }
         }
     }
 
@@ -353,17 +368,20 @@ impl Ivr {
             State::Invited { said, again } => {
                 *again = None;
                 if *said >= INVITATIONS {
-                    self.leave(now, vec![Prompt::Goodbye]);
+                    self.leave(now, EndReason::NotConfirmed, vec![Prompt::Goodbye]);
                 } else {
                     *said += 1;
                     self.play(vec![Prompt::Invited]);
                 }
             }
             State::Finding { .. } | State::Checking { .. } | State::Joining { .. } => {
-                self.leave(now, vec![Prompt::Unavailable, Prompt::Goodbye]);
+                self.leave(now, EndReason::Failed, vec![Prompt::Unavailable, Prompt::Goodbye]);
             }
             State::In(menu) => menu.run_out(),
-            State::Leaving { .. } => self.end(),
+            State::Leaving { why, .. } => {
+                let why = *why;
+                self.end(why);
+            }
             State::Waiting | State::Over => {}
         }
     }
@@ -413,7 +431,7 @@ impl Ivr {
     fn wrong_id(&mut self, now: Instant) {
         self.wrong_ids += 1;
         if self.wrong_ids >= TRIES {
-            self.leave(now, vec![Prompt::WrongId, Prompt::Goodbye]);
+            self.leave(now, EndReason::WrongId, vec![Prompt::WrongId, Prompt::Goodbye]);
         } else {
             self.ask_id(now, vec![Prompt::WrongId, Prompt::ConferenceId]);
         }
@@ -423,7 +441,7 @@ impl Ivr {
     fn silent(&mut self, now: Instant) {
         self.wrong_ids += 1;
         if self.wrong_ids >= TRIES {
-            self.leave(now, vec![Prompt::Goodbye]);
+            self.leave(now, EndReason::WrongId, vec![Prompt::Goodbye]);
         } else {
             self.ask_id(now, vec![Prompt::ConferenceId]);
         }
@@ -439,14 +457,14 @@ impl Ivr {
             Wish::Help => self.play(vec![Prompt::Help]),
             Wish::Leave => {
                 self.actions.push_back(Action::Wish(Wish::Leave));
-                self.leave(now, vec![Prompt::Goodbye]);
+                self.leave(now, EndReason::Left, vec![Prompt::Goodbye]);
             }
             other => self.actions.push_back(Action::Wish(other)),
         }
     }
 
-    fn leave(&mut self, now: Instant, prompts: Vec<Prompt>) {
-        self.state = State::Leaving { until: now + PLAYS_MAX };
+    fn leave(&mut self, now: Instant, why: EndReason, prompts: Vec<Prompt>) {
+        self.state = State::Leaving { until: now + PLAYS_MAX, why };
         self.play(prompts);
     }
 
@@ -455,9 +473,9 @@ impl Ivr {
         self.actions.push_back(Action::Play(prompts));
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, why: EndReason) {
         self.state = State::Over;
-        self.actions.push_back(Action::HangUp);
+        self.actions.push_back(Action::HangUp(why));
     }
 }
 

@@ -3,13 +3,17 @@
 //! The gateway knows no signalling. `src/wiring` of the server puts it behind these traits; tests put a directory of their own.
 //!
 //! ```text
-//! Gateway ─find─> Meetings ─> Door ─check_pin, join─> Place ─next─> News
-//!                                                           <─wish, publishes
+//! in   Gateway ─find─> Meetings ─> Door ─check_pin, join─> Place ─next─> News
+//!                         │                                      <─wish, publishes
+//! out  Gateway <─next_invitation─> Invitation ─ringing, answered, join─> Place
+//!
+//! each call has a record: Meetings::incoming ─> Record, or the Invitation ─ended─> End
 //! ```
 
 use async_trait::async_trait;
 use engine::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
 
+use crate::ending::EndReason;
 use crate::ivr::Seat;
 
 /// Who calls, as far as the trunk says. Counted, shown masked, and never logged.
@@ -42,6 +46,47 @@ pub enum Lookup {
 pub trait Meetings: Send + Sync + 'static {
     /// Looks a conference id up.
     async fn find(&self, caller: &Caller, id: &str) -> Lookup;
+    /// The record of a call that came in by a trunk of that name.
+    fn incoming(&self, trunk: &str, caller: &Caller) -> Box<dyn Record>;
+    /// Waits for the next that a meeting wants to be called; `None`: there will be none any more.
+    async fn next_invitation(&self) -> Option<Box<dyn Invitation>>;
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// The SIP code, where one said it.
+    pub sip_code: Option<u16>,
+    /// The trunk that it went by, if any took it.
+    pub trunk: Option<String>,
+}
+
+/// What is kept of a call that came in. Dropped without an end it was lost.
+#[async_trait]
+pub trait Record: Send {
+    /// The caller is in.
+    async fn joined(&mut self, meeting: MeetingId, participant: ParticipantId);
+    /// It is over.
+    async fn ended(self: Box<Self>, end: End);
+}
+
+/// Somebody that a meeting wants to be called. Dropped without an end the call was lost.
+#[async_trait]
+pub trait Invitation: Send {
+    /// The number: `+` and digits.
+    fn number(&self) -> &str;
+    /// Comes back when nobody wants it any more. May be dropped and called again: nothing is lost.
+    async fn cancelled(&mut self);
+    /// It rings.
+    async fn ringing(&mut self);
+    /// Somebody, or something, answered.
+    async fn answered(&mut self, trunk: &str);
+    /// Takes the place in the meeting. Why not is told as a seat.
+    async fn join(&mut self) -> Result<Box<dyn Place>, Seat>;
+    /// It is over.
+    async fn ended(self: Box<Self>, end: End);
 }
 
 /// A meeting that a caller stands before.
@@ -66,6 +111,8 @@ pub enum News {
     Hand(bool),
     /// The meeting is recorded, or not any more.
     Recorded(bool),
+    /// Heard by nobody until they agree to be recorded, or not any more.
+    AsksConsent(bool),
 }
 
 /// What they wish.
@@ -75,6 +122,8 @@ pub enum PlaceWish {
     Mute(bool),
     /// The hand up or down.
     Hand(bool),
+    /// Agrees to be recorded.
+    Consent,
     /// Out.
     Leave,
 }

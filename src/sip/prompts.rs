@@ -58,6 +58,7 @@ const fn own(prompt: Prompt) -> &'static [u8] {
         Prompt::HandRaised => own!("hand-raised"),
         Prompt::HandLowered => own!("hand-lowered"),
         Prompt::Recorded => own!("recorded"),
+        Prompt::Consent => own!("consent"),
         Prompt::Help => own!("help"),
         Prompt::Goodbye => own!("goodbye"),
     }

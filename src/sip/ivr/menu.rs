@@ -1,4 +1,4 @@
-//! The keys in a meeting: `*` and a digit.
+//! The keys in a meeting: `*` and a digit; and 1 alone while somebody is asked whether they may be recorded.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub enum Wish {
     Hand,
     /// `*0`: hear the keys.
     Help,
+    /// 1: may be recorded.
+    Consent,
     /// `*9`: leave. Hanging up does it, too.
     Leave,
 }
@@ -25,6 +27,8 @@ pub enum Wish {
 pub(super) struct Menu {
     /// A `*` came; until then another key makes a wish.
     until: Option<Instant>,
+    /// They are asked whether they may be recorded.
+    pub(super) asks: bool,
 }
 
 impl Menu {
@@ -37,7 +41,9 @@ impl Menu {
             self.until = Some(now + SECOND_KEY);
             return None;
         }
-        self.until.take().filter(|until| now < *until)?;
+        if self.until.take().filter(|until| now < *until).is_none() {
+            return (self.asks && key == Key::Digit(1)).then_some(Wish::Consent);
+        }
         match key {
             Key::Digit(6) => Some(Wish::Mute),
             Key::Digit(3) => Some(Wish::Hand),

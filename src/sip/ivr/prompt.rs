@@ -41,6 +41,8 @@ pub enum Prompt {
     HandLowered,
     /// The meeting is recorded.
     Recorded,
+    /// The meeting is recorded, and 1 agrees to it.
+    Consent,
     /// The keys of the menu.
     Help,
     /// The last words.
@@ -49,7 +51,7 @@ pub enum Prompt {
 
 impl Prompt {
     /// Each of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Welcome,
         Self::ConferenceId,
         Self::WrongId,
@@ -69,6 +71,7 @@ impl Prompt {
         Self::HandRaised,
         Self::HandLowered,
         Self::Recorded,
+        Self::Consent,
         Self::Help,
         Self::Goodbye,
     ];
@@ -96,6 +99,7 @@ impl Prompt {
             Self::HandRaised => "hand-raised",
             Self::HandLowered => "hand-lowered",
             Self::Recorded => "recorded",
+            Self::Consent => "consent",
             Self::Help => "help",
             Self::Goodbye => "goodbye",
         }

@@ -122,7 +122,7 @@ fn three_wrong_ids_end_the_call() {
     call.keys("1#");
     assert_eq!(call.found(Found::Nothing), bye(Prompt::WrongId));
     assert_eq!(call.keys("123#"), [], "nobody is asked any more");
-    assert_eq!(call.played(), [Action::HangUp]);
+    assert_eq!(call.played(), [Action::HangUp(EndReason::WrongId)]);
     assert_eq!(call.ivr.poll_timeout(), None);
 }
 
@@ -136,7 +136,7 @@ fn silence_is_a_try_and_a_telephone_that_lies_beside_its_hook_is_hung_up() {
     assert_eq!(call.wait(10_000), [play(&[Prompt::ConferenceId])]);
     call.played();
     assert_eq!(call.wait(10_000), [play(&[Prompt::Goodbye])]);
-    assert_eq!(call.played(), [Action::HangUp]);
+    assert_eq!(call.played(), [Action::HangUp(EndReason::WrongId)]);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn only_somebody_who_presses_one_joins_after_a_dial_out() {
     }
     call.played();
     assert_eq!(call.wait(4_000), [play(&[Prompt::Goodbye])]);
-    assert_eq!(call.played(), [Action::HangUp]);
+    assert_eq!(call.played(), [Action::HangUp(EndReason::NotConfirmed)]);
 }
 
 #[test]
@@ -235,22 +235,35 @@ fn the_menu_takes_a_star_and_a_digit_soon_after_it() {
     assert_eq!(call.keys("6"), [], "too late");
     assert_eq!(call.keys("*5"), []);
     assert_eq!(call.keys("*9"), [Action::Wish(Wish::Leave), play(&[Prompt::Goodbye])]);
-    assert_eq!(call.played(), [Action::HangUp]);
+    assert_eq!(call.played(), [Action::HangUp(EndReason::Left)]);
+}
+
+#[test]
+fn who_is_recorded_only_if_they_agree_is_asked_and_agrees_by_one() {
+    let mut call = Call::joined();
+    assert_eq!(call.keys("1"), [], "nobody has asked");
+    call.ivr.asks_consent(true);
+    assert_eq!(call.does(), [play(&[Prompt::Consent])]);
+    assert_eq!(call.keys("*6"), [Action::Wish(Wish::Mute)], "the menu is there all the same");
+    assert_eq!(call.keys("*1"), []);
+    assert_eq!(call.keys("1"), [Action::Wish(Wish::Consent)]);
+    call.ivr.asks_consent(false);
+    assert_eq!((call.does(), call.keys("1")), (vec![], vec![]));
 }
 
 #[test]
 fn a_caller_hears_how_it_ends() {
-    for (seat, why) in [
-        (Seat::Denied, Prompt::NotLetIn),
-        (Seat::Removed, Prompt::Removed),
-        (Seat::Ended, Prompt::Ended),
-        (Seat::Full, Prompt::Unavailable),
+    for (seat, said, why) in [
+        (Seat::Denied, Prompt::NotLetIn, EndReason::NotLetIn),
+        (Seat::Removed, Prompt::Removed, EndReason::Removed),
+        (Seat::Ended, Prompt::Ended, EndReason::MeetingEnded),
+        (Seat::Full, Prompt::Unavailable, EndReason::Full),
     ] {
         let mut call = Call::joined();
-        assert_eq!(call.seat(seat), bye(why));
+        assert_eq!(call.seat(seat), bye(said));
         assert_eq!(call.seat(Seat::In), [], "the end is the end");
         // Also when nobody says that the words were played.
-        assert_eq!(call.wait(60_000), [Action::HangUp]);
+        assert_eq!(call.wait(60_000), [Action::HangUp(why)]);
     }
 }
 
@@ -296,8 +309,9 @@ proptest! {
         }
         actions.extend(call.seat(Seat::Ended));
         actions.extend(call.wait(120_000));
-        let ends = actions.iter().filter(|action| **action == Action::HangUp).count();
+        let is_end = |action: &Action| matches!(action, Action::HangUp(_));
+        let ends = actions.iter().filter(|action| is_end(action)).count();
         prop_assert_eq!(ends, 1, "{:?}", actions);
-        prop_assert_eq!(actions.last(), Some(&Action::HangUp));
+        prop_assert!(actions.last().is_some_and(is_end));
     }
 }

@@ -74,6 +74,22 @@ pub struct DroppedCounts {
 }
 
 impl DroppedCounts {
+    /// Each reason with its count, for metrics.
+    pub fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            (Dropped::Stranger, self.stranger),
+            (Dropped::Malformed, self.malformed),
+            (Dropped::Unauthentic, self.unauthentic),
+            (Dropped::Duplicate, self.duplicate),
+            (Dropped::Late, self.late),
+            (Dropped::Probation, self.probation),
+            (Dropped::Flood, self.flood),
+            (Dropped::PayloadType, self.payload_type),
+        ]
+        .into_iter()
+        .map(|(dropped, count)| (dropped.label(), count))
+    }
+
     pub(super) const fn count(&mut self, dropped: Dropped) {
         let counter = match dropped {
             Dropped::Stranger => &mut self.stranger,

@@ -60,6 +60,7 @@ unmuted        confbridge-unmuted
 hand-raised    ascending-2tone
 hand-lowered   descending-2tone
 recorded       conf-now-recording
+consent        conf-now-recording .4 if-correct-press digits/1
 help           confbridge-mute-in vm-press digits/star digits/6 .5 confbridge-leave-in vm-press digits/star digits/9
 goodbye        vm-goodbye
 voicemail      vm-nobodyavail .2 vm-intro

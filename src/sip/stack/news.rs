@@ -124,6 +124,8 @@ pub(super) enum Wish {
 pub struct TrunkState {
     /// It gave a sign of life within the last three intervals of OPTIONS.
     pub healthy: bool,
+    /// The code of its last answer to our OPTIONS; `None`: it has not answered any.
+    pub answered: Option<u16>,
     /// Whether calls find us, where we register.
     pub registration: super::register::Registration,
     /// Calls at a time, now.

@@ -24,10 +24,11 @@ use engine::tap::TapItem;
 use engine::{Engine, EngineConfig};
 use mixer::runner::Mixers;
 use phone::{Phone, strength};
-use sip::gateway::{Config, Gateway};
+use sip::ending::EndReason;
+use sip::gateway::{Config, Gateway, Line};
 use sip::ivr::Seat;
 use sip::media::sdp::Capabilities;
-use sip::meetings::{Caller, Door, Lookup, Meetings, News, Place, PlaceWish};
+use sip::meetings::{Caller, Door, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record};
 use sip::prompts::Prompts;
 use sip::stack::{self, Listen, Stack, Transport, Trunk};
 use tokio::sync::mpsc;
@@ -47,6 +48,7 @@ struct Directory {
     wishes: Mutex<Vec<PlaceWish>>,
     announced: Mutex<Vec<PublicationId>>,
     seats: Mutex<Option<mpsc::Sender<News>>>,
+    ends: Mutex<Vec<End>>,
 }
 
 struct OneMeeting(Arc<Directory>);
@@ -57,6 +59,29 @@ struct OnePlace(Arc<Directory>, mpsc::Receiver<News>);
 impl Meetings for OneMeeting {
     async fn find(&self, _: &Caller, id: &str) -> Lookup {
         if id == "123456789" { Lookup::Door(Box::new(OneDoor(Arc::clone(&self.0)))) } else { Lookup::Nothing }
+    }
+
+    fn incoming(&self, trunk: &str, caller: &Caller) -> Box<dyn Record> {
+        assert_eq!((trunk, caller.number.as_deref()), ("outside", Some("+4930999")));
+        Box::new(OneRecord(Arc::clone(&self.0)))
+    }
+
+    async fn next_invitation(&self) -> Option<Box<dyn Invitation>> {
+        None
+    }
+}
+
+/// The record of a call, into the directory.
+struct OneRecord(Arc<Directory>);
+
+#[async_trait]
+impl Record for OneRecord {
+    async fn joined(&mut self, meeting: MeetingId, participant: ParticipantId) {
+        assert_eq!((meeting, participant), (MEETING, CALLER));
+    }
+
+    async fn ended(self: Box<Self>, end: End) {
+        self.0.ends.lock().unwrap().push(end);
     }
 }
 
@@ -128,12 +153,19 @@ impl House {
             stack::Config { listen: listen(ours), trunks: vec![trunk("outside", theirs)], ..stack::Config::default() };
         let config = Config {
             stack: signalling,
-            capabilities: vec![Capabilities::default()],
+            lines: vec![Line {
+                name: "outside".to_owned(),
+                capabilities: Capabilities::default(),
+                outbound: true,
+                rank: 0,
+                caller_id: None,
+            }],
             media_address: LOCALHOST,
             announced: LOCALHOST,
             media_ports: first_port..=first_port + 19,
             calls: 10,
-            numbers: Vec::new(),
+            rules: Vec::new(),
+            ring: SOON,
             prompts: Prompts::read(None, "en").unwrap(),
         };
         let directory = Arc::<Directory>::default();
@@ -248,6 +280,8 @@ async fn a_phone_hears_the_prompt_enters_the_id_and_is_heard_and_hears_in_the_me
     until("a wish", || *house.directory.wishes.lock().unwrap() == [PlaceWish::Mute(true)]).await;
     phone.hang_up().await;
     until("the end", || house.directory.wishes.lock().unwrap().contains(&PlaceWish::Leave)).await;
+    let how = End { reason: EndReason::HungUp, sip_code: None, trunk: Some("outside".to_owned()) };
+    until("the record", || *house.directory.ends.lock().unwrap() == [how.clone()]).await;
     house.gateway.leave(Duration::from_secs(2)).await;
 }
 
@@ -262,4 +296,6 @@ async fn three_wrong_ids_end_the_call_from_our_side() {
     }
     let ended = tokio::time::timeout(Duration::from_secs(20), phone.ended()).await;
     assert!(ended.is_ok(), "hung up after the last words");
+    until("the record", || house.directory.ends.lock().unwrap().iter().any(|end| end.reason == EndReason::WrongId))
+        .await;
 }

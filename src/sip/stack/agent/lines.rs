@@ -21,6 +21,8 @@ pub(super) struct Line {
     pub(super) address: Option<SocketAddr>,
     pub(super) sessions: usize,
     health: Health,
+    /// The code of the last answer to our OPTIONS.
+    options_code: Option<u16>,
     registrar: Option<Registrar>,
     answered: Answered,
     /// Call-ID, tag and number of our registrations: the same all the time (RFC 3261 §10.2).
@@ -37,6 +39,7 @@ impl Line {
             address: None,
             sessions: 0,
             health,
+            options_code: None,
             registrar,
             answered: Answered::default(),
             register_id: String::new(),
@@ -56,6 +59,7 @@ impl Line {
     pub(super) fn state(&self) -> TrunkState {
         TrunkState {
             healthy: self.health.is_healthy(),
+            answered: self.options_code,
             registration: self.registrar.as_ref().map_or(Registration::None, |registrar| registrar.state),
             sessions: self.sessions,
             limit: self.trunk.sessions,
@@ -186,7 +190,13 @@ impl Agent {
 
     /// Any answer shows that somebody is there, but for one that says that nobody is (RFC 3261 §21.4.9, §21.5).
     pub(super) fn options_answered(&mut self, now: Instant, trunk: TrunkId, response: &Message) {
-        if response.code().is_some_and(|code| code >= 200 && code != 408 && code != 503) {
+        let Some(code) = response.code().filter(|code| *code >= 200) else { return };
+        if let Some(line) = self.lines.get_mut(trunk.0)
+            && line.options_code.replace(code) != Some(code)
+        {
+            self.tell_state(trunk);
+        }
+        if code != 408 && code != 503 {
             self.heard(now, trunk);
         }
     }
