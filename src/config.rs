@@ -11,6 +11,7 @@
 //!                  Config  <- command line (--listen, --data, --lan)  -> Config::check: rules across keys
 //! ```
 
+mod phone;
 mod settings;
 mod stores;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 use settings::Settings;
 use signaling::StoreLocation;
 
+pub use phone::{Number, Phone, PhoneTrunk, Rule};
 pub use stores::{Encrypt, RecordingStore, TenantStore};
 
 /// Port that Plenum listens on unless told otherwise.
@@ -43,6 +45,8 @@ pub struct Config {
     pub recorder: Recorder,
     /// What becomes of recordings.
     pub recordings: Recordings,
+    /// The phone gateway.
+    pub phone: Phone,
     /// Bounds on what clients may take.
     pub limits: Limits,
     /// What is logged.
@@ -381,6 +385,7 @@ impl Config {
             recordings: Recordings {
                 keep_deleted_days: settings.number("recordings.keep_deleted_days", 30, 0..=36_500) as u32,
             },
+            phone: phone::read(settings),
             limits: Limits {
                 connections: settings.number("limits.connections", 10_000, 16..=1_000_000),
                 connections_per_address: settings.number("limits.connections_per_address", 256, 8..=1_000_000),
@@ -432,6 +437,7 @@ impl Config {
                 format!("{url} is plain http, but people reach this server by HTTPS. Write it as https://..."),
             );
         }
+        self.phone.check(&mut broken);
         if problems.is_empty() { Ok(()) } else { Err(Refused(problems)) }
     }
 

@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod lan;
 mod listen;
 pub mod observe;
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The folders for recordings.
     #[error("the recorder did not start: {0}")]
     Recorder(#[from] recorder::RecorderError),
+    /// The phone gateway.
+    #[error("the phone gateway did not start: {0}")]
+    Phones(#[from] sip::gateway::StartError),
     /// The store.
     #[error("signalling did not start: {0}")]
     Signaling(#[from] signaling::OpenError),
@@ -113,6 +117,7 @@ impl Server {
         let addresses = lan::addresses();
         let certificate = certificate(config, &addresses)?;
         let origin = origin_with(config, port, &addresses);
+        let phones = config.phone.is_on().then(|| config.phone.gateway(&addresses)).transpose()?;
         let house = House::build(Blueprint {
             udp: SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
             announce: announced(config, port, addresses),
@@ -124,6 +129,7 @@ impl Server {
                 copy_every: recorder::DEFAULT_COPY_EVERY,
             },
             signaling: signaling_config(config),
+            phones,
         })
         .await?;
 
@@ -261,6 +267,7 @@ fn signaling_config(config: &Config) -> signaling::Config {
         chats: signaling::ChatLimits { members: config.chats.members, added_at_once: config.chats.added_at_once },
         rates: signaling::ApiRates { reads: config.limits.api_reads, writes: config.limits.api_writes },
         retention: signaling::RetentionRules { keep_deleted_days: config.recordings.keep_deleted_days },
+        phone: config.phone.rules(),
         shutdown_patience: RECORDINGS_PATIENCE,
         ..signaling::Config::new(config.server.data.clone())
     }

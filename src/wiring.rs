@@ -11,6 +11,8 @@
 //!           ^ \____ tap ______^
 //!   mixes   |     \__ tap of voices
 //!           +--------- mixers <--- wishes for mixes (Event::Mix)
+//!           |             | mix without one's own voice
+//!   inlets  +----------- sip ---> signalling's door for phones
 //! ```
 
 #[cfg(debug_assertions)]
@@ -19,6 +21,7 @@ mod health;
 mod mailbox;
 mod media;
 mod mixes;
+mod phones;
 mod recordings;
 
 use std::net::SocketAddr;
@@ -30,6 +33,7 @@ use engine::{Engine, EngineConfig, Event};
 use mixer::runner::Mixers;
 use recorder::Recorder;
 use signaling::Signaling;
+use sip::gateway::Gateway;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -38,6 +42,7 @@ use crate::StartError;
 use crate::config::Origin;
 use mailbox::Mailbox;
 use mixes::{MixDesk, MixWish};
+use phones::Directory;
 
 /// News of the recorder that signalling has not taken yet: three in the life of a recording, so this many mean that
 /// a whole server's recordings change state at once. Full means: recordings wait a moment before they begin or end.
@@ -45,6 +50,9 @@ const RECORDER_NEWS: usize = 64;
 
 /// How often the engine's threads are looked at.
 const ENGINE_LOOK: Duration = Duration::from_secs(1);
+
+/// How long phones are given to hear that the server goes.
+const PHONES_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the rooms need to know.
 pub(crate) struct Blueprint<'a> {
@@ -58,6 +66,8 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) recorder: recorder::Config,
     /// How signalling is set up.
     pub(crate) signaling: signaling::Config,
+    /// How phones come in; none: they do not, and nothing is opened for them.
+    pub(crate) phones: Option<sip::gateway::Config>,
 }
 
 /// All rooms, connected and running.
@@ -68,6 +78,7 @@ pub(crate) struct House {
     wishes: JoinHandle<()>,
     recorder: Recorder,
     signaling: Signaling,
+    phones: Option<Gateway>,
 }
 
 impl House {
@@ -116,7 +127,11 @@ impl House {
 
         tokio::spawn(mailbox.forward(signaling.media_events()));
         tokio::spawn(recordings::forward(recorder_news, signaling.recording_events()));
-        Ok(Self { engine, mixers, wishes, recorder, signaling })
+        let phones = match blueprint.phones {
+            Some(config) => Some(start_phones(config, &signaling, &engine, &mixers).await?),
+            None => None,
+        };
+        Ok(Self { engine, mixers, wishes, recorder, signaling, phones })
     }
 
     /// Everything that is answered by HTTP.
@@ -138,11 +153,15 @@ impl House {
         }
     }
 
-    /// Ends the rooms from the top down, within `patience`: clients are told to come back, recordings are finished,
-    /// then media stops. What a recording has not stored by then is whole on disk and stored at the next start.
+    /// Ends the rooms from the top down, within `patience`: phones are hung up, clients are told to come back, recordings are
+    /// finished, then media stops. What a recording has not stored by then is whole on disk and stored at the next start.
     pub(crate) async fn close(self, patience: Duration) {
-        let Self { engine, mixers, wishes, recorder, signaling } = self;
+        let Self { engine, mixers, wishes, recorder, signaling, phones } = self;
         let polite = async {
+            // First: a phone that hears nothing any more does not come back by itself.
+            if let Some(phones) = phones {
+                phones.leave(PHONES_PATIENCE).await;
+            }
             signaling.shutdown().await;
             if !recorder.shutdown().await {
                 tracing::warn!("some recordings are not stored yet; they will be at the next start");
@@ -157,4 +176,19 @@ impl House {
         // The last owners join the threads of media, which takes a moment.
         let _ = tokio::task::spawn_blocking(move || drop((mixers, engine))).await;
     }
+}
+
+async fn start_phones(
+    config: sip::gateway::Config,
+    signaling: &Signaling,
+    engine: &Engine,
+    mixers: &Mixers,
+) -> Result<Gateway, StartError> {
+    let trunks = config.lines.len();
+    let inlets = engine.inlets().ok_or(StartError::Lost("media engine"))?;
+    let directory = Arc::new(Directory::new(signaling.phones()));
+    let gateway = Gateway::start(config, directory, inlets, mixers.clone()).await?;
+    let at = gateway.stack().addresses();
+    tracing::info!(trunks, udp = ?at.udp, tcp = ?at.tcp, tls = ?at.tls, "phones can call");
+    Ok(gateway)
 }

@@ -131,7 +131,7 @@ fn what_is_wrong_is_refused_with_its_place_key_value_and_reason() {
             &[
                 "servers.x",
                 "no section [servers]",
-                "limits, log, media, meetings, metrics, recorder, recorder.store, recordings, server",
+                "limits, log, media, meetings, metrics, phone, recorder, recorder.store, recordings, server",
             ],
         ),
         ("listen = \"127.0.0.1:1\"", "config.toml:1", &["`listen`", "outside of any section"]),

@@ -120,6 +120,12 @@ impl Outgoing {
         &self.number
     }
 
+    /// Out of which meeting.
+    #[must_use]
+    pub const fn meeting(&self) -> MeetingId {
+        self.meeting
+    }
+
     /// Waits until the call is not wanted any more: it was hung up over HTTP, the meeting ended, or the server goes down.
     /// May be dropped and called again.
     pub async fn cancelled(&mut self) {
