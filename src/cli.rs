@@ -22,6 +22,7 @@ Examples:
   plenum                        start on http://127.0.0.1:8080, for this computer alone
   plenum --lan                  start for everybody in this network, by HTTPS
   plenum --listen 0.0.0.0:443   with server.tls_certificate and server.tls_key in config.toml
+  plenum doctor                 try what the configuration names: data, ports, telephone trunks
   plenum link                   print a new link that makes whoever opens it an organiser
   plenum token --user Ada       print a token for programs: curl -H \"Authorization: Bearer $(plenum token --user Ada)\" ...
 
@@ -65,6 +66,12 @@ enum Command {
     Keys(Keys),
     /// Check the configuration and say what would be started, without starting it.
     CheckConfig(Serve),
+    /// Try what the configuration names: data directory, ports, telephone trunks; works while the server runs.
+    #[command(
+        after_help = "Ends with 0 when all is well, with 1 when anything is not; each line that begins with BAD says what to do.\n\n\
+                            Example:\n  plenum doctor --config /etc/plenum.toml"
+    )]
+    Doctor(Serve),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -174,6 +181,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => serve.load().map_err(Failure::Refused).and_then(|config| serve_until_told(&config)),
         Command::CheckConfig(serve) => serve.load().map_err(Failure::Refused).and_then(|config| describe(&config)),
+        Command::Doctor(serve) => serve.load().map_err(Failure::Refused).and_then(|config| examine(&config)),
         Command::Link(common) => common.load().map_err(Failure::Refused).and_then(|config| print_link(&config)),
         Command::Keys(Keys::Rotate(rotate)) => rotate.common.load().map_err(Failure::Refused).and_then(|config| {
             crate::rotate_keys(&config, rotate.revoke)?;
@@ -215,6 +223,8 @@ enum Failure {
     Verify(recorder::RecorderError),
     #[error("the recording is not what its manifest says")]
     Unsound,
+    #[error("not all is well, see above")]
+    Unwell,
 }
 
 impl Failure {
@@ -279,6 +289,16 @@ fn describe(config: &Config) -> Result<(), Failure> {
     let data = config.server.data.display();
     let port = listen.port();
     print_line(&format!("The configuration is fine: {https} on {listen}, media on UDP port {port}, data in {data}."))
+}
+
+fn examine(config: &Config) -> Result<(), Failure> {
+    observe::start_logging(&crate::config::Log { level: tracing::Level::WARN, ..config.log.clone() });
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime)?;
+    let is_well = runtime.block_on(crate::doctor::examine(config, |finding| {
+        // That nobody reads it changes nothing about what is found.
+        let _ = print_line(&finding.to_string());
+    }));
+    if is_well { Ok(()) } else { Err(Failure::Unwell) }
 }
 
 fn print_link(config: &Config) -> Result<(), Failure> {
