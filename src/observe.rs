@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Log, LogFormat, Metrics};
 
 /// The rooms of this house, by the names of their crates: the only ones that may log below `error`.
-const ROOMS: [&str; 7] = ["plenum", "signaling", "engine", "mixer", "recorder", "net", "wire"];
+const ROOMS: [&str; 8] = ["plenum", "signaling", "engine", "mixer", "recorder", "sip", "net", "wire"];
 /// How often metric values are folded together when nobody reads them.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// Buckets of everything measured in seconds, from a packet's way through the router to a slow request.
