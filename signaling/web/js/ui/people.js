@@ -138,14 +138,13 @@ function createRow(id, context) {
   );
   const lower = h('button', { class: 'button icon-only quiet is-on', attrs: { type: 'button' }, on: { click: () => context.asks.hand(false, id) } }, icon('hand'));
   const hand = h('span', { class: 'device-mark' }, icon('hand'), h('span', { class: 'visually-hidden' }, en.meeting.handTag));
-  const phone = h('span', { class: 'device-mark' }, icon('phone'), h('span', { class: 'visually-hidden' }, en.people.phone));
   const role = h('select', { class: 'person-role', on: { change: () => context.asks.setRole(id, /** @type {Role} */ (role.value)) } }, ...ROLES.map((name) => h('option', { attrs: { value: name } }, en.people.roles[name])));
   const row = h(
     'li',
     { class: 'person', data: { personId: id } },
     face,
     h('span', { class: 'person-words' }, name, note),
-    h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element, phone),
+    h('span', { class: 'person-devices' }, network.element, hand, microphone.element, camera.element),
     h('span', { class: 'person-actions' }, role, lower, spotlight, mute, remove),
   );
   return {
@@ -156,14 +155,13 @@ function createRow(id, context) {
       const isPerson = isHuman(participant);
       const isOther = !isSelf && isPerson;
       const raised = isRaised(participant);
-      paintFace(face, person);
+      paintFace(face, person, participant.kind);
       setText(name, isSelf ? en.people.you(person) : person);
       setText(note, noteOf(participant, sharerOf(state) === id));
       const micOn = isSelf ? !isOwnMuted(state, 'microphone') : participant.hasMicrophone && !participant.microphoneMuted;
       const cameraOn = isSelf ? !isOwnMuted(state, 'camera') : participant.hasCamera && !participant.cameraMuted;
       setHidden(microphone.element, !isPerson);
       setHidden(camera.element, participant.kind !== 'person');
-      setHidden(phone, participant.kind !== 'phone');
       network.set(isPerson && participant.connected ? participant.network ?? null : null);
       microphone.set(micOn);
       camera.set(cameraOn);
@@ -197,11 +195,15 @@ function createRow(id, context) {
 function noteOf(participant, shares) {
   if (participant.kind === 'recorder') return en.people.recorder;
   if (!participant.connected) return en.people.comingBack;
+  if (participant.kind === 'phone') return phoneNote(participant);
   if (shares) return en.people.shares;
   if (participant.role === 'organizer') return en.people.organiser;
   const role = participant.role === 'presenter' ? '' : en.people.roles[participant.role];
   return [role, participant.verified ? '' : en.people.unverified].filter(Boolean).join(' · ');
 }
+
+/** Nobody has proven who speaks on a phone, unless it was by the PIN. @param {Participant} participant */
+const phoneNote = ({ role }) => (role === 'organizer' ? `${en.people.organiser} · ${en.people.phone}` : en.people.phone);
 
 /** @param {string} on @param {string} off @param {string} onText @param {string} offText */
 function deviceMark(on, off, onText, offText) {

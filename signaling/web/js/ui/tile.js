@@ -23,9 +23,12 @@ import { h, icon, setAttr, setHidden, setText } from './dom.js';
  * @property {(speaking: boolean) => void} setSpeaking
  */
 
-/** @param {string} name @param {HTMLElement} face */
-export function paintFace(face, name) {
-  setText(face, initials(name));
+/** Who is on the phone often has a number for a name: a phone says more than its first digit. @param {string} name @param {HTMLElement} face @param {string} [kind] */
+export function paintFace(face, name, kind) {
+  const isPhone = kind === 'phone';
+  face.classList.toggle('is-phone', isPhone);
+  if (!isPhone) setText(face, initials(name));
+  else if (!face.querySelector('svg')) face.replaceChildren(icon('phone'));
   setAttr(face, 'data-hue', String(hueOf(name)));
 }
 
@@ -48,6 +51,7 @@ export function createTile(video, togglePin) {
   const muted = h('span', { class: 'tile-muted' }, icon('mic-off'), h('span', { class: 'visually-hidden' }, en.meeting.mutedTag));
   const spotlit = h('span', { class: 'tile-muted' }, icon('spotlight'), h('span', { class: 'visually-hidden' }, en.meeting.spotlitTag));
   const hand = h('span', { class: 'tile-hand' }, icon('hand'), h('span', { class: 'visually-hidden' }, en.meeting.handTag));
+  const phone = h('span', { class: 'visually-hidden' }, en.people.phone);
   const network = createBars(en.health.mark);
   const away = h('span', { class: 'tile-away' }, en.meeting.reconnectingTag);
   const paused = h('span', { class: 'tile-away' }, en.health.pausedTag);
@@ -62,7 +66,7 @@ export function createTile(video, togglePin) {
     { class: 'tile' },
     video,
     cover,
-    h('div', { class: 'tile-label' }, pinned, spotlit, hand, muted, name, network.element, paused, away),
+    h('div', { class: 'tile-label' }, pinned, spotlit, hand, muted, name, phone, network.element, paused, away),
     h('div', { class: 'tile-ring' }),
     pin,
   );
@@ -80,7 +84,8 @@ export function createTile(video, togglePin) {
       setAttr(element, 'data-live', String(tile.live));
       setAttr(element, 'data-camera', person.cameraMuted && !isScreen ? 'off' : 'on');
       setText(name, title);
-      paintFace(face, person.displayName);
+      paintFace(face, person.displayName, person.kind);
+      setHidden(phone, person.kind !== 'phone');
       setHidden(muted, isScreen || (!person.microphoneMuted && person.hasMicrophone));
       element.classList.toggle('is-screen', isScreen);
       setHidden(pinned, isScreen || !isPinned);
