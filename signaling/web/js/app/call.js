@@ -23,6 +23,7 @@ import { watchHealth } from './health.js';
 import { MuteKeeper } from './mutes.js';
 import { newId } from './ids.js';
 import { OwnDevices } from './own-devices.js';
+import { Phones } from './phones.js';
 import { Wishes } from './wishes.js';
 
 /** @import { CaptureKind, ServerMessage } from '../protocol/messages.js' */
@@ -58,6 +59,7 @@ export class Call {
   /** @type {OwnDevices} */ devices;
   /** @type {Transport | null} */ transport = null;
   /** @type {Asks} */ asks;
+  /** @type {Phones} */ phones;
   /** @type {Connection} */ #connection;
   /** @type {MuteKeeper} */ #mutes;
   /** @type {Wishes} */ #wishes;
@@ -100,6 +102,7 @@ export class Call {
       ended: (reason) => this.#ended(reason),
     });
     this.asks = new Asks(this.#connection, (action) => this.store.dispatch(action));
+    this.phones = new Phones(this.store, this.#place);
     this.#mutes = new MuteKeeper(this.store, this.#connection);
     this.#wishes = new Wishes(() => this.store.state, this.#connection);
     this.devices = new OwnDevices(this.store, () => this.#mutes.reconcileAll());

@@ -6,6 +6,13 @@
  */
 
 /** @typedef {{ userId: string, displayName: string }} Me */
+/** @typedef {{ number: string, name: string }} DialInNumber The name may be empty. */
+/**
+ * @typedef {object} AudioConferencing How to come in by phone.
+ * @property {string} conferenceId
+ * @property {DialInNumber[]} phoneNumbers
+ * @property {string} [organizerPin] To organisers alone.
+ */
 /**
  * @typedef {object} Meeting
  * @property {string} id
@@ -13,6 +20,7 @@
  * @property {string} joinWebUrl
  * @property {string} [joinMeetingId]
  * @property {string} [passcode]
+ * @property {AudioConferencing} [audioConferencing] Where the server has phone numbers.
  * @property {string} chatId
  * @property {string} createdDateTime
  * @property {string} [startDateTime]
@@ -166,6 +174,9 @@ export const readAttendance = async (meetingId, report) =>
 
 /** The same for a spreadsheet. @param {string} meetingId @param {string} report */
 export const attendancePath = (meetingId, report) => `/v1/onlineMeetings/${part(meetingId)}/attendanceReports/${part(report)}/content`;
+
+/** In full to its organisers by their session; with a participant's token as they may know it. @param {string} meetingId @param {string} [token] @returns {Promise<Meeting>} */
+export const readMeeting = async (meetingId, token) => /** @type {Meeting} */ (await call('GET', `/v1/onlineMeetings/${part(meetingId)}`, { token }));
 
 /** @typedef {{ value: Meeting[], '@odata.nextLink'?: string }} MeetingPage Newest first. */
 

@@ -2,7 +2,10 @@
  * Words of scheduling, of a meeting's link, and of who was there.
  */
 
+import { phones } from './en-phone.js';
 import { plural } from './format.js';
+
+/** @import { AudioConferencing } from '../protocol/http.js' */
 
 export const appointments = {
   schedule: 'Schedule…',
@@ -45,13 +48,14 @@ export const appointments = {
   linkOver: 'Link no longer good: open the meeting to use it again',
   /** @param {number} n */
   people: (n) => plural(n, { one: '# person', other: '# people' }),
-  /** @param {{ subject: string, when: string, joinWebUrl: string, joinMeetingId?: string | undefined, passcode?: string | undefined }} meeting */
-  text: ({ subject, when, joinWebUrl, joinMeetingId, passcode }) =>
+  /** @param {{ subject: string, when: string, joinWebUrl: string, joinMeetingId?: string | undefined, passcode?: string | undefined, audioConferencing?: AudioConferencing | undefined }} meeting */
+  text: ({ subject, when, joinWebUrl, joinMeetingId, passcode, audioConferencing }) =>
     [
       subject,
-      when,
+      ...(when === '' ? [] : [when]),
       '',
       `Join by link: ${joinWebUrl}`,
       ...(joinMeetingId === undefined ? [] : [`Meeting number: ${joinMeetingId}`, `Passcode: ${passcode ?? ''}`]),
+      ...(audioConferencing?.phoneNumbers ?? []).map((line) => phones.invitationLine(line, audioConferencing?.conferenceId ?? '')),
     ].join('\n'),
 };

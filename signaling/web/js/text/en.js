@@ -7,6 +7,7 @@
 
 import { health } from './en-health.js';
 import { consent, lobby, options, reactions, roles } from './en-order.js';
+import { phones } from './en-phone.js';
 import { plural } from './format.js';
 
 /** @import { DeviceProblem } from '../state/meeting.js' */
@@ -264,6 +265,7 @@ export const en = {
     /** @param {number} n */
     count: (n) => plural(n, { one: '# person', other: '# people' }),
     copyJoinLink: 'Copy join link',
+    invitation: phones.invitation,
     /** @param {string} name */
     you: (name) => `${name} (you)`,
     organiser: 'Organiser',

@@ -39,6 +39,16 @@ function format(time, options) {
   return Number.isNaN(date.getTime()) ? '' : new Intl.DateTimeFormat(undefined, options).format(date);
 }
 
+/**
+ * A link that calls a number and, once that is answered, enters the conference id.
+ *
+ * Why `%23`: a plain `#` would end the address there, and phones then leave it out.
+ *
+ * @param {string} number
+ * @param {string} conferenceId
+ */
+export const telHref = (number, conferenceId) => `tel:${number.replace(/[^\d+]/g, '')},,${conferenceId.replace(/\D/g, '')}%23`;
+
 /** @param {number} bytes */
 export function size(bytes) {
   const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'];

@@ -1,16 +1,13 @@
 /**
- * Meetings with a time: schedule one, move it, hand out its invitation, exchange its link.
+ * Meetings with a time: schedule one, or move it.
  *
  * Why apart from the start page: it is loaded when somebody opens one of these dialogs.
  *
- *   form (local time) -> ISO 8601 -> POST or PATCH -> the invitation, ready to be copied, and its calendar file
+ *   form (local time) -> ISO 8601 -> POST or PATCH -> the meeting, whose invitation is then handed out
  */
 
-import { invitationPath } from '../protocol/http.js';
 import { appointments as words } from '../text/en-appointments.js';
-import { en } from '../text/en.js';
-import { span } from '../text/format.js';
-import { copyButton, openDialog } from './dialog.js';
+import { openDialog } from './dialog.js';
 import { field, h, setText } from './dom.js';
 
 /** @import { Meeting } from '../protocol/http.js' */
@@ -112,21 +109,4 @@ export function appointmentDialog(meeting, save, explain, saved) {
   );
   const dialog = openDialog({ heading: meeting ? words.changeHeading : words.heading, body: [form], actions: [closing(words.cancel)] });
   subject.input.focus();
-}
-
-/**
- * The invitation of a meeting, for those to whom it is sent.
- *
- * @param {Meeting} meeting
- * @param {string} heading
- */
-export function invitationDialog(meeting, heading) {
-  const { joinWebUrl, joinMeetingId, passcode, startDateTime, endDateTime } = meeting;
-  const when = startDateTime === undefined ? '' : span(startDateTime, endDateTime);
-  const text = words.text({ subject: meeting.subject === '' ? en.start.untitled : meeting.subject, when, joinWebUrl, joinMeetingId, passcode });
-  const shown = h('textarea', { class: 'input invitation', attrs: { readonly: true, rows: '8', 'aria-label': words.invitation } }, text);
-  const copy = copyButton(shown, words);
-  const file = startDateTime === undefined ? [] : [h('a', { class: 'button', attrs: { href: invitationPath(meeting.id), download: 'meeting.ics' } }, words.calendar)];
-  openDialog({ heading, body: [h('p', {}, words.scheduledText), shown, h('div', { class: 'dialog-ways' }, copy, ...file)], actions: [closing(words.close)] });
-  copy.focus();
 }

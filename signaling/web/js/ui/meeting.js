@@ -14,6 +14,7 @@ import { createControls } from './controls.js';
 import { copyLink, shortcutsDialog } from './dialog.js';
 import { createLobbyNotice } from './lobby.js';
 import { openOptions } from './options.js';
+import { explain } from './problems.js';
 import { createReactionMenu, createSigns } from './reactions.js';
 import { h, setHidden, setText } from './dom.js';
 import { createHealth, createHealthButton } from './health.js';
@@ -33,6 +34,20 @@ export function createMeeting(call, { leave }) {
   const copy = async () => {
     const link = store.state.meeting?.joinWebUrl;
     if (link && (await copyLink(link))) store.dispatch({ type: 'notice', notice: { code: 'linkCopied' } });
+  };
+  /** @param {string} message */
+  const refused = (message) => store.dispatch({ type: 'notice', notice: { code: 'refused', message } });
+  let isInviting = false;
+  const invite = async () => {
+    if (isInviting) return;
+    isInviting = true;
+    try {
+      const [{ invitationDialog }, meeting] = await Promise.all([import('./invitation.js'), call.phones.invitation()]);
+      invitationDialog(meeting, en.people.invitation);
+    } catch (error) {
+      refused(explain(error));
+    }
+    isInviting = false;
   };
   /** Whether the meeting lets us send nothing of that kind. @param {import('../protocol/messages.js').CaptureKind} kind */
   const isBarred = (kind) => store.state.everOpen && !may(store.state, kind);
@@ -65,6 +80,7 @@ export function createMeeting(call, { leave }) {
     turn: (page) => store.dispatch({ type: 'page', page }),
     pin: (participantId) => store.dispatch({ type: 'pin', participantId }),
     copyLink: () => void copy(),
+    invite: () => void invite(),
   });
   const controls = createControls({
     toggle,
@@ -160,6 +176,7 @@ export function createMeeting(call, { leave }) {
       asks: call.asks,
       options: () => store.state.meeting && void openOptions(store.state.meeting.id),
       copyLink: () => void copy(),
+      invite: () => void invite(),
       close: closePanel,
     });
 

@@ -22,6 +22,7 @@ import { paintFace } from './tile.js';
  * @property {Asks} asks
  * @property {() => void} options Opens the meeting's options.
  * @property {() => void} copyLink
+ * @property {() => void} invite Opens the meeting's invitation.
  * @property {() => void} close
  */
 /** @typedef {(person: Participant, state: MeetingState) => void} PaintRow */
@@ -46,7 +47,12 @@ export function createPeople(context) {
     h(
       'div',
       { class: 'panel-scroll' },
-      h('button', { class: 'button wide', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.people.copyJoinLink),
+      h(
+        'div',
+        { class: 'people-ways' },
+        h('button', { class: 'button', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.people.copyJoinLink),
+        h('button', { class: 'button', attrs: { type: 'button' }, on: { click: context.invite } }, en.people.invitation),
+      ),
       tools.element,
       lobby.element,
       count,

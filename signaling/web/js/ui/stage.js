@@ -47,6 +47,7 @@ const TILE_ATTRIBUTES = ['data-participant-id', 'data-name', 'data-speaking', 'd
  * @property {(participantId: string) => void} pin
  * @property {{ element: HTMLElement, place: (box: Box | null) => void }} self The own picture; null puts it in its corner.
  * @property {() => void} copyLink
+ * @property {() => void} invite
  */
 
 /** As `.self-view` in stage.css has it. @param {number} stageWidth */
@@ -66,7 +67,12 @@ export function createStage(context) {
     { class: 'alone' },
     h('h2', {}, en.meeting.aloneHeading),
     h('p', {}, en.meeting.aloneText),
-    h('button', { class: 'button on-stage', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.meeting.copyLink),
+    h(
+      'div',
+      { class: 'alone-ways' },
+      h('button', { class: 'button on-stage', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.meeting.copyLink),
+      h('button', { class: 'button on-stage', attrs: { type: 'button' }, on: { click: context.invite } }, en.people.invitation),
+    ),
   );
   const pager = createPager({ turn: (by) => turn(by) });
   const element = h('div', { class: 'stage' }, list, alone, context.self.element, pager.element);

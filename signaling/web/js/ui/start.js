@@ -119,7 +119,7 @@ const scheduleButton = ({ create, explain }, refresh) =>
       attrs: { type: 'button' },
       on: {
         click: async () => {
-          const { appointmentDialog, invitationDialog } = await import('./appointment.js');
+          const [{ appointmentDialog }, { invitationDialog }] = await Promise.all([import('./appointment.js'), import('./invitation.js')]);
           appointmentDialog(null, create, explain, (meeting) => {
             refresh();
             invitationDialog(meeting, words.scheduled);
@@ -250,7 +250,7 @@ function managing(meeting, { appointments }, refresh) {
     h(
       'div',
       { class: 'meeting-ways' },
-      way(words.invitation, async () => (await import('./appointment.js')).invitationDialog(meeting, words.invitation)),
+      way(words.invitation, async () => (await import('./invitation.js')).invitationDialog(meeting, words.invitation)),
       way(meeting.startDateTime === undefined ? words.addTime : words.change, async () => {
         const { appointmentDialog } = await import('./appointment.js');
         appointmentDialog(meeting, (wish) => change(meeting.id, wish), explain, refresh);
@@ -258,7 +258,7 @@ function managing(meeting, { appointments }, refresh) {
       way(words.newLink, async () =>
         confirmDialog({ heading: words.newLinkHeading, text: words.newLinkText, confirm: words.newLinkConfirm }, () => {
           const exchanged = async () => {
-            const { invitationDialog } = await import('./appointment.js');
+            const { invitationDialog } = await import('./invitation.js');
             const now = await exchangeLink(meeting.id);
             refresh();
             invitationDialog(now, words.invitation);
