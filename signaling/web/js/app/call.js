@@ -220,6 +220,9 @@ export class Call {
       case 'health':
         if (this.store.state.audioOnly !== before.audioOnly) this.#applyAudioOnly();
         break;
+      case 'phoneCalls':
+        this.phones.told(message.calls);
+        break;
       case 'muted':
         this.#mutes.mutedByServer(message.kind);
         this.devices.silence(message.kind);

@@ -48,6 +48,7 @@ function snapshot(state) {
     lowBandwidth: state.lowBandwidth,
     recording: { ...state.recording },
     consent: state.consent,
+    phoneCalls: [...state.phoneCalls],
     events: [...state.thread.events],
     cursor: state.thread.cursor,
     pending: [...state.thread.pending],

@@ -1,13 +1,20 @@
 /**
- * Phones of a meeting: how to come in by one.
+ * Phones of a meeting: how to come in by one, calls out to them, and how long the end of one is shown.
+ *
+ *   ui -> dial, hangUp -> HTTP        Connection -> phoneCalls -> Store (-> told: the end is forgotten after a while)
  */
 
 import { ApiError, readMeeting } from '../protocol/http.js';
+import * as http from '../protocol/phones-http.js';
 
 /** @import { Meeting } from '../protocol/http.js' */
+/** @import { PhoneCall } from '../protocol/messages.js' */
 /** @import { Action, MeetingState } from '../state/meeting.js' */
 /** @import { Store } from '../state/store.js' */
 /** @import { Place } from './place.js' */
+
+/** Time to read how a call came to nothing. */
+const END_SHOWN_MS = 10_000;
 
 export class Phones {
   #store;
@@ -39,4 +46,26 @@ export class Phones {
     }
     return readMeeting(id, await this.#token());
   };
+
+  /** @param {string} number @param {string} name */
+  dial = async (number, name) => {
+    await http.callPhone(this.#meetingId(), await this.#token(), number, name);
+  };
+
+  /** @param {string} callId */
+  hangUp = async (callId) => {
+    try {
+      await http.hangUp(this.#meetingId(), await this.#token(), callId);
+    } catch (error) {
+      // Over meanwhile, and that is what was wanted.
+      if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    }
+  };
+
+  /** @param {readonly PhoneCall[]} calls As the server just said. */
+  told(calls) {
+    for (const { id, status } of calls) {
+      if (status === 'ended') setTimeout(() => this.#store.dispatch({ type: 'phoneEndSeen', id }), END_SHOWN_MS);
+    }
+  }
 }

@@ -19,7 +19,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {'organizer' | 'coorganizer' | 'presenter' | 'attendee'} Role */
 /**
  * @typedef {'microphone' | 'camera' | 'chat' | 'raiseHand' | 'react' | 'share' | 'spotlight' | 'mute' | 'remove' | 'admit' | 'lowerHands'
- *   | 'setRoles' | 'lock' | 'record' | 'changeOptions'} Right
+ *   | 'setRoles' | 'lock' | 'record' | 'changeOptions' | 'dialOut'} Right
  */
 /** @typedef {'policy' | 'notStarted' | 'locked'} LobbyReason */
 /** @typedef {'like' | 'heart' | 'applause' | 'laugh' | 'surprised'} Reaction */
@@ -30,6 +30,8 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {'notNeeded' | 'asked' | 'given'} Consent Whether we have to agree to be recorded. */
 /** @typedef {'good' | 'weak' | 'poor'} NetworkGrade */
 /** @typedef {'none' | 'network' | 'device'} HeldBack */
+/** @typedef {'dialling' | 'ringing' | 'answered' | 'joined' | 'ended'} PhoneCallStatus Answered: they are asked to press 1. */
+/** @typedef {{ id: string, name: string, status: PhoneCallStatus, endReason?: string | null | undefined }} PhoneCall A call out of this meeting. */
 
 /**
  * @typedef {object} Participant
@@ -78,6 +80,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  * @property {Publication[]} publications
  * @property {Slot[]} slots
  * @property {Recording} recording
+ * @property {PhoneCall[]} [phoneCalls] Those that are not joined and not over. An older server says nothing of them.
  * @property {ThreadEvent[]} events
  * @property {number} cursor
  * @property {string} serverTime
@@ -97,6 +100,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'muted', kind: PublicationKind, by: string | null }} MutedMessage Null: the meeting's options. */
 /** @typedef {{ type: 'recording' } & Recording} RecordingMessage */
 /** @typedef {{ type: 'recordingConsent', state: Consent }} RecordingConsentMessage To us alone. */
+/** @typedef {{ type: 'phoneCalls', calls: PhoneCall[] }} PhoneCallsMessage All of them; one that came to nothing once more, with its end. */
 /** @typedef {{ type: 'media', state: 'connected' | 'lost' }} MediaMessage */
 /** @typedef {'nothing' | 'queue' | 'loss' | 'silence' | 'client' | 'operator'} HealthLimit */
 /** @typedef {{ target: number, arriving: number | null, lossPermille: number | null, roundTrip: number | null, queue: number, limit: HealthLimit }} Downlink Bits a second, milliseconds. */
@@ -110,7 +114,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {{ type: 'resync' } | { type: 'ping' } | { type: 'pong' }} BareMessage */
 /**
  * @typedef {Welcome | LobbyMessage | WaitingMessage | RightsMessage | OptionsMessage | ReactionsMessage | EventMessage | RosterMessage | PublicationsMessage | SlotsMessage | SpeakerMessage | DemandMessage | MutedMessage
- *   | RecordingMessage | RecordingConsentMessage | MediaMessage | HealthMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
+ *   | RecordingMessage | RecordingConsentMessage | PhoneCallsMessage | MediaMessage | HealthMessage | AnswerMessage | AckMessage | ErrorMessage | RemovedMessage | BareMessage} ServerMessage
  */
 
 /** @typedef {{ participantId: string, kind: 'camera' | 'screen', priority: number, width: number, height: number }} Want */
@@ -213,6 +217,7 @@ const recording = {
   trouble: orNull(oneOf('diskFull', 'storeUnavailable')),
   troubleSince: optional(text),
 };
+const phoneCalls = listOf(shape({ id: text, name: text, status: oneOf('dialling', 'ringing', 'answered', 'joined', 'ended'), endReason: optional(text) }));
 const meeting = shape({ id: text, subject: text, joinWebUrl: text, chatId: text });
 
 /** @type {Record<string, Check>} Kinds missing here come from a newer server: kept for their `seq`, never drawn. */
@@ -249,6 +254,7 @@ const SHAPES = {
     publications: listOf(publication),
     slots: listOf(slot),
     recording: shape(recording),
+    phoneCalls: optional(phoneCalls),
     events: listOf(event),
     cursor: count,
     serverTime: text,
@@ -267,6 +273,7 @@ const SHAPES = {
   muted: shape({ kind: publicationKind, by: orNull(text) }),
   recording: shape(recording),
   recordingConsent: shape({ state: oneOf('notNeeded', 'asked', 'given') }),
+  phoneCalls: shape({ calls: phoneCalls }),
   media: shape({ state: oneOf('connected', 'lost') }),
   health: shape({
     down: orNull(

@@ -10,11 +10,12 @@ import { WITH_PICTURES, chooseAudioOnly, stepAudioOnly } from './audio-only.js';
 import { NO_HEALTH, lookOf, reduceHealth } from './health.js';
 import { announce, announceWaiting, withNotice } from './notices.js';
 import { NO_ORDER, forgetSigns, reduceOrder } from './order.js';
+import { forgetCall, mergeCalls, reducePhoneCalls } from './phone-calls.js';
 import { keepOrder, reduceRoster } from './roster.js';
 import { togglePin } from './scene.js';
 import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thread.js';
 
-/** @import { CaptureKind, Consent, MeetingInfo, Participant, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
+/** @import { CaptureKind, Consent, MeetingInfo, Participant, PhoneCall, Publication, PublicationKind, Recording, Role, ServerMessage, Slot } from '../protocol/messages.js' */
 /** @import { View } from './scene.js' */
 /** @import { Link } from '../protocol/connection.js' */
 /** @import { Thread } from './thread.js' */
@@ -40,7 +41,8 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
 /**
  * @typedef {object} Announcement Said once to those who do not see the page.
  * @property {number} id
- * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore' | 'spotlit' | 'raised' | 'waits', name: string } | { code: 'message', name: string, text: string }} content
+ * @property {{ code: 'joined' | 'left' | 'shares' | 'sharesNoMore' | 'spotlit' | 'raised' | 'waits', name: string } | { code: 'message', name: string, text: string }
+ *   | { code: 'phoneCalled' | 'phoneEnded', call: PhoneCall }} content
  */
 /**
  * @typedef {object} MeetingState
@@ -65,6 +67,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  * @property {boolean} lowBandwidth
  * @property {Recording} recording
  * @property {Consent} consent Whether we have to agree to be recorded.
+ * @property {readonly PhoneCall[]} phoneCalls Calls to phones that are not in yet, and those that have just come to nothing.
  * @property {Thread} thread
  * @property {Record<PublicationKind, Capture>} capture
  * @property {Record<PublicationKind, boolean>} wanted Whether the person wants to be heard, seen, to share.
@@ -95,6 +98,7 @@ import { EMPTY_THREAD, addEvents, markRead, queue, resume, settle } from './thre
  *   | { type: 'audioOnly', choice: AudioOnly['choice'] }
  *   | { type: 'soundBlocked', blocked: boolean }
  *   | { type: 'signsSeen', upto: number }
+ *   | { type: 'phoneEndSeen', id: string }
  *   | { type: 'panel', panel: Panel | null }
  *   | { type: 'chatQueued', clientMessageId: string, text: string }
  *   | { type: 'chatSettled', clientMessageId: string, state: 'sent' | 'failed' }
@@ -125,6 +129,7 @@ export const INITIAL = {
   lowBandwidth: false,
   recording: { state: 'off', recordingId: null, trouble: null },
   consent: 'notNeeded',
+  phoneCalls: [],
   thread: EMPTY_THREAD,
   capture: { microphone: 'none', camera: 'none', screen: 'none', screenAudio: 'none' },
   wanted: { microphone: true, camera: true, screen: false, screenAudio: false },
@@ -195,6 +200,8 @@ export function reduce(state, action) {
       return { ...state, soundBlocked: action.blocked };
     case 'signsSeen':
       return { ...state, order: forgetSigns(state.order, action.upto) };
+    case 'phoneEndSeen':
+      return { ...state, phoneCalls: forgetCall(state.phoneCalls, action.id) };
     case 'panel':
       return readIfOpen({ ...state, panel: action.panel });
     case 'chatQueued':
@@ -224,6 +231,7 @@ function reduceServer(state, message) {
         recording: message.recording,
         // Said right after it, where it is needed.
         consent: 'notNeeded',
+        phoneCalls: mergeCalls(state.phoneCalls, message.phoneCalls ?? []),
         thread: resume(state.thread, message.events, message.cursor),
       }));
     case 'event':
@@ -244,6 +252,8 @@ function reduceServer(state, message) {
       return announceWaiting(state, message);
     case 'recording':
       return { ...state, recording: { state: message.state, recordingId: message.recordingId, trouble: message.trouble, troubleSince: message.troubleSince } };
+    case 'phoneCalls':
+      return reducePhoneCalls(state, message.calls);
     case 'recordingConsent':
       return { ...state, consent: message.state };
     case 'answer': {

@@ -1,6 +1,48 @@
 /**
- * The words about phones, in English.
+ * The words about phones, in English: numbers to call in by, and calls out of a meeting.
  */
+
+/** @import { PhoneCall } from '../protocol/messages.js' */
+
+/** What is seen of a call that goes on. @type {Record<PhoneCall['status'], string>} */
+const STATUS = {
+  dialling: 'Dialling…',
+  ringing: 'Ringing…',
+  answered: 'Asked to press 1',
+  joined: 'Coming in…',
+  ended: 'call ended',
+};
+
+/** Why a call came to nothing, as it goes on after a name: “Grandma: busy”. @type {Record<string, string>} */
+const ENDS = {
+  busy: 'busy',
+  declined: 'declined',
+  noAnswer: 'no answer',
+  unreachable: 'cannot be reached',
+  notConfirmed: 'nobody pressed 1',
+  cancelled: 'call cancelled',
+  hungUp: 'hung up',
+  left: 'hung up',
+  removed: 'removed',
+  notLetIn: 'not let in',
+  meetingEnded: 'the meeting ended',
+  full: 'the meeting is full',
+  silent: 'no sound came any more',
+  lost: 'the line was lost',
+  failed: 'the call failed',
+};
+
+/** Refusals by code. @type {Record<string, string>} */
+const PROBLEMS = {
+  invalid_phone_number: 'That is not a number that can be called. Type it with its country code, such as +49 30 1234567.',
+  emergency_number: 'Emergency numbers cannot be called from a meeting. Call them with your own phone.',
+  number_not_allowed: 'This server does not call numbers of that kind. Try another number, or ask whoever runs the server.',
+  forbidden: 'You may not call phones from this meeting. Ask its organiser to do it.',
+  not_live: 'Nobody is in the meeting at the moment who could let others in. Come back in, then call again.',
+  too_many_calls: 'As many calls as are allowed go on already. Wait until one is over, then call again.',
+  no_phone_line: 'The server has no phone line at the moment. Try again in a few minutes.',
+  already_called: 'That number is being called or is in the meeting already. Look for it among the people.',
+};
 
 export const phones = {
   invitation: 'Invitation',
@@ -12,4 +54,25 @@ export const phones = {
   conferenceHint: 'Enter it when a voice asks you to.',
   pin: 'Your PIN, for you alone',
   pinHint: 'Enter it after the conference id to come in as the organiser. No invitation contains it.',
+
+  callPhone: 'Call a phone',
+  number: 'Phone number',
+  numberHint: 'With its country code: +49 30 1234567',
+  name: 'Name (optional)',
+  nameHint: 'Without one, the others see a part of the number.',
+  call: 'Call',
+  numberMissing: 'Type the number that should be called.',
+  /** @param {string} code @returns {string | undefined} None: it has nothing to do with phones. */
+  problem: (code) => (Object.hasOwn(PROBLEMS, code) ? PROBLEMS[code] : undefined),
+
+  calling: 'Calling',
+  hangUp: 'Hang up',
+  /** @param {string} name */
+  hangUpOn: (name) => `Hang up: ${name}`,
+  /** @param {PhoneCall} call */
+  status: ({ status, endReason }) => (status === 'ended' ? (Object.hasOwn(ENDS, endReason ?? '') && ENDS[endReason ?? '']) || STATUS.ended : STATUS[status]),
+  /** @param {string} name */
+  called: (name) => `${name} is being called.`,
+  /** @param {string} name @param {string} how */
+  ended: (name, how) => `${name}: ${how}`,
 };

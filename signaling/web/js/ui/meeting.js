@@ -14,6 +14,7 @@ import { createControls } from './controls.js';
 import { copyLink, shortcutsDialog } from './dialog.js';
 import { createLobbyNotice } from './lobby.js';
 import { openOptions } from './options.js';
+import { explainCall } from './phones.js';
 import { explain } from './problems.js';
 import { createReactionMenu, createSigns } from './reactions.js';
 import { h, setHidden, setText } from './dom.js';
@@ -177,6 +178,7 @@ export function createMeeting(call, { leave }) {
       options: () => store.state.meeting && void openOptions(store.state.meeting.id),
       copyLink: () => void copy(),
       invite: () => void invite(),
+      phones: { dial: call.phones.dial, hangUp: call.phones.hangUp, refused: (error) => refused(explainCall(error)) },
       close: closePanel,
     });
 

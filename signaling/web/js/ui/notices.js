@@ -5,6 +5,7 @@
  */
 
 import { isSharing, selfOf } from '../state/select.js';
+import { phones } from '../text/en-phone.js';
 import { en } from '../text/en.js';
 import { clock } from '../text/format.js';
 import { h, icon, keyed, setHidden, setText } from './dom.js';
@@ -65,6 +66,10 @@ function spoken(content) {
       return en.meeting.raised(content.name);
     case 'waits':
       return en.lobby.waits(content.name);
+    case 'phoneCalled':
+      return phones.called(content.call.name);
+    case 'phoneEnded':
+      return phones.ended(content.call.name, phones.status(content.call));
     case 'message':
       return en.meeting.said(content.name, content.text);
   }

@@ -11,10 +11,12 @@ import { confirmDialog } from './dialog.js';
 import { createBars } from './bars.js';
 import { h, icon, keyed, setAttr, setHidden, setIcon, setText } from './dom.js';
 import { createLobby } from './lobby.js';
+import { createCalling, createPhoneBox } from './phones.js';
 import { paintFace } from './tile.js';
 
 /** @import { MeetingState } from '../state/meeting.js' */
 /** @import { Asks } from '../app/asks.js' */
+/** @import { PhonesContext } from './phones.js' */
 /** @import { Participant, Role } from '../protocol/messages.js' */
 
 /**
@@ -23,6 +25,7 @@ import { paintFace } from './tile.js';
  * @property {() => void} options Opens the meeting's options.
  * @property {() => void} copyLink
  * @property {() => void} invite Opens the meeting's invitation.
+ * @property {PhonesContext} phones
  * @property {() => void} close
  */
 /** @typedef {(person: Participant, state: MeetingState) => void} PaintRow */
@@ -34,6 +37,8 @@ const ROLES = ['coorganizer', 'presenter', 'attendee'];
 export function createPeople(context) {
   const tools = createTools(context);
   const lobby = createLobby(context.asks);
+  const phoneBox = createPhoneBox(context.phones);
+  const calling = createCalling(context.phones, phoneBox.focus);
   const count = h('p', { class: 'panel-note' });
   const list = h('ul', { class: 'people', attrs: { 'aria-labelledby': 'panel-heading' } });
   /** @type {Map<string, HTMLElement>} */
@@ -53,8 +58,10 @@ export function createPeople(context) {
         h('button', { class: 'button', attrs: { type: 'button' }, on: { click: context.copyLink } }, icon('link'), en.people.copyJoinLink),
         h('button', { class: 'button', attrs: { type: 'button' }, on: { click: context.invite } }, en.people.invitation),
       ),
+      phoneBox.element,
       tools.element,
       lobby.element,
+      calling.element,
       count,
       list,
     ),
@@ -66,6 +73,8 @@ export function createPeople(context) {
       const people = inOrder([...state.participants.values()]);
       tools.update(state);
       lobby.update(state);
+      phoneBox.update(state);
+      calling.update(state);
       setText(count, en.people.count(people.filter(isHuman).length));
       keyed(list, elements, people, ({ id }) => id, (person) => {
         const { row, paint } = createRow(person.id, context);

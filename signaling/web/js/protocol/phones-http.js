@@ -1,0 +1,20 @@
+/**
+ * Calls out of a meeting, by plain HTTP. How they go is told by the live connection, to everybody in it.
+ */
+
+import { call } from './http.js';
+
+/** @param {string} meetingId */
+const calls = (meetingId) => `/v1/onlineMeetings/${encodeURIComponent(meetingId)}/phoneCalls`;
+
+/**
+ * @param {string} meetingId
+ * @param {string} token The participant's.
+ * @param {string} phoneNumber As it was typed: the server knows best what can be called.
+ * @param {string} displayName Empty: the others see a part of the number.
+ */
+export const callPhone = (meetingId, token, phoneNumber, displayName) =>
+  call('POST', calls(meetingId), { token, body: { phoneNumber, ...(displayName === '' ? {} : { displayName }) } });
+
+/** @param {string} meetingId @param {string} token @param {string} callId */
+export const hangUp = (meetingId, token, callId) => call('DELETE', `${calls(meetingId)}/${encodeURIComponent(callId)}`, { token });
