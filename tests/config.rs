@@ -15,6 +15,9 @@ use std::net::SocketAddr;
 use plenum::config::{Announce, Config, Encrypt, LogFormat, Origin, Recorder, Refused};
 use proptest::prelude::*;
 use recorder::vault::{S3Credentials, Secret, StoreKind};
+use sip::media::Codec;
+use sip::media::sdp::Srtp;
+use sip::stack::Transport;
 
 const DOCUMENTED: &str = include_str!("../config.toml");
 
@@ -266,6 +269,119 @@ fn a_store_of_recordings_that_lacks_a_key_or_has_one_of_another_kind_is_refused(
             assert!(problem.text.contains(word), "{text}: {word:?} is missing in {:?}", problem.text);
         }
     }
+}
+
+const TRUNK: &str = "[[phone.trunks]]\nhost = \"sip.example.com\"\n";
+
+#[test]
+fn a_phone_gateway_arrives_parsed_with_defaults_for_what_is_not_said_and_its_password_by_environment() {
+    let config = with_environment(
+        r#"
+        [phone]
+        udp = "192.0.2.7:5060"
+        dial_out_prefixes = ["+49", "+43"]
+        [[phone.numbers]]
+        number = "+49 (30) 1234-567"
+        name = "Berlin"
+        [[phone.rules]]
+        caller = "+49 170 1"
+        conference_id = "123 456 789"
+        [[phone.trunks]]
+        host = "sip.example.com"
+        username = "us"
+        sources = ["203.0.113.0/24"]
+        codecs = ["pcma", "opus"]
+        [[phone.trunks]]
+        name = "second"
+        transport = "tls"
+        host = "198.51.100.1"
+        srtp = "required"
+        inbound = false
+        rank = 2
+        "#,
+        &[("PLENUM__PHONE__TRUNKS__0__PASSWORD", "s3cret")],
+    )
+    .unwrap();
+    config.check().unwrap();
+    let [first, second] = config.phone.trunks.as_slice() else { panic!("{:?}", config.phone.trunks) };
+    assert_eq!((first.name.as_str(), first.transport, first.port), ("sip.example.com", Transport::Udp, None));
+    assert_eq!(first.codecs, [Codec::Pcma, Codec::Opus]);
+    assert_eq!((first.inbound, first.outbound, first.srtp), (true, true, Srtp::Allowed));
+    assert_eq!(
+        (second.transport, second.srtp, second.inbound, second.rank),
+        (Transport::Tls, Srtp::Required, false, 2)
+    );
+    assert!(!format!("{config:?}").contains("s3cret"));
+
+    let gateway = config.phone.gateway(&[]).unwrap();
+    assert_eq!(gateway.announced.to_string(), "192.0.2.7", "where SIP is listened, sound is, too");
+    assert_eq!(gateway.stack.trunks[1].port, 5061);
+    assert_eq!(gateway.lines[0].caller_id.as_deref(), Some("+49301234567"), "the first number, as it is dialled");
+    assert_eq!(gateway.rules[0].conference_id, "123456789");
+    let rules = config.phone.rules().unwrap();
+    assert_eq!((rules.numbers[0].number.as_str(), rules.numbers[0].name.as_str()), ("+49 (30) 1234-567", "Berlin"));
+    let out = rules.dial_out.unwrap();
+    assert_eq!(out.prefixes, ["+49", "+43"]);
+    assert!(out.emergency.iter().any(|number| number == "112"));
+}
+
+#[test]
+fn nobody_is_called_unless_a_prefix_is_allowed_and_without_a_trunk_there_is_no_gateway() {
+    let config = parse(&format!("[phone]\nudp = \"127.0.0.1:5060\"\n{TRUNK}")).unwrap();
+    assert_eq!(config.phone.rules().unwrap().dial_out, None);
+    let only_in = format!("[phone]\nudp = \"127.0.0.1:5060\"\ndial_out_prefixes = [\"+49\"]\n{TRUNK}outbound = false");
+    assert_eq!(parse(&only_in).unwrap().phone.rules().unwrap().dial_out, None);
+    assert_eq!(Config::default().phone.rules(), None);
+}
+
+#[test]
+fn a_phone_gateway_that_could_not_work_is_refused_with_its_reason() {
+    for (text, place, words) in [
+        ("[phone]\nudp = \"5060\"".to_owned(), "config.toml:2", &["phone.udp", "IP address with a port"][..]),
+        ("[phone]\nmedia_ports = \"9\"".to_owned(), "config.toml:2", &["phone.media_ports", "24000-24999"]),
+        ("[phone]\ndial_out_prefixes = [\"49\"]".to_owned(), "config.toml:2", &["beginning of a number", "\"+\""]),
+        ("[phone]\nemergency_numbers = [\"1x\"]".to_owned(), "config.toml:2", &["\"1x\"", "digits alone"]),
+        ("[phone]\ntls_key = \"k\"".to_owned(), "phone.tls_certificate, phone.tls_key", &["one is set"]),
+        ("[[phone.numbers]]\nname = \"x\"".to_owned(), "phone.numbers.number", &["is missing"]),
+        ("[[phone.numbers]]\nnumber = \"call us\"".to_owned(), "config.toml:2", &["no telephone number"]),
+        ("[[phone.rules]]\nconference_id = \"1\"".to_owned(), "phone.rules", &["every call to one meeting"]),
+        ("[[phone.rules]]\ncalled = \"+49 30\"".to_owned(), "phone.rules.conference_id", &["is missing"]),
+        ("[[phone.trunks]]\nname = \"x\"".to_owned(), "phone.trunks.host", &["is missing"]),
+        (format!("{TRUNK}{TRUNK}"), "phone.trunks.name", &["the name of two trunks"]),
+        (format!("{TRUNK}username = \"us\""), "phone.trunks.username, phone.trunks.password", &["one is set"]),
+        (format!("{TRUNK}register = true"), "phone.trunks.register", &["username and password"]),
+        (format!("{TRUNK}transport = \"sctp\""), "config.toml:3", &["\"udp\", \"tcp\" or \"tls\""]),
+        (format!("{TRUNK}codecs = [\"g729\"]"), "config.toml:3", &["g729", "\"opus\""]),
+        (format!("{TRUNK}sources = [\"sip.example.com\"]"), "config.toml:3", &["203.0.113.0/24"]),
+        (format!("{TRUNK}colour = 1"), "config.toml:3", &["phone.trunks.colour", "not a setting"]),
+    ] {
+        let Refused(problems) = parse(&text).expect_err(&text);
+        let problem = problems.iter().find(|problem| problem.place == place);
+        let problem = problem.unwrap_or_else(|| panic!("{text}: nothing at {place} in {problems:?}"));
+        for word in words {
+            assert!(problem.text.contains(word), "{text}: {word:?} is missing in {:?}", problem.text);
+        }
+    }
+    for (text, place, word) in [
+        ("[phone]\nudp = \"127.0.0.1:5060\"".to_owned(), "phone.udp, phone.tcp, phone.tls", "there is no trunk"),
+        ("[[phone.numbers]]\nnumber = \"+49 30 1\"".to_owned(), "phone.numbers, phone.rules", "there is no trunk"),
+        (TRUNK.to_owned(), "phone.udp", "speaks UDP"),
+        (format!("[phone]\nudp = \"0.0.0.0:5060\"\n{TRUNK}"), "phone.advertised", "public address"),
+        (format!("[phone]\nudp = \"127.0.0.1:5060\"\ncalls = 501\n{TRUNK}"), "phone.media_ports", "500 calls"),
+        (format!("[phone]\nudp = \"127.0.0.1:1\"\nlanguage = \"de\"\n{TRUNK}"), "phone.language", "phone.prompts"),
+        (format!("[phone]\nudp = \"127.0.0.1:1\"\ntls = \"127.0.0.1:2\"\n{TRUNK}"), "phone.tls", "tls_key"),
+    ] {
+        let Refused(problems) = parse(&text).unwrap().check().expect_err(&text);
+        let problem = problems.iter().find(|problem| problem.place.starts_with(place));
+        assert!(problem.is_some_and(|problem| problem.text.contains(word)), "{text}: {problems:?}");
+    }
+    let config = parse(&format!(
+        "[phone]\nprompts = \"/nowhere\"\ntls_certificate = \"/no.pem\"\ntls_key = \"/no.key\"\n{TRUNK}"
+    ));
+    let Refused(problems) = config.unwrap().phone.gateway(&[]).err().unwrap();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[2].text.contains("/nowhere/en is no folder"), "{problems:?}");
+    assert!(problems[0].text.contains("/no.pem cannot be read"), "{problems:?}");
 }
 
 #[test]

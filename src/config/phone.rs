@@ -131,6 +131,9 @@ const TRUNKS: &str = "phone.trunks";
 const NUMBERS: &str = "phone.numbers";
 const RULES: &str = "phone.rules";
 
+/// What the prompts in the binary speak.
+const OWN_LANGUAGE: &str = "en";
+
 /// Ports of sound, unless told otherwise: five hundred calls.
 const MEDIA_PORTS: RangeInclusive<u16> = 24_000..=24_999;
 
@@ -160,7 +163,7 @@ pub(super) fn read(settings: &mut Settings) -> Phone {
         media_announce: settings.text("phone.media_announce", None, parse::announce),
         media_ports: settings.text("phone.media_ports", MEDIA_PORTS, parse::ports),
         calls: number(settings, "phone.calls", 200, 1..=10_000),
-        language: settings.text("phone.language", "en".to_owned(), parse::language),
+        language: settings.text("phone.language", OWN_LANGUAGE.to_owned(), parse::language),
         prompts: settings.text("phone.prompts", None, parse::path),
         dial_out_prefixes: settings.list("phone.dial_out_prefixes", parse::prefix),
         dial_out_per_meeting: number(settings, "phone.dial_out_per_meeting", 10, 1..=1_000),
@@ -301,6 +304,13 @@ impl Phone {
         if self.tls.is_some() && self.certificate.is_none() {
             broken("phone.tls", "needs phone.tls_certificate and phone.tls_key".to_owned());
         }
+        if self.prompts.is_none() && self.language != OWN_LANGUAGE {
+            let text = format!(
+                "we speak {OWN_LANGUAGE:?} alone; prompts in {:?} are yours to give, by phone.prompts",
+                self.language
+            );
+            broken("phone.language", text);
+        }
         let anywhere = [self.udp, self.tcp, self.tls].into_iter().flatten().any(|at| at.ip().is_unspecified());
         if anywhere && self.advertised.is_none() {
             broken(
@@ -349,6 +359,11 @@ impl Phone {
         let tls = self.tls.zip(identity);
         let tls = tls.map(|(at, identity)| (at, sip::stack::ServerTls { identity, client_ca }));
         let listen = sip::stack::Listen { udp: self.udp, tcp: self.tcp, tls, advertised: self.advertised.clone() };
+        let theirs = self.prompts.as_ref().map(|folder| folder.join(&self.language));
+        if let Some(folder) = theirs.filter(|folder| !folder.is_dir()) {
+            let text = format!("{} is no folder. Make it, with the prompts of that language", folder.display());
+            problems.push(Problem { place: "phone.prompts, phone.language".to_owned(), text });
+        }
         let prompts = sip::prompts::Prompts::read(self.prompts.as_deref(), &self.language);
         let prompts = prompts.map_err(|error| {
             problems.push(Problem { place: "phone.prompts".to_owned(), text: error.to_string() });
