@@ -49,6 +49,11 @@ class Server {
     return this.#log;
   }
 
+  /** Of its process. */
+  get pid() {
+    return this.#child.pid;
+  }
+
   /** Starts, or starts again on the same port and data. @returns {Promise<number>} ms until it was ready */
   async start() {
     const started = performance.now();

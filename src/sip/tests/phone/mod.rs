@@ -1,11 +1,12 @@
 //! A telephone as a test needs one: G.711 (RFC 3551 §4.5.14), keys by RFC 4733, a tone to say, and a memory of what it heard.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sip::stack::{Call, CallEvent, Order, Party, Stack, TrunkId};
+use sip::stack::{Call, CallEvent, Incoming, Order, Party, Stack, TrunkId};
 
 const TICK: Duration = Duration::from_millis(20);
 /// Samples of a packet.
@@ -30,12 +31,7 @@ pub(super) struct Phone {
 impl Phone {
     /// Calls, and comes back when it is answered.
     pub(super) async fn dial(trunk: &Stack, number: &str) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let offer = format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n"
-        );
+        let (socket, offer) = description();
         let caller = Party { number: Some("+4930999".to_owned()), display: None };
         let order = Order { trunk: TrunkId(0), number: number.to_owned(), caller, offer };
         let mut call = trunk.call(order).await.unwrap();
@@ -46,7 +42,18 @@ impl Phone {
                 _ => {}
             }
         };
-        let media = answer.lines().find_map(|line| line.strip_prefix("m=audio ")).unwrap();
+        Self::talking(call, socket, &answer)
+    }
+
+    /// Takes a call.
+    pub(super) async fn answer(incoming: Incoming) -> Self {
+        let (socket, answer) = description();
+        incoming.call.accept(answer).await.unwrap();
+        Self::talking(incoming.call, socket, &incoming.offer.expect("an offer"))
+    }
+
+    fn talking(call: Call, socket: UdpSocket, theirs: &str) -> Self {
+        let media = theirs.lines().find_map(|line| line.strip_prefix("m=audio ")).unwrap();
         let port: u16 = media.split(' ').next().unwrap().parse().unwrap();
         let shared = Arc::<Shared>::default();
         let to = SocketAddr::from(([127, 0, 0, 1], port));
@@ -98,6 +105,17 @@ impl Phone {
         while !matches!(self.call.next().await, None | Some(CallEvent::Ended(_))) {}
         self.shared.over.store(true, Ordering::Relaxed);
     }
+}
+
+/// Where it listens, and the description that says so.
+fn description() -> (UdpSocket, String) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let text = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n"
+    );
+    (socket, text)
 }
 
 /// The share of the energy at a frequency, 0 to 1 (Goertzel).

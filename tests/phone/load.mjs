@@ -1,0 +1,183 @@
+/**
+ * What phones cost the server: SIPp calls the real binary, whose processor time, memory and punctuality are read from outside.
+ *
+ *     PLENUM_BIN=target/release/plenum node tests/phone/load.mjs legs     200 legs at once: one in ten talks, then all of them
+ *     PLENUM_BIN=target/release/plenum node tests/phone/load.mjs calls    2,000 calls at 100 a second, a second each, twice
+ *
+ * Needs SIPp (`apt-get install sip-tester`) and ffmpeg. Everything stays on 127.0.0.1. A figure of processor time is the server's alone; SIPp has
+ * the rest of the machine. Ends with 1 when a bar is missed.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { counted, series } from '../browser/kit/metrics.mjs';
+import { startServer } from '../browser/kit/server.mjs';
+
+const SIP = 15_060;
+const CALLERS = 15_070;
+/** Legs, and how many of them are in each meeting. */
+const LEGS = 200;
+const IN_A_MEETING = 10;
+/** Calls of a second each. */
+const CALLS = 2_000;
+/** Transactions are remembered for 32 s (RFC 3261 §17). */
+const FORGOTTEN_MS = 36_000;
+/** How long each phase is measured. */
+const WINDOW_MS = 20_000;
+const TICKS_A_SECOND = Number(execFileSync('getconf', ['CLK_TCK']));
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'phones-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const missed = [];
+const hold = (what, value, bar, unit) => {
+  const is = value <= bar;
+  if (!is) missed.push(what);
+  console.log(`${is ? 'holds ' : 'MISSED'}  ${what}: ${value.toFixed(3)} ${unit} (bar ${bar})`);
+};
+
+async function start() {
+  return startServer({
+    env: {
+      PLENUM__PHONE__UDP: `127.0.0.1:${SIP}`,
+      PLENUM__PHONE__CALLS: '500',
+      PLENUM__PHONE__TRUNKS__0__HOST: '127.0.0.1',
+      PLENUM__PHONE__TRUNKS__0__PORT: String(CALLERS),
+      PLENUM__PHONE__TRUNKS__0__SESSIONS: '1000',
+      PLENUM__PHONE__NUMBERS__0__NUMBER: '+49 30 12345',
+      PLENUM__LIMITS__API_WRITES_PER_SECOND: '0',
+    },
+  });
+}
+
+/** Processor time of the server so far, in seconds. */
+function cpu(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
+}
+
+const rss = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
+
+/** A meeting that phones may come into by themselves. @returns {Promise<string>} its conference id */
+async function meeting(server, token) {
+  const response = await fetch(`${server.url}/v1/onlineMeetings`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ subject: 'Load', canAnonymousStart: true, lobbyBypassSettings: { scope: 'everyone', isDialInBypassEnabled: true } }),
+  });
+  return (await response.json()).audioConferencing.conferenceId.replaceAll(' ', '');
+}
+
+/** A leg that plays a file: SIPp knows no variable for its name. @returns {string} the scenario */
+function leg(sound) {
+  const scenario = join(folder, `${sound}.xml`);
+  writeFileSync(scenario, readFileSync(join(here, 'leg.xml'), 'utf8').replaceAll('SOUND', join(folder, sound)));
+  return scenario;
+}
+
+/** SIPp with a scenario; resolves with its exit code. */
+function sipp(scenario, port, ...more) {
+  const child = spawn('sipp', ['-sf', scenario, `127.0.0.1:${SIP}`, '-i', '127.0.0.1', '-p', String(port), '-nostdin', ...more], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  process.on('exit', () => child.kill('SIGKILL'));
+  let said = '';
+  child.stderr.on('data', (bytes) => (said += bytes));
+  return once(child, 'exit').then(([code]) => {
+    if (code !== 0) console.log(`SIPp ended with ${code}: ${said.trim().split('\n').slice(-3).join('; ')}`);
+    return code;
+  });
+}
+
+/** One line of digits for each call. @returns {string} the file */
+function calls(name, ids) {
+  writeFileSync(join(folder, name), ['SEQUENTIAL', ...ids.map((id) => [...id].join(';'))].join('\n') + '\n');
+  return join(folder, name);
+}
+
+/** What of the ticks came later than `seconds`, in thousandths, between two pages of metrics. */
+function later(before, after, seconds) {
+  const upTo = (page, le) => series(page, 'sip_tick_late_seconds_bucket').find(({ labels }) => labels.le === le)?.value ?? 0;
+  const all = upTo(after, '+Inf') - upTo(before, '+Inf');
+  return (1000 * (all - (upTo(after, seconds) - upTo(before, seconds)))) / all;
+}
+
+async function legs(what, silent) {
+  const server = await start();
+  const token = await server.token('Ada');
+  const ids = [];
+  for (let n = 0; n < LEGS / IN_A_MEETING; n += 1) ids.push(await meeting(server, token));
+  // A talker in each meeting, then the others.
+  const talkers = calls('talkers.csv', silent > 0 ? ids : ids.flatMap((id) => Array(IN_A_MEETING).fill(id)));
+  const running = [sipp(leg('voice.raw'), CALLERS, '-inf', talkers, '-m', String(LEGS - silent), '-r', '20', '-mp', '30000')];
+  if (silent > 0) {
+    const others = calls('others.csv', ids.flatMap((id) => Array(IN_A_MEETING - 1).fill(id)));
+    running.push(sipp(leg('silence.raw'), CALLERS + 1, '-inf', others, '-m', String(silent), '-r', '20', '-mp', '40000'));
+  }
+  for (let waited = 0; (await counted(server, 'sip_legs')) < LEGS; waited += 1) {
+    if (waited > 60) throw new Error(`only ${await counted(server, 'sip_legs')} legs came`);
+    await sleep(500);
+  }
+  // The last ones press their keys.
+  await sleep(8_000);
+  const page = async () => (await fetch(`${server.url}/metrics`)).text();
+  const [before, began, used] = [await page(), performance.now(), cpu(server.pid)];
+  await sleep(WINDOW_MS);
+  const [after, ended, spent] = [await page(), performance.now(), cpu(server.pid)];
+  const inside = series(after, 'engine_publications')?.[0]?.value;
+  hold(`${LEGS} legs, ${what}: processor`, (spent - used) / ((ended - began) / 1000), 0.5, 'of a core');
+  hold(`${LEGS} legs, ${what}: ticks later than 3 ms`, later(before, after, '0.003'), 10, 'of a thousand');
+  console.log(`        memory ${rss(server.pid).toFixed(0)} MiB${inside === undefined ? '' : `, ${inside} voices in meetings`}`);
+  const codes = await Promise.all(running);
+  if (codes.some((code) => code !== 0)) missed.push(`${what}: SIPp ended with ${codes}`);
+  await server.stop();
+}
+
+async function manyCalls() {
+  const server = await start();
+  const some = (count) => sipp(join(here, 'short.xml'), CALLERS, '-m', String(count), '-r', '100', '-l', '400');
+  const idle = rss(server.pid);
+  // The first time the allocator takes what a hundred calls at once need, and keeps most of it: what grows after that is a leak.
+  const codes = [await some(CALLS)];
+  await sleep(FORGOTTEN_MS);
+  const [before, used, began] = [rss(server.pid), cpu(server.pid), performance.now()];
+  codes.push(await some(CALLS));
+  const [took, spent, most] = [(performance.now() - began) / 1000, cpu(server.pid) - used, rss(server.pid)];
+  await sleep(FORGOTTEN_MS);
+  const after = rss(server.pid);
+  const memory = [idle, before, most, after].map((mib) => mib.toFixed(1));
+  console.log(`        ${CALLS} calls in ${took.toFixed(1)} s, ${spent.toFixed(1)} CPU-s`);
+  console.log(`        memory: ${memory[0]} MiB idle, ${memory[1]} after ${CALLS} calls, ${memory[2]} at the end of ${CALLS} more, ${memory[3]} after them`);
+  hold('runs of SIPp with a call that failed', codes.filter((code) => code !== 0).length, 0, 'runs');
+  hold(`memory after ${CALLS} calls`, after / before, 1.1, 'of before');
+  hold('legs left behind', await counted(server, 'sip_legs'), 0, 'legs');
+  await server.stop();
+}
+
+const raw = (name, ...input) => execFileSync('ffmpeg', ['-v', 'error', '-y', ...input, '-ar', '8000', '-ac', '1', '-f', 'mulaw', join(folder, name)]);
+// A voice from the prompts, and nothing.
+raw('voice.raw', '-i', join(here, '../../src/sip/prompts/en/organizer-pin.wav'));
+raw('silence.raw', '-f', 'lavfi', '-t', '2', '-i', 'anullsrc=r=8000:cl=mono');
+
+switch (process.argv[2]) {
+  case 'legs':
+    await legs('one in ten talks', LEGS - LEGS / IN_A_MEETING);
+    await legs('all talk', 0);
+    break;
+  case 'calls':
+    await manyCalls();
+    break;
+  default:
+    console.error('Say what: legs or calls.');
+    process.exitCode = 2;
+}
+if (missed.length > 0) {
+  console.error(`missed: ${missed.join('; ')}`);
+  process.exitCode = 1;
+}
