@@ -61,7 +61,9 @@ pub(super) async fn serve(shared: Arc<Shared>, stack: Stack, mut invitation: Box
             }
         }
     }
-    metrics::counter!("sip_calls_ended_total", "direction" => "out", "reason" => end.reason.label()).increment(1);
+    let (trunk, reason, code) = (end.trunk.as_deref(), end.reason.label(), end.sip_code);
+    tracing::info!(direction = "out", trunk, reason, code, "a phone call was not answered");
+    metrics::counter!("sip_calls_ended_total", "direction" => "out", "reason" => reason).increment(1);
     invitation.ended(end).await;
 }
 

@@ -285,6 +285,48 @@ async fn a_phone_hears_the_prompt_enters_the_id_and_is_heard_and_hears_in_the_me
     house.gateway.leave(Duration::from_secs(2)).await;
 }
 
+/// What a meeting's tap had of a phone's voice.
+#[derive(Default)]
+struct Followed {
+    /// Of each packet: its number, its time in ticks of 48 kHz, and when it came.
+    packets: Vec<(u16, u32, Instant)>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_phone_that_loses_a_twentieth_the_meeting_misses_just_that_and_the_time_is_kept() {
+    let house = House::open(24_270).await;
+    let tap = house.engine.tap(MEETING, ParticipantId::NOBODY);
+    let phone = Phone::dial(&house.trunk, "+493012345").await;
+    until("a prompt", || phone.loudness(100) > 0.02).await;
+    phone.press("123456789#").await;
+    until("the place", || !house.directory.announced.lock().unwrap().is_empty()).await;
+    let voice = house.directory.announced.lock().unwrap()[0];
+    phone.loses(20);
+    phone.says(Some(PHONES));
+    let mut followed = Followed::default();
+    let began = Instant::now();
+    while followed.packets.len() < 300 {
+        assert!(began.elapsed() < SOON, "{} packets so far", followed.packets.len());
+        let Some(tapped) = tap.recv(Duration::from_millis(20)).unwrap() else { continue };
+        if let TapItem::Packet { publication, packet, .. } = tapped.item
+            && publication == voice
+        {
+            let number = u16::from_be_bytes([packet[2], packet[3]]);
+            let time = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+            followed.packets.push((number, time, Instant::now()));
+        }
+    }
+    let (first, last) = (followed.packets[0], followed.packets[299]);
+    let sent = u32::from(last.0.wrapping_sub(first.0)) + 1;
+    assert!((314..=317).contains(&sent), "{sent} numbers for 300 packets: a twentieth was lost, and nothing else");
+    assert_eq!(last.1.wrapping_sub(first.1), (sent - 1) * 960, "a hole is as long as what was lost");
+    let drift = i128::from((sent - 1) * 20) - (last.2 - first.2).as_millis() as i128;
+    println!("{sent} packets of which 300 came, {drift} ms apart from the clock");
+    assert!(drift.abs() < 200, "{drift} ms: no drift, and nothing waits");
+    phone.hang_up().await;
+    until("the end", || !house.directory.ends.lock().unwrap().is_empty()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_wrong_ids_end_the_call_from_our_side() {
     let house = House::open(24_220).await;

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ struct Shared {
     keys: Mutex<std::collections::VecDeque<u8>>,
     heard: Mutex<Vec<f32>>,
     over: AtomicBool,
+    /// Every so manieth packet of its voice is lost on the way; 0: none.
+    loses: AtomicU32,
 }
 
 pub(super) struct Phone {
@@ -65,6 +67,11 @@ impl Phone {
     /// What it says from now on.
     pub(super) fn says(&self, hz: Option<f64>) {
         *self.shared.tone.lock().unwrap() = hz;
+    }
+
+    /// From now on every so manieth packet of its voice is lost on the way.
+    pub(super) fn loses(&self, every: u32) {
+        self.shared.loses.store(every, Ordering::Relaxed);
     }
 
     /// Presses keys; comes back when the last was let go.
@@ -169,7 +176,12 @@ fn talk(socket: &UdpSocket, to: SocketAddr, shared: &Shared) {
                     tone.map_or(0.0, |hz| (seconds * hz * std::f64::consts::TAU).sin() * 0.3)
                 };
                 let body: Vec<u8> = (0..SAMPLES).map(|at| companded(sample(at))).collect();
-                send(socket, to, 0, false, &mut sequence, timestamp, &body);
+                let loses = shared.loses.load(Ordering::Relaxed);
+                if loses > 0 && u32::from(sequence) % loses == 0 {
+                    sequence = sequence.wrapping_add(1);
+                } else {
+                    send(socket, to, 0, false, &mut sequence, timestamp, &body);
+                }
             }
         }
         timestamp += SAMPLES;
