@@ -26,8 +26,10 @@ const FRAME_TICKS: u64 = 960;
 /// So many frames of silence (400 ms) are sent before no more are: a syllable's end and a breath belong to the voice.
 const HANGOVER: u32 = 20;
 
-/// Between the extremes a speech encoder is tuned for; the mixer's listeners pay for nothing more.
-const COMPLEXITY: i32 = 5;
+/// Opus without its speech half (SILK), and hardly any search: 14 us for 20 ms of G.711 where speech mode at complexity 5 takes 45, twice as near to
+/// what the phone sent (22 dB against 11 at the same rate), and 4 ms less delay (measured with the prompts; docs/decisions/0021).
+const APPLICATION: Application = Application::LowDelay;
+const COMPLEXITY: i32 = 2;
 
 /// Octets of one frame at most: the encoder varies its rate around 80.
 const FRAME_BYTES_MAX: usize = 400;
@@ -176,7 +178,7 @@ pub(super) struct Framed {
 
 impl Framed {
     fn new(decoder: Decoder, rate: u32, numbers: Numbers) -> Result<Self, NoCodec> {
-        let mut encoder = opus::Encoder::new(rate, Channels::Mono, Application::Voip)?;
+        let mut encoder = opus::Encoder::new(rate, Channels::Mono, APPLICATION)?;
         encoder.set_bitrate(Bitrate::Bits(if rate > 8_000 { 32_000 } else { 24_000 }))?;
         encoder.set_complexity(COMPLEXITY)?;
         let frame = rate as usize / 50;
