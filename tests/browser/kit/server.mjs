@@ -3,13 +3,12 @@
  */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { dataDir, plenum } from './env.mjs';
+import { freePort } from './ports.mjs';
 import { until } from './wait.mjs';
 
 const run = promisify(execFile);
@@ -129,21 +128,3 @@ class Server {
 }
 
 const tail = (text) => text.split('\n').slice(-40).join('\n');
-
-/** A port number that is free for TCP and UDP alike. */
-async function freePort() {
-  for (;;) {
-    const tcp = createServer().listen(0, '127.0.0.1');
-    await once(tcp, 'listening');
-    const { port } = tcp.address();
-    const udp = createSocket('udp4');
-    const free = await new Promise((resolve) => {
-      udp.once('error', () => resolve(false));
-      udp.bind(port, '127.0.0.1', () => resolve(true));
-    });
-    udp.close();
-    tcp.close();
-    await once(tcp, 'close');
-    if (free) return port;
-  }
-}
