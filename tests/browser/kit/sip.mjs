@@ -63,3 +63,15 @@ class Caller {
     this.#socket.close();
   }
 }
+
+/** Answers the first request that comes to a port, which asks whether a trunk is there, and leaves the port to others. */
+export async function answerOnce(port) {
+  const socket = createSocket('udp4');
+  socket.bind(port, '127.0.0.1');
+  await once(socket, 'listening');
+  const [bytes, from] = await once(socket, 'message', { signal: AbortSignal.timeout(15_000) });
+  const kept = String(bytes).split('\r\n').filter((line) => /^(Via|From|To|Call-ID|CSeq):/i.test(line));
+  const answer = ['SIP/2.0 200 OK', ...kept.map((line) => (/^To:/i.test(line) ? `${line};tag=here` : line)), 'Content-Length: 0', '', ''].join('\r\n');
+  await new Promise((done) => socket.send(answer, from.port, from.address, done));
+  await new Promise((done) => socket.close(done));
+}
