@@ -27,8 +27,11 @@ const MASKED = '+49••••••99';
 const GREETING_MAX_MS = 2_000;
 /** From the last key to the roster of the others. */
 const SEAT_MAX_MS = 500;
-/** What the server may add to one way: to a page, and to a phone. On the way to a phone the mix waits for what the sender's machine holds up. */
-const DELAY_MAX_MS = { toPage: 100, toPhone: 200 };
+/**
+ * What the server may add to one way. In a mix everybody waits for the latest packets of a sender: for a telephone's less than for a browser's,
+ * which a busy machine holds up by more than all the rest.
+ */
+const DELAY_MAX_MS = { phoneToPage: 100, phoneToPhone: 200, pageToPhone: 400 };
 const LEVEL_MAX_DB = 3;
 /** What every voice in a mix is brought to. */
 const MIX_DB = -23;
@@ -125,7 +128,7 @@ test('both hear each other, as loud as it was said, and not themselves', { timeo
 });
 
 /** For each beginning on one side how much later it was on the other. */
-const delays = (here, there) => here.flatMap((began) => there.filter((at) => at > began && at < began + 500).slice(0, 1).map((at) => at - began));
+const delays = (here, there) => here.flatMap((began) => there.filter((at) => at > began && at < began + 700).slice(0, 1).map((at) => at - began));
 
 /**
  * The fastest word counts: that the machine of a test held up another one is not the server's. What lies in the programs at both ends is taken
@@ -144,7 +147,7 @@ test('what begins at the page begins at the phone soon after', { timeout: 60_000
   const said = beginnings(await listen(ada, { from: 'microphone', tone: TONES[ADA], ms: 8_000 }));
   await call.next(0.5);
   // A browser's packet holds 20 ms, and so does a telephone's: a word begins somewhere in it, half of it later on the mean.
-  judgeDelay(t, 'from the page to the phone', delays(said, beginnings(stop())), 20 + 10, DELAY_MAX_MS.toPhone);
+  judgeDelay(t, 'from the page to the phone', delays(said, beginnings(stop())), 20 + 10, DELAY_MAX_MS.pageToPhone);
 });
 
 test('what begins at the phone begins at the page a tenth of a second later at most', { timeout: 60_000 }, async (t) => {
@@ -159,7 +162,7 @@ test('what begins at the phone begins at the page a tenth of a second later at m
   }
   const there = beginnings(await listening);
   const to = await buffered(ada);
-  judgeDelay(t, 'from the phone to the page', delays(beginnings(stop()), there), (1_000 * (to.delay - from.delay)) / (to.emitted - from.emitted), DELAY_MAX_MS.toPage);
+  judgeDelay(t, 'from the phone to the page', delays(beginnings(stop()), there), (1_000 * (to.delay - from.delay)) / (to.emitted - from.emitted), DELAY_MAX_MS.phoneToPage);
   await hears(ada, PHONE);
 });
 
@@ -177,7 +180,7 @@ test('two phones hear each other, and neither itself', { timeout: 60_000 }, asyn
     }
     await theirs.next(0.5);
     const [said, heard] = stop.map((end) => beginnings(end()));
-    judgeDelay(t, 'from a phone to a phone', delays(said, heard), 0, DELAY_MAX_MS.toPhone);
+    judgeDelay(t, 'from a phone to a phone', delays(said, heard), 0, DELAY_MAX_MS.phoneToPhone);
     assert.ok(share(theirs.heard().slice(-2 * PHONE_RATE), TONES[OTHER]) < 0.01, 'nobody hears themselves');
   } finally {
     other.hangUp();
@@ -316,12 +319,20 @@ test('three wrong conference ids end the call; after ten of one number nothing o
   stranger.end();
 });
 
+test('how the calls ended is counted, each by its reason', async () => {
+  const ends = (reason) => counted(server, 'sip_calls_ended_total', { direction: 'in', reason });
+  const expected = { removed: 1, not_let_in: 1, wrong_id: 3, locked_out: 2, hung_up: 3, silent: 0, failed: 0 };
+  for (const [reason, times] of Object.entries(expected)) await until(`${times} of ${reason}`, async () => (await ends(reason)) === times);
+  await until('no call to be left', async () => (await counted(server, 'sip_calls')) === 0);
+});
+
 test('who calls from an address that is no trunk’s gets no answer at all', { timeout: 30_000 }, async () => {
-  const dropped = await counted(server, 'sip_dropped_total');
+  const strangers = () => counted(server, 'sip_dropped_total', { why: 'source' });
+  const dropped = await strangers();
   const requests = await counted(server, 'sip_requests_total');
   const outside = await startPhone({ number: '+4930555777', address: '127.0.0.2' });
   const calls = outside.dial(lineOf(server));
-  await until('it to be dropped, and sent again', async () => (await counted(server, 'sip_dropped_total')) >= dropped + 3);
+  await until('it to be dropped, and sent again', async () => (await strangers()) >= dropped + 3);
   assert.equal(calls.isOver, false, 'it does not even hear that nobody wants it');
   assert.deepEqual(outside.events.map(({ type }) => type), ['CALL_LOCAL_SDP']);
   assert.equal(await counted(server, 'sip_requests_total'), requests);

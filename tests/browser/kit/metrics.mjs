@@ -30,9 +30,10 @@ export function series(page, name) {
   });
 }
 
-/** A counter's value over all its labels; what was never counted is not on the page. */
-export async function counted(server, name) {
-  return series(await scrape(server), name).reduce((sum, { value }) => sum + value, 0);
+/** A counter's value over all its labels, or those with some of them; what was never counted is not on the page. */
+export async function counted(server, name, some = {}) {
+  const fits = ({ labels }) => Object.entries(some).every(([key, value]) => labels[key] === value);
+  return series(await scrape(server), name).filter(fits).reduce((sum, { value }) => sum + value, 0);
 }
 
 /** How many trains of each length left so far, the singles first. @param {'voice' | 'picture'} kind */
