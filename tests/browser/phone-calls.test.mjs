@@ -31,7 +31,7 @@ const SEAT_MAX_MS = 500;
  * What the server may add to one way. In a mix everybody waits for the latest packets of a sender: for a telephone's less than for a browser's,
  * which a busy machine holds up by more than all the rest.
  */
-const DELAY_MAX_MS = { phoneToPage: 100, phoneToPhone: 200, pageToPhone: 400 };
+const DELAY_MAX_MS = { phoneToPage: 100, phoneToPhone: 250, pageToPhone: 400 };
 const LEVEL_MAX_DB = 3;
 /** What every voice in a mix is brought to. */
 const MIX_DB = -23;
