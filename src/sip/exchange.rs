@@ -11,6 +11,7 @@
 
 mod line;
 mod ports;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};

@@ -1,6 +1,5 @@
 //! One leg with its sockets, and what ties it to a meeting.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use engine::inlet::InletPacket;
@@ -12,11 +11,9 @@ use net::{ReceiveBatch, Route};
 use tokio::sync::mpsc;
 
 use super::ports::Sockets;
+use super::waiting::Waiting;
 use crate::ivr::Key;
 use crate::media::{Leg, LegError, LegStats, Negotiated, Received};
-
-/// Ticks of the mix that wait for the leg's own: the clock is the same, the moments are not. More than these means that the thread stood still.
-const WAITING_MAX: usize = 2;
 
 /// What happened to a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +37,7 @@ pub(super) struct Line {
     received: Received,
     inlet: Option<Inlet>,
     mix: Option<MixReceiver>,
-    waiting: VecDeque<Heard>,
+    waiting: Waiting<Heard>,
     player: Player,
     /// Played again and again.
     again: Option<Sound>,
@@ -58,7 +55,7 @@ impl Line {
             received: Received::default(),
             inlet: None,
             mix: None,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             player: Player::default(),
             again: None,
             plays: false,
@@ -98,7 +95,7 @@ impl Line {
 
     pub(super) fn hear_mix(&mut self, mix: MixReceiver) {
         self.mix = Some(mix);
-        self.waiting.clear();
+        self.waiting = Waiting::default();
     }
 
     /// Everything that lies at its sockets.
@@ -172,12 +169,7 @@ impl Line {
         let Some(mix) = &self.mix else { return false };
         loop {
             match mix.recv(Duration::ZERO) {
-                Ok(Some(heard)) => {
-                    self.waiting.push_back(heard);
-                    if self.waiting.len() > WAITING_MAX {
-                        self.waiting.pop_front();
-                    }
-                }
+                Ok(Some(heard)) => self.waiting.push(heard),
                 Ok(None) => break,
                 Err(mixer::runner::MixClosed) => {
                     self.mix = None;
@@ -186,7 +178,7 @@ impl Line {
                 }
             }
         }
-        let Some(heard) = self.waiting.pop_front() else { return false };
+        let Some(heard) = self.waiting.pop() else { return false };
         *pcm = *heard.samples;
         true
     }
