@@ -49,7 +49,7 @@ pub use clock::Timestamp;
 pub use door::ApiRates;
 pub use live::Timings;
 pub use meeting::Limits;
-pub use phones::{DialInNumber, DialOutRules, PhoneRules};
+pub use phones::{DialInNumber, DialOutRules, PersonalNumber, PhoneRules};
 pub use policy::schedule::LinkRules;
 pub use policy::scopes::{Scope, Scopes};
 pub use retention::RetentionRules;

@@ -13,7 +13,7 @@ mod secrets;
 mod tokens;
 
 pub use keys::{KeyError, KeyName, SigningKeys};
-pub use secrets::{Secret, conference_id, hash, join_number, passcode, pin, same};
+pub use secrets::{Secret, conference_id, entrance, hash, join_number, passcode, pin, same};
 pub use tokens::{AuthError, ParticipantClaims, UserClaims};
 
 use std::path::Path;

@@ -7,6 +7,8 @@ use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::Entrance;
+
 /// Digits and letters that are not mistaken for each other when read aloud or written down.
 const CLEAR: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
 /// 31 to the power of 8 is about 40 bits: with the limit on wrong guesses, out of reach.
@@ -81,6 +83,13 @@ pub fn passcode() -> String {
     let mut rng = rand::rng();
     let mut letter = || CLEAR.get(rng.random_range(0..CLEAR.len())).map_or('2', |&byte| char::from(byte));
     (0..PASSCODE_CHARACTERS).map(|_| letter()).collect()
+}
+
+/// What opens a meeting that is made now.
+#[must_use]
+pub fn entrance() -> Entrance {
+    let secret = Secret::generate_short();
+    Entrance { join_hash: secret.hash(), join_secret: secret.reveal().to_owned(), passcode: passcode() }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::id::{MeetingId, ParticipantId, RecordingId, ThreadId};
 use crate::ports::{RecordingPart, RecordingStart};
 use crate::protocol::{EventBody, InterruptionReason};
+use crate::retention::{self, PurgeError};
 use crate::store::{NewEvent, RecordingRow, RecordingRowState, Store, StoreError};
 
 impl Task {
@@ -125,6 +126,7 @@ impl Shared {
     async fn note_over(&self, row: RecordingRow, outcome: Result<Stored, String>) {
         let (recording_id, by) = (row.id, row.by);
         let noted = match outcome {
+            _ if row.is_discarded() => self.purge(&row).await,
             Ok(Stored { duration_ms, size }) => {
                 let body = EventBody::RecordingReady { recording_id, by, duration_ms: Some(duration_ms) };
                 self.tell_over(&row, RecordingRowState::Ready, Some((duration_ms, size)), body).await
@@ -138,6 +140,20 @@ impl Shared {
             tracing::error!(recording = %recording_id, %error, "the end of a recording could not be stored");
         }
         self.bring(row.meeting, Command::Recorder { recording: recording_id, news: RecorderNews::Over }).await;
+    }
+
+    /// A recording is over of which nothing is to be kept. What cannot be deleted now is by the next look (`retention.rs`).
+    async fn purge(&self, row: &RecordingRow) -> Result<(), StoreError> {
+        self.store.end_recording(row.id, RecordingRowState::Ready, None).await?;
+        let Some(meeting) = self.store.meeting(row.meeting).await? else { return Ok(()) };
+        match retention::purge(&self.store, &self.recordings, &meeting.tenant, row.id, Timestamp::now()).await {
+            Ok(()) => Ok(()),
+            Err(PurgeError::Store(error)) => Err(error),
+            Err(PurgeError::Recorder(error)) => {
+                tracing::warn!(recording = %row.id, %error, "an empty recording could not be deleted yet");
+                Ok(())
+            }
+        }
     }
 
     /// Brings what the recorder says to a meeting. `false`: it is not live.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! dial -> begin: called already? one too many? -> Open -+-> hang_up, go_down -> Outgoing::cancelled
+//! rings -> Ringing ------> hang_up -> Ringing::taken: declined
 //! IncomingRow::joined ----------------------------------+-> end, when the row is written
 //! ```
 
@@ -37,6 +38,7 @@ pub(super) enum NotBegun {
 enum Line {
     Out { tenant: String, hang_up: watch::Sender<HangUp> },
     In { participant: ParticipantId },
+    Ringing { hang_up: watch::Sender<HangUp> },
 }
 
 struct Open {
@@ -105,6 +107,13 @@ impl Calls {
         Ok(wish)
     }
 
+    /// Somebody calls a number of somebody's own, and is not answered yet.
+    pub(super) fn rings(&self, id: CallId, meeting: MeetingId, number: Option<String>) -> watch::Receiver<HangUp> {
+        let (hang_up, wish) = watch::channel(HangUp::No);
+        self.open().insert(id, Open { meeting, number, line: Line::Ringing { hang_up } });
+        wish
+    }
+
     /// A caller is in a meeting.
     pub(super) fn came_in(&self, id: CallId, meeting: MeetingId, number: Option<String>, participant: ParticipantId) {
         self.open().insert(id, Open { meeting, number, line: Line::In { participant } });
@@ -119,7 +128,7 @@ impl Calls {
     pub(super) fn hang_up(&self, id: CallId) -> HungUp {
         match self.open().get(&id).map(|call| &call.line) {
             None => HungUp::Over,
-            Some(Line::Out { hang_up, .. }) => {
+            Some(Line::Out { hang_up, .. } | Line::Ringing { hang_up }) => {
                 hang_up.send_replace(HangUp::Wished);
                 HungUp::Told
             }

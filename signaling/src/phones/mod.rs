@@ -22,6 +22,7 @@ mod news;
 mod number;
 mod orders;
 mod outgoing;
+mod ringing;
 mod rules;
 mod seat;
 
@@ -50,7 +51,8 @@ pub(crate) use number::NumberRefused;
 pub use number::masked;
 pub use outgoing::Outgoing;
 pub(crate) use outgoing::{DialRefused, Wanted};
-pub use rules::{DialInNumber, DialOutRules, PhoneRules};
+pub use ringing::{Ringing, Taken};
+pub use rules::{DialInNumber, DialOutRules, PersonalNumber, PhoneRules};
 pub use seat::{Seat, SeatWish};
 
 /// Wrong ids and PINs of one caller within the window. A conference id has 900 million values, so nobody guesses one at that pace.

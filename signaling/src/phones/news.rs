@@ -2,7 +2,8 @@
 
 use crate::id::ParticipantId;
 use crate::protocol::{
-    CloseCode, ConsentState, ParticipantView, RecordingState, RecordingView, RemovedReason, ServerMessage,
+    CloseCode, ConsentState, ParticipantKind, ParticipantView, RecordingState, RecordingView, RemovedReason,
+    ServerMessage,
 };
 
 /// How a caller stands in the meeting, as far as it has changed.
@@ -23,6 +24,8 @@ pub enum SeatNews {
     Recorded(bool),
     /// Is heard by nobody until they agree to be recorded, or not any more.
     AsksConsent(bool),
+    /// Somebody else is there who listens. Told once, and only where it was asked for.
+    Company,
     /// Nobody let them in.
     Denied,
     /// Was put out.
@@ -44,11 +47,18 @@ pub(super) struct Reader {
     hand: bool,
     recorded: bool,
     asks: bool,
+    /// To be told when somebody else is there.
+    awaits_company: bool,
 }
 
 impl Reader {
     pub(super) const fn new(me: ParticipantId) -> Self {
-        Self { me, is_in: false, muted: false, hand: false, recorded: false, asks: false }
+        Self { me, is_in: false, muted: false, hand: false, recorded: false, asks: false, awaits_company: false }
+    }
+
+    /// From now on it is told, once, that somebody else is there.
+    pub(super) const fn await_company(&mut self) {
+        self.awaits_company = true;
     }
 
     /// Reads one message. What concerns others gives nothing.
@@ -61,11 +71,15 @@ impl Reader {
                 }
                 self.is_in = true;
                 tell(SeatNews::In { muted: self.muted });
+                self.company(&welcome.roster, tell);
                 self.recording(&welcome.recording, tell);
             }
             ServerMessage::Roster { joined, changed, .. } => {
                 let me = self.me;
                 joined.iter().chain(changed).filter(|view| view.id == me).for_each(|own| self.own(own, tell));
+                if self.is_in {
+                    self.company(joined, tell);
+                }
             }
             ServerMessage::Recording(view) => self.recording(view, tell),
             ServerMessage::RecordingConsent { state } => {
@@ -93,6 +107,15 @@ impl Reader {
         let hand = own.hand.is_some();
         if std::mem::replace(&mut self.hand, hand) != hand {
             tell(SeatNews::Hand(hand));
+        }
+    }
+
+    fn company(&mut self, roster: &[ParticipantView], tell: &mut dyn FnMut(SeatNews)) {
+        // A recorder is none.
+        let listens = |view: &ParticipantView| view.id != self.me && view.kind != ParticipantKind::Recorder;
+        if self.awaits_company && roster.iter().any(listens) {
+            self.awaits_company = false;
+            tell(SeatNews::Company);
         }
     }
 

@@ -59,6 +59,17 @@ pub(super) fn comparable(number: &str) -> Option<String> {
     plain(number).filter(|plain| is_international(plain))
 }
 
+/// Whether two mean the same telephone, however an operator writes it and a trunk sends it.
+pub(super) fn are_same(one: &str, other: &str) -> bool {
+    let digits = |number: &str| {
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        let is_abroad = !number.trim_start().starts_with('+') && digits.starts_with("00");
+        if is_abroad { digits.chars().skip(2).collect() } else { digits }
+    };
+    let one = digits(one);
+    !one.is_empty() && one == digits(other)
+}
+
 /// Without what people write between digits. `None`: there is something else in it.
 fn plain(given: &str) -> Option<String> {
     if given.len() > LONGEST {
@@ -85,6 +96,14 @@ mod tests {
         assert_eq!(masked("112"), None);
         assert_eq!(masked("anonymous"), None);
         assert_eq!(masked(""), None);
+    }
+
+    #[test]
+    fn a_number_is_the_same_however_it_is_written() {
+        for written in ["+49 (30) 1234-567", "0049301234567", "49301234567"] {
+            assert!(are_same(written, "+49301234567"), "{written}");
+        }
+        assert!(!are_same("+4930123456", "+49301234567") && !are_same("", ""));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub struct PhoneRules {
     /// The server's own numbers, in the order in which invitations name them. None: nobody is told how to dial in.
     pub numbers: Vec<DialInNumber>,
+    /// Numbers that are somebody's own. Nobody dials in by them.
+    pub personal: Vec<PersonalNumber>,
     /// How people are called out of a meeting; none: nobody is.
     pub dial_out: Option<DialOutRules>,
 }
@@ -16,6 +18,17 @@ pub struct DialInNumber {
     pub number: String,
     /// Where that is, in a word; may be empty.
     pub name: String,
+}
+
+/// Somebody's own number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonalNumber {
+    /// As people dial it.
+    pub number: String,
+    /// Their organisation.
+    pub tenant: String,
+    /// Their name in it, as a token is made for.
+    pub user: String,
 }
 
 /// Which numbers may be called, and how many at a time.

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::chat::{MemberView, Mention, Message, Reaction, Sender};
 use super::people::Role;
+use super::phones::PhoneCallState;
 use crate::clock::Timestamp;
-use crate::id::{EventId, ParticipantId, RecordingId, UserId};
+use crate::id::{CallId, EventId, MeetingId, ParticipantId, RecordingId, UserId};
 
 /// One entry of a thread. `seq` counts from 1 without a gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -175,6 +176,21 @@ pub enum EventBody {
         /// For people.
         reason: String,
     },
+    /// Somebody calls the number of the meeting's organiser.
+    #[schema(rename_all = "camelCase")]
+    PhoneCall {
+        /// Which call.
+        call_id: CallId,
+        /// The meeting of this chat: whoever joins it answers.
+        meeting_id: MeetingId,
+        /// Their number, masked; null: withheld.
+        caller: Option<String>,
+        /// What becomes of it.
+        state: PhoneCallState,
+        /// While it rings: until when at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
 }
 
 /// Every recording has a first part.
@@ -215,6 +231,7 @@ impl EventBody {
             Self::RecordingInterrupted { .. } => "recordingInterrupted",
             Self::RecordingReady { .. } => "recordingReady",
             Self::RecordingFailed { .. } => "recordingFailed",
+            Self::PhoneCall { .. } => "phoneCall",
         }
     }
 }

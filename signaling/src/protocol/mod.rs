@@ -21,7 +21,7 @@ pub use client::{CallReaction, ClientMessage, HeldBack, LayoutWish, PictureWant,
 pub use event::{Event, EventBody, InterruptionReason};
 pub use frame::{Burst, Frame};
 pub use people::{LobbyReason, Right, Role};
-pub use phones::{CallStatus, CallView, EndReason};
+pub use phones::{CallStatus, CallView, EndReason, PhoneCallState};
 pub use server::{
     ConsentState, LobbyState, MediaState, MeetingView, NetworkGrade, OptionsView, ParticipantKind, ParticipantView,
     PublicationView, ReactionView, RecordingState, RecordingView, RemovedReason, ServerMessage, SlotLine, SlotView,

@@ -1,4 +1,4 @@
-//! Calls out of a meeting, as those see them who are in it.
+//! Calls out of a meeting, as those see them who are in it; and calls to somebody's own number, as they see them.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,22 @@ pub enum CallStatus {
     Joined,
     /// Over.
     Ended,
+}
+
+/// What becomes of a call to somebody's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PhoneCallState {
+    /// It rings: whoever joins the meeting answers, whoever hangs the call up declines.
+    Ringing,
+    /// Somebody answered.
+    Answered,
+    /// Somebody declined; a message may follow.
+    Declined,
+    /// A message was left; `recordingReady` tells where.
+    Message,
+    /// Nobody answered, and nothing was said.
+    Missed,
 }
 
 /// Why a call is over.

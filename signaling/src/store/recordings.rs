@@ -29,6 +29,9 @@ impl RecordingRowState {
     }
 }
 
+/// When those were deleted that are not worth being kept at all: before there was anything that could be brought back.
+const DISCARDED: Timestamp = Timestamp::from_millis(0);
+
 /// A recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingRow {
@@ -64,6 +67,14 @@ pub struct RecordingRow {
     pub purged: Option<Timestamp>,
     /// SHA-256 of the secret of the link by which it is shared, in hexadecimal digits.
     pub share: Option<String>,
+}
+
+impl RecordingRow {
+    /// Whether nothing of it is to be kept.
+    #[must_use]
+    pub fn is_discarded(&self) -> bool {
+        self.deleted == Some(DISCARDED)
+    }
 }
 
 macro_rules! select_recording {
@@ -369,6 +380,14 @@ impl Store {
             .execute(pool)
             .await.map(drop))?;
         Ok(())
+    }
+
+    /// Deletes a recording in which there is nothing, so that it cannot be brought back: its bytes go as soon as it is over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn discard_recording(&self, id: RecordingId) -> Result<(), StoreError> {
+        self.delete_recording(id, DISCARDED).await
     }
 
     /// Brings a recording back that was deleted after `since`, with another time when it expires. Whether it could.

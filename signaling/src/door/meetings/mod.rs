@@ -22,12 +22,12 @@ use super::etag::{Version, tagged};
 use super::paging::{self, Asked, Page};
 use super::policies::forbidden;
 use super::state::AppState;
-use crate::auth::{Secret, join_number, passcode};
+use crate::auth::{entrance, join_number};
 use crate::id::MeetingId;
 use crate::meeting::Command;
 use crate::policy::MeetingSettings;
 use crate::policy::schedule::Times;
-use crate::store::{Entrance, Made, MeetingRow, NewMeeting, UserRow};
+use crate::store::{Made, MeetingRow, NewMeeting, UserRow};
 
 /// Meetings in one page, unless another size is asked for ...
 const PAGE: u32 = 50;
@@ -132,11 +132,6 @@ async fn made(
         return Ok((status, Json(full(state, client, row).await?)).into_response());
     }
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_number", "No free meeting number was found. Try again."))
-}
-
-fn entrance() -> Entrance {
-    let secret = Secret::generate_short();
-    Entrance { join_hash: secret.hash(), join_secret: secret.reveal().to_owned(), passcode: passcode() }
 }
 
 /// `GET /v1/onlineMeetings`: mine, newest first.

@@ -19,6 +19,7 @@ pub(crate) const GRANDMA_MASKED: &str = "+49•••••••67";
 pub(crate) fn rules() -> PhoneRules {
     let number = |number: &str, name: &str| DialInNumber { number: number.to_owned(), name: name.to_owned() };
     PhoneRules {
+        personal: Vec::new(),
         numbers: vec![number("+49 30 7654321", "Berlin"), number("+44 20 7654321", "")],
         dial_out: Some(DialOutRules {
             prefixes: vec!["+49".to_owned()],

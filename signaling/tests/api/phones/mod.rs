@@ -6,3 +6,4 @@ mod door;
 pub(crate) mod gateway;
 mod refusals;
 mod rows;
+mod voicemail;
