@@ -472,3 +472,37 @@ proptest! {
         let _ = with_environment("", &[(&variable, &value)]);
     }
 }
+
+/// A trunk, without which nothing of `[phone]` may be set.
+const GATEWAY: &str = "[phone]\nudp = \"127.0.0.1:5060\"\n[[phone.trunks]]\nhost = \"sip.example.com\"\n";
+
+#[test]
+fn a_number_may_be_somebodys_own_and_then_no_invitation_names_it() {
+    let numbers = "[[phone.numbers]]\nnumber = \"+49 30 5550\"\nuser = \"Ada\"\n\
+                   [[phone.numbers]]\nnumber = \"+49 30 5551\"\nuser = \"Bob\"\ntenant = \"other\"\n\
+                   [[phone.numbers]]\nnumber = \"+49 30 1234567\"\n";
+    let config = parse(&format!("{GATEWAY}{numbers}")).unwrap();
+    let rules = config.phone.rules().unwrap();
+    let shown: Vec<_> = rules.numbers.iter().map(|number| number.number.as_str()).collect();
+    assert_eq!(shown, ["+49 30 1234567"]);
+    let own: Vec<_> =
+        rules.personal.iter().map(|own| (own.number.as_str(), own.tenant.as_str(), own.user.as_str())).collect();
+    assert_eq!(own, [("+49 30 5550", "default", "Ada"), ("+49 30 5551", "other", "Bob")]);
+    let gateway = config.phone.gateway(&[]).unwrap();
+    assert_eq!(gateway.lines[0].caller_id.as_deref(), Some("+49301234567"), "nobody calls out in Ada's name");
+    assert_eq!((gateway.voicemail.rings.as_secs(), gateway.voicemail.longest.as_secs()), (20, 180));
+}
+
+#[test]
+fn a_number_that_is_two_peoples_or_of_nobody_in_an_organisation_is_refused() {
+    for (numbers, word) in [
+        (
+            "[[phone.numbers]]\nnumber = \"+49 30 1\"\nuser = \"Ada\"\n[[phone.numbers]]\nnumber = \"4930-1\"\n",
+            "stands there twice",
+        ),
+        ("[[phone.numbers]]\nnumber = \"+49 30 1\"\ntenant = \"other\"\n", "needs user"),
+    ] {
+        let Refused(problems) = parse(&format!("{GATEWAY}{numbers}")).expect_err(numbers);
+        assert!(problems.iter().any(|problem| problem.text.contains(word)), "{problems:?}");
+    }
+}

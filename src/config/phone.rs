@@ -56,6 +56,10 @@ pub struct Phone {
     pub emergency_numbers: Vec<String>,
     /// Seconds for which a phone rings.
     pub ring: Duration,
+    /// Seconds for which it rings at somebody's own number.
+    pub voicemail_ring: Duration,
+    /// Seconds of the longest message that is left there.
+    pub voicemail: Duration,
     /// Numbers that people can call.
     pub numbers: Vec<Number>,
     /// Calls that come to their meeting without being asked.
@@ -71,6 +75,17 @@ pub struct Number {
     pub number: String,
     /// Where it is: "Berlin", "toll-free".
     pub name: String,
+    /// Whose own it is; none: everybody's, who dials in by it.
+    pub owner: Option<Owner>,
+}
+
+/// Who has a number of their own: the names that `plenum token` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Their organisation.
+    pub tenant: String,
+    /// Their name in it.
+    pub user: String,
 }
 
 /// `[[phone.rules]]`: a call that fits goes to this meeting.
@@ -105,7 +120,7 @@ pub struct PhoneTrunk {
     pub domain: Option<String>,
     /// The user part of our Contact.
     pub contact: Option<String>,
-    /// Our number on calls out; none: the first of `numbers`.
+    /// Our number on calls out; none: the first of `numbers` that is nobody's own.
     pub caller_id: Option<String>,
     /// Who must have signed its certificate; none: whom the system trusts.
     pub ca: Option<PathBuf>,
@@ -153,6 +168,8 @@ pub(super) fn read(settings: &mut Settings) -> Phone {
         }
     };
     let number = |settings: &mut Settings, key, default, range| settings.number(key, default, range);
+    let seconds =
+        |settings: &mut Settings, key, default, range| Duration::from_secs(settings.number(key, default, range) as u64);
     Phone {
         udp: settings.text("phone.udp", None, parse::listen),
         tcp: settings.text("phone.tcp", None, parse::listen),
@@ -169,7 +186,9 @@ pub(super) fn read(settings: &mut Settings) -> Phone {
         dial_out_per_meeting: number(settings, "phone.dial_out_per_meeting", 10, 1..=1_000),
         dial_out_per_organization: number(settings, "phone.dial_out_per_organization", 50, 1..=10_000),
         emergency_numbers: settings.list("phone.emergency_numbers", parse::digits),
-        ring: Duration::from_secs(number(settings, "phone.ring_seconds", 60, 5..=180) as u64),
+        ring: seconds(settings, "phone.ring_seconds", 60, 5..=180),
+        voicemail_ring: seconds(settings, "phone.voicemail_ring_seconds", 20, 5..=120),
+        voicemail: seconds(settings, "phone.voicemail_seconds", 180, 10..=600),
         numbers: read_numbers(settings),
         rules: read_rules(settings),
         trunks: read_trunks(settings),
@@ -181,9 +200,21 @@ fn read_numbers(settings: &mut Settings) -> Vec<Number> {
     for mut section in settings.sections(NUMBERS) {
         let number = section.text("phone.numbers.number", None, parse::number);
         let name = section.text("phone.numbers.name", String::new(), parse::name);
+        let user = section.text("phone.numbers.user", None, parse::text);
+        let tenant = section.text("phone.numbers.tenant", None, parse::text);
+        if tenant.is_some() && user.is_none() {
+            section.conflict("phone.numbers.tenant", "needs user: it says whose user of that name the number is");
+        }
+        let tenant = tenant.unwrap_or_else(|| signaling::auth::DEFAULT_TENANT.to_owned());
+        let owner = user.map(|user| Owner { tenant, user });
+        let digits = |number: &str| parse::dialled(number).trim_start_matches('+').to_owned();
         match number {
-            Some(number) => numbers.push(Number { number, name }),
             None => section.conflict("phone.numbers.number", "is missing. Write the number as people dial it"),
+            Some(number) if numbers.iter().any(|other: &Number| digits(&other.number) == digits(&number)) => {
+                section
+                    .conflict("phone.numbers.number", "stands there twice. A number is everybody's, or one person's");
+            }
+            Some(number) => numbers.push(Number { number, name, owner }),
         }
         settings.finish_section(section);
     }
@@ -375,15 +406,21 @@ impl Phone {
         let announced = self.announced(own);
         Ok(sip::gateway::Config {
             stack: sip::stack::Config { listen, trunks, ..sip::stack::Config::default() },
-            lines: self.trunks.iter().map(|trunk| trunk.for_gateway(self.numbers.first())).collect(),
+            lines: self.trunks.iter().map(|trunk| trunk.for_gateway(self.shared_numbers().next())).collect(),
             media_address: if announced.is_loopback() { announced } else { unspecified(announced) },
             announced,
             media_ports: self.media_ports.clone(),
             calls: self.calls,
             rules: self.rules.iter().map(Rule::for_gateway).collect(),
             ring: self.ring,
+            voicemail: sip::gateway::Voicemail { rings: self.voicemail_ring, longest: self.voicemail },
             prompts,
         })
+    }
+
+    /// Numbers that are nobody's own.
+    fn shared_numbers(&self) -> impl Iterator<Item = &Number> {
+        self.numbers.iter().filter(|number| number.owner.is_none())
     }
 
     /// What phones are told to send sound to: what the operator says, else the address that trunks reach us at, else one of ours.
@@ -402,7 +439,8 @@ impl Phone {
     pub fn rules(&self) -> Option<signaling::PhoneRules> {
         let calls_out = !self.dial_out_prefixes.is_empty() && self.trunks.iter().any(|trunk| trunk.outbound);
         self.is_on().then(|| signaling::PhoneRules {
-            numbers: self.numbers.iter().map(Number::for_signaling).collect(),
+            numbers: self.shared_numbers().map(Number::for_signaling).collect(),
+            personal: self.numbers.iter().filter_map(Number::personal).collect(),
             dial_out: calls_out.then(|| signaling::DialOutRules {
                 prefixes: self.dial_out_prefixes.clone(),
                 emergency: EMERGENCY
@@ -424,6 +462,11 @@ const EMERGENCY: [&str; 14] =
 impl Number {
     fn for_signaling(&self) -> signaling::DialInNumber {
         signaling::DialInNumber { number: self.number.clone(), name: self.name.clone() }
+    }
+
+    fn personal(&self) -> Option<signaling::PersonalNumber> {
+        let Owner { tenant, user } = self.owner.clone()?;
+        Some(signaling::PersonalNumber { number: self.number.clone(), tenant, user })
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod line;
 mod ports;
+mod speech;
 mod waiting;
 
 use std::collections::HashMap;
@@ -55,6 +56,7 @@ enum Order {
     Add { id: LegId, line: Box<Line> },
     Renegotiate { id: LegId, negotiated: Box<Negotiated>, done: oneshot::Sender<Result<(), LegError>> },
     Play { id: LegId, sounds: Vec<Sound>, goes_on: bool },
+    Listen { id: LegId },
     Join { id: LegId, inlet: Inlet, mix: MixReceiver },
     Hear { id: LegId, mix: MixReceiver },
     Remove { id: LegId, done: oneshot::Sender<LegStats> },
@@ -113,6 +115,14 @@ impl Exchange {
     /// [`Gone`].
     pub fn play(&self, id: LegId, sounds: Vec<Sound>, goes_on: bool) -> Result<(), Gone> {
         self.order(Order::Play { id, sounds, goes_on })
+    }
+
+    /// From now on it is told when whoever is on the phone speaks.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn listen(&self, id: LegId) -> Result<(), Gone> {
+        self.order(Order::Listen { id })
     }
 
     /// From now on the phone is in a meeting: heard by the inlet, and hears the mix.
@@ -218,6 +228,11 @@ impl Thread {
             Order::Play { id, sounds, goes_on } => {
                 if let Some(line) = self.lines.get_mut(&id) {
                     line.play(sounds, goes_on);
+                }
+            }
+            Order::Listen { id } => {
+                if let Some(line) = self.lines.get_mut(&id) {
+                    line.listen();
                 }
             }
             Order::Join { id, inlet, mix } => {

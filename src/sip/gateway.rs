@@ -1,7 +1,7 @@
 //! The gateway: calls of the signalling, legs of the exchange and places in meetings, one task for each call.
 //!
 //! ```text
-//! Stack ─Incoming──────> incoming ─┐
+//! Stack ─Incoming──────> incoming ─┐  (to somebody's own number: it rings first)
 //!                                  ├─ports, answer─> Exchange: a leg ─> session: call events, keys, news of the place ─> Ivr
 //! Meetings ─Invitation─> outgoing ─┘
 //! ```
@@ -49,8 +49,19 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// How long a phone rings that we call.
     pub ring: Duration,
+    /// What becomes of calls to somebody's own number that are not answered.
+    pub voicemail: Voicemail,
     /// What is said.
     pub prompts: Prompts,
+}
+
+/// Messages for those who do not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Voicemail {
+    /// How long it rings before.
+    pub rings: Duration,
+    /// No message is longer.
+    pub longest: Duration,
 }
 
 /// A trunk, as the gateway sees it.
@@ -113,6 +124,7 @@ struct Shared {
     announced: IpAddr,
     rules: Vec<Rule>,
     ring: Duration,
+    voicemail: Voicemail,
     prompts: Prompts,
     seats: Arc<Semaphore>,
 }
@@ -150,6 +162,7 @@ impl Gateway {
             announced: config.announced,
             rules: config.rules,
             ring: config.ring,
+            voicemail: config.voicemail,
             prompts: config.prompts,
             seats: Arc::new(Semaphore::new(config.calls)),
         });

@@ -4,10 +4,12 @@
 //! questions to the directory and wishes come out. It plays nothing, looks nothing up and never waits.
 //!
 //! ```text
-//! digit, played, found, seat, now ─> Ivr ─poll─> Play, Stop, Find, CheckPin, Join, Wish, HangUp
+//! digit, played, found, seat, now ─> Ivr ─poll─> Play, Stop, Listen, Find, CheckPin, Join, Wish, HangUp
 //!
 //! dial-in   greeting ─> conference id # ─> (not started: PIN # or #) ─> join ─> lobby ─> menu
 //! dial-out  "press 1 to join" ───────────────────────────────────────> join ──────────> menu
+//! answered  ─────────────────────────────────────────────────────────> join ──────────> menu
+//! voicemail greeting ─> join ─> recorded: beep ─> message ─> "message saved"
 //! ```
 //!
 //! The first digit stops the prompt (barge-in), `*` begins an entry anew, silence counts as a try: three of them end the call, as nobody should be
@@ -16,12 +18,14 @@
 mod entry;
 mod menu;
 mod prompt;
+mod voicemail;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use entry::{Entered, Entry};
 use menu::Menu;
+use voicemail::Message;
 
 use crate::ending::EndReason;
 
@@ -64,6 +68,13 @@ pub enum Way {
     },
     /// We called. Whoever answers says that they are there, which no answering machine does.
     DialOut,
+    /// Somebody called a person, who answers.
+    Answered,
+    /// Somebody called a person, who does not answer.
+    Voicemail {
+        /// No message is longer.
+        longest: Duration,
+    },
 }
 
 /// What the directory says of a conference id.
@@ -106,6 +117,8 @@ pub enum Action {
     Play(Vec<Prompt>),
     /// Be silent at once.
     Stop,
+    /// Say from now on when the caller speaks: [`Ivr::speaks`].
+    Listen,
     /// Look a conference id up.
     Find(String),
     /// Check the organiser's PIN of the meeting that was found last.
@@ -154,6 +167,8 @@ enum State {
     Waiting,
     /// In the meeting.
     In(Menu),
+    /// A message is left.
+    Message,
     /// The last words, then the end.
     Leaving { until: Instant, why: EndReason },
     /// Over.
@@ -169,6 +184,10 @@ pub struct Ivr {
     wrong_pins: u8,
     /// Something plays that a key stops.
     plays: bool,
+    /// Nothing is said of having joined.
+    joins_silently: bool,
+    /// What is left for whoever did not answer.
+    message: Option<Message>,
     actions: VecDeque<Action>,
 }
 
@@ -176,8 +195,18 @@ impl Ivr {
     /// A call that was answered at `now`.
     #[must_use]
     pub fn new(way: Way, now: Instant) -> Self {
-        let state = State::Answered { way, until: now + BEFORE_GREETING };
-        Self { state, wrong_ids: 0, wrong_pins: 0, plays: false, actions: VecDeque::new() }
+        // Who answers is not kept waiting.
+        let joins_silently = way == Way::Answered;
+        let until = if joins_silently { now } else { now + BEFORE_GREETING };
+        Self {
+            state: State::Answered { way, until },
+            wrong_ids: 0,
+            wrong_pins: 0,
+            plays: false,
+            joins_silently,
+            message: None,
+            actions: VecDeque::new(),
+        }
     }
 
     /// The next thing to do.
@@ -197,6 +226,7 @@ impl Ivr {
             State::Id(entry) | State::Pin(entry) => Some(entry.due()),
             State::Invited { again, .. } => *again,
             State::In(menu) => menu.due(),
+            State::Message => self.message.as_ref().map(Message::due),
             State::Waiting | State::Over => None,
         }
     }
@@ -205,7 +235,8 @@ impl Ivr {
     pub fn handle_key(&mut self, now: Instant, key: Key) {
         // Keys of the last words are nobody's; everything else that plays is stopped by one.
         let is_heard = !matches!(self.state, State::Leaving { .. } | State::Over | State::Answered { .. });
-        if is_heard && !matches!(self.state, State::In(_) | State::Waiting) && std::mem::take(&mut self.plays) {
+        let goes_on = matches!(self.state, State::In(_) | State::Waiting | State::Message);
+        if is_heard && !goes_on && std::mem::take(&mut self.plays) {
             self.actions.push_back(Action::Stop);
         }
         match &mut self.state {
@@ -235,6 +266,7 @@ impl Ivr {
                     self.wish(now, wish);
                 }
             }
+            State::Message => self.message_goes_on(now, |message| message.press(now, key)),
             State::Answered { .. }
             | State::Finding { .. }
             | State::Checking { .. }
@@ -255,6 +287,7 @@ impl Ivr {
                 let why = *why;
                 self.end(why);
             }
+            State::Message => self.message_goes_on(now, |message| message.played(now)),
             _ => {}
         }
     }
@@ -294,10 +327,16 @@ impl Ivr {
 
     /// How the caller stands in the meeting now.
     pub fn seat(&mut self, now: Instant, seat: Seat) {
-        if !matches!(self.state, State::Joining { .. } | State::Waiting | State::In(_)) {
+        if !matches!(self.state, State::Joining { .. } | State::Waiting | State::In(_) | State::Message) {
             return;
         }
         match seat {
+            Seat::Waits | Seat::In if matches!(self.state, State::Message) => {
+                // In a lobby there is no message, and nobody who would let them in.
+                if seat == Seat::In {
+                    self.message_goes_on(now, |message| message.is_in(now));
+                }
+            }
             Seat::Waits => {
                 self.state = State::Waiting;
                 self.play(vec![Prompt::Lobby, Prompt::Hold]);
@@ -305,7 +344,9 @@ impl Ivr {
             Seat::In => {
                 if !matches!(self.state, State::In(_)) {
                     self.state = State::In(Menu::default());
-                    self.play(vec![Prompt::Joined]);
+                    if !self.joins_silently {
+                        self.play(vec![Prompt::Joined]);
+                    }
                 }
             }
             Seat::Denied => self.leave(now, EndReason::NotLetIn, vec![Prompt::NotLetIn, Prompt::Goodbye]),
@@ -329,10 +370,12 @@ impl Ivr {
         }
     }
 
-    /// The meeting is recorded from now on: said to callers, who see no mark.
-    pub fn recorded(&mut self) {
+    /// The meeting is recorded from now on: said to callers, who see no mark. Who leaves a message hears the beep.
+    pub fn recorded(&mut self, now: Instant) {
         if matches!(self.state, State::In(_)) {
             self.play(vec![Prompt::Recorded]);
+        } else {
+            self.message_goes_on(now, |message| message.recorded(now));
         }
     }
 
@@ -343,6 +386,9 @@ impl Ivr {
             if asks {
                 self.play(vec![Prompt::Consent]);
             }
+        } else if asks && self.message().is_some() {
+            // Who goes on after the greeting agrees to it.
+            self.actions.push_back(Action::Wish(Wish::Consent));
         }
     }
 
@@ -378,6 +424,7 @@ impl Ivr {
                 self.leave(now, EndReason::Failed, vec![Prompt::Unavailable, Prompt::Goodbye]);
             }
             State::In(menu) => menu.run_out(),
+            State::Message => self.message_goes_on(now, |message| message.run_out(now)),
             State::Leaving { why, .. } => {
                 let why = *why;
                 self.end(why);
@@ -397,6 +444,8 @@ impl Ivr {
                 self.state = State::Invited { said: 1, again: None };
                 self.play(vec![Prompt::Invited]);
             }
+            Way::Answered => self.join(now, false),
+            Way::Voicemail { longest } => self.take_message(now, longest),
         }
     }
 

@@ -5,10 +5,13 @@
 //! ```text
 //! in   Gateway ─find─> Meetings ─> Door ─check_pin, join─> Place ─next─> News
 //!                         │                                      <─wish, publishes
+//!      Gateway ─ring─> Ringing ─taken, or voicemail─> join ─> Place ... leaves
 //! out  Gateway <─next_invitation─> Invitation ─ringing, answered, join─> Place
 //!
-//! each call has a record: Meetings::incoming ─> Record, or the Invitation ─ended─> End
+//! each call has a record: Meetings::incoming ─> Record, or the Ringing or the Invitation ─ended─> End
 //! ```
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
@@ -48,6 +51,8 @@ pub trait Meetings: Send + Sync + 'static {
     async fn find(&self, caller: &Caller, id: &str) -> Lookup;
     /// The record of a call that came in by a trunk of that name.
     fn incoming(&self, trunk: &str, caller: &Caller) -> Box<dyn Record>;
+    /// Rings at whoever has the number that was called, for that long at most; `None`: it is nobody's own.
+    async fn ring(&self, trunk: &str, called: &str, caller: &Caller, longest: Duration) -> Option<Box<dyn Ringing>>;
     /// Waits for the next that a meeting wants to be called; `None`: there will be none any more.
     async fn next_invitation(&self) -> Option<Box<dyn Invitation>>;
 }
@@ -68,6 +73,30 @@ pub struct End {
 pub trait Record: Send {
     /// The caller is in.
     async fn joined(&mut self, meeting: MeetingId, participant: ParticipantId);
+    /// It is over.
+    async fn ended(self: Box<Self>, end: End);
+}
+
+/// What somebody does who is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// They answer.
+    Answered,
+    /// They do not want to.
+    Declined,
+}
+
+/// A call to somebody's own number, and its record. Dropped without an end the call was lost.
+#[async_trait]
+pub trait Ringing: Send {
+    /// Waits for what they do. May be dropped and called again: nothing is lost.
+    async fn taken(&mut self) -> Taken;
+    /// It rings no more, and a message can be left: who joins now is recorded. `false`: it cannot.
+    async fn voicemail(&mut self) -> bool;
+    /// Takes a place, where they are or where the message is recorded. Why not is told as a seat.
+    async fn join(&mut self) -> Result<Box<dyn Place>, Seat>;
+    /// The caller leaves the place now. `has_message`: something was said to whoever did not answer. May be told twice.
+    async fn leaves(&mut self, has_message: bool);
     /// It is over.
     async fn ended(self: Box<Self>, end: End);
 }
@@ -113,6 +142,8 @@ pub enum News {
     Recorded(bool),
     /// Heard by nobody until they agree to be recorded, or not any more.
     AsksConsent(bool),
+    /// Somebody else is there who listens.
+    Company,
 }
 
 /// What they wish.

@@ -60,6 +60,9 @@ const fn own(prompt: Prompt) -> &'static [u8] {
         Prompt::Recorded => own!("recorded"),
         Prompt::Consent => own!("consent"),
         Prompt::Help => own!("help"),
+        Prompt::Voicemail => own!("voicemail"),
+        Prompt::Beep => own!("beep"),
+        Prompt::MessageSaved => own!("message-saved"),
         Prompt::Goodbye => own!("goodbye"),
     }
 }

@@ -3,8 +3,11 @@
 //! Nothing is decided here: what the gateway asks is asked of signalling's door for phones, in the words of each.
 //!
 //! ```text
-//! sip::gateway ─ Meetings, Door, Place, Record, Invitation ─> here ─> signaling::phones ─ Phones, Seat, IncomingRow, Outgoing
+//! sip::gateway ─ Meetings, Door, Place, Record, Ringing, Invitation ─> here
+//!      here ─> signaling::phones ─ Phones, Seat, IncomingRow, Ringing, Outgoing
 //! ```
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::id as media;
@@ -14,7 +17,7 @@ use signaling::phones::{
 };
 use sip::ending::EndReason;
 use sip::ivr::Seat as Standing;
-use sip::meetings::{Caller, Door, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record};
+use sip::meetings::{Caller, Door, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record, Ringing, Taken};
 use tokio::sync::{Mutex, mpsc};
 
 use super::media::participant;
@@ -52,6 +55,16 @@ impl Meetings for Directory {
 
     fn incoming(&self, trunk: &str, caller: &Caller) -> Box<dyn Record> {
         Box::new(Row(self.phones.incoming(trunk, caller.number.as_deref())))
+    }
+
+    async fn ring(&self, trunk: &str, called: &str, caller: &Caller, longest: Duration) -> Option<Box<dyn Ringing>> {
+        match self.phones.ring(trunk, called, caller.number.as_deref(), longest).await {
+            Ok(ringing) => Some(Box::new(Own(ringing?))),
+            Err(error) => {
+                tracing::warn!(%error, "it cannot ring at somebody's own number; the call is taken as any other");
+                None
+            }
+        }
     }
 
     async fn next_invitation(&self) -> Option<Box<dyn Invitation>> {
@@ -128,6 +141,7 @@ impl Place for MeetingPlace {
             SeatNews::Hand(up) => News::Hand(up),
             SeatNews::Recorded(recorded) => News::Recorded(recorded),
             SeatNews::AsksConsent(asks) => News::AsksConsent(asks),
+            SeatNews::Company => News::Company,
             SeatNews::Denied => News::Seat(Standing::Denied),
             SeatNews::Removed => News::Seat(Standing::Removed),
             SeatNews::Ended => News::Seat(Standing::Ended),
@@ -158,6 +172,36 @@ impl Record for Row {
         let (meeting, who) =
             (signaling::id::MeetingId::from_u128(meeting.0), signaling::id::ParticipantId::from_u128(who.0));
         self.0.joined(meeting, who).await;
+    }
+
+    async fn ended(self: Box<Self>, end: End) {
+        self.0.ended(written(end)).await;
+    }
+}
+
+struct Own(signaling::phones::Ringing);
+
+#[async_trait]
+impl Ringing for Own {
+    async fn taken(&mut self) -> Taken {
+        match self.0.taken().await {
+            signaling::phones::Taken::Answered => Taken::Answered,
+            signaling::phones::Taken::Declined => Taken::Declined,
+        }
+    }
+
+    async fn voicemail(&mut self) -> bool {
+        self.0.voicemail().await
+    }
+
+    async fn join(&mut self) -> Result<Box<dyn Place>, Standing> {
+        let meeting = self.0.meeting();
+        let seat = self.0.join().await.map_err(standing)?;
+        Ok(MeetingPlace::boxed(meeting, seat))
+    }
+
+    async fn leaves(&mut self, has_message: bool) {
+        self.0.leaves(has_message).await;
     }
 
     async fn ended(self: Box<Self>, end: End) {

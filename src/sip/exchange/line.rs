@@ -11,6 +11,7 @@ use net::{ReceiveBatch, Route};
 use tokio::sync::mpsc;
 
 use super::ports::Sockets;
+use super::speech::Speech;
 use super::waiting::Waiting;
 use crate::ivr::Key;
 use crate::media::{Leg, LegError, LegStats, Negotiated, Received};
@@ -22,6 +23,8 @@ pub enum Happening {
     Key(Key),
     /// What was to be played is over.
     Played,
+    /// Whoever is on the phone begins to speak, or has ceased. Told where it was asked for.
+    Speaks(bool),
     /// The phone has sent nothing for too long.
     TimedOut,
     /// The meeting's mix ended by a fault; subscribe again.
@@ -38,6 +41,8 @@ pub(super) struct Line {
     inlet: Option<Inlet>,
     mix: Option<MixReceiver>,
     waiting: Waiting<Heard>,
+    /// Whether they speak, where it was asked for.
+    speech: Option<Speech>,
     player: Player,
     /// Played again and again.
     again: Option<Sound>,
@@ -56,6 +61,7 @@ impl Line {
             inlet: None,
             mix: None,
             waiting: Waiting::default(),
+            speech: None,
             player: Player::default(),
             again: None,
             plays: false,
@@ -88,6 +94,10 @@ impl Line {
         }
     }
 
+    pub(super) fn listen(&mut self) {
+        self.speech = Some(Speech::default());
+    }
+
     pub(super) fn join(&mut self, inlet: Inlet, mix: MixReceiver) {
         self.inlet = Some(inlet);
         self.hear_mix(mix);
@@ -100,7 +110,7 @@ impl Line {
 
     /// Everything that lies at its sockets.
     pub(super) fn receive(&mut self, now: Instant, receive: &mut ReceiveBatch, batch: &mut InletBatch) {
-        let Self { leg, sockets, received, inlet, news, .. } = self;
+        let Self { leg, sockets, received, inlet, speech, news, .. } = self;
         for socket in [&sockets.media, &sockets.control] {
             // A socket that fails says so at every turn, and a phone that is not heard any more times out.
             let _ = socket.receive(receive, |arrival, datagram| {
@@ -111,6 +121,9 @@ impl Line {
                 }
                 if let Some(key) = received.digit.and_then(|digit| Key::of_event(digit.event())) {
                     tell(news, Happening::Key(key));
+                }
+                if let Some(speech) = speech {
+                    received.voices.iter().for_each(|voice| speech.hears(now, voice.level));
                 }
                 let Some(inlet) = inlet else { return };
                 // Music on hold is for who was put on hold, and not for a meeting.
@@ -150,6 +163,9 @@ impl Line {
                     }
                 }
             }
+        }
+        if let Some(speaks) = self.speech.as_mut().and_then(|speech| speech.poll(now)) {
+            tell(&self.news, Happening::Speaks(speaks));
         }
         let Self { leg, sockets, .. } = self;
         let out = sounds.then_some(&pcm);

@@ -1,4 +1,9 @@
-//! A call that comes in, until it has sound.
+//! A call that comes in, until it has sound: what it may sound like, whom it rings at, the answer.
+//!
+//! ```text
+//! Incoming ─> the offer fits? ─┬─ somebody's own number ─180─> answered | declined, nobody ─┐
+//!                              └─ any other ────────────────────────────────────────────────┴─200─> Session
+//! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,13 +11,15 @@ use std::time::Instant;
 
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
+use tokio::time::sleep;
 
 use super::Shared;
 use super::session::{Entrance, Inside, Session};
+use crate::ending::EndReason;
 use crate::ivr::{Ivr, Way};
-use crate::media::sdp::Refused;
+use crate::media::sdp::{Refused, Text};
 use crate::media::{Leg, Negotiated, Negotiator};
-use crate::meetings::Caller;
+use crate::meetings::{Caller, End, Ringing, Taken};
 use crate::stack::{Call, CallEvent, Incoming};
 
 /// Answers a call and sees it through.
@@ -28,14 +35,36 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming) {
     };
     let local = SocketAddr::new(shared.announced, sockets.port);
     let mut negotiator = Negotiator::new(local, line.capabilities.clone(), &mut rand::rng());
-    let negotiated = match agree(&mut call, &mut negotiator, offer).await {
+    let description = match describe(&mut negotiator, offer) {
+        Ok(description) => description,
+        Err(refused) => return refuse(&call, refused).await,
+    };
+    let rule = shared.rules.iter().find(|rule| rule.fits(&to, number.as_deref()));
+    let caller = Caller { number };
+    let ringing = match rule {
+        None => shared.meetings.ring(&line.name, &to, &caller, shared.voicemail.rings).await,
+        Some(_) => None,
+    };
+    let (way, ringing) = match ringing {
+        None => (rule.map_or(Way::DialIn, |rule| Way::Known { id: rule.conference_id.clone() }), None),
+        Some(mut ringing) => match ring(&shared, &mut call, ringing.as_mut()).await {
+            Ok(way) => (way, Some(ringing)),
+            Err((reason, code)) => {
+                if let Some(code) = code {
+                    let _ = call.reject(code, None).await;
+                }
+                let (trunk, label) = (line.name.clone(), reason.label());
+                tracing::info!(direction = "in", trunk, reason = label, code, "a phone call was not answered");
+                metrics::counter!("sip_calls_ended_total", "direction" => "in", "reason" => label).increment(1);
+                let trunk = Some(trunk);
+                return ringing.ended(End { reason, sip_code: code, trunk }).await;
+            }
+        },
+    };
+    let negotiated = match accept(&mut call, &mut negotiator, description).await {
         Ok(Some(negotiated)) => negotiated,
         Ok(None) => return,
-        Err(refused) => {
-            metrics::counter!("sip_calls_refused_total", "why" => refused.label()).increment(1);
-            let _ = call.reject(refused.status(), None).await;
-            return;
-        }
+        Err(refused) => return refuse(&call, refused).await,
     };
     let now = Instant::now();
     let Ok(leg) = Leg::new(negotiated, now, &mut rand::rng()) else {
@@ -43,30 +72,73 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming) {
         return;
     };
     let Ok((leg, happenings)) = shared.exchange.add(leg, sockets) else { return };
-    let way = match shared.rules.iter().find(|rule| rule.fits(&to, number.as_deref())) {
-        Some(rule) => Way::Known { id: rule.conference_id.clone() },
-        None => Way::DialIn,
+    let entrance = match ringing {
+        Some(ringing) => Entrance::Called(ringing),
+        None => Entrance::Door { record: shared.meetings.incoming(&line.name, &caller), caller, door: None },
     };
-    let caller = Caller { number };
-    let record = shared.meetings.incoming(&line.name, &caller);
-    let entrance = Entrance::Door { caller, door: None, record };
     let ivr = Ivr::new(way, now);
     let inside = Inside::default();
     Session { shared, trunk, call, negotiator, leg, happenings, ivr, entrance, inside }.run().await;
 }
 
+async fn refuse(call: &Call, refused: Refused) {
+    metrics::counter!("sip_calls_refused_total", "why" => refused.label()).increment(1);
+    let _ = call.reject(refused.status(), None).await;
+}
+
+/// Rings until somebody answers, or a message can be left; why it ended, and by which code of ours, if it does before.
+async fn ring(shared: &Shared, call: &mut Call, ringing: &mut dyn Ringing) -> Result<Way, (EndReason, Option<u16>)> {
+    // Fails only when the signalling has stopped, which the next event tells.
+    let _ = call.ring().await;
+    let rung_out = sleep(shared.voicemail.rings);
+    tokio::pin!(rung_out);
+    loop {
+        tokio::select! {
+            event = call.next() => match event {
+                None | Some(CallEvent::Ended(_) | CallEvent::Failed(_)) => return Err((EndReason::HungUp, None)),
+                Some(_) => {}
+            },
+            taken = ringing.taken() => match taken {
+                Taken::Answered => return Ok(Way::Answered),
+                Taken::Declined => break,
+            },
+            () = &mut rung_out => break,
+        }
+    }
+    if ringing.voicemail().await {
+        Ok(Way::Voicemail { longest: shared.voicemail.longest })
+    } else {
+        Err((EndReason::NoAnswer, Some(480)))
+    }
+}
+
+/// What a call is answered by.
+enum Description {
+    /// The answer to an offer.
+    Answer(Negotiated, Text),
+    /// An offer of ours, where there was none.
+    Offer(Text),
+}
+
+fn describe(negotiator: &mut Negotiator, offer: Option<String>) -> Result<Description, Refused> {
+    let Some(offer) = offer else { return Ok(Description::Offer(negotiator.offer(&mut OsRng.unwrap_err()))) };
+    let (negotiated, text) = negotiator.answer(offer.as_bytes(), &mut OsRng.unwrap_err())?;
+    Ok(Description::Answer(negotiated, text))
+}
+
 /// The session of a call that came in; `Ok(None)`: it ended before that.
-async fn agree(
+async fn accept(
     call: &mut Call,
     negotiator: &mut Negotiator,
-    offer: Option<String>,
+    description: Description,
 ) -> Result<Option<Negotiated>, Refused> {
-    if let Some(offer) = offer {
-        let (negotiated, text) = negotiator.answer(offer.as_bytes(), &mut OsRng.unwrap_err())?;
-        let accepted = call.accept(text.as_str().to_owned()).await;
-        return Ok(accepted.ok().map(|()| negotiated));
-    }
-    let text = negotiator.offer(&mut OsRng.unwrap_err());
+    let text = match description {
+        Description::Answer(negotiated, text) => {
+            let accepted = call.accept(text.as_str().to_owned()).await;
+            return Ok(accepted.ok().map(|()| negotiated));
+        }
+        Description::Offer(text) => text,
+    };
     if call.accept(text.as_str().to_owned()).await.is_err() {
         return Ok(None);
     }

@@ -27,7 +27,7 @@ use crate::stack::{self, Call, CallEvent, Candidate, Order, Party, Stack, TrunkI
 /// What became of a try at one trunk.
 enum Rang {
     /// Somebody, or something, answered by this description.
-    Answered { call: Call, negotiator: Negotiator, answer: String },
+    Answered { call: Call, negotiator: Box<Negotiator>, answer: String },
     /// Nobody did.
     Not { reason: EndReason, sip_code: Option<u16>, tries_next: bool },
 }
@@ -45,7 +45,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stack: Stack, mut invitation: Box
         match ring(&shared, &stack, trunk, &sockets, invitation.as_mut()).await {
             Rang::Answered { call, negotiator, answer } => {
                 invitation.answered(&line.name).await;
-                return talk(shared, trunk, call, negotiator, &answer, sockets, invitation).await;
+                return talk(shared, trunk, call, *negotiator, &answer, sockets, invitation).await;
             }
             Rang::Not { reason, sip_code, tries_next } => {
                 end = End { reason, sip_code, trunk: Some(line.name.clone()) };
@@ -112,7 +112,9 @@ async fn ring(
                     invitation.ringing().await;
                 }
             }
-            Some(CallEvent::Answered(answer)) => return Rang::Answered { call, negotiator, answer },
+            Some(CallEvent::Answered(answer)) => {
+                return Rang::Answered { call, negotiator: Box::new(negotiator), answer };
+            }
             Some(CallEvent::Failed(failure)) => {
                 let reason = EndReason::of_refusal(failure.code, has_rung);
                 return not(reason, Some(failure.code), !has_rung && stack::tries_next(failure.code));

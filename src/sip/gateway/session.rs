@@ -17,7 +17,7 @@ use crate::ending::EndReason;
 use crate::exchange::{Happening, LegId};
 use crate::ivr::{Action, Found, Ivr, Key, Prompt, Seat, Wish};
 use crate::media::{LegStats, Negotiator, info};
-use crate::meetings::{Caller, Door, End, Invitation, Lookup, News, Place, PlaceWish, Record};
+use crate::meetings::{Caller, Door, End, Invitation, Lookup, News, Place, PlaceWish, Record, Ringing};
 use crate::stack::{Call, CallEvent, Changed, TrunkId};
 
 /// How the call comes into its meeting, and who keeps its record.
@@ -29,6 +29,8 @@ pub(super) enum Entrance {
         door: Option<Box<dyn Door>>,
         record: Box<dyn Record>,
     },
+    /// By somebody's own number: they answer, or a message is left.
+    Called(Box<dyn Ringing>),
     /// The meeting called.
     Invited(Box<dyn Invitation>),
 }
@@ -37,7 +39,7 @@ impl Entrance {
     async fn cancelled(&mut self) {
         match self {
             Self::Invited(invitation) => invitation.cancelled().await,
-            Self::Door { .. } => std::future::pending().await,
+            Self::Door { .. } | Self::Called(_) => std::future::pending().await,
         }
     }
 
@@ -50,20 +52,29 @@ impl Entrance {
                 }
                 Some(joined)
             }
+            Self::Called(ringing) => Some(ringing.join().await),
             Self::Invited(invitation) => Some(invitation.join().await),
         }
     }
 
-    pub(super) async fn ended(self, end: End) {
+    /// Before the place is given up, as what is recorded there ends with that.
+    async fn leaves(&mut self, has_message: bool) {
+        if let Self::Called(ringing) = self {
+            ringing.leaves(has_message).await;
+        }
+    }
+
+    async fn ended(self, end: End) {
         match self {
             Self::Door { record, .. } => record.ended(end).await,
+            Self::Called(ringing) => ringing.ended(end).await,
             Self::Invited(invitation) => invitation.ended(end).await,
         }
     }
 
     const fn label(&self) -> &'static str {
         match self {
-            Self::Door { .. } => "in",
+            Self::Door { .. } | Self::Called(_) => "in",
             Self::Invited(_) => "out",
         }
     }
@@ -114,6 +125,7 @@ impl Session {
                 Woken::Leg(Some(Happening::TimedOut)) => break (EndReason::Silent, true),
                 Woken::Leg(Some(Happening::Key(key))) => self.ivr.handle_key(now, key),
                 Woken::Leg(Some(Happening::Played)) => self.ivr.played(now),
+                Woken::Leg(Some(Happening::Speaks(speaks))) => self.ivr.speaks(now, speaks),
                 Woken::Leg(Some(Happening::MixLost)) => self.hear_again(),
                 Woken::Place(None) => {
                     self.inside.place = None;
@@ -132,8 +144,9 @@ impl Session {
 
     /// Lets everything go, the meeting first, and says how it was.
     async fn end(self, began: Instant, reason: EndReason, hangs_up: bool) {
-        let Self { shared, trunk, call, leg, entrance, inside, .. } = self;
+        let Self { shared, trunk, call, leg, ivr, mut entrance, inside, .. } = self;
         if let Some(mut place) = inside.place {
+            entrance.leaves(ivr.has_message()).await;
             place.wish(PlaceWish::Leave).await;
         }
         let stats = shared.exchange.remove(leg).await.unwrap_or_default();
@@ -216,9 +229,10 @@ impl Session {
                 self.inside.hand = hand;
                 self.ivr.hand(hand);
             }
-            News::Recorded(true) => self.ivr.recorded(),
+            News::Recorded(true) => self.ivr.recorded(now),
             News::Recorded(false) => {}
             News::AsksConsent(asks) => self.ivr.asks_consent(asks),
+            News::Company => self.ivr.company(),
         }
     }
 
@@ -249,6 +263,10 @@ impl Session {
             match action {
                 Action::Play(prompts) => self.play(&prompts),
                 Action::Stop => self.play(&[]),
+                Action::Listen => {
+                    // Where it cannot, the leg is gone, which ends the call.
+                    let _ = self.shared.exchange.listen(self.leg);
+                }
                 Action::Find(id) => {
                     let found = self.find(&id).await;
                     self.ivr.found(Instant::now(), found);
@@ -285,12 +303,16 @@ impl Session {
     }
 
     async fn wish(&mut self, wish: Wish) {
-        let Inside { place: Some(place), muted, hand } = &mut self.inside else { return };
+        let Self { inside, entrance, ivr, .. } = self;
+        let Inside { place: Some(place), muted, hand } = inside else { return };
         match wish {
             Wish::Mute => place.wish(PlaceWish::Mute(!*muted)).await,
             Wish::Hand => place.wish(PlaceWish::Hand(!*hand)).await,
             Wish::Consent => place.wish(PlaceWish::Consent).await,
-            Wish::Leave => place.wish(PlaceWish::Leave).await,
+            Wish::Leave => {
+                entrance.leaves(ivr.has_message()).await;
+                place.wish(PlaceWish::Leave).await;
+            }
             Wish::Help => {}
         }
     }
@@ -306,7 +328,7 @@ impl Session {
 fn report(direction: &'static str, trunk: &str, reason: EndReason, began: Instant, stats: &LegStats) {
     let seconds = began.elapsed().as_secs();
     let came = stats.packets + stats.lost;
-    let lost_permille = if came == 0 { 0 } else { stats.lost * 1_000 / came };
+    let lost_permille = (stats.lost * 1_000).checked_div(came).unwrap_or_default();
     // Lost of what we sent, in 256ths, as the phone says.
     let lost_there_permille = stats.peer.map_or(0, |peer| u64::from(peer.fraction_lost) * 1_000 / 256);
     let jitter_ms = stats.jitter_us / 1_000;

@@ -45,13 +45,19 @@ pub enum Prompt {
     Consent,
     /// The keys of the menu.
     Help,
+    /// Nobody answers: a message can be left.
+    Voicemail,
+    /// Speak now.
+    Beep,
+    /// The message is kept.
+    MessageSaved,
     /// The last words.
     Goodbye,
 }
 
 impl Prompt {
     /// Each of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Welcome,
         Self::ConferenceId,
         Self::WrongId,
@@ -73,6 +79,9 @@ impl Prompt {
         Self::Recorded,
         Self::Consent,
         Self::Help,
+        Self::Voicemail,
+        Self::Beep,
+        Self::MessageSaved,
         Self::Goodbye,
     ];
 
@@ -101,6 +110,9 @@ impl Prompt {
             Self::Recorded => "recorded",
             Self::Consent => "consent",
             Self::Help => "help",
+            Self::Voicemail => "voicemail",
+            Self::Beep => "beep",
+            Self::MessageSaved => "message-saved",
             Self::Goodbye => "goodbye",
         }
     }

@@ -277,13 +277,159 @@ fn what_does_not_answer_ends_the_call_with_a_word() {
     assert_eq!(call.wait(10_000), bye(Prompt::Unavailable));
 }
 
+/// No message is longer, in these tests.
+const LONGEST: u64 = 60_000;
+
+fn voicemail() -> Way {
+    Way::Voicemail { longest: Duration::from_millis(LONGEST) }
+}
+
+impl Call {
+    /// The caller has heard the beep, and nothing was said yet.
+    fn beeped() -> Self {
+        let mut call = Self::greeted(voicemail());
+        call.played();
+        call.seat(Seat::In);
+        call.ivr.recorded(call.now);
+        call.played();
+        call.does();
+        call
+    }
+
+    fn speaks(&mut self, speaks: bool) {
+        self.ivr.speaks(self.now, speaks);
+    }
+}
+
+/// What is done when a message ends by itself.
+fn over(words: &[Prompt]) -> Vec<Action> {
+    vec![Action::Wish(Wish::Leave), play(words)]
+}
+
+#[test]
+fn who_is_answered_is_in_at_once_and_nothing_is_said() {
+    let mut call = Call::new(Way::Answered);
+    assert_eq!(call.wait(0), [Action::Join { as_organizer: false }]);
+    assert_eq!(call.seat(Seat::In), []);
+    assert_eq!(call.keys("*6"), [Action::Wish(Wish::Mute)], "the menu is there");
+    call.ivr.recorded(call.now);
+    assert_eq!(call.does(), [play(&[Prompt::Recorded])]);
+}
+
+#[test]
+fn a_message_begins_with_a_greeting_and_with_a_beep_once_it_is_recorded() {
+    let mut call = Call::new(voicemail());
+    assert_eq!(call.wait(1_000), [Action::Listen, play(&[Prompt::Voicemail])]);
+    assert_eq!(call.played(), [Action::Join { as_organizer: false }]);
+    assert_eq!(call.seat(Seat::In), [], "not before it is recorded");
+    call.ivr.asks_consent(true);
+    assert_eq!(call.does(), [Action::Wish(Wish::Consent)], "who goes on agrees");
+    call.ivr.recorded(call.now);
+    assert_eq!(call.does(), [play(&[Prompt::Beep])], "and nothing is announced");
+    assert_eq!(call.played(), []);
+    call.speaks(true);
+    assert_eq!(call.wait(10_000), [], "as long as they speak");
+    assert_eq!(call.keys("5*"), [], "other keys are nothing");
+    assert_eq!(call.keys("#"), over(&[Prompt::MessageSaved, Prompt::Goodbye]));
+    assert!(call.ivr.has_message());
+    assert_eq!(call.seat(Seat::Ended), [], "which was wished");
+    assert_eq!(call.played(), [Action::HangUp(EndReason::Left)]);
+}
+
+#[test]
+fn who_knows_the_greeting_goes_on_to_the_beep() {
+    let mut call = Call::greeted(voicemail());
+    assert_eq!(call.keys("5"), [], "but not by any key");
+    assert_eq!(call.keys("#"), [Action::Stop, Action::Join { as_organizer: false }]);
+}
+
+#[test]
+fn three_seconds_of_silence_end_a_message_but_nobody_has_to_begin_at_once() {
+    let mut call = Call::beeped();
+    assert_eq!(call.wait(4_999), []);
+    assert_eq!(call.wait(1), over(&[Prompt::Goodbye]), "there is nothing to be saved");
+    assert!(!call.ivr.has_message());
+    let mut call = Call::beeped();
+    call.wait(4_000);
+    call.speaks(true);
+    call.wait(5_000);
+    call.speaks(false);
+    call.wait(2_000);
+    call.speaks(true);
+    call.speaks(false);
+    assert_eq!(call.wait(2_999), [], "a pause is none");
+    assert_eq!(call.wait(1), over(&[Prompt::MessageSaved, Prompt::Goodbye]));
+    // Who is done soon is not waited for longer than that.
+    let mut call = Call::beeped();
+    call.speaks(true);
+    call.wait(1_000);
+    call.speaks(false);
+    assert_eq!(call.wait(3_999), []);
+    assert_eq!(call.wait(1), over(&[Prompt::MessageSaved, Prompt::Goodbye]));
+}
+
+#[test]
+fn no_message_is_longer_than_its_limit_however_much_is_said() {
+    let mut call = Call::beeped();
+    call.speaks(true);
+    assert_eq!(call.wait(LONGEST - 1), []);
+    assert_eq!(call.wait(1), over(&[Prompt::MessageSaved, Prompt::Goodbye]));
+}
+
+#[test]
+fn what_is_said_before_the_beep_is_no_message_unless_it_goes_on() {
+    let mut call = Call::greeted(voicemail());
+    call.speaks(true);
+    call.speaks(false);
+    call.played();
+    call.seat(Seat::In);
+    call.ivr.recorded(call.now);
+    call.played();
+    assert!(!call.ivr.has_message());
+    let mut call = Call::greeted(voicemail());
+    call.speaks(true);
+    call.played();
+    call.ivr.recorded(call.now);
+    call.seat(Seat::In);
+    call.played();
+    assert!(call.ivr.has_message());
+}
+
+#[test]
+fn who_comes_while_a_message_is_left_is_talked_to() {
+    let mut call = Call::greeted(voicemail());
+    call.played();
+    call.seat(Seat::In);
+    call.ivr.recorded(call.now);
+    assert_eq!(call.does(), [play(&[Prompt::Beep])]);
+    call.ivr.company();
+    assert_eq!(call.does(), [Action::Stop]);
+    assert_eq!(call.wait(600_000), [], "neither silence nor a limit ends it");
+    assert_eq!(call.keys("#*6"), [Action::Wish(Wish::Mute)]);
+}
+
+#[test]
+fn where_no_message_can_be_taken_the_caller_hears_it() {
+    let mut call = Call::greeted(voicemail());
+    call.played();
+    call.seat(Seat::In);
+    assert_eq!(call.wait(9_999), []);
+    assert_eq!(call.wait(1), bye(Prompt::Unavailable));
+    assert_eq!(call.played(), [Action::HangUp(EndReason::Failed)]);
+    let mut call = Call::greeted(voicemail());
+    call.played();
+    assert_eq!(call.seat(Seat::Full), bye(Prompt::Unavailable));
+}
+
 proptest! {
     /// Whatever is pressed and answered in whatever order: nothing panics, nothing is said after the end, and a call that nobody serves ends.
     #[test]
-    fn any_call_ends(way in 0..3u8, steps in proptest::collection::vec((0..12u8, 0..20_000u64), 0..60)) {
+    fn any_call_ends(way in 0..5u8, steps in proptest::collection::vec((0..14u8, 0..20_000u64), 0..60)) {
         let way = match way {
             0 => Way::DialIn,
             1 => Way::Known { id: "1".to_owned() },
+            2 => Way::Answered,
+            3 => voicemail(),
             _ => Way::DialOut,
         };
         let mut call = Call::new(way);
@@ -298,6 +444,8 @@ proptest! {
                 8 => { call.ivr.pin_checked(call.now, Some(ms % 3 == 0)); call.does() }
                 9 => call.seat(Seat::Waits),
                 10 => call.seat(Seat::In),
+                11 => { call.ivr.recorded(call.now); call.does() }
+                12 => { call.speaks(ms % 2 == 0); call.does() }
                 _ => { call.ivr.muted(ms % 2 == 0); call.does() }
             });
         }

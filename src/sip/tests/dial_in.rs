@@ -13,6 +13,7 @@
 mod phone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,10 +26,10 @@ use engine::{Engine, EngineConfig};
 use mixer::runner::Mixers;
 use phone::{Phone, strength};
 use sip::ending::EndReason;
-use sip::gateway::{Config, Gateway, Line};
+use sip::gateway::{Config, Gateway, Line, Voicemail};
 use sip::ivr::Seat;
 use sip::media::sdp::Capabilities;
-use sip::meetings::{Caller, Door, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record};
+use sip::meetings::{Caller, Door, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record, Ringing, Taken};
 use sip::prompts::Prompts;
 use sip::stack::{self, Listen, Stack, Transport, Trunk};
 use tokio::sync::mpsc;
@@ -41,6 +42,10 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PHONES: f64 = 1_000.0;
 const OTHERS: f64 = 440.0;
 const SOON: Duration = Duration::from_secs(10);
+/// Somebody's own number, for how long it rings there, and how long a message may be.
+const OWN: &str = "+493055555";
+const RINGS: Duration = Duration::from_millis(1_500);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A directory with one meeting, which notes what callers do in it.
 #[derive(Default)]
@@ -49,6 +54,12 @@ struct Directory {
     announced: Mutex<Vec<PublicationId>>,
     seats: Mutex<Option<mpsc::Sender<News>>>,
     ends: Mutex<Vec<End>>,
+    /// Rings now; takes what the called one does.
+    rings: Mutex<Option<mpsc::Sender<Taken>>>,
+    /// A message can be left.
+    takes_messages: AtomicBool,
+    /// Whether something was said, told when the caller leaves the place.
+    message: Mutex<Option<bool>>,
 }
 
 struct OneMeeting(Arc<Directory>);
@@ -64,6 +75,15 @@ impl Meetings for OneMeeting {
     fn incoming(&self, trunk: &str, caller: &Caller) -> Box<dyn Record> {
         assert_eq!((trunk, caller.number.as_deref()), ("outside", Some("+4930999")));
         Box::new(OneRecord(Arc::clone(&self.0)))
+    }
+
+    async fn ring(&self, trunk: &str, called: &str, caller: &Caller, longest: Duration) -> Option<Box<dyn Ringing>> {
+        assert_eq!((trunk, caller.number.as_deref(), longest), ("outside", Some("+4930999"), RINGS));
+        (called == OWN).then(|| {
+            let (takes, taken) = mpsc::channel(1);
+            *self.0.rings.lock().unwrap() = Some(takes);
+            Box::new(OneRinging(Arc::clone(&self.0), taken)) as Box<dyn Ringing>
+        })
     }
 
     async fn next_invitation(&self) -> Option<Box<dyn Invitation>> {
@@ -85,6 +105,40 @@ impl Record for OneRecord {
     }
 }
 
+/// A call to the own number.
+struct OneRinging(Arc<Directory>, mpsc::Receiver<Taken>);
+
+#[async_trait]
+impl Ringing for OneRinging {
+    async fn taken(&mut self) -> Taken {
+        self.1.recv().await.expect("a test that holds on")
+    }
+
+    async fn voicemail(&mut self) -> bool {
+        self.0.takes_messages.load(Ordering::Relaxed)
+    }
+
+    async fn join(&mut self) -> Result<Box<dyn Place>, Seat> {
+        Ok(sit_down(&self.0))
+    }
+
+    async fn leaves(&mut self, has_message: bool) {
+        assert!(!self.0.wishes.lock().unwrap().contains(&PlaceWish::Leave) || has_message, "told before it is left");
+        *self.0.message.lock().unwrap() = Some(has_message);
+    }
+
+    async fn ended(self: Box<Self>, end: End) {
+        self.0.ends.lock().unwrap().push(end);
+    }
+}
+
+fn sit_down(directory: &Arc<Directory>) -> Box<dyn Place> {
+    let (seats, news) = mpsc::channel(8);
+    seats.try_send(News::Seat(Seat::In)).unwrap();
+    *directory.seats.lock().unwrap() = Some(seats);
+    Box::new(OnePlace(Arc::clone(directory), news))
+}
+
 #[async_trait]
 impl Door for OneDoor {
     fn has_started(&self) -> bool {
@@ -97,10 +151,7 @@ impl Door for OneDoor {
 
     async fn join(&self, caller: &Caller, _: bool) -> Result<Box<dyn Place>, Seat> {
         assert_eq!(caller.number.as_deref(), Some("+4930999"));
-        let (seats, news) = mpsc::channel(8);
-        seats.try_send(News::Seat(Seat::In)).unwrap();
-        *self.0.seats.lock().unwrap() = Some(seats);
-        Ok(Box::new(OnePlace(Arc::clone(&self.0), news)))
+        Ok(sit_down(&self.0))
     }
 }
 
@@ -166,6 +217,7 @@ impl House {
             calls: 10,
             rules: Vec::new(),
             ring: SOON,
+            voicemail: Voicemail { rings: RINGS, longest: LONGEST },
             prompts: Prompts::read(None, "en").unwrap(),
         };
         let directory = Arc::<Directory>::default();
@@ -340,4 +392,93 @@ async fn three_wrong_ids_end_the_call_from_our_side() {
     assert!(ended.is_ok(), "hung up after the last words");
     until("the record", || house.directory.ends.lock().unwrap().iter().any(|end| end.reason == EndReason::WrongId))
         .await;
+}
+
+impl House {
+    /// What the called one does.
+    async fn takes(&self, taken: Taken) {
+        until("a ring", || self.directory.rings.lock().unwrap().is_some()).await;
+        self.directory.rings.lock().unwrap().take().unwrap().try_send(taken).unwrap();
+    }
+
+    /// The place says that it is recorded.
+    async fn records(&self) {
+        until("the place", || !self.directory.announced.lock().unwrap().is_empty()).await;
+        self.directory.seats.lock().unwrap().as_ref().unwrap().try_send(News::Recorded(true)).unwrap();
+    }
+
+    /// A call is over; whether something was said, if the caller was in a place.
+    async fn ended(&self, reason: EndReason, has_message: Option<bool>) {
+        until("the record", || !self.directory.ends.lock().unwrap().is_empty()).await;
+        let end = self.directory.ends.lock().unwrap().remove(0).reason;
+        let message = self.directory.message.lock().unwrap().take();
+        assert_eq!((end, message), (reason, has_message));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_to_somebodys_own_number_rings_is_answered_and_is_in_their_meeting_without_a_word() {
+    let house = House::open(24_240).await;
+    let _talker = house.talker();
+    let mut calling = Phone::call(&house.trunk, OWN).await;
+    calling.rings().await;
+    house.takes(Taken::Answered).await;
+    let phone = calling.answered().await;
+    until("the other's tone", || strength(&phone.heard(300), 8_000.0, OTHERS) > 0.8).await;
+    assert!(strength(&phone.heard(100_000), 8_000.0, OTHERS) > 0.5, "nothing else was heard before");
+    phone.hang_up().await;
+    house.ended(EndReason::HungUp, Some(false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_answered_hears_a_greeting_and_a_beep_and_silence_ends_the_message() {
+    let house = House::open(24_260).await;
+    house.directory.takes_messages.store(true, Ordering::Relaxed);
+    let mut calling = Phone::call(&house.trunk, OWN).await;
+    calling.rings().await;
+    let rang = Instant::now();
+    let mut phone = calling.answered().await;
+    assert!(rang.elapsed() > RINGS - Duration::from_millis(300), "{:?}", rang.elapsed());
+    until("the greeting", || phone.loudness(100) > 0.02).await;
+    phone.press("#").await;
+    until("silence after a key", || phone.loudness(200) < 0.005).await;
+    house.records().await;
+    until("the beep", || phone.loudness(100) > 0.02).await;
+    until("silence after the beep", || phone.loudness(200) < 0.005).await;
+    phone.says(Some(PHONES));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(phone.loudness(200) < 0.005, "as long as they speak");
+    phone.says(None);
+    let silence = until("the last words", || phone.loudness(100) > 0.02).await;
+    println!("the message ended {} ms after the last tone", silence.as_millis());
+    assert!((2_800..4_500).contains(&silence.as_millis()), "{silence:?}");
+    tokio::time::timeout(Duration::from_secs(20), phone.ended()).await.expect("hung up after the last words");
+    assert!(house.directory.wishes.lock().unwrap().contains(&PlaceWish::Leave));
+    house.ended(EndReason::Left, Some(true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_declined_may_leave_a_message_and_hanging_up_at_the_beep_leaves_none() {
+    let house = House::open(24_280).await;
+    house.directory.takes_messages.store(true, Ordering::Relaxed);
+    let calling = Phone::call(&house.trunk, OWN).await;
+    house.takes(Taken::Declined).await;
+    let phone = calling.answered().await;
+    until("the greeting", || phone.loudness(100) > 0.02).await;
+    phone.press("#").await;
+    house.records().await;
+    until("the beep", || phone.loudness(100) > 0.02).await;
+    phone.hang_up().await;
+    house.ended(EndReason::HungUp, Some(false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_up_while_it_rings_and_who_can_leave_no_message_are_noted() {
+    let house = House::open(24_300).await;
+    let mut calling = Phone::call(&house.trunk, OWN).await;
+    calling.rings().await;
+    calling.gives_up().await;
+    house.ended(EndReason::HungUp, None).await;
+    let _calling = Phone::call(&house.trunk, OWN).await;
+    house.ended(EndReason::NoAnswer, None).await;
 }

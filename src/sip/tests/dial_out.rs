@@ -21,10 +21,10 @@ use engine::{Engine, EngineConfig};
 use mixer::runner::Mixers;
 use phone::Phone;
 use sip::ending::EndReason;
-use sip::gateway::{Config, Gateway, Line};
+use sip::gateway::{Config, Gateway, Line, Voicemail};
 use sip::ivr::Seat;
 use sip::media::sdp::Capabilities;
-use sip::meetings::{Caller, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record};
+use sip::meetings::{Caller, End, Invitation, Lookup, Meetings, News, Place, PlaceWish, Record, Ringing};
 use sip::prompts::Prompts;
 use sip::stack::{self, Incoming, Listen, Stack, Transport, Trunk};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -59,6 +59,10 @@ impl Meetings for Wishes {
 
     fn incoming(&self, _: &str, _: &Caller) -> Box<dyn Record> {
         panic!("nobody calls us")
+    }
+
+    async fn ring(&self, _: &str, _: &str, _: &Caller, _: Duration) -> Option<Box<dyn Ringing>> {
+        None
     }
 
     async fn next_invitation(&self) -> Option<Box<dyn Invitation>> {
@@ -168,6 +172,7 @@ impl Lab {
             calls: 5,
             rules: Vec::new(),
             ring: Duration::from_secs(2),
+            voicemail: Voicemail { rings: SOON, longest: SOON },
             prompts: Prompts::read(None, "en").unwrap(),
         };
         let (orders, wishes) = mpsc::channel(4);

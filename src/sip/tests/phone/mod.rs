@@ -30,13 +30,21 @@ pub(super) struct Phone {
     shared: Arc<Shared>,
 }
 
-impl Phone {
-    /// Calls, and comes back when it is answered.
-    pub(super) async fn dial(trunk: &Stack, number: &str) -> Self {
-        let (socket, offer) = description();
-        let caller = Party { number: Some("+4930999".to_owned()), display: None };
-        let order = Order { trunk: TrunkId(0), number: number.to_owned(), caller, offer };
-        let mut call = trunk.call(order).await.unwrap();
+/// A phone that has called.
+pub(super) struct Dialling {
+    call: Call,
+    socket: UdpSocket,
+}
+
+impl Dialling {
+    /// Comes back when it rings there.
+    pub(super) async fn rings(&mut self) {
+        while !matches!(self.call.next().await.expect("a ring"), CallEvent::Ringing) {}
+    }
+
+    /// Comes back when it is answered.
+    pub(super) async fn answered(self) -> Phone {
+        let Self { mut call, socket } = self;
         let answer = loop {
             match call.next().await.expect("an answer") {
                 CallEvent::Answered(answer) => break answer,
@@ -44,7 +52,26 @@ impl Phone {
                 _ => {}
             }
         };
-        Self::talking(call, socket, &answer)
+        Phone::talking(call, socket, &answer)
+    }
+
+    pub(super) async fn gives_up(self) {
+        self.call.hang_up().await.unwrap();
+    }
+}
+
+impl Phone {
+    /// Calls, and comes back when it is answered.
+    pub(super) async fn dial(trunk: &Stack, number: &str) -> Self {
+        Self::call(trunk, number).await.answered().await
+    }
+
+    /// Calls, and comes back at once.
+    pub(super) async fn call(trunk: &Stack, number: &str) -> Dialling {
+        let (socket, offer) = description();
+        let caller = Party { number: Some("+4930999".to_owned()), display: None };
+        let order = Order { trunk: TrunkId(0), number: number.to_owned(), caller, offer };
+        Dialling { call: trunk.call(order).await.unwrap(), socket }
     }
 
     /// Takes a call.
