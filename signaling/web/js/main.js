@@ -90,39 +90,53 @@ async function startPage() {
     return null;
   });
   rememberSignedIn(me !== null);
-  show(
-    createStart({
-      me,
-      notice: me ? '' : notice,
-      create: (subject) =>
-        http.createMeeting({ subject }).then(
-          ({ joinWebUrl }) => {
-            window.location.assign(`/join/${encodeURIComponent(secretOf(joinWebUrl) ?? '')}`);
-            return null;
-          },
-          explain,
-        ),
-      openLink: (secret) => window.location.assign(`/join/${encodeURIComponent(secret)}`),
-      openNumber: (joinMeetingId, passcode) => preJoinPage({ joinMeetingId, passcode }, null),
-      meetings: http.listMeetings,
-      recordings: http.listRecordings,
-      appointments: {
-        create: http.createMeeting,
-        change: http.changeMeeting,
-        exchangeLink: http.resetJoinLink,
-        attendance: { list: http.listAttendance, read: http.readAttendance },
+  const page = createStart({
+    me,
+    notice: me ? '' : notice,
+    create: (subject) =>
+      http.createMeeting({ subject }).then(
+        ({ joinWebUrl }) => {
+          window.location.assign(`/join/${encodeURIComponent(secretOf(joinWebUrl) ?? '')}`);
+          return null;
+        },
         explain,
-      },
-      account: {
-        invite: http.invite,
-        deviceLink: http.deviceLink,
-        signOut: () => http.signOut().then(startAnew),
-        signOutEverywhere: () => http.signOutEverywhere().then(startAnew),
-        explain,
-      },
-      unreadInChats: http.unreadInChats,
-    }),
-  );
+      ),
+    openLink: (secret) => window.location.assign(`/join/${encodeURIComponent(secret)}`),
+    openNumber: (joinMeetingId, passcode) => preJoinPage({ joinMeetingId, passcode }, null),
+    meetings: http.listMeetings,
+    recordings: http.listRecordings,
+    appointments: {
+      create: http.createMeeting,
+      change: http.changeMeeting,
+      exchangeLink: http.resetJoinLink,
+      attendance: { list: http.listAttendance, read: http.readAttendance },
+      explain,
+    },
+    account: {
+      invite: http.invite,
+      deviceLink: http.deviceLink,
+      signOut: () => http.signOut().then(startAnew),
+      signOutEverywhere: () => http.signOutEverywhere().then(startAnew),
+      explain,
+    },
+    unreadInChats: http.unreadInChats,
+  });
+  show(page);
+  if (me !== null) void listenForCalls(page);
+}
+
+/** Somebody may call the number of whoever is signed in. @param {Screen_} page */
+async function listenForCalls(page) {
+  const { openRingingAlone } = await import('./ui/ringing-page.js');
+  // Somebody went on while this was loading.
+  if (screen !== page) return;
+  const calls = openRingingAlone();
+  const { dispose } = page;
+  page.element.prepend(calls.element);
+  page.dispose = () => {
+    calls.dispose();
+    dispose();
+  };
 }
 
 /**

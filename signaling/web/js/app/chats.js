@@ -18,6 +18,7 @@ import { newId } from './ids.js';
 
 /** @import { Mention } from '../protocol/chat-events.js' */
 /** @import { FeedEnv } from '../protocol/feed.js' */
+/** @import { News } from '../protocol/feed-messages.js' */
 /** @import { Outgoing } from '../state/chat.js' */
 /** @import { ChatsAction, ChatsState } from '../state/chats.js' */
 
@@ -52,9 +53,10 @@ export class Chats {
   /** @type {Store<ChatsState, ChatsAction>} */ store;
 
   /**
-   * @param {{ me: string, api: Api, env: FeedEnv, signedOut: () => void, explain: (error: unknown) => string }} options
+   * @param {{ me: string, api: Api, env: FeedEnv, signedOut: () => void, explain: (error: unknown) => string, heard?: (message: News) => void }} options
+   *   `heard`: of all news of the feed, for whom it concerns besides.
    */
-  constructor({ me, api, env, signedOut, explain }) {
+  constructor({ me, api, env, signedOut, explain, heard = () => {} }) {
     this.#api = api;
     this.#signedOut = signedOut;
     this.#explain = explain;
@@ -62,6 +64,7 @@ export class Chats {
     this.#feed = new Feed(env, {
       receive: (message) => {
         this.store.dispatch({ type: 'news', message, now: performance.now() });
+        heard(message);
         if (message.type === 'typing') setTimeout(() => this.store.dispatch({ type: 'tick', now: performance.now() }), TYPING_MS + 20);
       },
       reload: () => void this.reload(),

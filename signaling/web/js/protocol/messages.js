@@ -64,7 +64,12 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
 /** @typedef {EventBase & { kind: 'recordingInterrupted', recordingId: string, reason: 'diskFull' | 'serverRestarted' }} RecordingInterruptedEvent */
 /** @typedef {EventBase & { kind: 'recordingReady', recordingId: string, by: string | null, durationMs: number | null }} RecordingReadyEvent */
 /** @typedef {EventBase & { kind: 'recordingFailed', recordingId: string, reason: string }} RecordingFailedEvent */
-/** @typedef {MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingStartedEvent | RecordingInterruptedEvent | RecordingReadyEvent | RecordingFailedEvent | (EventBase & ChatThreadEvent)} ThreadEvent */
+/**
+ * Somebody calls the number of the meeting's organiser: whoever joins answers.
+ *
+ * @typedef {EventBase & { kind: 'phoneCall', callId: string, meetingId: string, caller: string | null, state: 'ringing' | 'answered' | 'declined' | 'message' | 'missed', until?: string }} PhoneCallEvent
+ */
+/** @typedef {PhoneCallEvent | MessageEvent_ | RunEvent | PresenceEvent | RecordingEvent | RecordingStartedEvent | RecordingInterruptedEvent | RecordingReadyEvent | RecordingFailedEvent | (EventBase & ChatThreadEvent)} ThreadEvent */
 
 /**
  * @typedef {object} Welcome
@@ -231,6 +236,13 @@ const EVENT_KINDS = {
   recordingInterrupted: shape({ recordingId: text, reason: oneOf('diskFull', 'serverRestarted') }),
   recordingReady: shape({ recordingId: text, by: orNull(text), durationMs: orNull(count) }),
   recordingFailed: shape({ recordingId: text, reason: text }),
+  phoneCall: shape({
+    callId: text,
+    meetingId: text,
+    caller: orNull(text),
+    state: oneOf('ringing', 'answered', 'declined', 'message', 'missed'),
+    until: optional(text),
+  }),
 };
 const eventBase = shape({ seq: count, id: text, time: text, kind: text });
 /** @type {Check} */

@@ -1,5 +1,5 @@
 /**
- * Calls out of a meeting, by plain HTTP. How they go is told by the live connection, to everybody in it.
+ * Calls out of a meeting and to one's own number, by plain HTTP. How calls out go is told by the live connection, to everybody in it.
  */
 
 import { call } from './http.js';
@@ -18,3 +18,6 @@ export const callPhone = (meetingId, token, phoneNumber, displayName) =>
 
 /** @param {string} meetingId @param {string} token @param {string} callId */
 export const hangUp = (meetingId, token, callId) => call('DELETE', `${calls(meetingId)}/${encodeURIComponent(callId)}`, { token });
+
+/** Hangs up as the organiser, from outside of the meeting. @param {string} meetingId @param {string} callId */
+export const decline = (meetingId, callId) => call('DELETE', `${calls(meetingId)}/${encodeURIComponent(callId)}`);

@@ -39,6 +39,7 @@ const LINES = new Set([
   'recordingInterrupted',
   'recordingReady',
   'recordingFailed',
+  'phoneCall',
 ]);
 
 /** @param {string} time */

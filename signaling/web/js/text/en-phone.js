@@ -44,7 +44,24 @@ const PROBLEMS = {
   already_called: 'That number is being called or is in the meeting already. Look for it among the people.',
 };
 
+/** @param {string | null} caller */
+const somebody = (caller) => caller ?? 'Somebody with a hidden number';
+
 export const phones = {
+  ringing: 'Calls for you',
+  /** @param {string | null} caller */
+  isCalling: (caller) => `${somebody(caller)} is calling`,
+  answer: 'Answer',
+  decline: 'Decline',
+  /** What became of a call to one's own number. @type {Record<'ringing' | 'answered' | 'declined' | 'message' | 'missed', (caller: string | null) => string>} */
+  lines: {
+    ringing: (caller) => `${somebody(caller)} called.`,
+    answered: () => 'The call was answered.',
+    declined: () => 'The call was declined.',
+    message: (caller) => `${somebody(caller)} left a message.`,
+    missed: (caller) => `Missed call from ${caller ?? 'a hidden number'}.`,
+  },
+
   invitation: 'Invitation',
   invitationText: 'Send this to whoever should come.',
   orCall: 'Or call',

@@ -10,15 +10,25 @@ import * as api from '../protocol/chats-http.js';
 import { listMeetings } from '../protocol/http.js';
 import { createChats } from './chats.js';
 import { explain } from './problems.js';
+import { openRinging } from './ringing-page.js';
 
 /** @import { Me } from '../protocol/http.js' */
 
 /** @param {{ me: Me, signedOut: () => void }} context */
 export function openChats({ me, signedOut }) {
-  const chats = new Chats({ me: me.userId, api, env: feedEnv(api.pollEvents), signedOut, explain });
+  const calls = openRinging();
+  const heard = (/** @type {import('../protocol/feed-messages.js').News} */ message) => calls.ringing.take(message);
+  const chats = new Chats({ me: me.userId, api, env: feedEnv(api.pollEvents), signedOut, explain, heard });
   const page = createChats({ chats, api, joinLink: joinLinks() });
+  page.element.prepend(calls.element);
   chats.start();
-  return page;
+  return {
+    ...page,
+    dispose() {
+      calls.dispose();
+      page.dispose();
+    },
+  };
 }
 
 /** Asked for once, and again for a chat that was not among them: its meeting may be new. */

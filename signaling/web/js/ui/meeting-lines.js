@@ -2,6 +2,7 @@
  * The quiet lines of a meeting's chat: what happened that nobody wrote. The same in the call and on the chats page.
  */
 
+import { phones } from '../text/en-phone.js';
 import { en } from '../text/en.js';
 
 /** @import { ThreadEvent } from '../protocol/messages.js' */
@@ -29,6 +30,8 @@ export function meetingLine(event) {
       return en.chat.recordingReady;
     case 'recordingFailed':
       return en.chat.recordingFailed(event.reason);
+    case 'phoneCall':
+      return phones.lines[event.state](event.caller);
     default:
       return null;
   }

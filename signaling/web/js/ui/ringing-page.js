@@ -1,0 +1,45 @@
+/**
+ * Puts the notice of a call together with what it needs, for a page that has a feed and for one that has none.
+ *
+ * Why a module of its own, loaded when somebody is signed in: guests have no number.
+ */
+
+import { feedEnv } from '../app/browser.js';
+import { Ringing } from '../app/ringing.js';
+import { pageBefore, pollEvents } from '../protocol/chats-http.js';
+import { Feed } from '../protocol/feed.js';
+import { listMeetings, readMeeting } from '../protocol/http.js';
+import { decline } from '../protocol/phones-http.js';
+import { explain } from './problems.js';
+import { createRinging } from './ringing.js';
+
+/** A call that rings has told little else. */
+const FIRST = 20;
+
+/** Beside a feed that somebody else has: what it tells goes to `ringing.take`. */
+export function openRinging() {
+  /** @type {import('../app/ringing.js').RingingApi} */
+  const api = { listMeetings, readMeeting: (id) => readMeeting(id), begin: async (id) => (await pageBefore(id, FIRST, FIRST)).value, decline };
+  const ringing = new Ringing({ api, go: (path) => window.location.assign(path), explain });
+  void ringing.look().catch(() => {});
+  return { ringing, ...createRinging(ringing) };
+}
+
+/** With a feed of its own. */
+export function openRingingAlone() {
+  const { ringing, element, dispose } = openRinging();
+  const feed = new Feed(feedEnv(pollEvents), {
+    receive: (message) => ringing.take(message),
+    reload: () => {},
+    link: () => {},
+    refused: () => {},
+  });
+  feed.start();
+  return {
+    element,
+    dispose() {
+      feed.close();
+      dispose();
+    },
+  };
+}

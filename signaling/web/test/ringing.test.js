@@ -1,0 +1,114 @@
+/** Calls to one's own number: how long they ring, how they are answered and declined. */
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { Ringing } from '../js/app/ringing.js';
+import { ApiError } from '../js/protocol/http.js';
+import { parseFeedMessage } from '../js/protocol/feed-messages.js';
+import { expire, ring } from '../js/state/ringing.js';
+import { phones } from '../js/text/en-phone.js';
+import { lineOf } from '../js/ui/chat-words.js';
+import { goldens } from './kit/golden.js';
+
+const START = Date.parse('2026-11-24T13:35:20.000Z');
+const at = (seconds) => new Date(START + seconds * 1_000).toISOString();
+
+const event = (state, more = {}) => ({ seq: 1, id: 'evt_1', time: at(0), kind: 'phoneCall', callId: 'a', meetingId: 'm', caller: '+49••78', state, ...more });
+const ringing = (more) => event('ringing', { until: at(20), ...more });
+const ids = (calls) => calls.map(({ callId }) => callId);
+const said = (one) => ({ type: 'chatEvent', cursor: 'e-1', chatId: 'c', event: one });
+
+beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START }));
+afterEach(() => mock.timers.reset());
+
+/** @param {object} [api] */
+function page(api = {}) {
+  const asked = [];
+  const ask = (name, answer) => async (...args) => (asked.push([name, ...args]), answer);
+  const all = {
+    listMeetings: ask('list', { value: [] }),
+    readMeeting: ask('read', { joinWebUrl: 'https://plenum.test/join/secret' }),
+    begin: ask('begin', []),
+    decline: ask('decline', undefined),
+    ...api,
+  };
+  const calls = new Ringing({ api: all, go: (path) => asked.push(['go', path]), explain: () => 'words' });
+  return { calls, asked, now: () => ids(calls.store.state) };
+}
+
+test('a call rings until anything else becomes of it', () => {
+  for (const state of ['answered', 'declined', 'message', 'missed']) {
+    const calls = ring([], ringing(), START);
+    assert.deepEqual([ids(calls), ids(ring(calls, event(state), START))], [['a'], []], state);
+  }
+});
+
+test('a call that rang before, and one that says no end, do not ring', () => {
+  assert.deepEqual(ring([], ringing({ until: at(-1) }), START), []);
+  assert.deepEqual(ring([], event('ringing'), START), []);
+  const calls = ring([], ringing(), START);
+  assert.equal(expire(calls, START + 19_999), calls);
+  assert.deepEqual(expire(calls, START + 20_000), []);
+});
+
+test('no more than three ring, the newest', () => {
+  const calls = ['a', 'b', 'c', 'd'].reduce((before, callId) => ring(before, ringing({ callId }), START), []);
+  assert.deepEqual(ids(calls), ['b', 'c', 'd']);
+});
+
+test('the notice goes by itself when nobody says what became of the call', () => {
+  const { calls, now } = page();
+  calls.take(said(ringing()));
+  mock.timers.tick(19_000);
+  assert.deepEqual(now(), ['a']);
+  mock.timers.tick(2_000);
+  assert.deepEqual(now(), []);
+});
+
+test('what the server says of a call is read, and other news is no call', () => {
+  const golden = goldens('server').get('server.event.phoneCall').event;
+  const message = parseFeedMessage(said(golden));
+  assert.ok(message);
+  const { calls, now } = page();
+  calls.take(message);
+  calls.take({ type: 'typing', chatId: 'c', userId: 'u' });
+  assert.deepEqual(now(), [golden.callId]);
+  assert.equal(parseFeedMessage(said({ ...golden, state: 'sings' })), null);
+});
+
+test('a page that is opened while it rings rings, and one that is opened later does not', async () => {
+  const meeting = (chatId, seconds) => ({ id: `m-${chatId}`, chatId, createdDateTime: at(seconds) });
+  const events = { new: [ringing()], over: [ringing({ callId: 'b' }), event('declined', { callId: 'b' })] };
+  const value = [meeting('new', -5), meeting('over', -60), meeting('old', -600)];
+  const { calls, now } = page({ listMeetings: async () => ({ value }), begin: async (chatId) => events[chatId] });
+  await calls.look();
+  assert.deepEqual(now(), ['a']);
+});
+
+test('to answer is to join the meeting of the call', async () => {
+  const { calls, asked } = page();
+  calls.take(said(ringing()));
+  assert.equal(await calls.answer(calls.store.state[0]), '');
+  assert.deepEqual(asked, [['read', 'm'], ['go', '/join/secret']]);
+});
+
+test('to decline is to hang up, and a call that is over was declined', async () => {
+  const { calls, asked, now } = page();
+  calls.take(said(ringing()));
+  assert.equal(await calls.decline(calls.store.state[0]), '');
+  assert.deepEqual([asked, now()], [[['decline', 'm', 'a']], []]);
+  const refused = (status) => page({ decline: () => Promise.reject(new ApiError(status, '', '', '')) });
+  for (const [status, problem, left] of [[404, '', []], [503, 'words', ['a']]]) {
+    const other = refused(status);
+    other.calls.take(said(ringing()));
+    assert.deepEqual([await other.calls.decline(other.calls.store.state[0]), other.now()], [problem, left], status);
+  }
+});
+
+test('the chat tells what became of each call', () => {
+  const lines = ['ringing', 'answered', 'declined', 'message', 'missed'].map((state) => lineOf(event(state)));
+  assert.equal(new Set(lines).size, 5);
+  assert.equal(lines[4], 'Missed call from +49••78.');
+  assert.equal(lineOf(event('missed', { caller: null })), 'Missed call from a hidden number.');
+  assert.equal(phones.isCalling(null), 'Somebody with a hidden number is calling');
+});
