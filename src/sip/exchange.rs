@@ -6,8 +6,9 @@
 //! Exchange: orders ─> [ORDERS] ─> thread
 //! ```
 //!
-//! Legs take turns within the 20 ms, so that no turn is long. A turn that comes late is made up for by the next: each leg has a tick for
-//! every 20 ms of the clock, and after a standstill it goes on from now.
+//! Legs take turns within the 20 ms, so that no turn is long: at first in their order, in a meeting when its mix is there (`waiting`), and mixers
+//! spread meetings over the time. A turn that comes late is made up for by the next: each leg has a tick for every 20 ms of the clock, and after a
+//! standstill it goes on from now.
 
 mod line;
 mod ports;
@@ -40,7 +41,7 @@ const ORDERS: usize = 1_024;
 pub(crate) const HAPPENINGS: usize = 64;
 /// The grain of the thread.
 const STEP: Duration = Duration::from_millis(5);
-/// Steps of a tick: legs are spread over them.
+/// Steps of a tick.
 const STEPS: u64 = 4;
 /// Farther behind than this the thread does not make up for what it missed.
 const BEHIND_MAX: Duration = Duration::from_millis(60);
@@ -94,7 +95,7 @@ impl Exchange {
     pub fn add(&self, leg: Leg, sockets: Sockets) -> Result<(LegId, mpsc::Receiver<Happening>), Gone> {
         let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (news, receiver) = mpsc::channel(HAPPENINGS);
-        let line = Box::new(Line::new(leg, sockets, number % STEPS, news));
+        let line = Box::new(Line::new(leg, sockets, news));
         self.order(Order::Add { id: LegId(number), line })?;
         Ok((LegId(number), receiver))
     }
@@ -216,7 +217,9 @@ impl Thread {
 
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::Add { id, line } => {
+            Order::Add { id, mut line } => {
+                // Those that hear no mix yet are spread over the steps.
+                line.begins(self.turns + id.0 % STEPS);
                 self.lines.insert(id, *line);
             }
             Order::Renegotiate { id, negotiated, done } => {
@@ -277,11 +280,9 @@ impl Thread {
     }
 
     fn send(&mut self, now: Instant) {
-        let phase = self.turns % STEPS;
+        let turn = self.turns;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for line in self.lines.values_mut().filter(|line| line.phase() == phase) {
-            line.tick(now, wall);
-        }
+        self.lines.values_mut().for_each(|line| line.turn(turn, now, wall));
     }
 
     fn check(&mut self, now: Instant) {

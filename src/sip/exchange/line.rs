@@ -10,6 +10,7 @@ use mixer::runner::{Heard, MixReceiver};
 use net::{ReceiveBatch, Route};
 use tokio::sync::mpsc;
 
+use super::STEPS;
 use super::ports::Sockets;
 use super::speech::Speech;
 use super::waiting::Waiting;
@@ -35,7 +36,8 @@ pub enum Happening {
 pub(super) struct Line {
     leg: Leg,
     sockets: Sockets,
-    phase: u64,
+    /// The turn of the thread at which the phone's next 20 ms are due.
+    due: u64,
     news: mpsc::Sender<Happening>,
     received: Received,
     inlet: Option<Inlet>,
@@ -51,11 +53,11 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(leg: Leg, sockets: Sockets, phase: u64, news: mpsc::Sender<Happening>) -> Self {
+    pub(super) fn new(leg: Leg, sockets: Sockets, news: mpsc::Sender<Happening>) -> Self {
         Self {
             leg,
             sockets,
-            phase,
+            due: 0,
             news,
             received: Received::default(),
             inlet: None,
@@ -73,8 +75,9 @@ impl Line {
         &self.sockets
     }
 
-    pub(super) const fn phase(&self) -> u64 {
-        self.phase
+    /// Its first 20 ms are due at that turn.
+    pub(super) const fn begins(&mut self, turn: u64) {
+        self.due = turn;
     }
 
     pub(super) fn stats(&self) -> LegStats {
@@ -145,10 +148,19 @@ impl Line {
         }
     }
 
-    /// 20 ms for the phone.
-    pub(super) fn tick(&mut self, now: Instant, wall: Duration) {
+    /// A turn of the thread: 20 ms for the phone, if they are due. In a meeting they are once the mix is there, or is too late.
+    pub(super) fn turn(&mut self, turn: u64, now: Instant, wall: Duration) {
+        self.take_mix(turn);
+        let awaits_mix = self.mix.is_some() && self.waiting.is_empty() && turn < self.due + STEPS;
+        if turn >= self.due && !awaits_mix {
+            self.tick(turn, now, wall);
+            self.due += STEPS - self.waiting.earlier();
+        }
+    }
+
+    fn tick(&mut self, turn: u64, now: Instant, wall: Duration) {
         let mut pcm = [0.0; TICK];
-        let mut sounds = self.hear(&mut pcm);
+        let mut sounds = self.hear(turn, &mut pcm);
         if self.plays {
             self.player.add_to(&mut pcm);
             sounds = true;
@@ -180,21 +192,24 @@ impl Line {
         }
     }
 
-    /// The next tick of the mix.
-    fn hear(&mut self, pcm: &mut [f32; TICK]) -> bool {
-        let Some(mix) = &self.mix else { return false };
+    /// What the mixer has made since.
+    fn take_mix(&mut self, turn: u64) {
+        let Some(mix) = &self.mix else { return };
         loop {
             match mix.recv(Duration::ZERO) {
-                Ok(Some(heard)) => self.waiting.push(heard),
-                Ok(None) => break,
+                Ok(Some(heard)) => self.waiting.push(turn, heard),
+                Ok(None) => return,
                 Err(mixer::runner::MixClosed) => {
                     self.mix = None;
-                    tell(&self.news, Happening::MixLost);
-                    break;
+                    return tell(&self.news, Happening::MixLost);
                 }
             }
         }
-        let Some(heard) = self.waiting.pop() else { return false };
+    }
+
+    /// The next tick of the mix.
+    fn hear(&mut self, turn: u64, pcm: &mut [f32; TICK]) -> bool {
+        let Some(heard) = self.waiting.pop(turn) else { return false };
         *pcm = *heard.samples;
         true
     }
