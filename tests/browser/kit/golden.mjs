@@ -17,6 +17,13 @@ const OPTIONAL = new Set([
   'server.welcome.events.message.from.userId',
   'server.event.participantJoined.userId',
   'server.welcome.events.participantJoined.userId',
+  // Of a call that is over; and while one rings.
+  'server.phoneCalls.calls.endReason',
+  'server.event.phoneCall.until',
+  'server.welcome.events.phoneCall.until',
+  // A page with a cookie needs none, and whoever begins has none yet.
+  'client.subscribe.token',
+  'client.subscribe.cursor',
   'client.offer.lines',
   'client.layout.maxTiles',
   'client.layout.maxBitrate',
