@@ -14,15 +14,16 @@ const PROMPT_SECONDS = 0.3;
 const PROMPT_AMPLITUDE = 0.3;
 /** What is quieter is a pause. */
 const PAUSE_DB = -45;
-/** Windows of half the length of a prompt's shortest certain part; neighbours in pitch are 7 of its bins apart. */
+/** Windows of half the length of a prompt's shortest certain part; neighbours in pitch are 6 of its bins apart. */
 const WINDOW = 800;
 
 /** The prompts that callers hear, as the files of src/sip/prompts/en are called, each at its pitch: above all voices of the kit. */
 const PROMPT_NAMES = [
   'welcome', 'conference-id', 'wrong-id', 'organizer-pin', 'wrong-pin', 'too-many-tries', 'unavailable', 'lobby', 'hold', 'joined', 'not-let-in',
   'removed', 'ended', 'invited', 'muted', 'unmuted', 'hand-raised', 'hand-lowered', 'recorded', 'consent', 'help', 'goodbye',
+  'voicemail', 'beep', 'message-saved',
 ];
-const PROMPTS = new Map(PROMPT_NAMES.map((name, n) => [name, 1_610 + 70 * n]));
+const PROMPTS = new Map(PROMPT_NAMES.map((name, n) => [name, 1_610 + 60 * n]));
 
 /**
  * The amplitude of one tone in samples of -1 to 1, by Goertzel: that of a sine of this pitch, whatever else sounds.

@@ -8,7 +8,7 @@ import { startServer } from './server.mjs';
 import { writePrompts } from './sound.mjs';
 
 /** Bump when the prompts' tones change. */
-const VERSION = 2;
+const VERSION = 3;
 /** At a time; each takes two ports. */
 const CALLS = 20;
 

@@ -1,0 +1,98 @@
+/**
+ * A call to somebody's own number: it rings at their page, they answer or decline, and who is not answered leaves a message, which is a
+ * recording with all that recordings have.
+ */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join as path } from 'node:path';
+import { after, before, test } from 'node:test';
+import { startPhone } from './kit/baresip.mjs';
+import { TONES } from './kit/media.mjs';
+import { hears, openOrganiser } from './kit/meeting.mjs';
+import { freePort } from './kit/ports.mjs';
+import { tones } from './kit/recorded.mjs';
+import { share } from './kit/sound.mjs';
+import { lineOf, startPhoneServer } from './kit/trunk.mjs';
+import { report, until } from './kit/wait.mjs';
+
+/** Persons whose voices are these tones. */
+const [ADA, PHONE] = [0, 2];
+const NUMBER = '+4930555199';
+const MASKED = '+49••••••99';
+/** The number of whoever opens the organiser's link. */
+const OWN = '+49305550';
+const RINGS = '6';
+
+let server;
+let ada;
+let phone;
+
+before(async () => {
+  const port = await freePort();
+  server = await startPhoneServer({
+    trunks: [{ name: 'lab', host: '127.0.0.1', port }],
+    phone: { numbers__1__number: '+49 30 5550', numbers__1__user: 'Organiser', voicemail_ring_seconds: RINGS },
+  });
+  [ada, phone] = await Promise.all([openOrganiser(server, { person: ADA, words: true }), startPhone({ number: NUMBER, port, tone: TONES[PHONE] })]);
+}, { timeout: 60_000 });
+
+after(async () => {
+  phone?.end();
+  await ada?.close();
+  await server?.stop();
+}, { timeout: 30_000 });
+
+const notice = () => ada.page.getByText(`${MASKED} is calling`);
+const ask = async (url) => {
+  const cookie = (await ada.context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ');
+  return fetch(`${server.url}${url}`, { headers: { cookie } });
+};
+const recordings = async () => (await (await ask('/v1/recordings')).json()).value;
+
+test('who is not answered leaves a message after the beep, which is a recording of theirs and in the chat', { timeout: 90_000 }, async (t) => {
+  const call = phone.dial(lineOf(server, OWN));
+  await notice().waitFor();
+  await call.answered();
+  await call.hears(['voicemail', 'beep']);
+  await notice().waitFor({ state: 'detached' });
+  await call.next(3);
+  // Silence ends it.
+  phone.mute();
+  await call.hears(['message-saved', 'goodbye']);
+  await call.ended();
+  phone.mute();
+  const recording = await until('the message among the recordings', async () => (await recordings()).find(({ status }) => status !== 'recording'), { timeout: 30_000 });
+  const file = path(server.data, 'message.webm');
+  writeFileSync(file, Buffer.from(await (await ask(`/v1/recordings/${recording.id}/content`)).arrayBuffer()));
+  const { shares, seconds } = await tones(file);
+  report(t, 'the message', `${seconds.toFixed(1)} s, the caller’s tone in ${Math.round(shares[PHONE] * 100)} %`, '');
+  assert.ok(seconds > 3 && seconds < 12, `${seconds} s`);
+  assert.ok(shares[PHONE] > 0.3, `${shares}`);
+});
+
+test('who says nothing leaves a missed call and no recording', { timeout: 90_000 }, async () => {
+  const before = (await recordings()).length;
+  const call = phone.dial(lineOf(server, OWN));
+  await notice().waitFor();
+  await ada.page.getByRole('button', { name: 'Decline' }).click();
+  await call.answered();
+  phone.mute();
+  await call.hears(['voicemail', 'beep', 'goodbye']);
+  await call.ended();
+  phone.mute();
+  assert.deepEqual(call.prompts().filter((name) => name === 'message-saved'), []);
+  await until('nothing more among the recordings', async () => (await recordings()).length === before);
+});
+
+test('whoever answers talks with the caller, who is asked for nothing', { timeout: 60_000 }, async (t) => {
+  const call = phone.dial(lineOf(server, OWN));
+  await notice().waitFor();
+  await ada.page.getByRole('button', { name: 'Answer' }).click();
+  await ada.page.getByRole('button', { name: /^Join/ }).click();
+  await call.answered();
+  await Promise.all([hears(ada, PHONE), until('Ada at the phone', async () => share(await call.next(0.5), TONES[ADA]) > 0.5)]);
+  report(t, 'prompts on the way', call.prompts().length, '');
+  assert.deepEqual(call.prompts(), []);
+  phone.hangUp();
+  await call.ended();
+});
