@@ -85,7 +85,7 @@ import { CHAT_EVENT_KINDS } from './chat-events.js';
  * @property {Publication[]} publications
  * @property {Slot[]} slots
  * @property {Recording} recording
- * @property {PhoneCall[]} [phoneCalls] Those that are not joined and not over. An older server says nothing of them.
+ * @property {PhoneCall[]} phoneCalls Those that are not joined and not over.
  * @property {ThreadEvent[]} events
  * @property {number} cursor
  * @property {string} serverTime
@@ -266,7 +266,7 @@ const SHAPES = {
     publications: listOf(publication),
     slots: listOf(slot),
     recording: shape(recording),
-    phoneCalls: optional(phoneCalls),
+    phoneCalls,
     events: listOf(event),
     cursor: count,
     serverTime: text,

@@ -231,7 +231,7 @@ function reduceServer(state, message) {
         recording: message.recording,
         // Said right after it, where it is needed.
         consent: 'notNeeded',
-        phoneCalls: mergeCalls(state.phoneCalls, message.phoneCalls ?? []),
+        phoneCalls: mergeCalls(state.phoneCalls, message.phoneCalls),
         thread: resume(state.thread, message.events, message.cursor),
       }));
     case 'event':

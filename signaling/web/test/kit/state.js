@@ -42,6 +42,7 @@ export const welcome = (more = {}) => ({
   publications: [camera(1, 'b'), camera(2, 'c')],
   slots: [],
   recording: { state: 'off', recordingId: null, trouble: null },
+  phoneCalls: [],
   events: [],
   cursor: 0,
   serverTime: '2026-11-24T13:35:20.000Z',
