@@ -253,8 +253,8 @@ impl Shared {
 
     /// Blocks for a write to the disk.
     fn ask(&self, job: Job) -> Result<State, RenderError> {
-        let (key, record) = (Key::of(&job), Record::new(job));
-        let before = {
+        let key = Key::of(&job);
+        let (before, record) = {
             let mut table = self.table();
             if let Some(entry) = table.entries.get(&key).filter(|entry| entry.record.progress == Progress::Queued) {
                 return Ok(entry.state());
@@ -263,7 +263,8 @@ impl Shared {
             if waiting >= MAX_WAITING {
                 return Err(RenderError::TooMany { limit: MAX_WAITING });
             }
-            table.entries.insert(key, Entry::new(record.clone()))
+            let record = Record::after(table.entries.values().map(|entry| &entry.record), job);
+            (table.entries.insert(key, Entry::new(record.clone())), record)
         };
         let written = record::clear(&self.root, key).and_then(|()| record::write(&self.root, &record));
         let mut table = self.table();

@@ -26,7 +26,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Record {
     pub(super) job: Job,
-    /// Milliseconds since 1970: the order of the queue after a restart.
+    /// Milliseconds since 1970, no two the same: the order of the queue after a restart.
     asked_at_ms: u64,
     pub(super) progress: Progress,
 }
@@ -45,9 +45,11 @@ pub(super) enum Progress {
 }
 
 impl Record {
-    pub(super) fn new(job: Job) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { job, asked_at_ms: now.as_millis() as u64, progress: Progress::Queued }
+    /// One that comes after all these, also if they were asked for in the same millisecond or the clock was set back since.
+    pub(super) fn after<'a>(earlier: impl Iterator<Item = &'a Self>, job: Job) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64;
+        let next = earlier.map(|record| record.asked_at_ms.saturating_add(1)).max();
+        Self { job, asked_at_ms: next.map_or(now, |next| next.max(now)), progress: Progress::Queued }
     }
 }
 

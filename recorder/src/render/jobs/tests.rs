@@ -144,6 +144,30 @@ async fn a_job_is_on_the_disk_when_it_is_acknowledged_and_done_after_a_restart()
 }
 
 #[tokio::test]
+async fn jobs_keep_their_order_when_the_clock_is_set_back() {
+    let root = tempfile::tempdir().unwrap();
+    let jobs = Jobs::open(root.path().to_owned(), TestShelf::new(0)).unwrap();
+    jobs.ask(wav_of(SECOND)).await.unwrap();
+    jobs.shutdown().await;
+    // As if it had been asked for when the clock was an hour ahead.
+    let file = root.path().join(format!("{SECOND}-wav/job.json"));
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    record["askedAtMs"] = (record["askedAtMs"].as_u64().unwrap() + 3_600_000).into();
+    fs::write(&file, record.to_string()).unwrap();
+
+    let jobs = Jobs::open(root.path().to_owned(), TestShelf::new(0)).unwrap();
+    jobs.ask(wav_of(FIRST)).await.unwrap();
+    jobs.shutdown().await;
+    let shelf = TestShelf::new(2);
+    let jobs = Jobs::open(root.path().to_owned(), shelf.clone()).unwrap();
+    for recording in [FIRST, SECOND] {
+        until(&jobs, recording, |state| *state == ready()).await;
+    }
+    let order: Vec<_> = shelf.kept().into_iter().map(|(recording, _)| recording).collect();
+    assert_eq!(order, [SECOND, FIRST]);
+}
+
+#[tokio::test]
 async fn a_stopped_server_goes_on_with_the_job_at_its_next_start() {
     let root = tempfile::tempdir().unwrap();
     let shelf = TestShelf::new(0);
