@@ -229,7 +229,6 @@ impl Task {
         let effects = self.meeting.tick(Instant::now());
         self.perform(effects).await;
         self.settle().await;
-        self.show();
         while !self.meeting.is_over() {
             let alarm = self.alarm();
             tokio::select! {
@@ -254,7 +253,6 @@ impl Task {
                 }
             }
             self.settle().await;
-            self.show();
         }
     }
 
@@ -292,6 +290,7 @@ impl Task {
         }
     }
 
+    /// Lets be seen from outside how the meeting is.
     fn show(&self) {
         self.shown.participants.store(self.meeting.participants(), Ordering::Relaxed);
         self.shown.started.store(self.meeting.is_started(), Ordering::Relaxed);
@@ -347,6 +346,8 @@ impl Task {
     }
 
     async fn perform(&mut self, effects: Vec<Effect>) {
+        // Before anybody is told: whoever is let in and looks finds the meeting as they were told it is.
+        self.show();
         for effect in effects {
             self.perform_one(effect).await;
         }
