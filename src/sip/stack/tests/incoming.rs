@@ -228,6 +228,33 @@ fn one_request_by_two_ways_is_a_loop_and_a_call_again_by_the_same_call_id_is_not
 }
 
 #[test]
+fn what_was_refused_is_a_loop_by_another_way_until_its_ack_came_or_it_is_forgotten() {
+    let by = |branch: &str| {
+        let mut invite = invite("a", Some(SDP));
+        invite.set("Via", format!("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{branch}"));
+        invite
+    };
+    for forgotten in [false, true] {
+        let mut alone = Alone::new();
+        alone.message(&by("first"));
+        let id = alone.arrivals.first().expect("a call came in").call;
+        alone.wish(id, Wish::Reject { code: 486, reason: None });
+        alone.sent();
+        alone.message(&by("second"));
+        assert_eq!(alone.lines(), ["482"]);
+        if forgotten {
+            alone.pass(seconds(33));
+        } else {
+            for branch in ["first", "second"] {
+                alone.message(&like(&by(branch), Method::Ack, "<sip:u@198.51.100.1>;tag=t"));
+            }
+        }
+        alone.message(&by("third"));
+        assert_eq!(alone.arrivals.len(), 2, "forgotten: {forgotten}");
+    }
+}
+
+#[test]
 fn what_is_no_call_for_us_is_refused_with_its_code() {
     let refusal = |invite: &Message, trunk: Trunk| {
         let mut alone = Alone::quiet(trunk);

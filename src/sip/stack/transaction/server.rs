@@ -95,15 +95,21 @@ pub(in crate::stack) enum Lapsed {
     Answer,
 }
 
+/// What a request is called whichever way it came: Call-ID, CSeq and the tag of From.
+type Name = (String, Option<String>, Option<String>);
+
 /// All transactions that the other side began.
 pub(in crate::stack) struct Servers<O> {
     table: HashMap<ServerKey, Server<O>>,
     timers: Timers<ServerKey>,
+    /// How many INVITEs of one name wait for an answer or its ACK: whether one is merged is asked for each that comes, and a flood of
+    /// them must not make the table be gone through each time.
+    names: HashMap<Name, usize>,
 }
 
 impl<O> Default for Servers<O> {
     fn default() -> Self {
-        Self { table: HashMap::new(), timers: Timers::default() }
+        Self { table: HashMap::new(), timers: Timers::default(), names: HashMap::new() }
     }
 }
 
@@ -128,8 +134,9 @@ impl<O: Clone> Servers<O> {
         match self.table.get_mut(&key) {
             Some(server) if is_ack && server.state == State::Completed => {
                 server.confirm(now);
-                let end = server.due();
+                let (end, name) = (server.due(), name(&server.request));
                 self.timers.set(key, Some(end));
+                self.unname(&name);
                 Arrived::Absorbed
             }
             // A peer that gives the ACK of a 2xx its INVITE's branch is wrong, but common.
@@ -153,6 +160,9 @@ impl<O: Clone> Servers<O> {
                     end: now + UNANSWERED,
                 };
                 self.timers.set(key.clone(), Some(server.due()));
+                if key.method == Method::Invite {
+                    *self.names.entry(name(request)).or_default() += 1;
+                }
                 self.table.insert(key.clone(), server);
                 Arrived::New(key)
             }
@@ -176,18 +186,18 @@ impl<O: Clone> Servers<O> {
         self.table.get(key).filter(|server| server.is_unanswered()).map(|server| &server.request)
     }
 
-    /// Whether another branch brought this very request already: a fork met again (RFC 3261 §8.2.2.2).
-    pub(in crate::stack) fn is_merged(&self, key: &ServerKey, request: &Message) -> bool {
-        let name = |message: &Message| {
-            (message.call_id().to_owned(), message.header("CSeq").map(str::to_owned), message.tag_of_from())
-        };
-        let this = name(request);
-        self.table.iter().any(|(other, server)| {
-            other != key
-                && server.state != State::Confirmed
-                && server.request.call_id() == this.0
-                && name(&server.request) == this
-        })
+    /// Whether another branch brought this very INVITE, which is in the table, as well: a fork met again (RFC 3261 §8.2.2.2).
+    pub(in crate::stack) fn is_merged(&self, invite: &Message) -> bool {
+        self.names.get(&name(invite)).is_some_and(|branches| *branches > 1)
+    }
+
+    fn unname(&mut self, name: &Name) {
+        if let Some(branches) = self.names.get_mut(name) {
+            *branches -= 1;
+            if *branches == 0 {
+                self.names.remove(name);
+            }
+        }
     }
 
     /// Answers. A final answer is given once; what comes after it is dropped.
@@ -253,8 +263,9 @@ impl<O: Clone> Servers<O> {
     pub(in crate::stack) fn acknowledged(&mut self, now: Instant, key: &ServerKey) {
         if let Some(server) = self.table.get_mut(key).filter(|server| server.state == State::Accepted) {
             server.confirm(now);
-            let due = server.due();
+            let (due, name) = (server.due(), name(&server.request));
             self.timers.set(key.clone(), Some(due));
+            self.unname(&name);
         }
     }
 
@@ -269,7 +280,10 @@ impl<O: Clone> Servers<O> {
 
     fn forget(&mut self, key: &ServerKey) {
         self.timers.set(key.clone(), None);
-        self.table.remove(key);
+        let forgotten = self.table.remove(key);
+        if let Some(server) = forgotten.filter(|server| server.state != State::Confirmed) {
+            self.unname(&name(&server.request));
+        }
     }
 
     /// When something is due.
@@ -317,6 +331,10 @@ impl<O: Clone> Servers<O> {
         }
         lapsed
     }
+}
+
+fn name(request: &Message) -> Name {
+    (request.call_id().to_owned(), request.header("CSeq").map(str::to_owned), request.tag_of_from())
 }
 
 impl<O> Server<O> {
