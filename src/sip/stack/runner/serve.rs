@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::task::TaskTracker;
 
 use super::gate::Gate;
-use super::start::{Dial, Limits};
+use super::start::Dial;
 use super::stream::{Input, Name, OPEN, serve};
 use crate::stack::agent::Agent;
 use crate::stack::handle::{CallEvent, Command, Incoming};
@@ -34,14 +35,14 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 pub(super) struct Connection {
     pub(super) trunk: TrunkId,
     pub(super) writes: mpsc::Sender<Vec<u8>>,
-    pub(super) dialled: bool,
 }
 
 /// Everything that the loop owns.
 pub(super) struct Runner {
     pub(super) gate: Gate,
     pub(super) trunks: Vec<Trunk>,
-    pub(super) limits: Limits,
+    /// Connections that each trunk may still open.
+    pub(super) seats: Vec<Arc<Semaphore>>,
     pub(super) agent: Agent,
     pub(super) udp: Option<UdpSocket>,
     pub(super) tcp: Option<TcpListener>,
@@ -173,16 +174,17 @@ impl Runner {
 
     fn accepted(&mut self, transport: Transport, stream: TcpStream, source: SocketAddr) {
         let Some(trunk) = self.gate.whose(transport, source) else { return };
-        let open =
-            self.connections.values().filter(|connection| connection.trunk == trunk && !connection.dialled).count();
-        if open >= self.limits.connections {
+        // Held from here on: who never ends a TLS handshake has a connection, too.
+        let seat = self.seats.get(trunk.0).and_then(|seats| Arc::clone(seats).try_acquire_owned().ok());
+        let Some(seat) = seat else {
             metrics::counter!("sip_dropped_total", "why" => "connections").increment(1);
             return;
-        }
+        };
         let name = self.name(trunk, source, false);
         let inputs = self.inputs_in.clone();
         let acceptor = self.acceptor.clone();
         self.tasks.spawn(async move {
+            let _seat = seat;
             // Small messages, each of which somebody waits for. A socket that cannot be told so works as well.
             let _ = stream.set_nodelay(true);
             match (transport, acceptor) {
@@ -218,7 +220,7 @@ impl Runner {
                         let _ = writes.try_send(bytes);
                     }
                 }
-                self.connections.insert(connection, Connection { trunk, writes, dialled });
+                self.connections.insert(connection, Connection { trunk, writes });
             }
             Input::Message { connection, trunk, source, bytes } => {
                 if self.gate.has_room(trunk) {
@@ -303,7 +305,7 @@ impl Runner {
 
 async fn handshake(
     stream: TcpStream,
-    config: std::sync::Arc<rustls::ClientConfig>,
+    config: Arc<rustls::ClientConfig>,
     server: ServerName<'static>,
 ) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
     match timeout(OPEN, TlsConnector::from(config).connect(server, stream)).await {

@@ -12,7 +12,7 @@ use rand::rngs::OsRng;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -46,7 +46,7 @@ pub struct Limits {
     pub per_trunk: NonZeroU32,
     /// Messages a second from all of them.
     pub total: NonZeroU32,
-    /// Connections at a time that one trunk may open.
+    /// Connections at a time that one trunk may open, with those that are not ready yet.
     pub connections: usize,
 }
 
@@ -159,8 +159,8 @@ impl Stack {
         };
         let runner = Runner {
             gate: Gate::new(&trunks, limits.per_trunk, limits.total),
+            seats: trunks.iter().map(|_| Arc::new(Semaphore::new(limits.connections))).collect(),
             trunks,
-            limits,
             agent,
             udp,
             tcp,

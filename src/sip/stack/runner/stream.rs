@@ -74,7 +74,7 @@ async fn read(
 ) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(4096);
     loop {
-        match frame(&buffer).map_err(|_| io::ErrorKind::InvalidData)? {
+        match frame(&buffer).map_err(|_| unreadable())? {
             Frame::Message(length) => {
                 let bytes = buffer.split_to(length).to_vec();
                 let Name { connection, trunk, peer: source, .. } = name;
@@ -87,7 +87,7 @@ async fn read(
                 let _ = pongs.upgrade().map(|pongs| pongs.try_send(b"\r\n".to_vec()));
             }
             Frame::Nothing(length) => buffer.advance(length),
-            Frame::Incomplete if buffer.len() > MESSAGE_BYTES => return Err(io::ErrorKind::InvalidData.into()),
+            Frame::Incomplete if buffer.len() > MESSAGE_BYTES => return Err(unreadable()),
             Frame::Incomplete => {
                 buffer.reserve(4096);
                 if timeout(IDLE, reader.read_buf(&mut buffer)).await?? == 0 {
@@ -96,6 +96,12 @@ async fn read(
             }
         }
     }
+}
+
+/// Nobody can tell where the next message begins: the stream ends, as one dropped message.
+fn unreadable() -> io::Error {
+    metrics::counter!("sip_dropped_total", "why" => "unreadable").increment(1);
+    io::ErrorKind::InvalidData.into()
 }
 
 async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {

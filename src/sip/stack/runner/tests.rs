@@ -286,6 +286,19 @@ async fn a_trunk_opens_so_many_connections_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_connection_without_its_handshake_counts_as_one() {
+    let (stack, _incoming) = alone(Transport::Tls, "127.0.0.1", Limits { connections: 2, ..Limits::default() }).await;
+    let mut open = Vec::new();
+    for number in 0..3 {
+        let mut peer = TcpStream::connect(stack.addresses().tls.expect("listens")).await.expect("connects");
+        // One that waits for a handshake stays open for eight seconds.
+        let cut = timeout(Duration::from_millis(if number < 2 { 300 } else { 5_000 }), peer.read_u8()).await.is_ok();
+        assert_eq!(cut, number == 2, "{number}");
+        open.push(peer);
+    }
+}
+
+#[tokio::test]
 async fn a_flood_is_cut_to_its_rate() {
     let rate = NonZeroU32::new(5).expect("not 0");
     let (stack, _incoming) = alone(Transport::Udp, "127.0.0.1", Limits { per_trunk: rate, ..Limits::default() }).await;
