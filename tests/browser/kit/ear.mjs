@@ -41,6 +41,53 @@ export function listen({ page }, wish) {
   }, wish);
 }
 
+/**
+ * Listens to a tone that has no pauses of its own, from when it is first heard for as long as it takes.
+ *
+ * @param {{page: import('playwright-core').Page}} viewer
+ * @param {number} tone
+ * @returns {Promise<() => Promise<{longestGap: number, concealed: number, seconds: number}>>} stops, and tells the longest time in ms in which
+ *   the tone was not there, the share of all sound that had to be made up, and how long it was
+ */
+export async function watchTone({ page }, tone) {
+  await page.evaluate(async (frequency) => {
+    const audio = new AudioContext({ sampleRate: 48_000 });
+    const analyser = audio.createAnalyser();
+    analyser.fftSize = 512;
+    for (const { track } of window.plenum.pc.getReceivers()) {
+      if (track?.kind === 'audio') audio.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+    }
+    const samples = new Float32Array(analyser.fftSize);
+    const factor = 2 * Math.cos((2 * Math.PI * frequency) / audio.sampleRate);
+    // Quiet is what is below a tenth of what the tone has been at its loudest.
+    const seen = { loudest: 0, since: null, longestGap: 0, began: 0 };
+    const look = () => {
+      analyser.getFloatTimeDomainData(samples);
+      let [one, two] = [0, 0];
+      for (const sample of samples) [one, two] = [sample + factor * one - two, one];
+      const level = Math.sqrt(Math.max(0, one * one + two * two - factor * one * two));
+      const now = performance.now();
+      seen.loudest = Math.max(seen.loudest, level);
+      if (level > seen.loudest / 10) seen.since = now;
+      else if (seen.since !== null) seen.longestGap = Math.max(seen.longestGap, now - seen.since);
+    };
+    const timer = setInterval(look, 4);
+    while (seen.since === null) await new Promise((done) => setTimeout(done, 10));
+    seen.began = performance.now();
+    const begun = await window.__kit.inbound('audio');
+    window.__toneWatch = async () => {
+      clearInterval(timer);
+      look();
+      await audio.close();
+      const ended = await window.__kit.inbound('audio');
+      const since = (key) => ended[key] - begun[key];
+      const concealed = (since('concealedSamples') - since('silentConcealedSamples')) / since('totalSamplesReceived');
+      return { longestGap: seen.longestGap, concealed, seconds: (performance.now() - seen.began) / 1_000 };
+    };
+  }, tone);
+  return () => page.evaluate(() => window.__toneWatch());
+}
+
 /** When the level comes up through half of its usual loudness, after so much quiet. @returns {number[]} times of the crossings */
 export function beginnings(levels, quietMs = 120) {
   const loud = usual(levels);
