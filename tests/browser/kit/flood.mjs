@@ -21,6 +21,9 @@ const IN_FLIGHT = 512;
 const NUMBER = '00000000';
 const file = fileURLToPath(import.meta.url);
 
+const living = new Set();
+process.on('exit', () => living.forEach((child) => child.kill('SIGKILL')));
+
 /**
  * @typedef {object} Flooded
  * @property {number} sent requests that the system took
@@ -36,7 +39,8 @@ const file = fileURLToPath(import.meta.url);
  */
 export async function startFlood(options) {
   const child = fork(file, [JSON.stringify(options)]);
-  process.once('exit', () => child.kill('SIGKILL'));
+  living.add(child);
+  child.once('exit', () => living.delete(child));
   const exit = once(child, 'exit');
   const says = async () => {
     const [said] = await Promise.race([once(child, 'message'), exit]);
