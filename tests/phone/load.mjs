@@ -3,6 +3,8 @@
  *
  *     PLENUM_BIN=target/release/plenum node tests/phone/load.mjs legs     200 legs at once: one in ten talks, then all of them
  *     PLENUM_BIN=target/release/plenum node tests/phone/load.mjs calls    2,000 calls at 100 a second, a second each, twice
+ *     PLENUM_BIN=target/release/plenum node tests/phone/load.mjs floods   30 s each of INVITE, REGISTER and OPTIONS, 20,000 a second, from a stranger and
+ *                                                                         from a trunk, while phones talk and others call; `floods 0`: as many as can be sent
  *
  * Needs SIPp (`apt-get install sip-tester`) and ffmpeg. Everything stays on 127.0.0.1. A figure of processor time is the server's alone; SIPp has
  * the rest of the machine. Ends with 1 when a bar is missed.
@@ -13,7 +15,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startFlood } from '../browser/kit/flood.mjs';
 import { counted, series } from '../browser/kit/metrics.mjs';
+import { cpu, overflowed, rss } from '../browser/kit/process.mjs';
 import { startServer } from '../browser/kit/server.mjs';
 
 const SIP = 15_060;
@@ -27,7 +31,12 @@ const CALLS = 2_000;
 const FORGOTTEN_MS = 36_000;
 /** How long each phase is measured. */
 const WINDOW_MS = 20_000;
-const TICKS_A_SECOND = Number(execFileSync('getconf', ['CLK_TCK']));
+/** Who floods: nobody whom we know, and a trunk that may have so many calls. */
+const [STRANGER, MAD, MAD_SESSIONS] = ['127.0.0.9', '127.0.0.3', 20];
+/** Requests a second, for how long, and the phones that talk meanwhile. */
+const FLOOD_RATE = 20_000;
+const FLOOD_MS = 30_000;
+const TALKERS = 20;
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'phones-'));
@@ -41,7 +50,7 @@ const hold = (what, value, bar, unit) => {
   console.log(`${is ? 'holds ' : 'MISSED'}  ${what}: ${value.toFixed(3)} ${unit} (bar ${bar})`);
 };
 
-async function start() {
+async function start({ mad = false } = {}) {
   return startServer({
     env: {
       PLENUM__PHONE__UDP: `127.0.0.1:${SIP}`,
@@ -49,19 +58,12 @@ async function start() {
       PLENUM__PHONE__TRUNKS__0__HOST: '127.0.0.1',
       PLENUM__PHONE__TRUNKS__0__PORT: String(CALLERS),
       PLENUM__PHONE__TRUNKS__0__SESSIONS: '1000',
+      ...(mad && { PLENUM__PHONE__TRUNKS__1__HOST: MAD, PLENUM__PHONE__TRUNKS__1__PORT: '9', PLENUM__PHONE__TRUNKS__1__SESSIONS: String(MAD_SESSIONS) }),
       PLENUM__PHONE__NUMBERS__0__NUMBER: '+49 30 12345',
       PLENUM__LIMITS__API_WRITES_PER_SECOND: '0',
     },
   });
 }
-
-/** Processor time of the server so far, in seconds. */
-function cpu(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
-}
-
-const rss = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 
 /** A meeting that phones may come into by themselves. @returns {Promise<string>} its conference id */
 async function meeting(server, token) {
@@ -160,6 +162,80 @@ async function manyCalls() {
   await server.stop();
 }
 
+/** One flood, and what it does to the server, to phones in meetings and to those who call. */
+async function flood(from, method, rate) {
+  const who = from === MAD ? 'a trunk' : 'a stranger';
+  console.log(`${method} from ${who}`);
+  const server = await start({ mad: true });
+  const token = await server.token('Ada');
+  const ids = await Promise.all(Array.from({ length: TALKERS / IN_A_MEETING }, () => meeting(server, token)));
+  const talkers = calls('talkers.csv', ids.flatMap((id) => Array(IN_A_MEETING).fill(id)));
+  const talking = sipp(leg('voice.raw'), CALLERS, '-inf', talkers, '-m', String(TALKERS), '-r', '20', '-mp', '30000');
+  for (let waited = 0; (await counted(server, 'sip_legs')) < TALKERS; waited += 1) {
+    if (waited > 60) throw new Error(`only ${await counted(server, 'sip_legs')} legs came`);
+    await sleep(500);
+  }
+  await sleep(8_000);
+  const page = async () => (await fetch(`${server.url}/metrics`)).text();
+  const used = async (ms) => {
+    const [before, began] = [cpu(server.pid), performance.now()];
+    await sleep(ms);
+    return (cpu(server.pid) - before) / ((performance.now() - began) / 1_000);
+  };
+  const quiet = await page();
+  const [calm, idle] = [await used(5_000), rss(server.pid)];
+  const figures = async () => [await counted(server, 'sip_dropped_total', { why: from === MAD ? 'rate' : 'source' }), await counted(server, 'sip_requests_total', { method }), overflowed(SIP)];
+  const [before, begun] = [await page(), await figures()];
+  let most = idle;
+  const watch = setInterval(() => (most = Math.max(most, rss(server.pid))), 500);
+  const running = await startFlood({ from, to: SIP, method, rate });
+  const short = sipp(join(here, 'short.xml'), CALLERS + 1, '-m', String(FLOOD_MS / 1_000 - 5), '-r', '1', '-mp', '40000');
+  const busy = await used(FLOOD_MS);
+  const after = await page();
+  const { sent, seconds, answers } = await running.stop();
+  clearInterval(watch);
+  const [dropped, served, overflow] = (await figures()).map((value, n) => value - begun[n]);
+  const codes = await Promise.all([short, talking]);
+  // What was answered is remembered for a while.
+  const forgotten = from === MAD ? FORGOTTEN_MS : 2_000;
+  await sleep(forgotten);
+  const left = rss(server.pid);
+  console.log(`        ${(sent / seconds).toFixed(0)} a second, ${sent} in all: ${dropped} dropped, ${served} served, ${overflow} for which the system had no room; answers ${JSON.stringify(answers)}`);
+  // The first time the allocator takes what it needs, and keeps most of it: what grows after that is a leak.
+  const again = await startFlood({ from, to: SIP, method, rate });
+  await sleep(FLOOD_MS);
+  await again.stop();
+  await sleep(forgotten);
+  const twice = rss(server.pid);
+  const late = [later(before, after, '0.003'), later(quiet, before, '0.003')];
+  console.log(`        processor ${busy.toFixed(3)} of a core, ${calm.toFixed(3)} without; ticks later than 3 ms ${late[0].toFixed(1)} of a thousand, ${late[1].toFixed(1)} without`);
+  console.log(`        memory ${[idle, most, left, twice].map((mib) => mib.toFixed(1)).join(', ')} MiB before, at most, after, after another`);
+  const what = `${method} from ${who}`;
+  const bar = FLOODED[from];
+  hold(`${what}: processor for each that came in`, (1e6 * (busy - calm) * seconds) / (dropped + served), bar.cpu, 'µs');
+  hold(`${what}: processor`, busy, bar.busy, 'of a core');
+  hold(`${what}: memory on top`, most - idle, bar.growth, 'MiB');
+  hold(`${what}: memory left by another`, twice - left, bar.leak, 'MiB');
+  // What else the machine does is in both.
+  hold(`${what}: ticks later than 3 ms by it`, Math.max(0, late[0] - late[1]), bar.late, 'of a thousand');
+  hold(`${what}: runs of SIPp with a call that failed`, codes.filter((code) => code !== 0).length, 0, 'runs');
+  if (from === STRANGER) hold(`${what}: answers`, Object.keys(answers).length, 0, 'codes');
+  hold(`${what}: legs and calls left behind`, (await counted(server, 'sip_legs')) + (await counted(server, 'sip_calls')), 0, 'of them');
+  // Our own questions whether a trunk is there go on.
+  hold(`${what}: transactions left behind`, await counted(server, 'sip_transactions'), 4, 'of them');
+  await server.stop();
+}
+
+/** What a flood may cost. A trunk's is answered within its rate, and what was answered is remembered for 32 s. */
+const FLOODED = {
+  [STRANGER]: { cpu: 10, busy: 0.3, growth: 20, leak: 5, late: 30 },
+  [MAD]: { cpu: 20, busy: 0.4, growth: 128, leak: 15, late: 30 },
+};
+
+async function floods(rate) {
+  for (const from of [STRANGER, MAD]) for (const method of ['INVITE', 'REGISTER', 'OPTIONS']) await flood(from, method, rate);
+}
+
 const raw = (name, ...input) => execFileSync('ffmpeg', ['-v', 'error', '-y', ...input, '-ar', '8000', '-ac', '1', '-f', 'mulaw', join(folder, name)]);
 // A voice from the prompts, and nothing.
 raw('voice.raw', '-i', join(here, '../../src/sip/prompts/en/organizer-pin.wav'));
@@ -173,8 +249,11 @@ switch (process.argv[2]) {
   case 'calls':
     await manyCalls();
     break;
+  case 'floods':
+    await floods(Number(process.argv[3] ?? FLOOD_RATE));
+    break;
   default:
-    console.error('Say what: legs or calls.');
+    console.error('Say what: legs, calls or floods.');
     process.exitCode = 2;
 }
 if (missed.length > 0) {
