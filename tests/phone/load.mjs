@@ -40,7 +40,11 @@ const TALKERS = 20;
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'phones-'));
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const living = new Set();
+process.on('exit', () => {
+  living.forEach((child) => child.kill('SIGKILL'));
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const missed = [];
@@ -88,7 +92,8 @@ function sipp(scenario, port, ...more) {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  process.on('exit', () => child.kill('SIGKILL'));
+  living.add(child);
+  child.once('exit', () => living.delete(child));
   let said = '';
   child.stderr.on('data', (bytes) => (said += bytes));
   return once(child, 'exit').then(([code]) => {
@@ -228,8 +233,8 @@ async function flood(from, method, rate) {
 
 /** What a flood may cost. A trunk's is answered within its rate, and what was answered is remembered for 32 s. */
 const FLOODED = {
-  [STRANGER]: { cpu: 10, busy: 0.3, growth: 20, leak: 5, late: 30 },
-  [MAD]: { cpu: 20, busy: 0.4, growth: 128, leak: 15, late: 30 },
+  [STRANGER]: { cpu: 10, busy: 0.3, growth: 20, leak: 5, late: 50 },
+  [MAD]: { cpu: 20, busy: 0.4, growth: 128, leak: 30, late: 50 },
 };
 
 async function floods(rate) {
