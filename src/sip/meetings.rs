@@ -19,7 +19,8 @@ use engine::id::{EndpointId, MeetingId, ParticipantId, PublicationId};
 use crate::ending::EndReason;
 use crate::ivr::Seat;
 
-/// Who calls, as far as the trunk says. Counted, shown masked, and never logged.
+/// Who calls, as far as the trunk says. Counted, shown masked (whole to nobody but whom they call at their own number), and never
+/// logged.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The number; `None`: withheld.

@@ -29,6 +29,7 @@ impl Phones {
             direction: CallDirection::Incoming,
             status: CallStatus::Answered,
             number: caller.and_then(masked),
+            caller_number: None,
             display_name: None,
             participant: None,
             created: now,

@@ -13,7 +13,8 @@
 //! Every call has a row (`store/phone_calls.rs`): one out of a meeting from when it is ordered, one that came in from when
 //! it is in a meeting, or over.
 //!
-//! Numbers of callers come in whole, for counting attempts, and go out masked, as others see them; neither is logged.
+//! Numbers of callers come in whole, for counting attempts, and go out masked, as others see them; neither is logged. Whoever is called
+//! at their own number is shown it whole.
 
 mod calls;
 mod details;

@@ -71,7 +71,7 @@ pub(super) fn are_same(one: &str, other: &str) -> bool {
 }
 
 /// Without what people write between digits. `None`: there is something else in it.
-fn plain(given: &str) -> Option<String> {
+pub(super) fn plain(given: &str) -> Option<String> {
     if given.len() > LONGEST {
         return None;
     }

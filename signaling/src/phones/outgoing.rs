@@ -70,6 +70,7 @@ impl Phones {
             direction: CallDirection::Outgoing,
             status: CallStatus::Dialling,
             number: masked(&number),
+            caller_number: None,
             display_name,
             participant: None,
             created: Timestamp::now(),

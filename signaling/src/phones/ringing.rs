@@ -6,6 +6,8 @@
 //! voicemail -> join: the meeting records by itself -> leaves -> a recording like others, or none where nothing was said
 //! ended -> row, phoneCall "message" or "missed"
 //! ```
+//!
+//! The row, and nothing else, has the caller's number whole: the called one may want to call back.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::calls::HangUp;
-use super::number::are_same;
+use super::number::{are_same, plain};
 use super::{CallEnd, Phones, Seat, SeatRefused, masked};
 use crate::auth::{entrance, join_number};
 use crate::clock::Timestamp;
@@ -22,7 +24,9 @@ use crate::meeting::{Command, Mail};
 use crate::policy::schedule::Times;
 use crate::policy::{Kind, MeetingSettings, Person};
 use crate::protocol::{CallStatus, EndReason, EventBody, PhoneCallState};
-use crate::store::{CallDirection, Followed, Made, MeetingRow, NewEvent, NewMeeting, PhoneCallRow, StoreError};
+use crate::store::{
+    CallDirection, Followed, Made, MeetingRow, NewEvent, NewMeeting, PhoneCallRow, StoreError, WholeNumber,
+};
 
 /// A number is taken about once in a billion per meeting; five misses in a row mean that something else is wrong.
 const NUMBER_TRIES: u32 = 5;
@@ -107,6 +111,7 @@ impl Phones {
             direction: CallDirection::Incoming,
             status: CallStatus::Ringing,
             number,
+            caller_number: caller.and_then(plain).map(WholeNumber::new),
             display_name: None,
             participant: None,
             created: Timestamp::now(),

@@ -43,7 +43,7 @@ pub use feed::{FeedEntry, FeedNews, FeedState};
 pub use hub::{Committed, CommittedNews, Followed, FollowedAll};
 pub use meetings::{Entrance, Made, MeetingRow, NewMeeting};
 pub use people::{Invited, UserRow};
-pub use phone_calls::{CallDirection, PhoneCallRow};
+pub use phone_calls::{CallDirection, PhoneCallRow, WholeNumber};
 pub use recordings::{RecordingRow, RecordingRowState};
 pub use search::Found;
 pub use threads::{Presence, RunOfThread, ThreadState};

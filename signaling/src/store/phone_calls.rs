@@ -1,7 +1,10 @@
 //! Calls of phones as rows: what is still known of a call when it is over.
 //!
 //! A row is kept whole whenever something of its call has changed, and not any more when it has ended. Numbers in it are
-//! masked: whole ones are kept nowhere.
+//! masked, but for one: that of whoever called somebody's own number is kept whole, for the called alone and as long as the meeting
+//! is, so that a message can be answered. Other whole numbers are kept nowhere.
+
+use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +36,30 @@ impl CallDirection {
     }
 }
 
+/// A number that is not masked. What is to be told of a row may be told whole: this says nothing in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WholeNumber(String);
+
+impl WholeNumber {
+    /// Of what a trunk gave.
+    #[must_use]
+    pub const fn new(number: String) -> Self {
+        Self(number)
+    }
+
+    /// For whoever may see it.
+    #[must_use]
+    pub fn reveal(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Debug for WholeNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WholeNumber")
+    }
+}
+
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneCallRow {
@@ -46,6 +73,8 @@ pub struct PhoneCallRow {
     pub status: CallStatus,
     /// The other side's number, masked; none, where it is withheld.
     pub number: Option<String>,
+    /// The same whole, of a call to somebody's own number and for them alone.
+    pub caller_number: Option<WholeNumber>,
     /// What whoever called them calls them.
     pub display_name: Option<String>,
     /// Who they are in the meeting.
@@ -80,8 +109,8 @@ impl PhoneCallRow {
 macro_rules! select_call {
     ($rest:literal) => {
         concat!(
-            "SELECT id, meeting_id, direction, status, number, display_name, participant_id, created, answered, joined, ended, ",
-            "end_reason, sip_code, trunk FROM phone_call ",
+            "SELECT id, meeting_id, direction, status, number, caller_number, display_name, participant_id, created, answered, ",
+            "joined, ended, end_reason, sip_code, trunk FROM phone_call ",
             $rest
         )
     };
@@ -94,6 +123,7 @@ struct Columns {
     direction: String,
     status: String,
     number: Option<String>,
+    caller_number: Option<String>,
     display_name: Option<String>,
     participant_id: Option<String>,
     created: i64,
@@ -125,6 +155,7 @@ fn call_of_row(row: Columns) -> Result<PhoneCallRow, StoreError> {
         direction: of_word(row.direction)?,
         status: of_word(row.status)?,
         number: row.number,
+        caller_number: row.caller_number.map(WholeNumber),
         display_name: row.display_name,
         participant: row.participant_id.map(|id| id.parse()).transpose().map_err(|e| bad(&e))?,
         created: Timestamp::from_millis(row.created),
@@ -145,8 +176,8 @@ impl Store {
     pub async fn keep_phone_call(&self, row: &PhoneCallRow) -> Result<(), StoreError> {
         on!(&self.write, pool => sqlx::query(
             "INSERT INTO phone_call (id, meeting_id, direction, status, number, display_name, participant_id, created,
-                                     answered, joined, ended, end_reason, sip_code, trunk)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+                                     answered, joined, ended, end_reason, sip_code, trunk, caller_number)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
              WHERE $2 IS NULL OR EXISTS (SELECT 1 FROM meeting WHERE meeting.id = $2)
              ON CONFLICT (id) DO UPDATE SET meeting_id = excluded.meeting_id, status = excluded.status,
                  participant_id = excluded.participant_id, answered = excluded.answered, joined = excluded.joined,
@@ -168,6 +199,7 @@ impl Store {
         .bind(row.end_reason.map(word).transpose()?)
         .bind(row.sip_code.map(i64::from))
         .bind(&row.trunk)
+        .bind(row.caller_number.as_ref().map(|WholeNumber(number)| number))
         .execute(pool)
         .await.map(drop))?;
         Ok(())

@@ -22,7 +22,7 @@ use crate::id::{CallId, MeetingId, ParticipantId};
 use crate::meeting::Asker;
 use crate::phones::{DialRefused, NumberRefused, Wanted};
 use crate::protocol::{CallStatus, EndReason};
-use crate::store::{CallDirection, MeetingRow, PhoneCallRow};
+use crate::store::{CallDirection, MeetingRow, PhoneCallRow, WholeNumber};
 
 /// Calls in one page, unless less is asked for.
 const PAGE: u32 = 100;
@@ -63,6 +63,9 @@ pub(in super::super) struct CallBody {
     status: CallStatus,
     /// Masked; null: withheld.
     phone_number: Option<String>,
+    /// Whole, for the one whose own number was called and for nobody else; absent: withheld, or not theirs to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_number: Option<String>,
     display_name: Option<String>,
     /// Who they are in the meeting, once they are.
     participant_id: Option<ParticipantId>,
@@ -84,6 +87,7 @@ impl From<PhoneCallRow> for CallBody {
             direction: row.direction,
             status: row.status,
             phone_number: row.number,
+            caller_number: None,
             display_name: row.display_name,
             participant_id: row.participant,
             created_date_time: row.created,
@@ -94,6 +98,14 @@ impl From<PhoneCallRow> for CallBody {
             sip_code: row.sip_code,
             trunk: row.trunk,
         }
+    }
+}
+
+impl CallBody {
+    /// The organiser of a meeting that a call made is whoever was called: the caller's whole number is theirs, not their co-organisers'.
+    fn seen_by(mut row: PhoneCallRow, is_organizer: bool) -> Self {
+        let whole = row.caller_number.take().filter(|_| is_organizer);
+        Self { caller_number: whole.map(WholeNumber::reveal), ..row.into() }
     }
 }
 
@@ -164,13 +176,15 @@ pub(in super::super) async fn list(
     Asked(CallsQuery { top, skip }): Asked<CallsQuery>,
 ) -> Result<Json<Page<CallBody>>, ApiError> {
     let size = paging::size(top, PAGE, PAGE)?;
+    let asks = user.id;
     let row = of_organizers(&state, &id, user).await?;
+    let is_organizer = row.organizer == asks;
     let (calls, more) = paging::cut(state.store.phone_calls_of(row.id, skip, size + 1).await?, size);
     let next = calls
         .last()
         .filter(|_| more)
         .map(|last| format!("/v1/onlineMeetings/{}/phoneCalls?$skiptoken={}&$top={size}", row.id, last.id));
-    Ok(Json(Page::new(calls.into_iter().map(CallBody::from).collect(), next)))
+    Ok(Json(Page::new(calls.into_iter().map(|call| CallBody::seen_by(call, is_organizer)).collect(), next)))
 }
 
 /// `GET /v1/onlineMeetings/{id}/phoneCalls/{call}`: for those who may have people called.
@@ -189,8 +203,9 @@ pub(in super::super) async fn read(
     Path((id, call)): Path<(String, String)>,
     Head(parts): Head,
 ) -> Result<Json<CallBody>, ApiError> {
-    let (row, _) = reach(&state, &parts, &id).await?;
-    Ok(Json(one(&state, &row, &call).await?.into()))
+    let (row, callers) = reach(&state, &parts, &id).await?;
+    let is_organizer = callers.iter().any(|caller| matches!(caller, Caller::User(user) if user.id == row.organizer));
+    Ok(Json(CallBody::seen_by(one(&state, &row, &call).await?, is_organizer)))
 }
 
 /// `DELETE /v1/onlineMeetings/{id}/phoneCalls/{call}`: hangs up. What is over stays so.

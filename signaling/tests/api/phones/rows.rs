@@ -67,6 +67,7 @@ async fn whoever_dials_in_has_a_row_of_the_meeting_and_can_be_hung_up_there() {
         (&json!("incoming"), &json!("joined"), &json!("+49•••••••21"), &json!("berlin"))
     );
     assert_eq!(live[0]["participantId"], json!(phone.participant().to_string()));
+    assert_eq!(live[0].get("callerNumber"), None, "they called the meeting, and no number of the organiser's own");
     let called = dial(&house, &booked, &booked.user, "+49 40 7654321").await;
     assert_eq!(called.code(), "already_called", "they are here already");
 

@@ -14,19 +14,23 @@ use crate::common::{House, Page, config, eventually, token_of};
 use crate::policies::{ORGANIZATION, admin_of, set};
 
 const ADAS: &str = "+49 30 5550";
-const CALLER: &str = "+493012345678";
-const MASKED: &str = "+49••••••••78";
+pub(super) const CALLER: &str = "+493012345678";
+pub(super) const MASKED: &str = "+49••••••••78";
 const RINGS: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(10);
 
-async fn open(data: &Path) -> House {
+pub(super) async fn open(data: &Path) -> House {
     let own = PersonalNumber { number: ADAS.to_owned(), tenant: "default".to_owned(), user: "Ada".to_owned() };
     let phone = signaling::PhoneRules { personal: vec![own], ..rules() };
     House::open_with(Config { phone: Some(phone), ..config(data).await }).await
 }
 
-async fn ring(house: &House) -> Ringing {
-    let rings = house.signaling.phones().ring("berlin", "0049305550", Some(CALLER), RINGS).await.unwrap();
+pub(super) async fn ring(house: &House) -> Ringing {
+    ring_from(house, Some(CALLER)).await
+}
+
+pub(super) async fn ring_from(house: &House, caller: Option<&str>) -> Ringing {
+    let rings = house.signaling.phones().ring("berlin", "0049305550", caller, RINGS).await.unwrap();
     rings.expect("Ada's number")
 }
 
@@ -34,7 +38,7 @@ async fn taken(call: &mut Ringing) -> Taken {
     tokio::time::timeout(SOON, call.taken()).await.expect("taken in time")
 }
 
-async fn meeting(house: &House, call: &Ringing, token: &str) -> Value {
+pub(super) async fn meeting(house: &House, call: &Ringing, token: &str) -> Value {
     house.get(&format!("/v1/onlineMeetings/{}", call.meeting()), token).await.json()
 }
 
@@ -49,12 +53,12 @@ async fn told(house: &House, meeting: &Value, token: &str) -> Vec<String> {
     events["value"].as_array().unwrap().iter().filter_map(word).collect()
 }
 
-async fn rows(house: &House, call: &str, token: &str) -> Value {
+pub(super) async fn rows(house: &House, call: &str, token: &str) -> Value {
     house.get(&format!("/v1/onlineMeetings/{call}/phoneCalls"), token).await.json()["value"].clone()
 }
 
 /// Whoever has that token in the meeting of the call.
-async fn enter(house: &House, meeting: &Value, token: &str) -> Page {
+pub(super) async fn enter(house: &House, meeting: &Value, token: &str) -> Page {
     let wish = json!({"joinWebUrl": meeting["joinWebUrl"], "displayName": "Ada"});
     let place = house.post("/v1/join", token, wish).await.json();
     house.enter(place["token"].as_str().unwrap(), 0).await
