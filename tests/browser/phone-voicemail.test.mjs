@@ -42,7 +42,8 @@ after(async () => {
   await server?.stop();
 }, { timeout: 30_000 });
 
-const notice = () => ada.page.getByText(`${MASKED} is calling`);
+/** For the called one the number is whole. */
+const notice = () => ada.page.getByText(`${NUMBER} is calling`);
 const ask = async (url) => {
   const cookie = (await ada.context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ');
   return fetch(`${server.url}${url}`, { headers: { cookie } });
@@ -68,6 +69,16 @@ test('who is not answered leaves a message after the beep, which is a recording 
   report(t, 'the message', `${seconds.toFixed(1)} s, the caller’s tone in ${Math.round(shares[PHONE] * 100)} %`, '');
   assert.ok(seconds > 3 && seconds < 12, `${seconds} s`);
   assert.ok(shares[PHONE] > 0.3, `${shares}`);
+});
+
+test('the chat of the call has the whole number to call back', async () => {
+  await ada.page.goto(`${server.url}/#/chats`);
+  const row = ada.page.getByRole('link', { name: `Call from ${MASKED}` });
+  await row.click();
+  const back = ada.page.locator('.thread-line', { hasText: 'left a message' }).getByRole('link', { name: NUMBER, exact: true });
+  assert.equal(await back.getAttribute('href'), `tel:${NUMBER}`);
+  await ada.page.locator('.thread-line', { hasText: `${NUMBER} called.` }).waitFor();
+  await ada.page.goto(server.url);
 });
 
 test('who says nothing leaves a missed call and no recording', { timeout: 90_000 }, async () => {

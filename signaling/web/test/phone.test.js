@@ -162,6 +162,14 @@ test('a call is asked for and hung up as the participant; one that is gone count
   await assert.rejects(line.hangUp('call_1'), { code: 'forbidden' });
 });
 
+test('who called its organiser is asked for by them alone, by their session', async () => {
+  const asked = server(() => ({ status: 200, body: { callerNumber: '+49305678' } }));
+  const call = { meetingId: 'mtg_1', callId: 'call_1' };
+  assert.equal(await phonesOf('organizer').phones.callerNumber(call), '+49305678');
+  assert.equal(await phonesOf('coorganizer').phones.callerNumber(call), null);
+  assert.deepEqual(asked, ['GET /v1/onlineMeetings/mtg_1/phoneCalls/call_1 by session']);
+});
+
 test('an end is shown for ten seconds', () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   const { store, phones: line } = phonesOf('presenter');

@@ -2,11 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
+import { Callers } from '../js/app/callers.js';
 import { Ringing } from '../js/app/ringing.js';
 import { ApiError } from '../js/protocol/http.js';
 import { parseFeedMessage } from '../js/protocol/feed-messages.js';
+import { callerNumber } from '../js/protocol/phones-http.js';
 import { expire, ring } from '../js/state/ringing.js';
 import { phones } from '../js/text/en-phone.js';
+import { telOf } from '../js/text/format.js';
+import { around } from '../js/ui/call-line.js';
 import { lineOf } from '../js/ui/chat-words.js';
 import { goldens } from './kit/golden.js';
 
@@ -19,7 +23,7 @@ const ids = (calls) => calls.map(({ callId }) => callId);
 const said = (one) => ({ type: 'chatEvent', cursor: 'e-1', chatId: 'c', event: one });
 
 beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START }));
-afterEach(() => mock.timers.reset());
+afterEach(() => mock.reset());
 
 /** @param {object} [api] */
 function page(api = {}) {
@@ -30,6 +34,7 @@ function page(api = {}) {
     readMeeting: ask('read', { joinWebUrl: 'https://plenum.test/join/secret' }),
     begin: ask('begin', []),
     decline: ask('decline', undefined),
+    callerNumber: async () => null,
     ...api,
   };
   const calls = new Ringing({ api: all, go: (path) => asked.push(['go', path]), explain: () => 'words' });
@@ -103,6 +108,66 @@ test('to decline is to hang up, and a call that is over was declined', async () 
     other.calls.take(said(ringing()));
     assert.deepEqual([await other.calls.decline(other.calls.store.state[0]), other.now()], [problem, left], status);
   }
+});
+
+/** What was asked for has come. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test('whoever is called sees the number whole once it is known, and masked until then and when it cannot be had', async () => {
+  const callers = (calls) => calls.store.state.map(({ caller }) => caller);
+  const asked = [];
+  const { calls } = page({ callerNumber: async (...call) => (asked.push(call), '+49305678') });
+  calls.take(said(ringing()));
+  assert.deepEqual(callers(calls), ['+49••78']);
+  await settled();
+  assert.deepEqual(callers(calls), ['+49305678']);
+  // Told once more, by the list that was read at the beginning.
+  calls.take(said(ringing()));
+  await settled();
+  assert.deepEqual([callers(calls), asked], [['+49305678'], [['m', 'a']]]);
+  for (const callerNumber of [async () => null, () => Promise.reject(new ApiError(503, '', '', ''))]) {
+    const other = page({ callerNumber });
+    other.calls.take(said(ringing()));
+    await settled();
+    assert.deepEqual(callers(other.calls), ['+49••78']);
+  }
+  const late = page({ callerNumber: async () => '+49305678' });
+  late.calls.take(said(ringing()));
+  late.calls.take(said(event('missed')));
+  await settled();
+  assert.deepEqual(late.now(), [], 'a number brings no call back');
+});
+
+test('a number is asked for once, and again only if it could not be had', async () => {
+  let answers = [() => Promise.reject(new Error('gone')), async () => '+49305678'];
+  let asked = 0;
+  const { number } = new Callers(() => (asked++, (answers.shift() ?? (async () => null))()));
+  assert.equal(await number(event('missed')), null);
+  assert.equal(await number(event('missed')), '+49305678');
+  assert.equal(await number(event('ringing')), '+49305678', 'the same call');
+  assert.equal(asked, 2);
+  for (let i = 0; i < 200; i++) await number(event('missed', { callId: `c${i}` }));
+  await number(event('missed'));
+  assert.equal(asked, 203, 'of so many the first are forgotten');
+});
+
+test('the line of a call has the number as a link to call it, in the midst of its words', () => {
+  const number = '+49305678';
+  assert.deepEqual(around(phones.lines.missed(number), number), ['Missed call from ', '.']);
+  assert.deepEqual(around(phones.lines.message(number), number), ['', ' left a message.']);
+  assert.deepEqual(around('Somebody called.', number), ['Somebody called. ', '']);
+  assert.equal(telOf('+49 (30) 56-78'), 'tel:+49305678');
+});
+
+test('the number is read from the call, and an answer without one is none', async () => {
+  const bodies = [{ phoneNumber: '+49••78', callerNumber: '+49305678' }, { phoneNumber: '+49••78' }, { callerNumber: 7 }];
+  const asked = [];
+  mock.method(globalThis, 'fetch', async (path, { method, headers }) => {
+    asked.push(`${method} ${path} by ${headers.authorization ?? 'session'}`);
+    return new Response(JSON.stringify(bodies.shift()), { status: 200 });
+  });
+  assert.deepEqual([await callerNumber('m/1', 'a'), await callerNumber('m', 'a'), await callerNumber('m', 'a')], ['+49305678', null, null]);
+  assert.equal(asked[0], 'GET /v1/onlineMeetings/m%2F1/phoneCalls/a by session');
 });
 
 test('the chat tells what became of each call', () => {

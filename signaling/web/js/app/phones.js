@@ -1,11 +1,12 @@
 /**
- * Phones of a meeting: how to come in by one, calls out to them, and how long the end of one is shown.
+ * Phones of a meeting: how to come in by one, calls out to them, who called its organiser, and how long the end of one is shown.
  *
  *   ui -> dial, hangUp -> HTTP        Connection -> phoneCalls -> Store (-> told: the end is forgotten after a while)
  */
 
 import { ApiError, readMeeting } from '../protocol/http.js';
 import * as http from '../protocol/phones-http.js';
+import { Callers } from './callers.js';
 
 /** @import { Meeting } from '../protocol/http.js' */
 /** @import { PhoneCall } from '../protocol/messages.js' */
@@ -19,6 +20,7 @@ const END_SHOWN_MS = 10_000;
 export class Phones {
   #store;
   #token;
+  #callers = new Callers(http.callerNumber);
 
   /** @param {Store<MeetingState, Action>} store @param {Promise<Pick<Place, 'token'>>} place */
   constructor(store, place) {
@@ -61,6 +63,9 @@ export class Phones {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
     }
   };
+
+  /** By the session: a place in the meeting does not show it. @type {import('../ui/call-line.js').CallerNumber} */
+  callerNumber = async (event) => (this.#store.state.role === 'organizer' ? this.#callers.number(event) : null);
 
   /** @param {readonly PhoneCall[]} calls As the server just said. */
   told(calls) {

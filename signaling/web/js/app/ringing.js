@@ -3,7 +3,7 @@
  *
  * Why it looks once at the beginning: a page that is opened while it rings begins its feed too late for that call.
  *
- *   feed -> take -> Store -> ui/ringing.js -> answer: the meeting's join link | decline -> phones-http.js
+ *   feed -> take -> Store (<- the caller's whole number) -> ui/ringing.js -> answer: the meeting's join link | decline -> phones-http.js
  */
 
 import { ApiError } from '../protocol/http.js';
@@ -21,6 +21,7 @@ import { Store } from '../state/store.js';
  * @property {(meetingId: string) => Promise<Meeting>} readMeeting
  * @property {(chatId: string) => Promise<ThreadEvent[]>} begin How a chat begins.
  * @property {(meetingId: string, callId: string) => Promise<unknown>} decline
+ * @property {(meetingId: string, callId: string) => Promise<string | null>} callerNumber
  */
 
 /** It rings no longer than that: older meetings are not looked at. */
@@ -65,13 +66,21 @@ export class Ringing {
   /** @param {PhoneCallEvent} event */
   #told(event) {
     const now = Date.now();
+    const before = this.store.state;
     this.store.dispatch({ type: 'told', event, now });
     if (event.state !== 'ringing' || event.until === undefined) return;
+    if (!before.some(({ callId }) => callId === event.callId)) void this.#name(event);
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       this.store.dispatch({ type: 'tick', now: Date.now() });
     }, Math.max(0, Date.parse(event.until) - now) + 50);
     this.#timers.add(timer);
+  }
+
+  /** Events name the number masked; whoever is called may see it whole. @param {PhoneCallEvent} event */
+  async #name({ meetingId, callId }) {
+    const caller = await this.#api.callerNumber(meetingId, callId).catch(() => null);
+    if (caller !== null) this.store.dispatch({ type: 'named', callId, caller });
   }
 
   /** @param {RingingCall} call @returns {Promise<string>} Why not; empty: on the way. */

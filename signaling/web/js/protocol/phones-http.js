@@ -6,6 +6,8 @@ import { call } from './http.js';
 
 /** @param {string} meetingId */
 const calls = (meetingId) => `/v1/onlineMeetings/${encodeURIComponent(meetingId)}/phoneCalls`;
+/** @param {string} meetingId @param {string} callId */
+const one = (meetingId, callId) => `${calls(meetingId)}/${encodeURIComponent(callId)}`;
 
 /**
  * @param {string} meetingId
@@ -17,7 +19,13 @@ export const callPhone = (meetingId, token, phoneNumber, displayName) =>
   call('POST', calls(meetingId), { token, body: { phoneNumber, ...(displayName === '' ? {} : { displayName }) } });
 
 /** @param {string} meetingId @param {string} token @param {string} callId */
-export const hangUp = (meetingId, token, callId) => call('DELETE', `${calls(meetingId)}/${encodeURIComponent(callId)}`, { token });
+export const hangUp = (meetingId, token, callId) => call('DELETE', one(meetingId, callId), { token });
 
 /** Hangs up as the organiser, from outside of the meeting. @param {string} meetingId @param {string} callId */
-export const decline = (meetingId, callId) => call('DELETE', `${calls(meetingId)}/${encodeURIComponent(callId)}`);
+export const decline = (meetingId, callId) => call('DELETE', one(meetingId, callId));
+
+/** The number of whoever called one's own, whole. @param {string} meetingId @param {string} callId @returns {Promise<string | null>} Null: withheld, or not for us. */
+export async function callerNumber(meetingId, callId) {
+  const { callerNumber: number } = /** @type {{ callerNumber?: unknown }} */ (await call('GET', one(meetingId, callId)));
+  return typeof number === 'string' ? number : null;
+}

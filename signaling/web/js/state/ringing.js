@@ -8,7 +8,7 @@
 
 /** @import { PhoneCallEvent } from '../protocol/messages.js' */
 
-/** @typedef {{ callId: string, meetingId: string, caller: string | null, until: number }} RingingCall `until`: milliseconds since 1970. */
+/** @typedef {{ callId: string, meetingId: string, caller: string | null, until: number }} RingingCall `caller`: masked until it is known whole. `until`: milliseconds since 1970. */
 
 /** More do not ring at a time: the newest count. */
 const RINGING_MAX = 3;
@@ -20,9 +20,10 @@ const RINGING_MAX = 3;
  * @returns {readonly RingingCall[]}
  */
 export function ring(calls, { callId, meetingId, caller, state, until }, now) {
-  const others = calls.filter((call) => call.callId !== callId);
+  const known = calls.find((call) => call.callId === callId);
+  const others = calls.filter((call) => call !== known);
   const end = until === undefined ? Number.NaN : Date.parse(until);
-  if (state === 'ringing' && end > now) return [...others, { callId, meetingId, caller, until: end }].slice(-RINGING_MAX);
+  if (state === 'ringing' && end > now) return [...others, { callId, meetingId, caller: known?.caller ?? caller, until: end }].slice(-RINGING_MAX);
   return others.length === calls.length ? calls : others;
 }
 
@@ -32,7 +33,7 @@ export function expire(calls, now) {
   return left.length === calls.length ? calls : left;
 }
 
-/** @typedef {{ type: 'told', event: PhoneCallEvent, now: number } | { type: 'tick', now: number } | { type: 'done', callId: string }} RingingAction */
+/** @typedef {{ type: 'told', event: PhoneCallEvent, now: number } | { type: 'tick', now: number } | { type: 'named', callId: string, caller: string } | { type: 'done', callId: string }} RingingAction */
 
 /** @param {readonly RingingCall[]} calls @param {RingingAction} action @returns {readonly RingingCall[]} */
 export function reduceRinging(calls, action) {
@@ -41,6 +42,8 @@ export function reduceRinging(calls, action) {
       return ring(calls, action.event, action.now);
     case 'tick':
       return expire(calls, action.now);
+    case 'named':
+      return calls.map((call) => (call.callId === action.callId ? { ...call, caller: action.caller } : call));
     case 'done':
       return calls.filter(({ callId }) => callId !== action.callId);
   }

@@ -39,6 +39,9 @@ function format(time, options) {
   return Number.isNaN(date.getTime()) ? '' : new Intl.DateTimeFormat(undefined, options).format(date);
 }
 
+/** A link that calls a number. @param {string} number */
+export const telOf = (number) => `tel:${number.replace(/[^\d+]/g, '')}`;
+
 /**
  * A link that calls a number and, once that is answered, enters the conference id.
  *
@@ -47,7 +50,7 @@ function format(time, options) {
  * @param {string} number
  * @param {string} conferenceId
  */
-export const telHref = (number, conferenceId) => `tel:${number.replace(/[^\d+]/g, '')},,${conferenceId.replace(/\D/g, '')}%23`;
+export const telHref = (number, conferenceId) => `${telOf(number)},,${conferenceId.replace(/\D/g, '')}%23`;
 
 /** @param {number} bytes */
 export function size(bytes) {

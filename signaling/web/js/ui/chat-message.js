@@ -12,6 +12,7 @@ import { recordingHref } from '../protocol/http.js';
 import { clock, day } from '../text/format.js';
 import { chats as words } from '../text/en-chats.js';
 import { en } from '../text/en.js';
+import { callLine } from './call-line.js';
 import { lineOf } from './chat-words.js';
 import { h, setAttr, setHidden } from './dom.js';
 import { bodyOf } from './rich.js';
@@ -29,6 +30,7 @@ import { bodyOf } from './rich.js';
  * @property {(seq: number) => void} goTo
  * @property {(own: Outgoing) => void} retry
  * @property {(own: Outgoing) => void} discard
+ * @property {import('./call-line.js').CallerNumber} callerNumber
  */
 /** @typedef {{ element: HTMLElement, paint: (entry: Entry, chat: Chat) => void }} EntryView */
 
@@ -44,7 +46,7 @@ export function createEntry(entry, context) {
         h(
           'li',
           { class: 'thread-line', data: { seq: String(entry.event.seq), kind: entry.event.kind } },
-          h('span', {}, lineOf(entry.event)),
+          entry.event.kind === 'phoneCall' ? callLine(entry.event, context.callerNumber) : h('span', {}, lineOf(entry.event)),
           ' ',
           h('time', { attrs: { datetime: entry.event.time } }, clock(entry.event.time)),
           entry.event.kind === 'recordingReady' ? h('a', { attrs: { href: recordingHref(entry.event.recordingId) } }, en.chat.openRecording) : null,

@@ -27,10 +27,11 @@ import { explain } from './problems.js';
  * @property {Chats} chats
  * @property {typeof import('../protocol/chats-http.js')} api
  * @property {(chatId: string) => Promise<string | null>} joinLink Of the meeting, where one has it.
+ * @property {import('./call-line.js').CallerNumber} callerNumber
  */
 
 /** @param {string} id @param {ThreadContext} context */
-export function createThread(id, { chats, api, joinLink }) {
+export function createThread(id, { chats, api, joinLink, callerNumber }) {
   const { me } = chats.store.state;
   /** @type {Chat | null} */
   let shown = null;
@@ -97,6 +98,8 @@ export function createThread(id, { chats, api, joinLink }) {
       goTo: (seq) => void goTo(seq),
       retry: (own) => chats.retry(id, own),
       discard: (own) => chats.discard(id, own),
+      // Others would be refused.
+      callerNumber: async (event) => (shown?.role === 'owner' ? callerNumber(event) : null),
     },
   });
 

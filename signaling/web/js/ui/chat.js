@@ -10,6 +10,7 @@ import { CHAT_TEXT_MAX } from '../protocol/messages.js';
 import { clock, day } from '../text/format.js';
 import { chats as chatsText } from '../text/en-chats.js';
 import { en } from '../text/en.js';
+import { callLine } from './call-line.js';
 import { h, icon, keyed, setAttr, setHidden, setText } from './dom.js';
 import { linked } from './links.js';
 import { meetingLine } from './meeting-lines.js';
@@ -49,9 +50,9 @@ function entriesOf(events) {
 }
 
 /**
- * @param {{ send: (text: string) => void, retry: (own: OwnMessage) => void, close: () => void }} context
+ * @param {{ send: (text: string) => void, retry: (own: OwnMessage) => void, close: () => void, callerNumber: import('./call-line.js').CallerNumber }} context
  */
-export function createChat({ send, retry, close }) {
+export function createChat({ send, retry, close, callerNumber }) {
   let limit = WINDOW;
   /** @type {MeetingState | null} */
   let last = null;
@@ -131,7 +132,7 @@ export function createChat({ send, retry, close }) {
     setHidden(earlier, all.length <= limit);
     setHidden(empty, entries.length > 0);
     keyed(log, elements, entries, ({ key }) => key, (entry) =>
-      'own' in entry ? ownEntry(entry.own, retry) : eventEntry(entry, state.self),
+      'own' in entry ? ownEntry(entry.own, retry) : eventEntry(entry, state.self, callerNumber),
     );
     for (const entry of entries) {
       const element = elements.get(entry.key);
@@ -152,15 +153,15 @@ export function panelHead(heading, close) {
   );
 }
 
-/** @param {Extract<Entry, { event: ThreadEvent }>} entry @param {string | null} self */
-function eventEntry({ event, first, newDay }, self) {
+/** @param {Extract<Entry, { event: ThreadEvent }>} entry @param {string | null} self @param {import('./call-line.js').CallerNumber} callerNumber */
+function eventEntry({ event, first, newDay }, self, callerNumber) {
   const dayMark = newDay ? h('p', { class: 'chat-day' }, day(event.time)) : null;
   if (event.kind !== 'message') {
     return h(
       'li',
       { class: 'chat-line', data: { seq: String(event.seq), kind: event.kind } },
       dayMark,
-      h('span', {}, meetingLine(event) ?? ''),
+      event.kind === 'phoneCall' ? callLine(event, callerNumber) : h('span', {}, meetingLine(event) ?? ''),
       event.kind === 'recordingReady'
         ? h('a', { attrs: { href: recordingHref(event.recordingId), target: '_blank', rel: 'noopener' } }, en.chat.openRecording)
         : null,

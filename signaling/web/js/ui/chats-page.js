@@ -5,9 +5,11 @@
  */
 
 import { feedEnv } from '../app/browser.js';
+import { Callers } from '../app/callers.js';
 import { Chats } from '../app/chats.js';
 import * as api from '../protocol/chats-http.js';
 import { listMeetings } from '../protocol/http.js';
+import { callerNumber } from '../protocol/phones-http.js';
 import { createChats } from './chats.js';
 import { explain } from './problems.js';
 import { openRinging } from './ringing-page.js';
@@ -19,7 +21,7 @@ export function openChats({ me, signedOut }) {
   const calls = openRinging();
   const heard = (/** @type {import('../protocol/feed-messages.js').News} */ message) => calls.ringing.take(message);
   const chats = new Chats({ me: me.userId, api, env: feedEnv(api.pollEvents), signedOut, explain, heard });
-  const page = createChats({ chats, api, joinLink: joinLinks() });
+  const page = createChats({ chats, api, joinLink: joinLinks(), callerNumber: new Callers(callerNumber).number });
   page.element.prepend(calls.element);
   chats.start();
   return {

@@ -28,8 +28,9 @@ import { h, icon, setHidden, setText } from './dom.js';
  * @param {Chats} context.chats
  * @param {typeof import('../protocol/chats-http.js')} context.api
  * @param {(chatId: string) => Promise<string | null>} context.joinLink
+ * @param {import('./call-line.js').CallerNumber} context.callerNumber
  */
-export function createChats({ chats, api, joinLink }) {
+export function createChats({ chats, api, joinLink, callerNumber }) {
   const { store } = chats;
   /** @type {Map<string, { text: string, picked: Mention[] }>} */
   const drafts = new Map();
@@ -102,7 +103,7 @@ export function createChats({ chats, api, joinLink }) {
         if (thread) drafts.set(thread.id, thread.draft());
         thread?.dispose();
         const before = thread?.id;
-        thread = id === null ? null : createThread(id, { chats, api, joinLink });
+        thread = id === null ? null : createThread(id, { chats, api, joinLink, callerNumber });
         place.replaceChildren(thread?.element ?? empty);
         main.dataset.view = id === null ? 'list' : 'thread';
         const draft = id === null ? undefined : drafts.get(id);

@@ -170,6 +170,7 @@ export function createMeeting(call, { leave }) {
     createChat({
       send: (text) => call.chat(text),
       retry: (own) => call.chat(own.text, own.clientMessageId),
+      callerNumber: call.phones.callerNumber,
       close: closePanel,
     });
   const createPeoplePanel = () =>

@@ -9,7 +9,7 @@ import { Ringing } from '../app/ringing.js';
 import { pageBefore, pollEvents } from '../protocol/chats-http.js';
 import { Feed } from '../protocol/feed.js';
 import { listMeetings, readMeeting } from '../protocol/http.js';
-import { decline } from '../protocol/phones-http.js';
+import { callerNumber, decline } from '../protocol/phones-http.js';
 import { explain } from './problems.js';
 import { createRinging } from './ringing.js';
 
@@ -19,7 +19,7 @@ const FIRST = 20;
 /** Beside a feed that somebody else has: what it tells goes to `ringing.take`. */
 export function openRinging() {
   /** @type {import('../app/ringing.js').RingingApi} */
-  const api = { listMeetings, readMeeting: (id) => readMeeting(id), begin: async (id) => (await pageBefore(id, FIRST, FIRST)).value, decline };
+  const api = { listMeetings, readMeeting: (id) => readMeeting(id), begin: async (id) => (await pageBefore(id, FIRST, FIRST)).value, decline, callerNumber };
   const ringing = new Ringing({ api, go: (path) => window.location.assign(path), explain });
   void ringing.look().catch(() => {});
   return { ringing, ...createRinging(ringing) };

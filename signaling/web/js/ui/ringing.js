@@ -15,25 +15,22 @@ import { h, icon, keyed, setText } from './dom.js';
 export function createRinging(ringing) {
   /** @type {Map<string, HTMLElement>} */
   const elements = new Map();
+  /** @type {WeakMap<HTMLElement, (call: RingingCall) => void>} */
+  const painters = new WeakMap();
   const list = h('ul', { class: 'ringing-list' });
   const element = h('section', { class: 'ringing', attrs: { 'aria-label': words.ringing } }, h('div', { attrs: { role: 'alert' } }, list));
 
-  /** @param {RingingCall} call */
-  const create = (call) => {
-    const text = h('p', {}, words.isCalling(call.caller));
-    /** @param {(call: RingingCall) => Promise<string>} act */
-    const press = (act) => async () => {
-      const problem = await act(call);
-      if (problem !== '') setText(text, problem);
-    };
-    const answer = h('button', { class: 'button primary small', attrs: { type: 'button' }, on: { click: press(ringing.answer) } }, icon('phone'), words.answer);
-    const decline = h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: press(ringing.decline) } }, words.decline);
-    return h('li', { class: 'ringing-call', data: { callId: call.callId } }, icon('phone'), text, answer, decline);
-  };
-
   /** @param {readonly RingingCall[]} calls */
   const update = (calls) => {
-    keyed(list, elements, calls, ({ callId }) => callId, create);
+    keyed(list, elements, calls, ({ callId }) => callId, (call) => {
+      const { row, paint } = createRow(call, ringing);
+      painters.set(row, paint);
+      return row;
+    });
+    for (const call of calls) {
+      const row = elements.get(call.callId);
+      if (row) painters.get(row)?.(call);
+    }
   };
   const end = ringing.store.subscribe(update);
   update(ringing.store.state);
@@ -44,4 +41,31 @@ export function createRinging(ringing) {
       ringing.close();
     },
   };
+}
+
+/** @param {RingingCall} call @param {Ringing} ringing */
+function createRow(call, { answer, decline }) {
+  const text = h('p', {});
+  /** @type {string | null | undefined} Masked until it is known whole. */
+  let shown;
+  /** @param {RingingCall} call */
+  const paint = ({ caller }) => {
+    if (caller === shown) return;
+    shown = caller;
+    setText(text, words.isCalling(caller));
+  };
+  /** @param {(call: RingingCall) => Promise<string>} act */
+  const press = (act) => async () => {
+    const problem = await act(call);
+    if (problem !== '') setText(text, problem);
+  };
+  const row = h(
+    'li',
+    { class: 'ringing-call', data: { callId: call.callId } },
+    icon('phone'),
+    text,
+    h('button', { class: 'button primary small', attrs: { type: 'button' }, on: { click: press(answer) } }, icon('phone'), words.answer),
+    h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: press(decline) } }, words.decline),
+  );
+  return { row, paint };
 }
