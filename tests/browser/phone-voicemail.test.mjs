@@ -7,8 +7,10 @@ import { writeFileSync } from 'node:fs';
 import { join as path } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startPhone } from './kit/baresip.mjs';
+import { openBrowser } from './kit/browser.mjs';
+import { shotsDir } from './kit/env.mjs';
 import { TONES } from './kit/media.mjs';
-import { hears, openOrganiser } from './kit/meeting.mjs';
+import { createMeeting, hears, join, openOrganiser, press } from './kit/meeting.mjs';
 import { freePort } from './kit/ports.mjs';
 import { tones } from './kit/recorded.mjs';
 import { share } from './kit/sound.mjs';
@@ -106,4 +108,61 @@ test('whoever answers talks with the caller, who is asked for nothing', { timeou
   assert.deepEqual(call.prompts(), []);
   phone.hangUp();
   await call.ended();
+});
+
+/** Buttons of the meeting under which something else lies, in a window of that size. */
+const covered = async (viewer, [width, height]) => {
+  await viewer.page.setViewportSize({ width, height });
+  return viewer.page.evaluate(() =>
+    [...document.querySelectorAll('.bar button, .meeting-head button, .panel-head button')].flatMap((button) => {
+      const { left, top, width, height } = button.getBoundingClientRect();
+      if (width === 0) return [];
+      const above = document.elementFromPoint(left + width / 2, top + height / 2);
+      return button.contains(above) ? [] : [button.textContent];
+    }),
+  );
+};
+
+test('who is in a meeting hears of a call there, stays to decline, and leaves it to answer', { timeout: 90_000 }, async () => {
+  const { joinWebUrl } = await createMeeting(ada);
+  const eve = await openBrowser();
+  await join(ada, joinWebUrl, 'Ada');
+  await join(eve, joinWebUrl, 'Eve');
+  const meeting = ada.page.url();
+
+  let call = phone.dial(lineOf(server, OWN));
+  await notice().waitFor();
+  const shot = path(shotsDir, 'call-in-meeting');
+  for (const size of [[960, 600], [390, 844]]) {
+    assert.deepEqual(await covered(ada, size), [], `${size}`);
+    await ada.page.screenshot({ path: `${shot}-${size[0]}.png` });
+  }
+  await press(ada, 'Chat');
+  assert.deepEqual(await covered(ada, [390, 667]), [], 'with a panel');
+  await ada.page.screenshot({ path: `${shot}-panel.png` });
+  await press(ada, 'Close panel');
+  await ada.page.setViewportSize({ width: 960, height: 600 });
+  assert.equal(await eve.page.getByText('is calling').count(), 0, 'guests have no number');
+  await ada.page.getByRole('button', { name: 'Decline' }).focus();
+  await ada.page.keyboard.press('Enter');
+  await notice().waitFor({ state: 'detached' });
+  assert.equal(await ada.page.evaluate(() => document.activeElement?.id), 'main', 'the focus is not lost');
+  assert.equal(ada.page.url(), meeting);
+  await call.answered();
+  phone.hangUp();
+  await call.ended();
+
+  call = phone.dial(lineOf(server, OWN));
+  await press(ada, 'Leave and answer');
+  await until('Ada to have left the meeting', () => eve.page.evaluate(() => !window.plenum.state().participants.some(({ displayName }) => displayName === 'Ada')));
+  await ada.page.getByRole('button', { name: /^Join/ }).click();
+  await call.answered();
+  await hears(ada, PHONE);
+  assert.notEqual(ada.page.url(), meeting);
+  await press(ada, 'Chat');
+  await ada.page.locator('.chat-line').getByRole('link', { name: NUMBER, exact: true }).waitFor();
+  phone.hangUp();
+  await call.ended();
+  assert.deepEqual([...ada.complaints, ...eve.complaints], []);
+  await eve.close();
 });

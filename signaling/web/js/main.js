@@ -122,17 +122,23 @@ async function startPage() {
     unreadInChats: http.unreadInChats,
   });
   show(page);
-  if (me !== null) void listenForCalls(page);
+  if (me !== null) void listenForCalls(page, (notice) => page.element.prepend(notice));
 }
 
-/** Somebody may call the number of whoever is signed in. @param {Screen_} page */
-async function listenForCalls(page) {
+/**
+ * Somebody may call the number of whoever is signed in.
+ *
+ * @param {Screen_} page
+ * @param {(notice: HTMLElement) => void} place
+ * @param {import('./ui/ringing-page.js').Within} [within]
+ */
+async function listenForCalls(page, place, within) {
   const { openRingingAlone } = await import('./ui/ringing-page.js');
   // Somebody went on while this was loading.
   if (screen !== page) return;
-  const calls = openRingingAlone();
+  const calls = openRingingAlone(within);
   const { dispose } = page;
-  page.element.prepend(calls.element);
+  place(calls.element);
   page.dispose = () => {
     calls.dispose();
     dispose();
@@ -222,14 +228,20 @@ function makeCall(place, wanted, tracks, ahead) {
 /** The meeting, or the lobby in front of it. @param {Call} call */
 function meetingPage(call) {
   const waits = call.store.state.order.lobby !== null;
-  const page = (waits ? createWaiting : createMeeting)(call, { leave: () => void call.leave() });
+  const leave = () => void call.leave();
+  const meeting = waits ? null : createMeeting(call, { leave });
+  const page = meeting ?? createWaiting(call, { leave });
   let goesOn = false;
+  /** Left for another meeting: its page comes at once. */
+  let leavesFor = false;
+  let listens = false;
   let look = rememberedLook();
   /** @type {MeetingState['wanted'] | null} */
   let remembered = null;
   const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, lowBandwidth, order }) => {
     // Storage is slow, and the state changes with everybody who comes and goes.
     if (remembered !== wanted) rememberWanted((remembered = wanted));
+    if (everOpen) listen();
     if (look.view !== view || look.pinned !== pinned || look.lowBandwidth !== lowBandwidth) rememberLook((look = { view, pinned, lowBandwidth }));
     if (ending === null && (order.lobby !== null) === waits) return;
     end();
@@ -239,18 +251,40 @@ function meetingPage(call) {
       return;
     }
     if (ending !== 'replaced') givePlaceUp();
+    if (leavesFor) return;
     // A place from yesterday that was never taken up again: simply ask for the name.
     if (ending === 'refused' && !everOpen) route();
     else endedPage(ending);
   });
-  show({
+  const shown = {
     element: page.element,
     dispose: () => {
       end();
       page.dispose();
       if (!goesOn && call.store.state.ending !== 'left') call.dispose();
     },
-  });
+  };
+  show(shown);
+  if (waits || call.store.state.everOpen) listen();
+
+  /** Later than everything that the meeting needs. */
+  function listen() {
+    if (listens) return;
+    listens = true;
+    void listenWithin();
+  }
+  /** Guests have no number. */
+  async function listenWithin() {
+    if (!rememberedSignedIn() || (await http.me().catch(() => null)) === null) return;
+    await listenForCalls(shown, meeting?.tell ?? ((notice) => page.element.prepend(notice)), {
+      isHere: (meetingId) => call.store.state.meeting?.id === meetingId,
+      go: async (path) => {
+        leavesFor = true;
+        await call.leave();
+        window.location.assign(path);
+      },
+    });
+  }
 }
 
 /** @param {Ending} ending */

@@ -25,8 +25,8 @@ const said = (one) => ({ type: 'chatEvent', cursor: 'e-1', chatId: 'c', event: o
 beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START }));
 afterEach(() => mock.reset());
 
-/** @param {object} [api] */
-function page(api = {}) {
+/** @param {object} [api] @param {object} [within] A meeting. */
+function page(api = {}, within = {}) {
   const asked = [];
   const ask = (name, answer) => async (...args) => (asked.push([name, ...args]), answer);
   const all = {
@@ -37,7 +37,7 @@ function page(api = {}) {
     callerNumber: async () => null,
     ...api,
   };
-  const calls = new Ringing({ api: all, go: (path) => asked.push(['go', path]), explain: () => 'words' });
+  const calls = new Ringing({ api: all, go: (path) => asked.push(['go', path]), explain: () => 'words', ...within });
   return { calls, asked, now: () => ids(calls.store.state) };
 }
 
@@ -95,6 +95,27 @@ test('to answer is to join the meeting of the call', async () => {
   calls.take(said(ringing()));
   assert.equal(await calls.answer(calls.store.state[0]), '');
   assert.deepEqual(asked, [['read', 'm'], ['go', '/join/secret']]);
+});
+
+test('within a meeting other calls ring, and not the one that made it', () => {
+  const { calls, now } = page({}, { isHere: (meetingId) => meetingId === 'here' });
+  calls.take(said(ringing({ meetingId: 'here' })));
+  assert.deepEqual(now(), []);
+  calls.take(said(ringing({ callId: 'b' })));
+  assert.deepEqual(now(), ['b']);
+});
+
+test('a meeting is left only when it is known where the call is', async () => {
+  const left = [];
+  const within = { go: async (path) => left.push(path) };
+  const lost = page({ readMeeting: () => Promise.reject(new ApiError(503, '', '', '')) }, within);
+  lost.calls.take(said(ringing()));
+  assert.equal(await lost.calls.answer(lost.calls.store.state[0]), 'words');
+  assert.deepEqual(left, []);
+  const { calls } = page({}, within);
+  calls.take(said(ringing()));
+  assert.equal(await calls.answer(calls.store.state[0]), '');
+  assert.deepEqual(left, ['/join/secret']);
 });
 
 test('to decline is to hang up, and a call that is over was declined', async () => {

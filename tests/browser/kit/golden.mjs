@@ -17,6 +17,8 @@ const OPTIONAL = new Set([
   'server.welcome.events.message.from.userId',
   'server.event.participantJoined.userId',
   'server.welcome.events.participantJoined.userId',
+  // Of what was written in rich text, to somebody, as an answer; and of what became of it.
+  ...['html', 'mentions', 'replyTo', 'edited', 'reactions', 'from.userId'].map((field) => `server.chatEvent.event.${field}`),
   // Of a call that is over; and while one rings.
   'server.phoneCalls.calls.endReason',
   'server.event.phoneCall.until',
@@ -47,7 +49,11 @@ export function deviations(side, message) {
   const name = `${side}.${message.type}`;
   const shape = shapes.get(name);
   if (!shape) return [`${name} is not in the protocol`];
-  return compare(name, message, shape);
+  // The file shows a message; what a person hears of their chats is an event of any kind.
+  if (name !== 'server.chatEvent' || message.event?.kind === shape.event.kind) return compare(name, message, shape);
+  const { event, ...around } = message;
+  const { event: _, ...shapeAround } = shape;
+  return [...compare(name, around, shapeAround), ...(event === undefined ? [`${name}.event is missing`] : eventDeviations('server.event', event))];
 }
 
 function eventDeviations(path, event) {

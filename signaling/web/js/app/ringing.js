@@ -32,16 +32,19 @@ const NEWEST = '/v1/onlineMeetings?$top=5';
 export class Ringing {
   #api;
   #go;
+  #isHere;
   #explain;
   /** @type {Set<ReturnType<typeof setTimeout>>} */ #timers = new Set();
   /** @type {Store<readonly RingingCall[], RingingAction>} */ store = new Store(reduceRinging, []);
 
   /**
-   * @param {{ api: RingingApi, go: (path: string) => void, explain: (error: unknown) => string }} options `go`: to an address of this server.
+   * @param {{ api: RingingApi, go: (path: string) => unknown, isHere?: (meetingId: string) => boolean, explain: (error: unknown) => string }} options
+   *   `go`: to an address of this server, from where one is. `isHere`: one is in that meeting.
    */
-  constructor({ api, go, explain }) {
+  constructor({ api, go, isHere = () => false, explain }) {
     this.#api = api;
     this.#go = go;
+    this.#isHere = isHere;
     this.#explain = explain;
   }
 
@@ -65,6 +68,8 @@ export class Ringing {
 
   /** @param {PhoneCallEvent} event */
   #told(event) {
+    // Who is in its meeting has answered, whether or not that was told yet.
+    if (event.state === 'ringing' && this.#isHere(event.meetingId)) return;
     const now = Date.now();
     const before = this.store.state;
     this.store.dispatch({ type: 'told', event, now });
@@ -87,7 +92,7 @@ export class Ringing {
   answer = async ({ meetingId }) => {
     try {
       const { joinWebUrl } = await this.#api.readMeeting(meetingId);
-      this.#go(new URL(joinWebUrl).pathname);
+      await this.#go(new URL(joinWebUrl).pathname);
       return '';
     } catch (error) {
       return this.#explain(error);

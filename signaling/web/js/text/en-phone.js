@@ -52,6 +52,8 @@ export const phones = {
   /** @param {string | null} caller */
   isCalling: (caller) => `${somebody(caller)} is calling`,
   answer: 'Answer',
+  /** From within another meeting. */
+  leaveAndAnswer: 'Leave and answer',
   decline: 'Decline',
   /** What became of a call to one's own number. @type {Record<'ringing' | 'answered' | 'declined' | 'message' | 'missed', (caller: string | null) => string>} */
   lines: {

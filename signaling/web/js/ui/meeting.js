@@ -226,6 +226,8 @@ export function createMeeting(call, { leave }) {
   queueMicrotask(() => update(store.state));
   return {
     element,
+    /** What comes from outside of the meeting stands above its own notices. @param {HTMLElement} notice */
+    tell: (notice) => notices.element.prepend(notice),
     dispose() {
       endKeys();
       endUpdates();

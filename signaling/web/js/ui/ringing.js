@@ -1,5 +1,5 @@
 /**
- * Somebody calls one's number: a notice at the top of the page for as long as it rings.
+ * Somebody calls one's number: a notice at the top of the page, or among a meeting's, for as long as it rings.
  *
  * Why it does not take the focus: it comes while somebody types. Those who do not see it are told by an alert, which is there
  * before, as what appears together with its words is not read by every screen reader.
@@ -11,8 +11,8 @@ import { h, icon, keyed, setText } from './dom.js';
 /** @import { Ringing } from '../app/ringing.js' */
 /** @import { RingingCall } from '../state/ringing.js' */
 
-/** @param {Ringing} ringing */
-export function createRinging(ringing) {
+/** @param {Ringing} ringing @param {string} answer What the button says: in a meeting also what becomes of that. */
+export function createRinging(ringing, answer = words.answer) {
   /** @type {Map<string, HTMLElement>} */
   const elements = new Map();
   /** @type {WeakMap<HTMLElement, (call: RingingCall) => void>} */
@@ -22,8 +22,9 @@ export function createRinging(ringing) {
 
   /** @param {readonly RingingCall[]} calls */
   const update = (calls) => {
+    const hadFocus = list.contains(document.activeElement);
     keyed(list, elements, calls, ({ callId }) => callId, (call) => {
-      const { row, paint } = createRow(call, ringing);
+      const { row, paint } = createRow(call, ringing, answer);
       painters.set(row, paint);
       return row;
     });
@@ -31,6 +32,7 @@ export function createRinging(ringing) {
       const row = elements.get(call.callId);
       if (row) painters.get(row)?.(call);
     }
+    if (hadFocus && !list.contains(document.activeElement)) focusMain();
   };
   const end = ringing.store.subscribe(update);
   update(ringing.store.state);
@@ -43,8 +45,16 @@ export function createRinging(ringing) {
   };
 }
 
-/** @param {RingingCall} call @param {Ringing} ringing */
-function createRow(call, { answer, decline }) {
+/** Whoever has just pressed a button that goes away does not begin at the top of the page. */
+function focusMain() {
+  const main = document.getElementById('main');
+  if (!main) return;
+  main.tabIndex = -1;
+  main.focus({ preventScroll: true });
+}
+
+/** @param {RingingCall} call @param {Ringing} ringing @param {string} answerWords */
+function createRow(call, { answer, decline }, answerWords) {
   const text = h('p', {});
   /** @type {string | null | undefined} Masked until it is known whole. */
   let shown;
@@ -64,7 +74,7 @@ function createRow(call, { answer, decline }) {
     { class: 'ringing-call', data: { callId: call.callId } },
     icon('phone'),
     text,
-    h('button', { class: 'button primary small', attrs: { type: 'button' }, on: { click: press(answer) } }, icon('phone'), words.answer),
+    h('button', { class: 'button primary small', attrs: { type: 'button' }, on: { click: press(answer) } }, icon('phone'), answerWords),
     h('button', { class: 'button small', attrs: { type: 'button' }, on: { click: press(decline) } }, words.decline),
   );
   return { row, paint };
