@@ -73,9 +73,11 @@ test('who is not answered leaves a message after the beep, which is a recording 
   assert.ok(shares[PHONE] > 0.3, `${shares}`);
 });
 
-test('the chat of the call has the whole number to call back', async () => {
+test('the list says after a reload what became of the call, and its chat has the whole number to call back', async () => {
   await ada.page.goto(`${server.url}/#/chats`);
+  await ada.page.reload();
   const row = ada.page.getByRole('link', { name: `Call from ${MASKED}` });
+  await row.getByText(`${MASKED} left a message.`).waitFor();
   await row.click();
   const back = ada.page.locator('.thread-line', { hasText: 'left a message' }).getByRole('link', { name: NUMBER, exact: true });
   assert.equal(await back.getAttribute('href'), `tel:${NUMBER}`);

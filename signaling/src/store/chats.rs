@@ -71,8 +71,8 @@ pub struct ChatSummary {
     pub chat: ChatRow,
     /// The member's own part.
     pub me: MemberRow,
-    /// The newest message that they may see.
-    pub last_message: Option<Event>,
+    /// The newest that they may see of what the list shows: see [`Store::preview`].
+    pub preview: Option<Event>,
     /// Messages that they have not read, counted up to a hundred.
     pub unread: u64,
 }
@@ -251,20 +251,20 @@ impl Store {
         for (id, kind, tenant, topic, created, seq, place, name, role, visible_after, read_seq) in rows {
             let chat = chat_of_row((id, kind.clone(), tenant, topic, created, seq, place))?;
             let me = member_of_row((user.to_string(), name, role, visible_after, read_seq, kind))?;
-            let last_message = self.last_message(chat.id, me.visible_after).await?;
+            let preview = self.preview(chat.id, me.visible_after).await?;
             let unread = self.unread(chat.id, user).await?;
-            chats.push(ChatSummary { chat, me, last_message, unread });
+            chats.push(ChatSummary { chat, me, preview, unread });
         }
         Ok(chats)
     }
 
-    /// The newest message of a chat after `visible_after`.
+    /// The newest message of a chat after `visible_after`, or what became of a call to somebody's own number, whichever is newer.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn last_message(&self, thread: ThreadId, visible_after: u64) -> Result<Option<Event>, StoreError> {
+    pub async fn preview(&self, thread: ThreadId, visible_after: u64) -> Result<Option<Event>, StoreError> {
         let row: Option<(i64, String, i64, String)> = on!(&self.read, pool => sqlx::query_as(
-            "SELECT seq, id, at, body FROM event WHERE thread_id = $1 AND seq > $2 AND kind = 'message'
+            "SELECT seq, id, at, body FROM event WHERE thread_id = $1 AND seq > $2 AND kind IN ('message', 'phoneCall')
              ORDER BY seq DESC LIMIT 1",
         )
         .bind(thread.to_string())

@@ -341,7 +341,7 @@ async fn chats_are_listed_newest_first_with_what_is_unread_and_said_last() {
     let chats = store.chats_of(ada.id, u64::MAX, 10).await.unwrap();
     assert_eq!(chats.iter().map(|chat| chat.chat.id).collect::<Vec<_>>(), [busy, quiet]);
     assert_eq!((chats[0].chat.topic.as_str(), chats[0].unread), ("Busy", 1));
-    assert_eq!(chats[0].last_message.as_ref().unwrap().seq, 2);
+    assert_eq!(chats[0].preview.as_ref().unwrap().seq, 2);
     let next = store.chats_of(ada.id, chats[0].chat.place, 10).await.unwrap();
     assert_eq!(next.iter().map(|chat| chat.chat.id).collect::<Vec<_>>(), [quiet]);
 }

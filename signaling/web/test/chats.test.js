@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasEarlier, TYPING_MS, unreadOf } from '../js/state/chat.js';
 import { inOrder, noChats, reduceChats, unreadInAll } from '../js/state/chats.js';
+import { chats as words } from '../js/text/en-chats.js';
+import { lastLine } from '../js/ui/chat-words.js';
 import { BOB, ME, after, begin, body, chatIn, deleted, edited, felt, happened, list, news, own, page, read, said, texts, typing } from './kit/chats.js';
 import { goldens } from './kit/golden.js';
 
@@ -85,6 +87,21 @@ test('edits, deletions and reactions change the message in its place', () => {
   state = after(state, news('a', deleted(6, 1), edited(7, 1, 'back again'), felt(8, 1, 'like')));
   const gone = message(state, 'a', 1);
   assert.deepEqual([gone.text, gone.deleted, gone.reactions], ['', true, undefined]);
+});
+
+test('the list shows a message or what became of a call to one’s number, whichever is newer, also after a reload', () => {
+  const call = (seq, state) => happened(seq, 'phoneCall', { callId: 'c', meetingId: 'm', caller: '+49••78', state });
+  const line = (state) => lastLine(chatIn(state, 'a'), ME);
+  const listed = begin(body('a', { chatType: 'meeting', lastSeq: 4, lastMessagePreview: call(4, 'missed') }), body('b', { lastSeq: 1, lastMessagePreview: happened(1, 'chatCreated') }));
+  assert.equal(line(listed), 'Missed call from +49••78.');
+  assert.equal(lastLine(chatIn(listed, 'b'), ME), words.nothingYet);
+  assert.equal(line(after(listed, page('a', [call(1, 'ringing'), happened(2, 'meetingEnded'), happened(3, 'topicChanged'), call(4, 'missed')], 5, 0))), 'Missed call from +49••78.');
+  const written = after(listed, news('a', said(5, BOB, 'call me')));
+  assert.equal(line(written), words.by('Bob', 'call me'));
+  const edit = after(written, news('a', edited(6, 5, 'call me soon')));
+  assert.equal(line(edit), words.by('Bob', 'call me soon'));
+  assert.equal(line(after(edit, news('a', call(7, 'message')))), '+49••78 left a message.');
+  assert.equal(line(after(listed, news('a', edited(5, 4, 'x')))), 'Missed call from +49••78.', 'nobody edits a call');
 });
 
 test('an edit that comes before the page with its message is in the page too', () => {

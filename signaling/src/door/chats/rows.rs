@@ -56,6 +56,7 @@ pub(in crate::door) struct ChatBody {
     last_seq: u64,
     viewpoint: Viewpoint,
     unread: u64,
+    /// The newest message, or what became of a call to somebody's own number (`phoneCall`), whichever is newer.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message_preview: Option<Event>,
     members: Vec<MemberBody>,
@@ -219,10 +220,10 @@ pub(in crate::door) async fn mine(
     let next =
         chats.last().filter(|_| more).map(|last| format!("/v1/me/chats?$skiptoken={}&$top={size}", last.chat.place));
     let mut value = Vec::with_capacity(chats.len());
-    for ChatSummary { chat, me, last_message, unread } in chats {
+    for ChatSummary { chat, me, preview, unread } in chats {
         let members = state.store.members(chat.id).await?;
         let membership = Membership { chat, me, user: user.clone() };
-        value.push(body_of(&membership, unread, last_message, members.into_iter().map(MemberBody::from).collect()));
+        value.push(body_of(&membership, unread, preview, members.into_iter().map(MemberBody::from).collect()));
     }
     Ok(Json(Page::new(value, next)))
 }
@@ -284,8 +285,8 @@ async fn whole(state: &AppState, membership: &Membership) -> Result<ChatBody, Ap
     let Membership { chat, me, user } = membership;
     let members = state.store.members(chat.id).await?.into_iter().map(MemberBody::from).collect();
     let unread = state.store.unread(chat.id, user.id).await?;
-    let last_message = state.store.last_message(chat.id, me.visible_after).await?;
-    Ok(body_of(membership, unread, last_message, members))
+    let preview = state.store.preview(chat.id, me.visible_after).await?;
+    Ok(body_of(membership, unread, preview, members))
 }
 
 /// A chat and its tag, or that the client has it.

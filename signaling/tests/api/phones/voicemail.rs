@@ -53,6 +53,11 @@ async fn told(house: &House, meeting: &Value, token: &str) -> Vec<String> {
     events["value"].as_array().unwrap().iter().filter_map(word).collect()
 }
 
+/// The last line of the chat that stands first in the list.
+async fn preview(house: &House, token: &str) -> Value {
+    house.get("/v1/me/chats", token).await.json()["value"][0]["lastMessagePreview"].clone()
+}
+
 pub(super) async fn rows(house: &House, call: &str, token: &str) -> Value {
     house.get(&format!("/v1/onlineMeetings/{call}/phoneCalls"), token).await.json()["value"].clone()
 }
@@ -95,6 +100,7 @@ async fn a_call_is_told_in_the_feed_at_once_and_whoever_joins_answers() {
     let meeting = meeting(&house, &call, &ada).await;
     assert_eq!(meeting["subject"], format!("Call from {MASKED}"));
 
+    assert_eq!(preview(&house, &ada).await["state"], "ringing");
     let mut page = enter(&house, &meeting, &ada).await;
     assert_eq!(taken(&mut call).await, Taken::Answered);
     let mut seat = call.join().await.unwrap();
@@ -103,6 +109,8 @@ async fn a_call_is_told_in_the_feed_at_once_and_whoever_joins_answers() {
     page.until_such(|message| message["joined"][0]["kind"] == "phone").await;
     let id = call.meeting().to_string();
     assert_eq!(rows(&house, &id, &ada).await[0]["status"], "joined");
+    page.chat("m-1", "the address is").await;
+    assert_eq!(preview(&house, &ada).await["text"], "the address is", "what was written since");
     call.leaves(false).await;
     seat.wish(SeatWish::Leave).await;
     call.ended(end(EndReason::HungUp)).await;
@@ -211,6 +219,7 @@ async fn who_gives_up_is_missed_and_who_is_not_there_any_more_is_lost() {
     let (id, missed) = (call.meeting().to_string(), meeting(&house, &call, &ada).await);
     call.ended(end(EndReason::HungUp)).await;
     assert_eq!(told(&house, &missed, &ada).await, ["ringing", "missed"]);
+    assert_eq!(preview(&house, &ada).await["state"], "missed");
     assert_eq!(rows(&house, &id, &ada).await[0]["endReason"], "hungUp");
     let call = ring(&house).await;
     let (id, lost) = (call.meeting().to_string(), meeting(&house, &call, &ada).await);

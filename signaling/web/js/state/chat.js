@@ -10,7 +10,7 @@
 
 import { fold } from './fold.js';
 
-/** @import { MessageEvent_, ThreadEvent } from '../protocol/messages.js' */
+/** @import { MessageEvent_, PhoneCallEvent, ThreadEvent } from '../protocol/messages.js' */
 /** @import { ChatRole, Mention } from '../protocol/chat-events.js' */
 /** @import { ChatBody } from '../protocol/chats-http.js' */
 
@@ -25,6 +25,7 @@ import { fold } from './fold.js';
  * @property {number} seq Where it was stored; 0 before that is known.
  * @property {string} problem What went wrong, for the person; empty otherwise.
  */
+/** @typedef {MessageEvent_ | PhoneCallEvent} Preview What the list shows of a chat: a message, or what became of a call to somebody's own number. */
 /**
  * @typedef {object} Chat
  * @property {string} id
@@ -38,7 +39,7 @@ import { fold } from './fold.js';
  * @property {number} floor
  * @property {readonly ThreadEvent[]} events
  * @property {number} older Unread messages at or before the floor, as the server counted them.
- * @property {MessageEvent_ | null} preview The newest message.
+ * @property {Preview | null} preview The newest of them.
  * @property {readonly Outgoing[]} pending Own messages that have not come back as events.
  * @property {ReadonlyMap<string, number>} typing Who writes at this moment, and until when that is believed.
  * @property {number | null} divider What comes after it was new when it was last looked at.
@@ -61,7 +62,7 @@ export const chatOf = (body, rank) => ({
   floor: body.lastSeq,
   events: [],
   older: body.unread,
-  preview: body.lastMessagePreview?.kind === 'message' ? body.lastMessagePreview : null,
+  preview: body.lastMessagePreview && isShown(body.lastMessagePreview) ? body.lastMessagePreview : null,
   pending: [],
   typing: new Map(),
   divider: null,
@@ -102,10 +103,13 @@ export function take(chat, event, me) {
   return arrived(withMembers({ ...before, events, lastSeq: event.seq, preview: previewAfter(chat.preview, event) }, event), [event], me);
 }
 
-/** @param {MessageEvent_ | null} preview @param {ThreadEvent} event */
+/** @param {ThreadEvent} event @returns {event is Preview} */
+const isShown = (event) => event.kind === 'message' || event.kind === 'phoneCall';
+
+/** @param {Preview | null} preview @param {ThreadEvent} event */
 function previewAfter(preview, event) {
-  if (event.kind === 'message') return event;
-  return preview && /** @type {MessageEvent_} */ (fold([preview], [event])[0]);
+  if (isShown(event)) return event;
+  return preview && /** @type {Preview} */ (fold([preview], [event])[0]);
 }
 
 /**
@@ -123,8 +127,7 @@ export function prepend(chat, page, before, floor, me) {
   if (before !== chat.floor + 1) return chat;
   const older = floor <= chat.readUpTo ? 0 : Math.max(0, chat.older - page.filter((event) => event.seq > chat.readUpTo && isOfOthers(event, me)).length);
   const events = [...fold(page, chat.events), ...chat.events];
-  const last = events.findLast((event) => event.kind === 'message');
-  const preview = last?.kind === 'message' ? last : chat.preview;
+  const preview = events.findLast(isShown) ?? chat.preview;
   return arrived({ ...chat, events, floor, older, preview }, page, me);
 }
 

@@ -22,14 +22,11 @@ export function titleOf({ chatType, topic, members }, me) {
 }
 
 /** The last line of a chat in the list. @param {Chat} chat @param {string} me */
-export function lastLine({ preview, chatType, pending, events }, me) {
+export function lastLine({ preview, chatType, pending }, me) {
   const own = pending.at(-1);
   if (own) return words.you(own.text);
-  if (!preview) {
-    // Of a call to one's number the last that is known of it.
-    const call = events.findLast(({ kind }) => kind === 'phoneCall');
-    return call ? lineOf(call) : words.nothingYet;
-  }
+  if (!preview) return words.nothingYet;
+  if (preview.kind === 'phoneCall') return lineOf(preview);
   const text = preview.deleted ? words.thread.deleted : preview.text.replace(/\s+/g, ' ');
   if (preview.from.userId === me) return words.you(text);
   return chatType === 'oneOnOne' ? text : words.by(preview.from.displayName, text);
