@@ -103,8 +103,9 @@ test('whoever answers talks with the caller, who is asked for nothing', { timeou
   const call = phone.dial(lineOf(server, OWN));
   await notice().waitFor();
   await ada.page.getByRole('button', { name: 'Answer' }).click();
-  await ada.page.getByRole('button', { name: /^Join/ }).click();
   await call.answered();
+  const { microphone, camera } = await ada.page.evaluate(() => window.plenum.state().wanted);
+  assert.deepEqual([microphone, camera], [true, false], 'as by a phone');
   await Promise.all([hears(ada, PHONE), until('Ada at the phone', async () => share(await call.next(0.5), TONES[ADA]) > 0.5)]);
   report(t, 'prompts on the way', call.prompts().length, '');
   assert.deepEqual(call.prompts(), []);
@@ -157,7 +158,6 @@ test('who is in a meeting hears of a call there, stays to decline, and leaves it
   call = phone.dial(lineOf(server, OWN));
   await press(ada, 'Leave and answer');
   await until('Ada to have left the meeting', () => eve.page.evaluate(() => !window.plenum.state().participants.some(({ displayName }) => displayName === 'Ada')));
-  await ada.page.getByRole('button', { name: /^Join/ }).click();
   await call.answered();
   await hears(ada, PHONE);
   assert.notEqual(ada.page.url(), meeting);

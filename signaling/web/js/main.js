@@ -12,6 +12,7 @@ import { exposeForTests } from './app/expose.js';
 import {
   givePlaceUp,
   keepPlace,
+  lendWanted,
   placeIn,
   rememberLook,
   rememberName,
@@ -22,7 +23,10 @@ import {
   rememberedSignedIn,
   rememberedWanted,
   secretOf,
+  takeAnswer,
+  wantedAnew,
 } from './app/place.js';
+import { permissionFor } from './media/devices.js';
 import { VIDEO_SLOTS, VIDEO_SLOTS_ON_PHONES } from './media/transport.js';
 import * as http from './protocol/http.js';
 import { plainPage, startLink } from './ui/brand.js';
@@ -146,15 +150,39 @@ async function listenForCalls(page, place, within) {
 }
 
 /**
+ * Asks who comes and how, but for whoever answers a call: heard at once and not seen, as by a phone. Where the browser has yet to ask
+ * for the microphone, or nobody knows the name, there is a page for that.
+ *
+ * @param {JoinTarget} target @param {string} secret
+ */
+async function joinPage(target, secret) {
+  if (!takeAnswer(secret)) {
+    preJoinPage(target, secret);
+    return;
+  }
+  const wanted = { microphone: true, camera: false };
+  lendWanted(wanted);
+  const [microphone, me] = await Promise.all([permissionFor('microphone'), http.me().catch(() => null)]);
+  const name = rememberedName() || me?.displayName;
+  if (microphone !== 'granted' || !name) {
+    preJoinPage(target, secret, undefined, wanted);
+    return;
+  }
+  showPlain({ heading: en.preJoin.joining, text: '', actions: [] });
+  enter(target, { name, wanted, tracks: {} }, undefined, (text) => preJoinPage(target, secret, text, wanted));
+}
+
+/**
  * @param {JoinTarget} target
  * @param {string | null} secret Null when all we have is a number.
  * @param {string} [problem] Why the last attempt to join failed.
+ * @param {Wanted} [wanted]
  */
-function preJoinPage(target, secret, problem) {
+function preJoinPage(target, secret, problem, wanted = wantedAnew()) {
   const fallbackTitle = 'joinMeetingId' in target ? `${en.preJoin.untitled} ${target.joinMeetingId}` : en.preJoin.loading;
   const page = createPreJoin({
     name: rememberedName(),
-    wanted: rememberedWanted(),
+    wanted,
     fallbackTitle,
     // A failed attempt has let go of the devices: begin again, with the reason.
     join: (wish) => enter(target, wish, ahead.socket, (text) => preJoinPage(target, secret, text)),
@@ -188,7 +216,7 @@ function preJoinPage(target, secret, problem) {
  *
  * @param {JoinTarget} target
  * @param {JoinWish} wish
- * @param {import('./protocol/ahead.js').SocketAhead} ahead
+ * @param {import('./protocol/ahead.js').SocketAhead | undefined} ahead
  * @param {(text: string) => void} refuse
  */
 function enter(target, { name, wanted, tracks }, ahead, refuse) {
@@ -213,7 +241,7 @@ function enter(target, { name, wanted, tracks }, ahead, refuse) {
  * @param {Place | Promise<Place>} place
  * @param {Wanted} wanted
  * @param {JoinWish['tracks']} tracks
- * @param {import('./protocol/ahead.js').SocketAhead} [ahead]
+ * @param {import('./protocol/ahead.js').SocketAhead | undefined} [ahead]
  */
 function makeCall(place, wanted, tracks, ahead) {
   const isPhone = window.matchMedia('(max-width: 640px), (pointer: coarse) and (max-height: 500px)').matches;
@@ -351,7 +379,7 @@ function route() {
   if (first === 'join' && id !== '') {
     const place = placeIn(id);
     if (place) meetingPage(makeCall(place, rememberedWanted(), {}));
-    else preJoinPage({ joinWebUrl: `${window.location.origin}/join/${encodeURIComponent(id)}` }, id);
+    else void joinPage({ joinWebUrl: `${window.location.origin}/join/${encodeURIComponent(id)}` }, id);
   } else if (first === 'recordings') {
     void recordingsPage(id);
   } else if (first === 'chats') {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { Callers } from '../js/app/callers.js';
+import { keepAnswer, lendWanted, rememberWanted, rememberedWanted, takeAnswer, wantedAnew } from '../js/app/place.js';
 import { Ringing } from '../js/app/ringing.js';
 import { ApiError } from '../js/protocol/http.js';
 import { parseFeedMessage } from '../js/protocol/feed-messages.js';
@@ -95,6 +96,38 @@ test('to answer is to join the meeting of the call', async () => {
   calls.take(said(ringing()));
   assert.equal(await calls.answer(calls.store.state[0]), '');
   assert.deepEqual(asked, [['read', 'm'], ['go', '/join/secret']]);
+});
+
+/** What this tab keeps. @returns {Map<string, string>} */
+function storage() {
+  const kept = new Map();
+  globalThis.sessionStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  return kept;
+}
+afterEach(() => delete globalThis.sessionStorage);
+
+test('an answer brings into the meeting of the call, once, and soon', () => {
+  const kept = storage();
+  assert.equal(takeAnswer('secret'), false);
+  keepAnswer('secret');
+  assert.deepEqual([takeAnswer('secret'), takeAnswer('secret')], [true, false]);
+  keepAnswer('secret');
+  assert.deepEqual([takeAnswer('another'), takeAnswer('secret')], [false, false], 'another meeting was opened meanwhile');
+  keepAnswer('secret');
+  mock.timers.tick(20_000);
+  assert.equal(takeAnswer('secret'), false, 'opened by hand, later');
+  kept.set('plenum.answer', '{"secret":"secret"}');
+  assert.equal(takeAnswer('secret'), false);
+});
+
+test('what a call is answered with is for the call alone', () => {
+  storage();
+  rememberWanted({ microphone: false, camera: true });
+  const byPhone = { microphone: true, camera: false };
+  lendWanted(byPhone);
+  assert.deepEqual(rememberedWanted(), byPhone, 'also when it is reloaded');
+  lendWanted(byPhone);
+  assert.deepEqual([wantedAnew(), wantedAnew(), rememberedWanted()], Array(3).fill({ microphone: false, camera: true }));
 });
 
 test('within a meeting other calls ring, and not the one that made it', () => {

@@ -19,10 +19,14 @@
 
 const PLACE_KEY = 'plenum.place';
 const WANTED_KEY = 'plenum.wanted';
+const WANTED_BEFORE_KEY = 'plenum.wantedBefore';
 const LOOK_KEY = 'plenum.look';
 const LOW_BANDWIDTH_KEY = 'plenum.lowBandwidth';
 const NAME_KEY = 'plenum.name';
 const SIGNED_IN_KEY = 'plenum.signedIn';
+const ANSWER_KEY = 'plenum.answer';
+/** To leave one page and to open the next takes less. */
+const ANSWER_MS = 15_000;
 
 /** @param {Storage} storage @param {string} key @returns {unknown} */
 function read(storage, key) {
@@ -52,6 +56,21 @@ export function placeIn(secret) {
 export const keepPlace = (place) => write(sessionStorage, PLACE_KEY, place);
 export const givePlaceUp = () => sessionStorage.removeItem(PLACE_KEY);
 
+/**
+ * A call is answered on one page, and on the next one comes into its meeting. Not by its address: a link that somebody sends must
+ * bring nobody in.
+ *
+ * @param {string} secret
+ */
+export const keepAnswer = (secret) => write(sessionStorage, ANSWER_KEY, { secret, until: Date.now() + ANSWER_MS });
+
+/** Whether this tab has just answered the call of that meeting; true once. @param {string} secret */
+export function takeAnswer(secret) {
+  const answer = /** @type {{ secret?: unknown, until?: unknown } | null} */ (read(sessionStorage, ANSWER_KEY));
+  sessionStorage.removeItem(ANSWER_KEY);
+  return answer?.secret === secret && typeof answer.until === 'number' && answer.until > Date.now();
+}
+
 /** @returns {Wanted} */
 export function rememberedWanted() {
   const wanted = /** @type {Partial<Wanted> | null} */ (read(sessionStorage, WANTED_KEY));
@@ -60,6 +79,20 @@ export function rememberedWanted() {
 
 /** @param {Wanted} wanted */
 export const rememberWanted = (wanted) => write(sessionStorage, WANTED_KEY, wanted);
+
+/** For the call that is answered alone: the next meeting begins as the one before. @param {Wanted} wanted */
+export function lendWanted(wanted) {
+  if (read(sessionStorage, WANTED_BEFORE_KEY) === null) write(sessionStorage, WANTED_BEFORE_KEY, rememberedWanted());
+  rememberWanted(wanted);
+}
+
+/** What a meeting begins with that this tab was not in. @returns {Wanted} */
+export function wantedAnew() {
+  const before = /** @type {Wanted | null} */ (read(sessionStorage, WANTED_BEFORE_KEY));
+  sessionStorage.removeItem(WANTED_BEFORE_KEY);
+  if (before !== null) rememberWanted(before);
+  return rememberedWanted();
+}
 
 /** Pins and view belong to the meeting of this tab, whether bandwidth is low to the browser. @returns {Look} */
 export function rememberedLook() {

@@ -5,6 +5,7 @@
  */
 
 import { feedEnv } from '../app/browser.js';
+import { keepAnswer, secretOf } from '../app/place.js';
 import { Ringing } from '../app/ringing.js';
 import { pageBefore, pollEvents } from '../protocol/chats-http.js';
 import { Feed } from '../protocol/feed.js';
@@ -23,7 +24,13 @@ const FIRST = 20;
 export function openRinging(within) {
   /** @type {import('../app/ringing.js').RingingApi} */
   const api = { listMeetings, readMeeting: (id) => readMeeting(id), begin: async (id) => (await pageBefore(id, FIRST, FIRST)).value, decline, callerNumber };
-  const ringing = new Ringing({ api, go: (path) => window.location.assign(path), explain, ...within });
+  const leave = within?.go ?? ((path) => window.location.assign(path));
+  /** @param {string} path */
+  const go = (path) => {
+    keepAnswer(secretOf(path) ?? '');
+    return leave(path);
+  };
+  const ringing = new Ringing({ api, explain, ...within, go });
   void ringing.look().catch(() => {});
   return { ringing, ...createRinging(ringing, within && words.leaveAndAnswer) };
 }
