@@ -49,7 +49,7 @@ impl Agent {
         let Some(line) = self.lines.get(path.trunk.0) else {
             return Err(refuse(503));
         };
-        if self.servers.is_merged(invite) {
+        if self.servers.is_merged(key) {
             return Err(refuse(482));
         }
         if self.leaving || line.sessions >= line.trunk.sessions {

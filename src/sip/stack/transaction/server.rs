@@ -4,6 +4,9 @@
 //! machinery is the same, though the RFC gives both to the layer above.
 
 use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::stack::message::{Message, Method};
@@ -17,8 +20,9 @@ const UNANSWERED: Duration = Duration::from_secs(300);
 /// What makes a request the same one (RFC 3261 §17.2.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::stack) struct ServerKey {
-    branch: String,
-    sent_by: String,
+    /// Shared, since table and timers have it, too.
+    branch: Arc<str>,
+    sent_by: Arc<str>,
     method: Method,
 }
 
@@ -29,14 +33,14 @@ impl ServerKey {
         let method = request.method()?;
         let method = if matches!(method, Method::Ack) { Method::Invite } else { method.clone() };
         let branch = match top.branch() {
-            Some(branch) => branch.to_owned(),
+            Some(branch) => branch.into(),
             // From a peer of RFC 2543: what names the request stands in for a branch.
             None => {
                 let from = request.tag_of_from().unwrap_or_default();
-                format!("{} {} {from}", request.call_id(), request.cseq()?.number)
+                format!("{} {} {from}", request.call_id(), request.cseq()?.number).into()
             }
         };
-        Some(Self { branch, sent_by: top.sent_by(), method })
+        Some(Self { branch, sent_by: top.sent_by().into(), method })
     }
 
     /// The INVITE that a CANCEL means (§9.2).
@@ -60,8 +64,12 @@ enum State {
     Confirmed,
 }
 
+/// After its final answer it is little more than that answer's bytes, and after the ACK not even those: for half a minute there is one for
+/// each request that came.
 struct Server<O> {
-    request: Message,
+    /// Until its final answer.
+    request: Option<Box<Message>>,
+    name: Name,
     path: Path,
     owner: Option<O>,
     state: State,
@@ -72,6 +80,9 @@ struct Server<O> {
     prack_until: Option<Instant>,
     end: Instant,
 }
+
+/// Which request it is, by whichever branch it came: a hash of Call-ID, CSeq and the tag of From, seeded so that nobody can make two alike.
+type Name = u64;
 
 /// What a request is to us.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,21 +106,18 @@ pub(in crate::stack) enum Lapsed {
     Answer,
 }
 
-/// What a request is called whichever way it came: Call-ID, CSeq and the tag of From.
-type Name = (String, Option<String>, Option<String>);
-
 /// All transactions that the other side began.
 pub(in crate::stack) struct Servers<O> {
     table: HashMap<ServerKey, Server<O>>,
+    /// How many of each name are not confirmed.
+    names: HashMap<Name, u32>,
+    seed: RandomState,
     timers: Timers<ServerKey>,
-    /// How many INVITEs of one name wait for an answer or its ACK: whether one is merged is asked for each that comes, and a flood of
-    /// them must not make the table be gone through each time.
-    names: HashMap<Name, usize>,
 }
 
 impl<O> Default for Servers<O> {
     fn default() -> Self {
-        Self { table: HashMap::new(), timers: Timers::default(), names: HashMap::new() }
+        Self { table: HashMap::new(), names: HashMap::new(), seed: RandomState::new(), timers: Timers::default() }
     }
 }
 
@@ -133,23 +141,21 @@ impl<O: Clone> Servers<O> {
         let is_ack = request.method() == Some(&Method::Ack);
         match self.table.get_mut(&key) {
             Some(server) if is_ack && server.state == State::Completed => {
-                server.confirm(now);
-                let (end, name) = (server.due(), name(&server.request));
-                self.timers.set(key, Some(end));
-                self.unname(&name);
+                self.confirm(now, &key);
                 Arrived::Absorbed
             }
             // A peer that gives the ACK of a 2xx its INVITE's branch is wrong, but common.
             _ if is_ack => Arrived::Ack,
             Some(server) => {
-                if server.state != State::Confirmed {
-                    out.extend(server.last.clone().map(|bytes| Transmit { path: server.path, bytes }));
-                }
+                out.extend(server.last.clone().map(|bytes| Transmit { path: server.path, bytes }));
                 Arrived::Absorbed
             }
             None => {
+                let name = self.name_of(request);
+                *self.names.entry(name).or_default() += 1;
                 let server = Server {
-                    request: request.clone(),
+                    request: Some(Box::new(request.clone())),
+                    name,
                     path,
                     owner: None,
                     state: State::Proceeding,
@@ -160,9 +166,6 @@ impl<O: Clone> Servers<O> {
                     end: now + UNANSWERED,
                 };
                 self.timers.set(key.clone(), Some(server.due()));
-                if key.method == Method::Invite {
-                    *self.names.entry(name(request)).or_default() += 1;
-                }
                 self.table.insert(key.clone(), server);
                 Arrived::New(key)
             }
@@ -183,21 +186,17 @@ impl<O: Clone> Servers<O> {
 
     /// The request of one that has no final answer yet.
     pub(in crate::stack) fn unanswered(&self, key: &ServerKey) -> Option<&Message> {
-        self.table.get(key).filter(|server| server.is_unanswered()).map(|server| &server.request)
+        self.table.get(key).filter(|server| server.is_unanswered())?.request.as_deref()
     }
 
-    /// Whether another branch brought this very INVITE, which is in the table, as well: a fork met again (RFC 3261 §8.2.2.2).
-    pub(in crate::stack) fn is_merged(&self, invite: &Message) -> bool {
-        self.names.get(&name(invite)).is_some_and(|branches| *branches > 1)
+    /// Whether another branch brought this very request already: a fork met again (RFC 3261 §8.2.2.2).
+    pub(in crate::stack) fn is_merged(&self, key: &ServerKey) -> bool {
+        let Some(server) = self.table.get(key) else { return false };
+        self.names.get(&server.name).is_some_and(|&count| count > u32::from(server.state != State::Confirmed))
     }
 
-    fn unname(&mut self, name: &Name) {
-        if let Some(branches) = self.names.get_mut(name) {
-            *branches -= 1;
-            if *branches == 0 {
-                self.names.remove(name);
-            }
-        }
+    fn name_of(&self, request: &Message) -> Name {
+        self.seed.hash_one((request.call_id(), request.header("CSeq"), request.tag_of_from()))
     }
 
     /// Answers. A final answer is given once; what comes after it is dropped.
@@ -251,6 +250,9 @@ impl<O: Clone> Servers<O> {
                 server.end = if reliable { now } else { now + PATIENCE };
             }
         }
+        if !server.is_unanswered() {
+            server.request = None;
+        }
         let due = server.due();
         if server.end <= now {
             self.forget(key);
@@ -261,11 +263,28 @@ impl<O: Clone> Servers<O> {
 
     /// The ACK of a 2xx came, or nobody waits for it any more: it is not repeated.
     pub(in crate::stack) fn acknowledged(&mut self, now: Instant, key: &ServerKey) {
-        if let Some(server) = self.table.get_mut(key).filter(|server| server.state == State::Accepted) {
-            server.confirm(now);
-            let (due, name) = (server.due(), name(&server.request));
-            self.timers.set(key.clone(), Some(due));
-            self.unname(&name);
+        if self.table.get(key).is_some_and(|server| server.state == State::Accepted) {
+            self.confirm(now, key);
+        }
+    }
+
+    fn confirm(&mut self, now: Instant, key: &ServerKey) {
+        let Some(server) = self.table.get_mut(key).filter(|server| server.state != State::Confirmed) else { return };
+        (server.state, server.repeat, server.last) = (State::Confirmed, None, None);
+        // A delayed INVITE may still arrive by datagram (timer I; RFC 6026's L after a 2xx).
+        server.end = if server.path.is_reliable() { now + T1 } else { now + T4 };
+        let (due, name) = (server.due(), server.name);
+        self.timers.set(key.clone(), Some(due));
+        self.unname(name);
+    }
+
+    /// One less of that name.
+    fn unname(&mut self, name: Name) {
+        if let Entry::Occupied(mut count) = self.names.entry(name) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 
@@ -280,9 +299,8 @@ impl<O: Clone> Servers<O> {
 
     fn forget(&mut self, key: &ServerKey) {
         self.timers.set(key.clone(), None);
-        let forgotten = self.table.remove(key);
-        if let Some(server) = forgotten.filter(|server| server.state != State::Confirmed) {
-            self.unname(&name(&server.request));
+        if let Some(gone) = self.table.remove(key).filter(|server| server.state != State::Confirmed) {
+            self.unname(gone.name);
         }
     }
 
@@ -333,19 +351,9 @@ impl<O: Clone> Servers<O> {
     }
 }
 
-fn name(request: &Message) -> Name {
-    (request.call_id().to_owned(), request.header("CSeq").map(str::to_owned), request.tag_of_from())
-}
-
 impl<O> Server<O> {
     fn is_unanswered(&self) -> bool {
         matches!(self.state, State::Proceeding | State::Overdue)
-    }
-
-    fn confirm(&mut self, now: Instant) {
-        (self.state, self.repeat) = (State::Confirmed, None);
-        // A delayed INVITE may still arrive by datagram (timer I; RFC 6026's L after a 2xx).
-        self.end = if self.path.is_reliable() { now + T1 } else { now + T4 };
     }
 
     fn due(&self) -> Instant {
