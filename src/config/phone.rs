@@ -62,6 +62,8 @@ pub struct Phone {
     pub voicemail_ring: Duration,
     /// Seconds of the longest message that is left there.
     pub voicemail: Duration,
+    /// Seconds for which a phone may be alone in a meeting; none: for ever.
+    pub alone_max: Option<Duration>,
     /// Numbers that people can call.
     pub numbers: Vec<Number>,
     /// Calls that come to their meeting without being asked.
@@ -191,6 +193,10 @@ pub(super) fn read(settings: &mut Settings) -> Phone {
         ring: seconds(settings, "phone.ring_seconds", 60, 5..=180),
         voicemail_ring: seconds(settings, "phone.voicemail_ring_seconds", 20, 5..=120),
         voicemail: seconds(settings, "phone.voicemail_seconds", 180, 10..=600),
+        alone_max: match settings.number("phone.alone_seconds", 900, 0..=86_400) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds as u64)),
+        },
         numbers: read_numbers(settings),
         rules: read_rules(settings),
         trunks: read_trunks(settings),
@@ -416,6 +422,7 @@ impl Phone {
             rules: self.rules.iter().map(Rule::for_gateway).collect(),
             ring: self.ring,
             voicemail: sip::gateway::Voicemail { rings: self.voicemail_ring, longest: self.voicemail },
+            alone_max: self.alone_max,
             prompts,
         })
     }

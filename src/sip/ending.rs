@@ -13,6 +13,8 @@ pub enum EndReason {
     NotLetIn,
     /// The meeting is over.
     MeetingEnded,
+    /// Nobody else was in the meeting for too long.
+    Alone,
     /// The meeting is full.
     Full,
     /// No conference id or PIN that was right, or none at all.
@@ -59,6 +61,7 @@ impl EndReason {
             Self::Removed => "removed",
             Self::NotLetIn => "not_let_in",
             Self::MeetingEnded => "meeting_ended",
+            Self::Alone => "alone",
             Self::Full => "full",
             Self::WrongId => "wrong_id",
             Self::LockedOut => "locked_out",

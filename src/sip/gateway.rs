@@ -51,6 +51,8 @@ pub struct Config {
     pub ring: Duration,
     /// What becomes of calls to somebody's own number that are not answered.
     pub voicemail: Voicemail,
+    /// How long a phone may be alone in a meeting; none: for ever.
+    pub alone_max: Option<Duration>,
     /// What is said.
     pub prompts: Prompts,
 }
@@ -125,6 +127,7 @@ struct Shared {
     rules: Vec<Rule>,
     ring: Duration,
     voicemail: Voicemail,
+    alone_max: Option<Duration>,
     prompts: Prompts,
     seats: Arc<Semaphore>,
 }
@@ -163,6 +166,7 @@ impl Gateway {
             rules: config.rules,
             ring: config.ring,
             voicemail: config.voicemail,
+            alone_max: config.alone_max,
             prompts: config.prompts,
             seats: Arc::new(Semaphore::new(config.calls)),
         });

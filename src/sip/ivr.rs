@@ -186,15 +186,17 @@ pub struct Ivr {
     plays: bool,
     /// Nothing is said of having joined.
     joins_silently: bool,
+    /// So long may nobody else be in the meeting; none: for ever.
+    alone_max: Option<Duration>,
     /// What is left for whoever did not answer.
     message: Option<Message>,
     actions: VecDeque<Action>,
 }
 
 impl Ivr {
-    /// A call that was answered at `now`.
+    /// A call that was answered at `now`. `alone_max`: so long may nobody else be in the meeting, as each minute is paid for; none: for ever.
     #[must_use]
-    pub fn new(way: Way, now: Instant) -> Self {
+    pub fn new(way: Way, alone_max: Option<Duration>, now: Instant) -> Self {
         // Who answers is not kept waiting.
         let joins_silently = way == Way::Answered;
         let until = if joins_silently { now } else { now + BEFORE_GREETING };
@@ -204,6 +206,7 @@ impl Ivr {
             wrong_pins: 0,
             plays: false,
             joins_silently,
+            alone_max,
             message: None,
             actions: VecDeque::new(),
         }
@@ -343,7 +346,7 @@ impl Ivr {
             }
             Seat::In => {
                 if !matches!(self.state, State::In(_)) {
-                    self.state = State::In(Menu::default());
+                    self.state = State::In(Menu::new(self.alone_until(now)));
                     if !self.joins_silently {
                         self.play(vec![Prompt::Joined]);
                     }
@@ -423,6 +426,9 @@ impl Ivr {
             State::Finding { .. } | State::Checking { .. } | State::Joining { .. } => {
                 self.leave(now, EndReason::Failed, vec![Prompt::Unavailable, Prompt::Goodbye]);
             }
+            State::In(menu) if menu.is_too_long_alone(now) => {
+                self.leave(now, EndReason::Alone, vec![Prompt::Alone, Prompt::Goodbye]);
+            }
             State::In(menu) => menu.run_out(),
             State::Message => self.message_goes_on(now, |message| message.run_out(now)),
             State::Leaving { why, .. } => {
@@ -431,6 +437,25 @@ impl Ivr {
             }
             State::Waiting | State::Over => {}
         }
+    }
+
+    /// Somebody else is there who listens, or nobody any more. Whoever left them a message talks to them now.
+    pub fn company(&mut self, now: Instant, is_there: bool) {
+        let alone_until = if is_there { None } else { self.alone_until(now) };
+        match &mut self.state {
+            State::In(menu) => menu.alone_until = alone_until,
+            State::Message if is_there => {
+                self.state = State::In(Menu::new(None));
+                if std::mem::take(&mut self.plays) {
+                    self.actions.push_back(Action::Stop);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn alone_until(&self, now: Instant) -> Option<Instant> {
+        self.alone_max.map(|longest| now + longest)
     }
 
     fn greet(&mut self, now: Instant, way: Way) {

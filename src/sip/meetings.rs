@@ -143,8 +143,8 @@ pub enum News {
     Recorded(bool),
     /// Heard by nobody until they agree to be recorded, or not any more.
     AsksConsent(bool),
-    /// Somebody else is there who listens.
-    Company,
+    /// Whether somebody else is there who listens.
+    Company(bool),
 }
 
 /// What they wish.

@@ -52,6 +52,7 @@ const fn own(prompt: Prompt) -> &'static [u8] {
         Prompt::NotLetIn => own!("not-let-in"),
         Prompt::Removed => own!("removed"),
         Prompt::Ended => own!("ended"),
+        Prompt::Alone => own!("alone"),
         Prompt::Invited => own!("invited"),
         Prompt::Muted => own!("muted"),
         Prompt::Unmuted => own!("unmuted"),

@@ -1,5 +1,7 @@
 //! What of a meeting's messages concerns somebody on a phone.
 
+use std::collections::HashSet;
+
 use crate::id::ParticipantId;
 use crate::protocol::{
     CloseCode, ConsentState, ParticipantKind, ParticipantView, RecordingState, RecordingView, RemovedReason,
@@ -24,8 +26,8 @@ pub enum SeatNews {
     Recorded(bool),
     /// Is heard by nobody until they agree to be recorded, or not any more.
     AsksConsent(bool),
-    /// Somebody else is there who listens. Told once, and only where it was asked for.
-    Company,
+    /// Whether somebody else is there who listens. Who comes in is alone until told otherwise.
+    Company(bool),
     /// Nobody let them in.
     Denied,
     /// Was put out.
@@ -47,18 +49,14 @@ pub(super) struct Reader {
     hand: bool,
     recorded: bool,
     asks: bool,
-    /// To be told when somebody else is there.
-    awaits_company: bool,
+    /// Who else is there and listens.
+    others: HashSet<ParticipantId>,
 }
 
 impl Reader {
-    pub(super) const fn new(me: ParticipantId) -> Self {
-        Self { me, is_in: false, muted: false, hand: false, recorded: false, asks: false, awaits_company: false }
-    }
-
-    /// From now on it is told, once, that somebody else is there.
-    pub(super) const fn await_company(&mut self) {
-        self.awaits_company = true;
+    pub(super) fn new(me: ParticipantId) -> Self {
+        let others = HashSet::new();
+        Self { me, is_in: false, muted: false, hand: false, recorded: false, asks: false, others }
     }
 
     /// Reads one message. What concerns others gives nothing.
@@ -71,14 +69,15 @@ impl Reader {
                 }
                 self.is_in = true;
                 tell(SeatNews::In { muted: self.muted });
-                self.company(&welcome.roster, tell);
+                self.others.clear();
+                self.company(&welcome.roster, &[], tell);
                 self.recording(&welcome.recording, tell);
             }
-            ServerMessage::Roster { joined, changed, .. } => {
+            ServerMessage::Roster { joined, changed, left, .. } => {
                 let me = self.me;
                 joined.iter().chain(changed).filter(|view| view.id == me).for_each(|own| self.own(own, tell));
                 if self.is_in {
-                    self.company(joined, tell);
+                    self.company(joined, left, tell);
                 }
             }
             ServerMessage::Recording(view) => self.recording(view, tell),
@@ -110,12 +109,17 @@ impl Reader {
         }
     }
 
-    fn company(&mut self, roster: &[ParticipantView], tell: &mut dyn FnMut(SeatNews)) {
+    fn company(&mut self, joined: &[ParticipantView], left: &[ParticipantId], tell: &mut dyn FnMut(SeatNews)) {
+        let was_there = !self.others.is_empty();
         // A recorder is none.
-        let listens = |view: &ParticipantView| view.id != self.me && view.kind != ParticipantKind::Recorder;
-        if self.awaits_company && roster.iter().any(listens) {
-            self.awaits_company = false;
-            tell(SeatNews::Company);
+        let listens = |view: &&ParticipantView| view.id != self.me && view.kind != ParticipantKind::Recorder;
+        self.others.extend(joined.iter().filter(listens).map(|view| view.id));
+        for participant in left {
+            self.others.remove(participant);
+        }
+        let is_there = !self.others.is_empty();
+        if is_there != was_there {
+            tell(SeatNews::Company(is_there));
         }
     }
 

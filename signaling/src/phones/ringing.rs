@@ -228,9 +228,7 @@ impl Ringing {
         run.send(Mail::Do(Command::Expect { participant })).await.map_err(|_| SeatRefused::Ended)?;
         let person = Person { kind: Kind::Phone, user: None };
         let name = self.row.number.as_deref().unwrap_or(ANONYMOUS);
-        let mut seat = self.phones.sit_down(self.meeting.id, participant, person, name).await?;
-        // Whoever is late for the call may still be in time for the message.
-        seat.await_company();
+        let seat = self.phones.sit_down(self.meeting.id, participant, person, name).await?;
         self.row.participant = Some(participant);
         self.row.joined = Some(Timestamp::now());
         self.row.status = CallStatus::Joined;

@@ -37,11 +37,6 @@ impl Seat {
         Self { participant, inbound, outbound, reader: Reader::new(participant), news: VecDeque::new(), is_over: false }
     }
 
-    /// From now on it is told, once, that somebody else is there.
-    pub(super) const fn await_company(&mut self) {
-        self.reader.await_company();
-    }
-
     /// Who they are in the meeting.
     #[must_use]
     pub const fn participant(&self) -> ParticipantId {
@@ -119,6 +114,6 @@ const fn is_end(news: SeatNews) -> bool {
         | SeatNews::Hand(_)
         | SeatNews::Recorded(_)
         | SeatNews::AsksConsent(_)
-        | SeatNews::Company => false,
+        | SeatNews::Company(_) => false,
     }
 }

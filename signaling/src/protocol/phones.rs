@@ -65,6 +65,8 @@ pub enum EndReason {
     NotLetIn,
     /// The meeting ended.
     MeetingEnded,
+    /// Nobody else was in the meeting for too long.
+    Alone,
     /// There was no room.
     Full,
     /// They entered no id of a meeting.

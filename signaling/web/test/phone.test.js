@@ -57,7 +57,7 @@ test('each refusal has words of its own that say what to do, and others are told
 });
 
 test('each status and each end has words, also one that is not known yet', () => {
-  const ends = 'hungUp left removed notLetIn meetingEnded full busy declined noAnswer unreachable notConfirmed cancelled silent lost failed'.split(' ');
+  const ends = 'hungUp left removed notLetIn meetingEnded alone full busy declined noAnswer unreachable notConfirmed cancelled silent lost failed'.split(' ');
   for (const endReason of ends) assert.notEqual(phones.status(call('a', 'ended', { endReason })), phones.status(call('a', 'ended')), endReason);
   for (const endReason of [undefined, null, 'later', 'toString']) assert.equal(phones.status(call('a', 'ended', { endReason })), 'call ended');
   assert.deepEqual(['dialling', 'ringing', 'answered'].map((status) => phones.status(call('a', status))), ['Dialling…', 'Ringing…', 'Asked to press 1']);

@@ -76,7 +76,7 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming) {
         Some(ringing) => Entrance::Called(ringing),
         None => Entrance::Door { record: shared.meetings.incoming(&line.name, &caller), caller, door: None },
     };
-    let ivr = Ivr::new(way, now);
+    let ivr = Ivr::new(way, shared.alone_max, now);
     let inside = Inside::default();
     Session { shared, trunk, call, negotiator, leg, happenings, ivr, entrance, inside }.run().await;
 }

@@ -145,7 +145,7 @@ async fn talk(
         let trunk = shared.line(trunk).map(|line| line.name.clone());
         return invitation.ended(End { reason: EndReason::Failed, sip_code: Some(488), trunk }).await;
     };
-    let ivr = Ivr::new(Way::DialOut, now);
+    let ivr = Ivr::new(Way::DialOut, shared.alone_max, now);
     let (entrance, inside) = (Entrance::Invited(invitation), Inside::default());
     Session { shared, trunk, call, negotiator, leg, happenings, ivr, entrance, inside }.run().await;
 }

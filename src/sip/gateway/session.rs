@@ -232,7 +232,7 @@ impl Session {
             News::Recorded(true) => self.ivr.recorded(now),
             News::Recorded(false) => {}
             News::AsksConsent(asks) => self.ivr.asks_consent(asks),
-            News::Company => self.ivr.company(),
+            News::Company(is_there) => self.ivr.company(now, is_there),
         }
     }
 

@@ -1,4 +1,5 @@
-//! The keys in a meeting: `*` and a digit; and 1 alone while somebody is asked whether they may be recorded.
+//! In a meeting: the keys, `*` and a digit, and 1 alone while somebody is asked whether they may be recorded; and when nobody else has been there for too
+//! long.
 
 use std::time::{Duration, Instant};
 
@@ -22,18 +23,28 @@ pub enum Wish {
     Leave,
 }
 
-/// Which keys were pressed last.
-#[derive(Debug, Default)]
+/// Which keys were pressed last, and since when nobody else is there.
+#[derive(Debug)]
 pub(super) struct Menu {
     /// A `*` came; until then another key makes a wish.
     until: Option<Instant>,
     /// They are asked whether they may be recorded.
     pub(super) asks: bool,
+    /// Nobody else is there, which may be so until then.
+    pub(super) alone_until: Option<Instant>,
 }
 
 impl Menu {
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.until
+    pub(super) const fn new(alone_until: Option<Instant>) -> Self {
+        Self { until: None, asks: false, alone_until }
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.until.into_iter().chain(self.alone_until).min()
+    }
+
+    pub(super) fn is_too_long_alone(&self, now: Instant) -> bool {
+        self.alone_until.is_some_and(|until| now >= until)
     }
 
     pub(super) fn press(&mut self, now: Instant, key: Key) -> Option<Wish> {

@@ -29,6 +29,8 @@ pub enum Prompt {
     Removed,
     /// The meeting is over.
     Ended,
+    /// Nobody else is there.
+    Alone,
     /// Dial-out: a meeting calls, 1 joins.
     Invited,
     /// Muted now.
@@ -57,7 +59,7 @@ pub enum Prompt {
 
 impl Prompt {
     /// Each of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Welcome,
         Self::ConferenceId,
         Self::WrongId,
@@ -71,6 +73,7 @@ impl Prompt {
         Self::NotLetIn,
         Self::Removed,
         Self::Ended,
+        Self::Alone,
         Self::Invited,
         Self::Muted,
         Self::Unmuted,
@@ -102,6 +105,7 @@ impl Prompt {
             Self::NotLetIn => "not-let-in",
             Self::Removed => "removed",
             Self::Ended => "ended",
+            Self::Alone => "alone",
             Self::Invited => "invited",
             Self::Muted => "muted",
             Self::Unmuted => "unmuted",

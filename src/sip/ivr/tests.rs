@@ -3,6 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const ALONE_MAX: Duration = Duration::from_secs(3_600);
+
 /// A call on virtual time.
 struct Call {
     ivr: Ivr,
@@ -12,7 +14,7 @@ struct Call {
 impl Call {
     fn new(way: Way) -> Self {
         let now = Instant::now();
-        Self { ivr: Ivr::new(way, now), now }
+        Self { ivr: Ivr::new(way, Some(ALONE_MAX), now), now }
     }
 
     /// A call that has heard what is said at first.
@@ -402,7 +404,7 @@ fn who_comes_while_a_message_is_left_is_talked_to() {
     call.seat(Seat::In);
     call.ivr.recorded(call.now);
     assert_eq!(call.does(), [play(&[Prompt::Beep])]);
-    call.ivr.company();
+    call.ivr.company(call.now, true);
     assert_eq!(call.does(), [Action::Stop]);
     assert_eq!(call.wait(600_000), [], "neither silence nor a limit ends it");
     assert_eq!(call.keys("#*6"), [Action::Wish(Wish::Mute)]);
@@ -462,4 +464,34 @@ proptest! {
         prop_assert_eq!(ends, 1, "{:?}", actions);
         prop_assert!(actions.last().is_some_and(is_end));
     }
+}
+
+#[test]
+fn who_is_alone_for_too_long_is_told_so_and_hung_up() {
+    let mut call = Call::joined();
+    assert_eq!(call.wait(3_599_000), []);
+    // A key makes nobody less alone.
+    call.keys("*6");
+    let ends = Action::Play(vec![Prompt::Alone, Prompt::Goodbye]);
+    assert_eq!(call.wait(800), std::slice::from_ref(&ends));
+    assert_eq!(call.played(), [Action::HangUp(EndReason::Alone)]);
+
+    let mut call = Call::joined();
+    call.ivr.company(call.now, true);
+    assert_eq!(call.wait(36_000_000), [], "with somebody else as long as they like");
+    call.ivr.company(call.now, false);
+    assert_eq!(call.wait(3_599_999), []);
+    call.ivr.company(call.now, true);
+    call.ivr.company(call.now, false);
+    assert_eq!(call.wait(3_599_999), [], "and it counts anew");
+    assert_eq!(call.wait(1), [ends]);
+}
+
+#[test]
+fn without_a_limit_nobody_is_too_long_alone() {
+    let now = Instant::now();
+    let mut call = Call { ivr: Ivr::new(Way::Answered, None, now), now };
+    call.wait(0);
+    call.seat(Seat::In);
+    assert_eq!(call.wait(86_400_000), []);
 }

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_MAX, Action, Ivr, Key, Menu, PLAYS_MAX, Prompt, State, Wish};
+use super::{ANSWER_MAX, Action, Ivr, Key, PLAYS_MAX, Prompt, State, Wish};
 use crate::ending::EndReason;
 
 /// So much silence ends a message.
@@ -172,16 +172,6 @@ impl Ivr {
     pub fn speaks(&mut self, now: Instant, speaks: bool) {
         if let Some(message) = self.message() {
             message.speaks(now, speaks);
-        }
-    }
-
-    /// Somebody else is there who listens: whoever left them a message talks to them now.
-    pub fn company(&mut self) {
-        if matches!(self.state, State::Message) {
-            self.state = State::In(Menu::default());
-            if std::mem::take(&mut self.plays) {
-                self.actions.push_back(Action::Stop);
-            }
         }
     }
 

@@ -54,6 +54,7 @@ joined         confbridge-join
 not-let-in     confbridge-lock-no-join
 removed        confbridge-removed
 ended          confbridge-conf-end
+alone          conf-onlyperson
 invited        followme/no-recording .2 followme/options
 muted          confbridge-muted
 unmuted        confbridge-unmuted

@@ -218,6 +218,7 @@ impl House {
             rules: Vec::new(),
             ring: SOON,
             voicemail: Voicemail { rings: RINGS, longest: LONGEST },
+            alone_max: None,
             prompts: Prompts::read(None, "en").unwrap(),
         };
         let directory = Arc::<Directory>::default();

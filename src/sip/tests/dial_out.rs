@@ -173,6 +173,7 @@ impl Lab {
             rules: Vec::new(),
             ring: Duration::from_secs(2),
             voicemail: Voicemail { rings: SOON, longest: SOON },
+            alone_max: None,
             prompts: Prompts::read(None, "en").unwrap(),
         };
         let (orders, wishes) = mpsc::channel(4);

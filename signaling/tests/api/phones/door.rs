@@ -117,6 +117,29 @@ async fn the_organizer_begins_a_meeting_by_phone_and_is_shown_as_a_phone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phone_hears_whether_anybody_else_is_there() {
+    let data = tempfile::tempdir().unwrap();
+    let house = House::open(data.path()).await;
+    let booked = house.meeting(data.path()).await;
+    with_dial_in(&house, &booked).await;
+    let phones = house.signaling.phones();
+    let meeting = found(&house).await;
+    let mut phone = phones.join(&meeting, "+49••78", true).await.unwrap();
+    assert_eq!(news(&mut phone).await, SeatNews::In { muted: false });
+    let ada = house.join(&booked, &booked.user, "Ada").await;
+    let mut ada = house.enter(&ada.token, 0).await;
+    assert_eq!(news(&mut phone).await, SeatNews::Company(true));
+    let guest = house.join(&booked, "", "Grace").await;
+    let mut grace = house.enter(&guest.token, 0).await;
+    ada.say(json!({"type": "leave"})).await;
+    grace.say(json!({"type": "leave"})).await;
+    assert_eq!(news(&mut phone).await, SeatNews::Company(false), "not before the last one is gone, and told once");
+    let other = phones.join(&meeting, "+49••79", true).await.unwrap();
+    assert_eq!(news(&mut phone).await, SeatNews::Company(true), "a phone is company, too");
+    drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_guesses_is_locked_out_and_others_are_not() {
     let data = tempfile::tempdir().unwrap();
     let house = House::open(data.path()).await;

@@ -60,6 +60,7 @@ async fn whoever_dials_in_has_a_row_of_the_meeting_and_can_be_hung_up_there() {
     let Found::Meeting(meeting) = phones.find("+49407654321", &id).await.unwrap() else { panic!("{id}") };
     let mut phone = phones.join(&meeting, "+49••21", false).await.unwrap();
     assert_eq!(news(&mut phone).await, SeatNews::In { muted: false });
+    assert_eq!(news(&mut phone).await, SeatNews::Company(true));
     row.joined(meeting.id, phone.participant()).await;
     let live = rows(&house, &booked).await;
     assert_eq!(

@@ -105,7 +105,7 @@ async fn a_call_is_told_in_the_feed_at_once_and_whoever_joins_answers() {
     assert_eq!(taken(&mut call).await, Taken::Answered);
     let mut seat = call.join().await.unwrap();
     assert_eq!(news(&mut seat).await, SeatNews::In { muted: false });
-    assert_eq!(news(&mut seat).await, SeatNews::Company);
+    assert_eq!(news(&mut seat).await, SeatNews::Company(true));
     page.until_such(|message| message["joined"][0]["kind"] == "phone").await;
     let id = call.meeting().to_string();
     assert_eq!(rows(&house, &id, &ada).await[0]["status"], "joined");
@@ -184,7 +184,7 @@ async fn who_comes_during_the_greeting_has_answered_and_is_not_recorded() {
     let _page = enter(&house, &meeting, &ada).await;
     let mut seat = call.join().await.unwrap();
     assert_eq!(news(&mut seat).await, SeatNews::In { muted: false });
-    assert_eq!(news(&mut seat).await, SeatNews::Company);
+    assert_eq!(news(&mut seat).await, SeatNews::Company(true));
     call.leaves(false).await;
     seat.wish(SeatWish::Leave).await;
     call.ended(end(EndReason::HungUp)).await;
@@ -201,7 +201,7 @@ async fn who_comes_while_a_message_is_left_has_answered_and_what_is_recorded_is_
     let meeting = meeting(&house, &call, &ada).await;
     let (mut seat, recording) = recorded(&house, &mut call).await;
     let _page = enter(&house, &meeting, &ada).await;
-    assert_eq!(news(&mut seat).await, SeatNews::Company);
+    assert_eq!(news(&mut seat).await, SeatNews::Company(true));
     call.leaves(false).await;
     seat.wish(SeatWish::Leave).await;
     call.ended(end(EndReason::HungUp)).await;

@@ -26,6 +26,7 @@ const ENDS = {
   removed: 'removed',
   notLetIn: 'not let in',
   meetingEnded: 'the meeting ended',
+  alone: 'nobody else was there',
   full: 'the meeting is full',
   silent: 'no sound came any more',
   lost: 'the line was lost',
