@@ -15,6 +15,7 @@ pub mod data;
 pub mod doctor;
 pub mod lan;
 mod listen;
+mod memory;
 pub mod observe;
 pub mod signals;
 mod wiring;
@@ -167,6 +168,7 @@ impl Server {
             () = stop.asked() => None,
             _ = &mut self.door => Some("door"),
             () = self.house.media_lost() => Some("media engine"),
+            never = self.house.give_memory_back() => match never {},
         };
         tracing::info!("stopping");
         tokio::select! {

@@ -24,6 +24,7 @@ mod mixes;
 mod phones;
 mod recordings;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +39,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::StartError;
 use crate::config::Origin;
+use crate::{StartError, memory};
 use mailbox::Mailbox;
 use mixes::{MixDesk, MixWish};
 use phones::Directory;
@@ -151,6 +152,14 @@ impl House {
         while self.engine.is_alive() && self.mixers.is_alive() {
             look.tick().await;
         }
+    }
+
+    /// Gives memory back whenever nobody has been here for a while. Does so for as long as it is awaited.
+    pub(crate) async fn give_memory_back(&self) -> Infallible {
+        memory::give_back_when_empty(|| {
+            self.signaling.live_meetings() == 0 && self.phones.as_ref().is_none_or(|phones| phones.calls() == 0)
+        })
+        .await
     }
 
     /// Ends the rooms from the top down, within `patience`: phones are hung up, clients are told to come back, recordings are

@@ -237,6 +237,12 @@ impl Signaling {
         self.recording_events.clone()
     }
 
+    /// How many meetings are on.
+    #[must_use]
+    pub fn live_meetings(&self) -> usize {
+        self.directory.live_meetings()
+    }
+
     /// The door of the phone gateway.
     #[must_use]
     pub fn phones(&self) -> phones::Phones {

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "the one module that makes system calls by pointer; everything above it is safe")]
-//! The system calls: `recvmmsg`, `sendmmsg`, `sendmsg`, socket options. Every `unsafe` block of the server is here.
+//! The system calls: `recvmmsg`, `sendmmsg`, `sendmsg`, socket options. Every `unsafe` block of the packet path is here.
 //!
 //! The functions are safe because each of them writes all pointers afresh, from borrows that live as long as the call:
 //! the kernel never sees a pointer of an earlier call, and the batches may be moved in between.

@@ -141,6 +141,9 @@ impl Shared {
 /// The running gateway.
 pub struct Gateway {
     stack: Stack,
+    /// One for each call that there is room for.
+    seats: Arc<Semaphore>,
+    limit: usize,
     tasks: JoinSet<()>,
 }
 
@@ -170,19 +173,26 @@ impl Gateway {
             prompts: config.prompts,
             seats: Arc::new(Semaphore::new(config.calls)),
         });
+        let (seats, limit) = (Arc::clone(&shared.seats), config.calls);
         let (stack, incoming) = Stack::start(config.stack).await?;
         let mut tasks = JoinSet::new();
         for (index, line) in shared.lines.iter().enumerate() {
             tasks.spawn(watch::watch(stack.clone(), TrunkId(index), line.name.clone()));
         }
         tasks.spawn(take_calls(shared, stack.clone(), incoming));
-        Ok(Self { stack, tasks })
+        Ok(Self { stack, seats, limit, tasks })
     }
 
     /// The signalling: where it listens, how trunks stand.
     #[must_use]
     pub const fn stack(&self) -> &Stack {
         &self.stack
+    }
+
+    /// How many calls there are.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.limit.saturating_sub(self.seats.available_permits())
     }
 
     /// Takes no more calls, ends those that are, and stops, at the latest then.

@@ -246,6 +246,12 @@ impl Directory {
         })
     }
 
+    /// How many meetings are on.
+    #[must_use]
+    pub fn live_meetings(&self) -> usize {
+        self.shared.live.len()
+    }
+
     /// How many people a meeting may hold.
     #[must_use]
     pub fn participants_limit(&self) -> usize {
