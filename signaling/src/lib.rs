@@ -6,7 +6,7 @@
 //! id, clock, ports      names, time, and what signalling asks of engine and recorder
 //! protocol              the live protocol as types
 //! policy                who gets in and who may do what: pure functions
-//! text, failures        what may stand in a message; what slows guessing down
+//! text, tally           what may stand in a message; who has done what too often
 //! store                 threads, chats, meetings, people, recordings: SQLite or PostgreSQL
 //! auth                  keys, tokens, secrets
 //! retention             when recordings go
@@ -23,7 +23,6 @@
 pub mod auth;
 pub mod clock;
 pub mod door;
-mod failures;
 mod fault;
 pub mod feed;
 pub mod id;
@@ -35,6 +34,7 @@ pub mod ports;
 pub mod protocol;
 pub mod retention;
 pub mod store;
+mod tally;
 pub mod text;
 
 use std::path::PathBuf;

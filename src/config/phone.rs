@@ -54,6 +54,8 @@ pub struct Phone {
     pub dial_out_per_meeting: usize,
     /// Calls out of all meetings of one organisation at a time.
     pub dial_out_per_organization: usize,
+    /// Calls of one number within an hour out of all meetings of one organisation.
+    pub dial_out_per_number: u32,
     /// Numbers that are never called, beside those that are known to be emergency numbers.
     pub emergency_numbers: Vec<String>,
     /// Seconds for which a phone rings.
@@ -189,6 +191,7 @@ pub(super) fn read(settings: &mut Settings) -> Phone {
         dial_out_prefixes: settings.list("phone.dial_out_prefixes", parse::prefix),
         dial_out_per_meeting: number(settings, "phone.dial_out_per_meeting", 10, 1..=1_000),
         dial_out_per_organization: number(settings, "phone.dial_out_per_organization", 50, 1..=10_000),
+        dial_out_per_number: number(settings, "phone.dial_out_per_number", 20, 1..=1_000) as u32,
         emergency_numbers: settings.list("phone.emergency_numbers", parse::digits),
         ring: seconds(settings, "phone.ring_seconds", 60, 5..=180),
         voicemail_ring: seconds(settings, "phone.voicemail_ring_seconds", 20, 5..=120),
@@ -459,6 +462,7 @@ impl Phone {
                     .collect(),
                 calls_per_meeting: self.dial_out_per_meeting,
                 calls_per_organization: self.dial_out_per_organization,
+                calls_per_number: self.dial_out_per_number,
             }),
         })
     }

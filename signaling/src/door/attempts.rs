@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::error::ApiError;
-use crate::failures::Failures;
+use crate::tally::Tally;
 
 /// Failures a minute before a network has to wait.
 const OF_NETWORK: u32 = 20;
@@ -26,13 +26,13 @@ const NUMBER_WAITS: &str = "There were too many attempts with a wrong passcode f
 /// Failures that count.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    networks: Failures<IpAddr>,
-    numbers: Failures<u64>,
+    networks: Tally<IpAddr>,
+    numbers: Tally<u64>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { networks: Failures::new(OF_NETWORK, NETWORK_WINDOW), numbers: Failures::new(OF_NUMBER, NUMBER_WINDOW) }
+        Self { networks: Tally::new(OF_NETWORK, NETWORK_WINDOW), numbers: Tally::new(OF_NUMBER, NUMBER_WINDOW) }
     }
 }
 

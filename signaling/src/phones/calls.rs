@@ -1,7 +1,7 @@
 //! Calls that are not over: whom they concern, how many there are, and how they are hung up.
 //!
 //! ```text
-//! dial -> begin: called already? one too many? -> Open -+-> hang_up, go_down -> Outgoing::cancelled
+//! dial -> begin: called already? one too many? too often? -> Open -+-> hang_up, go_down -> Outgoing::cancelled
 //! rings -> Ringing ------> hang_up -> Ringing::taken: declined
 //! IncomingRow::joined ----------------------------------+-> end, when the row is written
 //! ```
@@ -9,11 +9,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::DialOutRules;
 use crate::id::{CallId, MeetingId, ParticipantId};
+use crate::tally::Tally;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Whether a call is to be hung up, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(super) enum NotBegun {
     AlreadyCalled,
     /// Too many calls go on.
     TooMany,
+    /// That number was called too often of late; it may be called again after so long.
+    TooOften(Duration),
 }
 
 enum Line {
@@ -66,9 +72,10 @@ pub(super) enum HungUp {
 }
 
 /// All of them. As many as the rules allow, and as many callers as are in meetings.
-#[derive(Default)]
 pub(super) struct Calls {
     open: Mutex<HashMap<CallId, Open>>,
+    /// By organisation and number.
+    dialled: Tally<(String, String)>,
 }
 
 /// Without numbers.
@@ -79,6 +86,11 @@ impl fmt::Debug for Calls {
 }
 
 impl Calls {
+    /// None yet. A number may be called so often within an hour.
+    pub(super) fn new(per_number: u32) -> Self {
+        Self { open: Mutex::default(), dialled: Tally::new(per_number, HOUR) }
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<CallId, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,6 +113,11 @@ impl Calls {
         if of_meeting >= rules.calls_per_meeting || of_organization >= rules.calls_per_organization {
             return Err(NotBegun::TooMany);
         }
+        let whom = (tenant.to_owned(), number.to_owned());
+        if let Some(wait) = self.dialled.wait(&whom) {
+            return Err(NotBegun::TooOften(wait));
+        }
+        self.dialled.count(whom);
         let (hang_up, wish) = watch::channel(HangUp::No);
         let line = Line::Out { tenant: tenant.to_owned(), hang_up };
         open.insert(id, Open { meeting, number: Some(number.to_owned()), line });
@@ -154,12 +171,13 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_meeting_and_organisation_until_they_are_over() {
-        let calls = Calls::default();
+        let calls = Calls::new(4);
         let rules = DialOutRules {
             prefixes: Vec::new(),
             emergency: Vec::new(),
             calls_per_meeting: 2,
             calls_per_organization: 3,
+            calls_per_number: 4,
         };
         let (one, other, abroad) = (MeetingId::generate(), MeetingId::generate(), MeetingId::generate());
         let begin = |meeting, tenant, number: &str| {
@@ -177,7 +195,16 @@ mod tests {
         let caller = CallId::generate();
         calls.came_in(caller, one, Some("+494".to_owned()), ParticipantId::from_u128(1));
         assert_eq!(begin(one, "home", "+494"), Err(NotBegun::AlreadyCalled), "they called by themselves");
-        begin(one, "home", "+491").unwrap();
+        let third = begin(one, "home", "+491").unwrap();
+        calls.end(third);
+        let fourth = begin(one, "home", "+491").unwrap();
+        calls.end(fourth);
+        assert!(
+            matches!(begin(one, "home", "+491"), Err(NotBegun::TooOften(wait)) if wait <= HOUR),
+            "four times in an hour"
+        );
+        assert!(matches!(begin(other, "home", "+491"), Err(NotBegun::AlreadyCalled)), "it goes on there");
+        begin(one, "home", "+495").unwrap();
         assert_eq!(calls.hang_up(caller), HungUp::ByLeaving(ParticipantId::from_u128(1)));
         assert_eq!(calls.hang_up(first), HungUp::Over);
     }

@@ -33,13 +33,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::auth::{AuthError, hash, same};
-use crate::failures::Failures;
 use crate::id::{CallId, MeetingId, ParticipantId, UserId};
 use crate::live::{self, LiveContext};
 use crate::meeting::{Command, OpenMeetingError};
 use crate::policy::{Kind, Person};
 use crate::protocol::{ClientMessage, CloseCode};
 use crate::store::{PhoneCallRow, StoreError};
+use crate::tally::Tally;
 
 use calls::{Calls, HungUp};
 use orders::Orders;
@@ -141,17 +141,17 @@ pub struct CallEnd {
 /// Failures that count, by what is told of nobody.
 #[derive(Debug)]
 struct Attempts {
-    callers: Failures<Vec<u8>>,
-    meetings: Failures<MeetingId>,
-    all: Failures<()>,
+    callers: Tally<Vec<u8>>,
+    meetings: Tally<MeetingId>,
+    all: Tally<()>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         Self {
-            callers: Failures::new(OF_CALLER, WINDOW),
-            meetings: Failures::new(OF_MEETING, WINDOW),
-            all: Failures::new(OF_ALL, WINDOW),
+            callers: Tally::new(OF_CALLER, WINDOW),
+            meetings: Tally::new(OF_MEETING, WINDOW),
+            all: Tally::new(OF_ALL, WINDOW),
         }
     }
 }
@@ -180,10 +180,11 @@ pub struct Phones {
 impl Phones {
     /// `base_url` is where links of this server begin.
     pub(crate) fn new(live: LiveContext, rules: Option<PhoneRules>, base_url: String) -> Self {
+        let per_number = rules.iter().flat_map(|rules| &rules.dial_out).map(|out| out.calls_per_number).next();
         Self {
             live,
             rules: rules.map(Arc::new),
-            calls: Arc::default(),
+            calls: Arc::new(Calls::new(per_number.unwrap_or_default())),
             orders: Arc::default(),
             attempts: Arc::default(),
             base_url,

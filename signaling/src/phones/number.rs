@@ -114,6 +114,7 @@ mod tests {
             emergency: words(&["112", "110", "911"]),
             calls_per_meeting: 1,
             calls_per_organization: 1,
+            calls_per_number: 1,
         };
         use NumberRefused::{Emergency, Invalid, NotAllowed};
         let table: &[(&str, Result<&str, NumberRefused>)] = &[

@@ -7,6 +7,7 @@
 //! ```
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -42,6 +43,8 @@ pub(crate) enum DialRefused {
     AlreadyCalled,
     /// Too many calls go on.
     TooMany,
+    /// That number was called too often of late; it may be called again after so long.
+    TooOften(Duration),
     /// It could not be made durable.
     Store(StoreError),
 }
@@ -51,6 +54,7 @@ impl From<NotBegun> for DialRefused {
         match why {
             NotBegun::AlreadyCalled => Self::AlreadyCalled,
             NotBegun::TooMany => Self::TooMany,
+            NotBegun::TooOften(wait) => Self::TooOften(wait),
         }
     }
 }

@@ -42,4 +42,6 @@ pub struct DialOutRules {
     pub calls_per_meeting: usize,
     /// Calls out of all meetings of one organisation that are not over.
     pub calls_per_organization: usize,
+    /// Calls within an hour of one number out of all meetings of one organisation, so that nobody is terrorised by us.
+    pub calls_per_number: u32,
 }

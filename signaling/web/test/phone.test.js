@@ -46,7 +46,7 @@ test('a link to call dials the number and enters the conference id with its hash
 });
 
 test('each refusal has words of its own that say what to do, and others are told as elsewhere', () => {
-  const codes = ['invalid_phone_number', 'emergency_number', 'number_not_allowed', 'forbidden', 'not_live', 'too_many_calls', 'no_phone_line', 'already_called'];
+  const codes = ['invalid_phone_number', 'emergency_number', 'number_not_allowed', 'forbidden', 'not_live', 'too_many_calls', 'called_too_often', 'no_phone_line', 'already_called'];
   const words = codes.map((code) => explainCall(new ApiError(400, code, 'by the server', '')));
   assert.equal(new Set(words).size, codes.length);
   for (const text of words) assert.match(text, /^[A-Z].*\. .*\.$/, 'at least two sentences');

@@ -124,7 +124,7 @@ impl CallBody {
         (status = 400, description = "`invalid_phone_number`", body = ErrorBody),
         (status = 403, description = "`forbidden`, `emergency_number` or `number_not_allowed`", body = ErrorBody),
         (status = 409, description = "`not_live`: nobody is in who could let others in; `already_called`", body = ErrorBody),
-        (status = 429, description = "`too_many_calls`", body = ErrorBody),
+        (status = 429, description = "`too_many_calls`, `called_too_often`", body = ErrorBody),
         (status = 503, description = "`no_phone_line`", body = ErrorBody)
     )
 )]
@@ -306,6 +306,12 @@ impl From<DialRefused> for ApiError {
                 "too_many_calls",
                 "As many people are on the phone as the operator allows. Try again when a call is over.",
             ),
+            DialRefused::TooOften(wait) => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "called_too_often",
+                "This number was called as often as the operator allows in an hour. Leave it in peace for a while.",
+            )
+            .retry_after(wait.as_secs() + 1),
             DialRefused::Store(error) => error.into(),
         }
     }

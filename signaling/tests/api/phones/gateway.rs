@@ -26,6 +26,7 @@ pub(crate) fn rules() -> PhoneRules {
             emergency: vec!["112".to_owned(), "110".to_owned()],
             calls_per_meeting: 2,
             calls_per_organization: 3,
+            calls_per_number: 6,
         }),
     }
 }

@@ -125,6 +125,23 @@ async fn only_so_many_are_called_at_a_time_and_nobody_twice() {
     assert_eq!(call(&booked, GRANDMA).await.status, StatusCode::ACCEPTED);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_number_is_called_only_so_often_within_an_hour() {
+    let data = tempfile::tempdir().unwrap();
+    let (house, mut orders) = open(data.path()).await;
+    let booked = house.meeting(data.path()).await;
+    let _ada = ada_in(&house, &booked).await;
+    for _ in 0..6 {
+        assert_eq!(dial(&house, &booked, &booked.user, GRANDMA).await.status, StatusCode::ACCEPTED);
+        next(&mut orders).await.ended(end(EndReason::NoAnswer)).await;
+    }
+    let refused = dial(&house, &booked, &booked.user, GRANDMA).await;
+    is(&refused, StatusCode::TOO_MANY_REQUESTS, "called_too_often");
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((3_000..=3_600).contains(&seconds), "{seconds}");
+    assert_eq!(dial(&house, &booked, &booked.user, "+49 30 1234568").await.status, StatusCode::ACCEPTED);
+}
+
 async fn refused_without_a_line(data: &Path, config: Config, takes_orders: bool) {
     let house = House::open_with(config).await;
     let orders = house.signaling.phones().orders();

@@ -40,6 +40,7 @@ const PROBLEMS = {
   number_not_allowed: 'This server does not call numbers of that kind. Try another number, or ask whoever runs the server.',
   forbidden: 'You may not call phones from this meeting. Ask its organiser to do it.',
   not_live: 'Nobody is in the meeting at the moment who could let others in. Come back in, then call again.',
+  called_too_often: 'That number was called very often of late. Leave it in peace for a while, then call again.',
   too_many_calls: 'As many calls as are allowed go on already. Wait until one is over, then call again.',
   no_phone_line: 'The server has no phone line at the moment. Try again in a few minutes.',
   already_called: 'That number is being called or is in the meeting already. Look for it among the people.',

@@ -1,4 +1,4 @@
-//! Counts failures of many, each within a window of time: what slows guessing down, at every door alike.
+//! Counts what many do, each within a window of time: what slows guessing down at every door, and keeps one number from being called without end.
 
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use dashmap::DashMap;
 /// Those that are remembered. When there are more, the oldest windows are dropped early: forgetting is better than growing without end.
 const REMEMBERED: usize = 100_000;
 
-/// Failures of each of many.
+/// How often each of many has done it.
 #[derive(Debug)]
-pub(crate) struct Failures<K: Eq + Hash> {
+pub(crate) struct Tally<K: Eq + Hash> {
     /// Since when, and how many.
     of: DashMap<K, (Instant, u32)>,
     most: u32,
     window: Duration,
 }
 
-impl<K: Eq + Hash> Failures<K> {
+impl<K: Eq + Hash> Tally<K> {
     /// So many are too many within `window`.
     pub(crate) fn new(most: u32, window: Duration) -> Self {
         Self { of: DashMap::new(), most, window }
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn what_is_remembered_does_not_grow_without_end() {
-        let failures: Failures<usize> = Failures::new(1, Duration::from_secs(600));
-        (0..=REMEMBERED).for_each(|key| failures.count(key));
-        assert!(failures.of.len() <= REMEMBERED);
+        let tally: Tally<usize> = Tally::new(1, Duration::from_secs(600));
+        (0..=REMEMBERED).for_each(|key| tally.count(key));
+        assert!(tally.of.len() <= REMEMBERED);
     }
 }
