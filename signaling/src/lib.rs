@@ -319,5 +319,8 @@ async fn tidy(state: AppState, phones: phones::Phones, store: Store) {
         if let Err(error) = state.tidy_recordings(Timestamp::now()).await {
             tracing::warn!(%error, "recordings could not be looked at; those whose time is over are not shown all the same");
         }
+        if let Err(error) = phones.forget_strays(Timestamp::now()).await {
+            tracing::warn!(%error, "calls that came to no meeting could not be forgotten");
+        }
     }
 }

@@ -7,7 +7,10 @@ use super::{CallEnd, Phones, masked};
 use crate::clock::Timestamp;
 use crate::id::{CallId, MeetingId, ParticipantId};
 use crate::protocol::{CallStatus, EndReason};
-use crate::store::{CallDirection, PhoneCallRow};
+use crate::store::{CallDirection, PhoneCallRow, StoreError};
+
+/// A quarter of a year.
+const STRAYS_KEPT_SECONDS: i64 = 90 * 24 * 3_600;
 
 /// The row. It is written when the caller is in a meeting, and when the call ends; dropped without an end it is `lost`.
 pub struct IncomingRow {
@@ -48,6 +51,13 @@ impl Phones {
 impl fmt::Debug for IncomingRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("IncomingRow").field(&self.row.id).finish()
+    }
+}
+
+impl Phones {
+    /// Forgets calls that came to no meeting, with which all others go: for three months they can show in the store who guessed.
+    pub(crate) async fn forget_strays(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.live.store.forget_stray_phone_calls(now.plus_seconds(-STRAYS_KEPT_SECONDS)).await
     }
 }
 

@@ -239,6 +239,20 @@ impl Store {
         rows.into_iter().map(call_of_row).collect()
     }
 
+    /// Removes calls from before that moment that came to no meeting, with which all others go. How many there were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_stray_phone_calls(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let forgotten = on!(&self.write, pool => sqlx::query(
+            "DELETE FROM phone_call WHERE meeting_id IS NULL AND status = 'ended' AND created < $1",
+        )
+        .bind(before.as_millis())
+        .execute(pool)
+        .await.map(|done| done.rows_affected()))?;
+        Ok(forgotten)
+    }
+
     /// Ends the rows of calls that the server's last end cut off. How many there were.
     ///
     /// # Errors

@@ -100,6 +100,12 @@ async fn a_caller_who_came_to_no_meeting_is_shown_nowhere_and_one_whose_gateway_
     drop(row);
     eventually("the row", || async { rows(&house, &booked).await[0]["endReason"] == "lost" }).await;
     assert_eq!(rows(&house, &booked).await[0]["phoneNumber"], Value::Null, "withheld");
+    let store = Store::open(house.location(), 250).await.unwrap();
+    let now = signaling::clock::Timestamp::now();
+    assert_eq!(store.forget_stray_phone_calls(now.plus_seconds(-60)).await.unwrap(), 0, "not yet");
+    assert_eq!(store.forget_stray_phone_calls(now.plus_seconds(60)).await.unwrap(), 1, "in the end it is forgotten");
+    assert_eq!(rows(&house, &booked).await.len(), 1, "and the other goes with its meeting");
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
