@@ -29,11 +29,15 @@ pub(super) struct Me {
     display_name: String,
     tenant: String,
     is_admin: bool,
+    /// Numbers of their own: who calls one rings at their pages.
+    phone_numbers: Vec<String>,
 }
 
-impl From<UserRow> for Me {
-    fn from(UserRow { id, tenant, name, admin, .. }: UserRow) -> Self {
-        Self { user_id: id, display_name: name, tenant, is_admin: admin }
+impl Me {
+    fn of(state: &AppState, user: UserRow) -> Self {
+        let phone_numbers = state.phones.numbers_of(&user);
+        let UserRow { id, tenant, name, admin, .. } = user;
+        Self { user_id: id, display_name: name, tenant, is_admin: admin, phone_numbers }
     }
 }
 
@@ -58,7 +62,7 @@ pub(super) async fn me(
         Some(old) => rotate(&state, &client, old, now).await?,
         None => HeaderMap::new(),
     };
-    Ok((cookie, Json(Me::from(user))).into_response())
+    Ok((cookie, Json(Me::of(&state, user))).into_response())
 }
 
 async fn rotate(state: &AppState, client: &Client, old: &str, now: Timestamp) -> Result<HeaderMap, ApiError> {
@@ -106,7 +110,7 @@ pub(super) async fn rename(
         return Err(name_taken());
     }
     user.name = name;
-    Ok(Json(Me::from(user)))
+    Ok(Json(Me::of(&state, user)))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]

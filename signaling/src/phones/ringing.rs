@@ -25,7 +25,7 @@ use crate::policy::schedule::Times;
 use crate::policy::{Kind, MeetingSettings, Person};
 use crate::protocol::{CallStatus, EndReason, EventBody, PhoneCallState};
 use crate::store::{
-    CallDirection, Followed, Made, MeetingRow, NewEvent, NewMeeting, PhoneCallRow, StoreError, WholeNumber,
+    CallDirection, Followed, Made, MeetingRow, NewEvent, NewMeeting, PhoneCallRow, StoreError, UserRow, WholeNumber,
 };
 
 /// A number is taken about once in a billion per meeting; five misses in a row mean that something else is wrong.
@@ -132,6 +132,13 @@ impl Phones {
         let until = call.row.created.plus_seconds(i64::try_from(longest.as_secs()).unwrap_or(i64::MAX));
         store.append_one(call.entry(PhoneCallState::Ringing, Some(until))).await?;
         Ok(Some(call))
+    }
+
+    /// Numbers of somebody's own, as the operator writes them. Whoever has none need not listen for calls.
+    pub(crate) fn numbers_of(&self, user: &UserRow) -> Vec<String> {
+        let personal = self.rules.iter().flat_map(|rules| &rules.personal);
+        let own = personal.filter(|own| (&own.tenant, &own.user) == (&user.tenant, &user.name));
+        own.map(|own| own.number.clone()).collect()
     }
 
     async fn make(&self, new: NewMeeting) -> Result<Option<MeetingRow>, StoreError> {

@@ -118,7 +118,9 @@ fn the_check_of_answers_finds_what_the_document_does_not_say() {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "application/json".parse().unwrap());
     headers.insert("request-id", "1".parse().unwrap());
-    let me = json!({"userId": format!("usr_{}", "0".repeat(32)), "displayName": "A", "tenant": "t", "isAdmin": false});
+    let id = format!("usr_{}", "0".repeat(32));
+    let me =
+        json!({"userId": id, "displayName": "A", "tenant": "t", "isAdmin": false, "phoneNumbers": ["+49 30 5550"]});
     let lie = |status: u16, body: &Value| {
         let status = StatusCode::from_u16(status).unwrap();
         document.lie(&Method::GET, "/v1/me", status, &headers, body.to_string().as_bytes())

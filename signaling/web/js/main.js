@@ -126,8 +126,11 @@ async function startPage() {
     unreadInChats: http.unreadInChats,
   });
   show(page);
-  if (me !== null) void listenForCalls(page, (notice) => page.element.prepend(notice));
+  if (isCallable(me)) void listenForCalls(page, (notice) => page.element.prepend(notice));
 }
+
+/** Whoever has no number listens for no calls: the feed tells much else. @param {http.Me | null} me */
+const isCallable = (me) => me !== null && me.phoneNumbers.length > 0;
 
 /**
  * Somebody may call the number of whoever is signed in.
@@ -269,7 +272,7 @@ function meetingPage(call) {
   const end = call.store.subscribe(({ ending, wanted, everOpen, view, pinned, lowBandwidth, order }) => {
     // Storage is slow, and the state changes with everybody who comes and goes.
     if (remembered !== wanted) rememberWanted((remembered = wanted));
-    if (everOpen) listen();
+    if (everOpen) void listen();
     if (look.view !== view || look.pinned !== pinned || look.lowBandwidth !== lowBandwidth) rememberLook((look = { view, pinned, lowBandwidth }));
     if (ending === null && (order.lobby !== null) === waits) return;
     end();
@@ -293,17 +296,13 @@ function meetingPage(call) {
     },
   };
   show(shown);
-  if (waits || call.store.state.everOpen) listen();
+  if (waits || call.store.state.everOpen) void listen();
 
-  /** Later than everything that the meeting needs. */
-  function listen() {
+  /** Later than everything that the meeting needs. Guests have no number. */
+  async function listen() {
     if (listens) return;
     listens = true;
-    void listenWithin();
-  }
-  /** Guests have no number. */
-  async function listenWithin() {
-    if (!rememberedSignedIn() || (await http.me().catch(() => null)) === null) return;
+    if (!rememberedSignedIn() || !isCallable(await http.me().catch(() => null))) return;
     await listenForCalls(shown, meeting?.tell ?? ((notice) => page.element.prepend(notice)), {
       isHere: (meetingId) => call.store.state.meeting?.id === meetingId,
       go: async (path) => {

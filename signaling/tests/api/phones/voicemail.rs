@@ -86,6 +86,11 @@ async fn a_call_is_told_in_the_feed_at_once_and_whoever_joins_answers() {
     let data = tempfile::tempdir().unwrap();
     let house = open(data.path()).await;
     let ada = token_of(data.path(), "Ada", "default").await;
+    assert_eq!(house.get("/v1/me", &ada).await.json()["phoneNumbers"], json!([ADAS]));
+    let bob = token_of(data.path(), "Bob", "default").await;
+    assert_eq!(house.get("/v1/me", &bob).await.json()["phoneNumbers"], json!([]), "nobody else's");
+    let namesake = token_of(data.path(), "Ada", "elsewhere").await;
+    assert_eq!(house.get("/v1/me", &namesake).await.json()["phoneNumbers"], json!([]), "of another organisation");
     let cursor = house.get("/v1/me/events", &ada).await.json()["cursor"].as_str().unwrap().to_owned();
     let mut call = ring(&house).await;
     let feed = house.get(&format!("/v1/me/events?cursor={cursor}&wait=10"), &ada).await.json();

@@ -5,7 +5,7 @@
  * by status or exception text.
  */
 
-/** @typedef {{ userId: string, displayName: string }} Me */
+/** @typedef {{ userId: string, displayName: string, phoneNumbers: string[] }} Me `phoneNumbers`: of one's own, that ring here. */
 /** @typedef {{ number: string, name: string }} DialInNumber The name may be empty. */
 /**
  * @typedef {object} AudioConferencing How to come in by phone.
