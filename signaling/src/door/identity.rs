@@ -97,7 +97,7 @@ pub(super) struct NewName {
     request_body = NewName,
     responses(
         (status = 200, description = "Who one is now", body = Me),
-        (status = 409, description = "`name_taken`", body = ErrorBody)
+        (status = 409, description = "`name_taken`, `name_has_number`", body = ErrorBody)
     )
 )]
 pub(super) async fn rename(
@@ -106,6 +106,21 @@ pub(super) async fn rename(
     ApiJson(NewName { display_name }): ApiJson<NewName>,
 ) -> Result<Json<Me>, ApiError> {
     let name = clean_name(&display_name)?;
+    if name == user.name {
+        return Ok(Json(Me::of(&state, user)));
+    }
+    // Whoever took the name would take the calls, and whoever gave it away would get no more.
+    let has_number = |name: &str| state.phones.is_called(&user.tenant, name);
+    if has_number(&user.name) {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "name_has_number",
+            "The operator has given a telephone number to this name, so it stays. Ask them to change both.",
+        ));
+    }
+    if has_number(&name) {
+        return Err(name_taken());
+    }
     if !state.store.rename_user(&user, &name).await? {
         return Err(name_taken());
     }
@@ -168,6 +183,10 @@ pub(super) async fn invite(
         return Err(super::policies::forbidden("you to invite colleagues"));
     }
     let name = clean_name(&invitation.display_name)?;
+    // Whoever takes such a name takes the calls of its number.
+    if state.phones.is_called(&user.tenant, &name) && !user.admin {
+        return Err(name_taken());
+    }
     let mail = clean_mail(&invitation.mail)?;
     let key = Secret::generate();
     let expires = Timestamp::now().plus_seconds(INVITATION_SECONDS);

@@ -141,6 +141,12 @@ impl Phones {
         own.map(|own| own.number.clone()).collect()
     }
 
+    /// Whether a number is that name's own.
+    pub(crate) fn is_called(&self, tenant: &str, name: &str) -> bool {
+        let mut personal = self.rules.iter().flat_map(|rules| &rules.personal);
+        personal.any(|own| own.tenant == tenant && own.user == name)
+    }
+
     async fn make(&self, new: NewMeeting) -> Result<Option<MeetingRow>, StoreError> {
         for _ in 0..NUMBER_TRIES {
             let new = NewMeeting { join_number: join_number(), ..new.clone() };

@@ -81,6 +81,38 @@ async fn recorded(house: &House, call: &mut Ringing) -> (signaling::phones::Seat
     (seat, recording)
 }
 
+async fn rename(house: &House, token: &str, name: &str) -> (StatusCode, String) {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let answer = house.call(Method::PATCH, "/v1/me", &headers, json!({"displayName": name}).to_string()).await;
+    (answer.status, answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_with_a_number_of_its_own_is_neither_taken_nor_given_away() {
+    let data = tempfile::tempdir().unwrap();
+    let house = open(data.path()).await;
+    let bob = token_of(data.path(), "Bob", "default").await;
+    let taken = (StatusCode::CONFLICT, "name_taken".to_owned());
+    assert_eq!(rename(&house, &bob, "Ada").await, taken, "though she was never here");
+    let invitation = json!({"displayName": "Ada"});
+    let invited = house.post("/v1/invitations", &bob, invitation.clone()).await;
+    assert_eq!((invited.status, invited.code()), taken, "a link to that name is not for anybody to make");
+    let admin = admin_of(data.path(), "default").await;
+    assert_eq!(house.post("/v1/invitations", &admin, invitation).await.status, StatusCode::CREATED);
+    let ada = token_of(data.path(), "Ada", "default").await;
+    assert_eq!(rename(&house, &ada, "Ada L.").await, (StatusCode::CONFLICT, "name_has_number".to_owned()));
+    for (token, name) in [(&ada, "Ada"), (&bob, "Robert")] {
+        assert_eq!(rename(&house, token, name).await.0, StatusCode::OK);
+    }
+    let namesake = token_of(data.path(), "Eve", "elsewhere").await;
+    assert_eq!(
+        rename(&house, &namesake, "Ada").await.0,
+        StatusCode::OK,
+        "in another organisation it is a name like others"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_told_in_the_feed_at_once_and_whoever_joins_answers() {
     let data = tempfile::tempdir().unwrap();
