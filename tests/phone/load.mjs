@@ -229,7 +229,7 @@ async function flood(from, method, rate) {
 /** What a flood may cost. A trunk's is answered within its rate, and what was answered is remembered for 32 s. */
 const FLOODED = {
   [STRANGER]: { cpu: 10, busy: 0.3, growth: 20, leak: 5, late: 50 },
-  [MAD]: { cpu: 20, busy: 0.4, growth: 128, leak: 30, late: 50 },
+  [MAD]: { cpu: 20, busy: 0.4, growth: 64, leak: 30, late: 50 },
 };
 
 async function floods(rate) {
