@@ -42,6 +42,8 @@ test('before joining', { timeout: 60_000 }, async () => {
   await bob.page.goto(meeting.joinWebUrl);
   await bob.page.getByRole('button', { name: 'Join', exact: true }).waitFor();
   await judge(bob, 'before-joining');
+  const spilt = await bob.page.evaluate(() => [...document.querySelectorAll('.preview-switches label')].filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).length);
+  assert.equal(spilt, 0, 'the words beside the switches have their room');
 });
 
 test('in the lobby, and before those who decide', { timeout: 120_000 }, async () => {

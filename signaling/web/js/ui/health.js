@@ -43,7 +43,7 @@ const known = (value, say) => (value === null || value === undefined ? null : sa
 export function createHealth({ close, chooseAudioOnly }) {
   let isSoundOnly = false;
   const soundOnly = h('button', {
-    class: 'switch',
+    class: 'health-toggle',
     attrs: { type: 'button', role: 'switch', 'aria-label': text.soundOnly, 'aria-describedby': 'sound-only-hint' },
     on: { click: () => chooseAudioOnly(isSoundOnly ? 'off' : 'on') },
   });
