@@ -43,10 +43,11 @@ const LOOK_MS = 20;
 /**
  * The bars hold in the mean of twelve traces: used 89 %, queue 77 ms, the worst 84 % and 102 ms; with trains on a full path (decision 0011) the mean was
  * 119 to 138 ms. A single trace is not the same twice (the quick one 39 to 115 ms in nine runs, by chance, and 153 once on a busy machine), so that
- * the quick form follows it again until the mean of its runs holds. In the full form each single one has to keep within the rail, too.
+ * the quick form follows it again until the mean of its runs holds. Each single one has to keep within the rail, too; in the quick form all but one.
  */
 const GOOD = full ? { used: 0.85, queue: 100 } : { used: 0.75, queue: 100 };
-const RAIL = { used: 0.8, queue: 125 };
+const RAIL = full ? { used: 0.8, queue: 125 } : { used: 0.75, queue: 150 };
+const BEYOND_RAIL_MAX = full ? 0 : 1;
 
 let server;
 let meeting;
@@ -200,6 +201,7 @@ test('a capacity that changes is followed closely and without a queue', { timeou
   const all = meanOf(figures);
   const good = figures.filter((one) => holds(one, GOOD)).length;
   report(t, 'good', `${good} of ${figures.length}; used ${(all.used * 100).toFixed(1)} %, queue p95 ${all.queue.toFixed(0)} ms on average`, '');
-  for (const one of full ? figures : []) assert.ok(holds(one, RAIL), `trace ${one.number}: ${one.used} used, queue p95 ${one.queue} ms`);
+  const beyond = figures.filter((one) => !holds(one, RAIL)).map(({ number, used, queue }) => `trace ${number}: ${used} used, queue p95 ${queue} ms`);
+  assert.ok(beyond.length <= BEYOND_RAIL_MAX, beyond.join('; '));
   assert.ok(holds(all, GOOD), JSON.stringify(all));
 });
