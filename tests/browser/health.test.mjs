@@ -55,6 +55,8 @@ const gradeOfButton = ({ page }) => page.getByRole('button', { name: 'Call healt
 /** The mark on the tile of `name`, or null. */
 const mark = ({ page }, name) =>
   page.evaluate((wanted) => document.querySelector(`[data-name="${wanted}"] .network:not([hidden])`)?.dataset.grade ?? null, name);
+/** Nothing is marked on the tile of `name`: also a machine that is busy for a moment makes a voice come unevenly, and such a mark goes by itself. */
+const calm = (name) => until(`no mark on ${name}`, async () => (await mark(bob, name)) === null, GRADED);
 const panelText = ({ page }) => page.locator('#panel').innerText();
 
 test('at 2.5 Mbit/s everything is good, and says so', { timeout: 90_000 }, async (t) => {
@@ -69,8 +71,7 @@ test('at 2.5 Mbit/s everything is good, and says so', { timeout: 90_000 }, async
   assert.deepEqual(told.up.map(({ kind }) => kind).sort(), ['camera', 'microphone']);
   await press(bob, 'Call health');
   await until('the reason for the picture of Ada', async () => /Ada\s.*as large as (they send|its tile needs)/s.test(await panelText(bob)));
-  assert.equal(await mark(bob, 'Ada'), null, 'the stage is calm');
-  assert.equal(await mark(bob, 'Bob'), null);
+  for (const name of ['Ada', 'Bob']) await calm(name);
   await shot(bob, 'health-good');
 });
 
@@ -88,7 +89,7 @@ test('at 400 kbit/s the network is named as the reason, and marked', { timeout: 
   await until('a mark on Bob for the others', async () => ['weak', 'poor'].includes(await mark(ada, 'Bob')), GRADED);
   report(t, 'marked for the others after', performance.now() - began);
   assert.equal((await state(bob)).audioOnly.active, false, 'it carries a picture');
-  assert.equal(await mark(bob, 'Ada'), null, 'her network is well');
+  await calm('Ada');
   await Promise.all([shot(bob, 'health-narrow'), shot(ada, 'health-mark')]);
 });
 
