@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::gate::Gate;
 use super::start::Dial;
 use super::stream::{Input, Name, OPEN, serve};
+use super::tls;
 use crate::stack::agent::Agent;
 use crate::stack::handle::{CallEvent, Command, Incoming};
 use crate::stack::news::{CallId, TrunkState, Wish};
@@ -311,7 +312,7 @@ async fn handshake(
     match timeout(OPEN, TlsConnector::from(config).connect(server, stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a trunk's certificate was not accepted, or ours not by it");
+            tracing::warn!(%error, advice = tls::advice(&error), "no TLS with a trunk");
             None
         }
         Err(_) => None,

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::stack::handle::{Call, CallEvent, Incoming, Stack};
 use crate::stack::news::{Ended, Failure, Order, Party};
 use crate::stack::path::{Transport, TrunkId};
-use crate::stack::runner::{Config, Limits, StartError, TlsError};
+use crate::stack::runner::{Config, Limits, StartError, TlsError, tls};
 use crate::stack::trunk::{Identity, Listen, ServerTls, Trunk, TrunkTls};
 
 const TRUNK: TrunkId = TrunkId(0);
@@ -186,6 +186,47 @@ async fn a_client_without_a_certificate_gets_no_further_than_the_handshake() {
     let mut call = soon(caller.call(order())).await.expect("runs");
     assert!(matches!(soon(call.next()).await, Some(CallEvent::Failed(Failure { code: 503, .. }))));
     assert!(incoming.try_recv().is_err());
+}
+
+/// How a handshake of `trunk` with `identity` fails; without one, with something that speaks no TLS.
+async fn failing(trunk: &Trunk, identity: Option<Identity>) -> String {
+    let (config, name) = tls::client(trunk).expect("is configured");
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    tokio::spawn(async move {
+        match identity {
+            Some(identity) => {
+                let server = tls::server(&ServerTls { identity, client_ca: None }).expect("is configured");
+                let _ = tokio_rustls::TlsAcceptor::from(server).accept(far).await;
+            }
+            None => far.write_all(b"SIP/2.0 400 Bad Request\r\n\r\n").await.expect("writes"),
+        }
+    });
+    let failed = tokio_rustls::TlsConnector::from(config).connect(name, near).await.map(|_| ());
+    tls::advice(&failed.expect_err("no TLS")).to_owned()
+}
+
+#[tokio::test]
+async fn of_a_handshake_that_fails_an_operator_hears_which_setting_to_look_at() {
+    let Certificates { ca, good, other } = certificates();
+    let key = KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(vec!["sip.test".to_owned()]).expect("a name");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).expect("signs").pem().into_bytes();
+    let own = Identity { chain: authority.clone(), key: key.serialize_pem().into_bytes().into() };
+    let trunk = |ca: &[u8]| {
+        let mut trunk = Trunk::new("test", Transport::Tls, "127.0.0.1", 9);
+        trunk.tls = TrunkTls { server_name: Some("sip.test".to_owned()), ca: Some(ca.to_vec()), identity: None };
+        trunk
+    };
+    for (ca, identity, setting) in [
+        (&ca, Some(other), "tls_server_name"),
+        (&authority, Some(good), "tls_ca"),
+        (&authority, Some(own), "basicConstraints=CA:FALSE"),
+        (&ca, None, "is it TLS"),
+    ] {
+        let advice = failing(&trunk(ca), identity).await;
+        assert!(advice.contains(setting), "{setting}: {advice}");
+    }
 }
 
 fn options(number: u32) -> String {

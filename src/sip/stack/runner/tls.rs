@@ -80,7 +80,7 @@ pub(super) fn client(trunk: &Trunk) -> Result<(Arc<ClientConfig>, ServerName<'st
 
 /// A trunk like Teams refuses calls whose Contact is not in our certificate: better said at start.
 fn is_for(trunk: &Trunk, chain: &[CertificateDer<'static>]) -> Result<(), TlsError> {
-    let (Some(domain), Some(ours)) = (&trunk.domain, chain.first()) else { return Ok(()) };
+    let (Some(domain), Some(ours), false) = (&trunk.domain, chain.first(), trunk.register) else { return Ok(()) };
     let name = ServerName::try_from(domain.as_str()).map_err(|_| TlsError::Domain)?;
     rustls::client::verify_server_name(&ParsedCertificate::try_from(ours)?, &name).map_err(|_| TlsError::Domain)
 }
@@ -97,4 +97,29 @@ pub(super) fn server(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
         None => config.with_no_client_auth(),
     };
     Ok(Arc::new(config.with_single_cert(chain, key)?))
+}
+
+/// What an operator can do about a handshake that failed.
+pub(super) fn advice(error: &std::io::Error) -> &'static str {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature)) => {
+            "name who signed its certificate: tls_ca of the trunk"
+        }
+        Some(Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. })) => {
+            "its certificate is for another name than host: tls_server_name of the trunk"
+        }
+        Some(Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. })) => {
+            "its certificate is out of date: the trunk needs a new one"
+        }
+        // webpki's CaUsedAsEndEntity: what `openssl req -x509` makes unless told otherwise.
+        Some(Error::InvalidCertificate(_)) => {
+            "its certificate is unfit for a server, mostly one of an authority: the trunk needs one with basicConstraints=CA:FALSE"
+        }
+        Some(Error::AlertReceived(Alert::ProtocolVersion | Alert::HandshakeFailure)) => {
+            "it has no version of TLS, or no cipher, that we have: TLS 1.2 and 1.3"
+        }
+        Some(Error::AlertReceived(_)) => "it does not accept us: it may want a certificate, phone.tls_certificate",
+        _ => "is it TLS that it speaks at this port?",
+    }
 }
