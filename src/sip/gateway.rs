@@ -93,11 +93,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn fits(&self, called: &str, caller: Option<&str>) -> bool {
-        let fits = |wanted: &Option<String>, number: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| number.is_some_and(|number| number::are_same(wanted, number)))
-        };
-        fits(&self.called, Some(called)) && fits(&self.caller, caller)
+    /// `called`: whatever may be the number that was called.
+    fn fits(&self, called: &[String], caller: Option<&str>) -> bool {
+        let is = |wanted: &str, number: &str| number::are_same(wanted, number);
+        self.called.as_deref().is_none_or(|wanted| called.iter().any(|number| is(wanted, number)))
+            && self.caller.as_deref().is_none_or(|wanted| caller.is_some_and(|number| is(wanted, number)))
     }
 }
 

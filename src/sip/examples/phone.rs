@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokio::spawn(async move {
             // Fails only when the signalling has stopped, and the program with it.
             let _ = arrived.call.ring().await;
-            if arrived.to != RINGS {
+            if !arrived.called.iter().any(|number| number == RINGS) {
                 let _ = arrived.call.accept(SDP.to_owned()).await;
             }
             follow(arrived.call).await;

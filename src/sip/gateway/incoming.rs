@@ -13,8 +13,8 @@ use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use tokio::time::sleep;
 
-use super::Shared;
 use super::session::{Entrance, Inside, Session};
+use super::{Line, Shared};
 use crate::ending::EndReason;
 use crate::ivr::{Ivr, Way};
 use crate::media::sdp::{Refused, Text};
@@ -24,7 +24,7 @@ use crate::stack::{Call, CallEvent, Incoming};
 
 /// Answers a call and sees it through.
 pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming) {
-    let Incoming { mut call, trunk, from, to, asserted, withheld, offer, .. } = incoming;
+    let Incoming { mut call, trunk, from, called, asserted, withheld, offer, .. } = incoming;
     let number = asserted.and_then(|party| party.number).or(from.number).filter(|_| !withheld);
     let Some(line) = shared.line(trunk) else { return };
     metrics::counter!("sip_calls_total", "direction" => "in", "trunk" => line.name.clone()).increment(1);
@@ -39,10 +39,10 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming) {
         Ok(description) => description,
         Err(refused) => return refuse(&call, refused).await,
     };
-    let rule = shared.rules.iter().find(|rule| rule.fits(&to, number.as_deref()));
+    let rule = shared.rules.iter().find(|rule| rule.fits(&called, number.as_deref()));
     let caller = Caller { number };
     let ringing = match rule {
-        None => shared.meetings.ring(&line.name, &to, &caller, shared.voicemail.rings).await,
+        None => own_number(&shared, line, &called, &caller).await,
         Some(_) => None,
     };
     let (way, ringing) = match ringing {
@@ -79,6 +79,17 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming) {
     let ivr = Ivr::new(way, shared.alone_max, now);
     let inside = Inside::default();
     Session { shared, trunk, call, negotiator, leg, happenings, ivr, entrance, inside }.run().await;
+}
+
+/// Rings at somebody whose own number was called, if it is one.
+async fn own_number(shared: &Shared, line: &Line, called: &[String], caller: &Caller) -> Option<Box<dyn Ringing>> {
+    for number in called {
+        let ringing = shared.meetings.ring(&line.name, number, caller, shared.voicemail.rings).await;
+        if ringing.is_some() {
+            return ringing;
+        }
+    }
+    None
 }
 
 async fn refuse(call: &Call, refused: Refused) {

@@ -24,11 +24,19 @@ pub(super) async fn watch(stack: Stack, trunk: TrunkId, name: String) {
         if before.registration != now.registration {
             match now.registration {
                 Registration::Registered => tracing::info!(trunk = name, "registered: calls find us"),
+                // 503 is said by us, where it could not be connected to.
+                Registration::Refused(code @ (408 | 503)) => {
+                    tracing::warn!(
+                        trunk = name,
+                        code,
+                        "a trunk could not be registered at: no calls come in by it until it answers"
+                    );
+                }
                 Registration::Refused(code) => {
                     tracing::warn!(
                         trunk = name,
                         code,
-                        "a trunk refuses our registration: no calls come in by it; check username and password"
+                        "a trunk refuses our registration: no calls come in by it; check username, password and domain"
                     );
                 }
                 Registration::None => {}

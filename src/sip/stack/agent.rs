@@ -258,6 +258,7 @@ impl Agent {
         for gone in self.clients.unreachable(trunk) {
             self.gone(now, gone, 503);
         }
+        self.cut(now, trunk);
     }
 
     /// Answers a request.

@@ -114,8 +114,9 @@ pub struct Incoming {
     pub trunk: TrunkId,
     /// Who calls, as the caller says (From).
     pub from: Party,
-    /// The number that was called (Request-URI).
-    pub to: String,
+    /// The number that was called (Request-URI). A trunk where we registered may have replaced it by our Contact: then what else says
+    /// whom the caller dialled, the likeliest first (P-Called-Party-ID, To, Request-URI).
+    pub called: Vec<String>,
     /// Who calls, as the trunk says (P-Asserted-Identity, RFC 3325).
     pub asserted: Option<Party>,
     /// The number that the call was first meant for (Diversion, RFC 5806).

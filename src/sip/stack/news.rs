@@ -31,7 +31,7 @@ pub(super) struct Arrival {
     pub(super) call: CallId,
     pub(super) trunk: TrunkId,
     pub(super) from: Party,
-    pub(super) to: String,
+    pub(super) called: Vec<String>,
     pub(super) asserted: Option<Party>,
     pub(super) diversion: Option<String>,
     pub(super) withheld: bool,

@@ -3,6 +3,7 @@
 //! ```text
 //! due ─> Asking ─200─> Registered, due again at 90 % of the time that was granted
 //!          └─ refused, or silence ─> due again after a pause that doubles up to ten minutes
+//! Registered ─ its connection is gone, or the trunk was ─> due at once: it may know nothing of us any more
 //! ```
 
 use std::time::{Duration, Instant};
@@ -33,13 +34,14 @@ pub(super) struct Registrar {
     /// Seconds to ask for.
     pub(super) expires: u32,
     due: Option<Instant>,
+    asked: Option<Instant>,
     failures: u32,
 }
 
 impl Registrar {
     /// One that asks at once.
     pub(super) fn new(now: Instant) -> Self {
-        Self { state: Registration::None, expires: EXPIRES, due: Some(now), failures: 0 }
+        Self { state: Registration::None, expires: EXPIRES, due: Some(now), asked: None, failures: 0 }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -48,7 +50,11 @@ impl Registrar {
 
     /// Whether to send a REGISTER now. Until its answer, it is not due again.
     pub(super) fn poll(&mut self, now: Instant) -> bool {
-        self.due.take_if(|due| now >= *due).is_some()
+        let is_due = self.due.take_if(|due| now >= *due).is_some();
+        if is_due {
+            self.asked = Some(now);
+        }
+        is_due
     }
 
     /// 200: granted for so many seconds.
@@ -74,6 +80,25 @@ impl Registrar {
         let pause = PAUSE * 2_u32.saturating_pow(self.failures.min(10));
         self.failures += 1;
         self.due = Some(now + pause.min(PAUSE_MAX));
+    }
+
+    /// The connection that calls were to come by is gone.
+    pub(super) fn cut(&mut self, now: Instant) {
+        if self.state == Registration::Registered {
+            self.again(now);
+        }
+    }
+
+    /// The trunk is back after it was not there.
+    pub(super) fn revived(&mut self, now: Instant) {
+        self.failures = 0;
+        self.again(now);
+    }
+
+    /// Not before the first pause is over: who ends each connection is not stormed.
+    fn again(&mut self, now: Instant) {
+        let soonest = self.asked.map_or(now, |asked| now.max(asked + PAUSE));
+        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
     }
 
     /// The server goes: no more attempts.
@@ -106,5 +131,29 @@ mod tests {
         assert_eq!((registrar.expires, registrar.due()), (7200, Some(at(5))));
         registrar.too_brief(7200, at(5));
         assert_eq!(registrar.state, Registration::Refused(423));
+    }
+
+    #[test]
+    fn a_registration_whose_connection_is_cut_is_asked_for_again_but_never_in_a_storm() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut registrar = Registrar::new(start);
+        assert!(registrar.poll(start));
+        registrar.granted(600, at(0));
+        registrar.cut(at(1));
+        assert_eq!(registrar.due(), Some(at(5)), "asked for a second ago");
+        assert!(registrar.poll(at(5)));
+        registrar.granted(600, at(5));
+        registrar.cut(at(100));
+        assert_eq!(registrar.due(), Some(at(100)));
+        assert!(registrar.poll(at(100)));
+        for failure in 0..4 {
+            registrar.refused(503, at(100 + failure));
+        }
+        let due = registrar.due();
+        registrar.cut(at(104));
+        assert_eq!(registrar.due(), due, "it knows already, and waits longer and longer");
+        registrar.revived(at(110));
+        assert_eq!(registrar.due(), Some(at(110)));
     }
 }

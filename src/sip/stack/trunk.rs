@@ -29,6 +29,7 @@ pub struct Trunk {
     /// Whether we register, so that calls find us. Needs `credentials`.
     pub register: bool,
     /// Our host in From and Contact; needed where the trunk compares it with our certificate. Default: the address we listen at.
+    /// With `register`, the domain of the account, and not in Contact. Default: `host`.
     pub domain: Option<String>,
     /// The user part of our Contact.
     pub contact: String,

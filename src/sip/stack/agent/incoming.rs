@@ -34,7 +34,8 @@ impl Agent {
                 if let Some(dialog) = &call.dialog {
                     self.dialogs.insert(dialog.id.clone(), id);
                 }
-                self.out.push_back(super::Output::Arrived(arrival(id, invite, path, offer)));
+                let contact = self.lines.get(path.trunk.0).and_then(|line| line.registered_as());
+                self.out.push_back(super::Output::Arrived(arrival(id, invite, path, contact, offer)));
                 self.calls.insert(id, call);
                 self.sessions_changed(path.trunk);
             }
@@ -216,8 +217,7 @@ pub(super) fn too_short(request: &Message, tag: &str, least: u32) -> Message {
     Message::response_to(request, 422, Some(tag)).with("Min-SE", least.to_string()).with("Supported", SUPPORTED)
 }
 
-fn arrival(call: CallId, invite: &Message, path: Path, offer: Option<String>) -> Arrival {
-    let called = invite.uri().ok().and_then(|uri| uri.user());
+fn arrival(call: CallId, invite: &Message, path: Path, contact: Option<&str>, offer: Option<String>) -> Arrival {
     let asserted =
         invite.list("P-Asserted-Identity").find_map(|value| NameAddr::parse(value).ok()).map(|address| party(&address));
     let diversion =
@@ -227,12 +227,27 @@ fn arrival(call: CallId, invite: &Message, path: Path, offer: Option<String>) ->
         call,
         trunk: path.trunk,
         from: invite.sender().map(|from| party(&from)).unwrap_or_default(),
-        to: called.or_else(|| invite.to().and_then(|to| to.uri.user())).unwrap_or_default(),
+        called: called(invite, contact),
         asserted,
         diversion,
         withheld: privacy.split(';').any(|value| matches!(value.trim(), "id" | "user" | "header")),
         offer,
     }
+}
+
+/// Whom the caller dialled, the likeliest first. The Request-URI says it, unless a registrar put our `contact` there (RFC 3261 §16.5):
+/// then it says so in P-Called-Party-ID (RFC 7315 §5.2), or nobody touched the caller's To.
+fn called(invite: &Message, contact: Option<&str>) -> Vec<String> {
+    let request = invite.uri().ok().and_then(|uri| uri.user());
+    let to = || invite.to().and_then(|to| to.uri.user());
+    let is_contact = request.is_some() && request.as_deref() == contact;
+    let mut called = Vec::with_capacity(3);
+    if is_contact || request.is_none() {
+        let asked = invite.header("P-Called-Party-ID").and_then(|value| NameAddr::parse(value).ok());
+        called.extend(asked.and_then(|address| address.uri.user()).into_iter().chain(to()));
+    }
+    called.extend(request);
+    called
 }
 
 fn party(address: &NameAddr) -> Party {

@@ -12,7 +12,7 @@ use crate::stack::news::TrunkState;
 use crate::stack::path::{Hop, Path, Transport, TrunkId};
 use crate::stack::register::{Registrar, Registration};
 use crate::stack::trunk::Trunk;
-use crate::stack::uri::NameAddr;
+use crate::stack::uri::{NameAddr, Uri};
 
 /// A trunk and how it stands.
 pub(super) struct Line {
@@ -66,20 +66,31 @@ impl Line {
         }
     }
 
-    /// Our host in From and Contact.
+    /// Our host in From: where we have an account, that of its address.
     pub(super) fn domain(&self, reachable: &Reachable) -> String {
-        self.trunk.domain.clone().unwrap_or_else(|| {
-            let at = reachable.at(self.trunk.transport);
-            at.rsplit_once(':').map_or(at, |(host, _)| host).to_owned()
-        })
+        let account = || self.registrar.as_ref().map(|_| bracketed(&self.trunk.host));
+        self.trunk.domain.clone().or_else(account).unwrap_or_else(|| self.own_host(reachable))
+    }
+
+    fn own_host(&self, reachable: &Reachable) -> String {
+        let at = reachable.at(self.trunk.transport);
+        at.rsplit_once(':').map_or(at, |(host, _)| host).to_owned()
     }
 
     pub(super) fn contact(&self, reachable: &Reachable) -> String {
         let at = reachable.at(self.trunk.transport);
         let port = at.rsplit_once(':').map_or("", |(_, port)| port);
         let port = if port.parse::<u16>().is_ok() { format!(":{port}") } else { String::new() };
-        let (user, host, transport) = (&self.trunk.contact, self.domain(reachable), self.uri_transport());
+        // The domain of an account is the trunk's: what is sent there would not come to us.
+        let host = self.trunk.domain.clone().filter(|_| self.registrar.is_none());
+        let host = host.unwrap_or_else(|| self.own_host(reachable));
+        let (user, transport) = (&self.trunk.contact, self.uri_transport());
         format!("<{}:{user}@{host}{port}{transport}>", self.scheme())
+    }
+
+    /// The user part under which calls find us there, where we register.
+    pub(super) fn registered_as(&self) -> Option<&str> {
+        self.registrar.as_ref().map(|_| self.trunk.contact.as_str())
     }
 
     /// `sip` throughout: `sips` promises TLS behind the trunk as well, which nobody keeps.
@@ -97,7 +108,7 @@ impl Line {
 
     pub(super) fn host_port(&self) -> String {
         let Trunk { host, port, .. } = &self.trunk;
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
+        let host = bracketed(host);
         if *port == self.trunk.transport.default_port() { host } else { format!("{host}:{port}") }
     }
 
@@ -143,7 +154,12 @@ impl Agent {
 
     /// A sign of life.
     pub(super) fn heard(&mut self, now: Instant, trunk: TrunkId) {
-        if self.lines.get_mut(trunk.0).is_some_and(|line| line.health.heard(now)) {
+        if let Some(line) = self.lines.get_mut(trunk.0)
+            && line.health.heard(now)
+        {
+            if let Some(registrar) = line.registrar.as_mut().filter(|_| !self.leaving) {
+                registrar.revived(now);
+            }
             self.tell_state(trunk);
         }
         self.arm_line(trunk);
@@ -172,6 +188,15 @@ impl Agent {
     fn arm_line(&mut self, trunk: TrunkId) {
         let due = self.lines.get(trunk.0).and_then(Line::due);
         self.line_timers.set(trunk, due);
+    }
+
+    /// No connection is left: what calls were to come by, where we registered.
+    pub(super) fn cut(&mut self, now: Instant, trunk: TrunkId) {
+        let registrar = self.lines.get_mut(trunk.0).and_then(|line| line.registrar.as_mut());
+        if let Some(registrar) = registrar.filter(|_| !self.leaving) {
+            registrar.cut(now);
+        }
+        self.arm_line(trunk);
     }
 
     fn send_options(&mut self, now: Instant, path: Path) {
@@ -211,11 +236,12 @@ impl Agent {
         }
         line.register_seq += 1;
         line.answered = Answered::default();
-        let (user, there) = (&credentials.username, line.host_port());
+        let (user, domain) = (&credentials.username, line.domain(&self.reachable));
+        let there = line.trunk.domain.clone().unwrap_or_else(|| line.host_port());
         let id = &line.register_id;
         let register = Message::request(Method::Register, format!("sip:{there}{}", line.uri_transport()))
-            .with("From", format!("<sip:{user}@{there}>;tag={id}"))
-            .with("To", format!("<sip:{user}@{there}>"))
+            .with("From", format!("<sip:{user}@{domain}>;tag={id}"))
+            .with("To", format!("<sip:{user}@{domain}>"))
             .with("Call-ID", id.clone())
             .with("CSeq", format!("{} REGISTER", line.register_seq))
             .with("Expires", expires.unwrap_or(registrar.expires).to_string());
@@ -228,7 +254,7 @@ impl Agent {
         let Some(registrar) = line.registrar.as_mut() else { return };
         match response.code().unwrap_or_default() {
             ..200 => return,
-            200..300 => registrar.granted(granted(response), now),
+            200..300 => registrar.granted(granted(sent, response, line.trunk.transport), now),
             401 | 407 => {
                 let mut again = sent.clone();
                 let credentials = line.trunk.credentials.as_ref();
@@ -279,16 +305,31 @@ impl Agent {
     }
 }
 
+/// An IPv6 address as URIs have it.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
 /// The pause between OPTIONS, within reason: none at all would send without end.
 fn interval(trunk: &Trunk) -> Duration {
     trunk.options_interval.clamp(Duration::from_secs(5), Duration::from_secs(86_400))
 }
 
-/// The time that a 200 grants: that of our Contact, else of the whole answer.
-fn granted(response: &Message) -> u32 {
-    let contact = response.list("Contact").find_map(|contact| {
-        let address = NameAddr::parse(contact).ok()?;
-        address.params.value("expires")?.parse().ok()
-    });
-    contact.or_else(|| response.seconds("Expires")).unwrap_or(3600)
+/// The time that a 200 grants. It names all contacts of the account, also those of others; where ours is not told apart (a trunk may
+/// have put there what it sees), the shortest time of any counts.
+fn granted(sent: &Message, response: &Message, transport: Transport) -> u32 {
+    let ours = sent.contact();
+    let port = |uri: &Uri| uri.port.unwrap_or(transport.default_port());
+    let is_ours = |uri: &Uri| {
+        ours.as_ref().is_some_and(|ours| (&ours.user, &ours.host, port(ours)) == (&uri.user, &uri.host, port(uri)))
+    };
+    let times = || {
+        response.list("Contact").filter_map(|contact| {
+            let address = NameAddr::parse(contact).ok()?;
+            let seconds = address.params.value("expires")?.parse::<u32>().ok()?;
+            Some((is_ours(&address.uri), seconds))
+        })
+    };
+    let contact = times().find(|(is_ours, _)| *is_ours).or_else(|| times().min_by_key(|(_, seconds)| *seconds));
+    contact.map(|(_, seconds)| seconds).or_else(|| response.seconds("Expires")).unwrap_or(3600)
 }

@@ -74,14 +74,14 @@ impl Runner {
     }
 
     fn arrived(&mut self, now: Instant, arrival: Arrival) {
-        let Arrival { call: id, trunk, from, to, asserted, diversion, withheld, offer } = arrival;
+        let Arrival { call: id, trunk, from, called, asserted, diversion, withheld, offer } = arrival;
         let (sender, events) = mpsc::channel(EVENTS);
         let Some(commands) = self.commands_in.upgrade() else {
             return self.agent.wish(now, id, Wish::Reject { code: 503, reason: None });
         };
         let call = Call { id, commands, events };
         self.calls.insert(id, sender);
-        let incoming = Incoming { call, trunk, from, to, asserted, diversion, withheld, offer };
+        let incoming = Incoming { call, trunk, from, called, asserted, diversion, withheld, offer };
         if let Err(TrySendError::Full(incoming) | TrySendError::Closed(incoming)) = self.incoming.try_send(incoming) {
             self.calls.remove(&id);
             metrics::counter!("sip_calls_refused_total", "why" => "not taken").increment(1);

@@ -7,7 +7,7 @@ use super::alone::*;
 use crate::stack::agent::{Agent, Output, Reachable};
 use crate::stack::message::{Message, Method};
 use crate::stack::news::{CallId, Ended, News, Order, Party};
-use crate::stack::path::TrunkId;
+use crate::stack::path::{Transport, TrunkId};
 use crate::stack::register::Registration;
 use crate::stack::trunk::Trunk;
 use crate::stack::{Candidate, Credentials, OPTIONS_INTERVAL, order, tries_next};
@@ -84,6 +84,108 @@ fn a_registration_is_proven_refreshed_and_taken_back() {
     alone.message(&answer(&back, 200, "r"));
     alone.pass(seconds(0));
     assert!(registers(&mut alone).is_empty());
+}
+
+/// A registrar puts our Contact into the Request-URI: who was called is said elsewhere then.
+#[test]
+fn the_number_that_was_called_is_found_behind_our_own_contact() {
+    let numbered = Trunk { contact: "+49309".to_owned(), ..registering() };
+    for (trunk, user, asked, expected) in [
+        (trunk(), "plenum", "", &["plenum"][..]),
+        (registering(), "plenum", "", &["+4940555", "plenum"]),
+        (registering(), "plenum", "\"Us\" <tel:+4940777>", &["+4940777", "+4940555", "plenum"]),
+        (registering(), "plenum", "<<", &["+4940555", "plenum"]),
+        (registering(), "+4940888", "<tel:+4940777>", &["+4940888"]),
+        (numbered, "+49309", "", &["+4940555", "+49309"]),
+    ] {
+        let mut alone = Alone::with(trunk);
+        let mut invite = invite("a", Some(SDP));
+        invite.start = Message::request(Method::Invite, format!("sip:{user}@198.51.100.1")).start;
+        if !asked.is_empty() {
+            invite = invite.with("P-Called-Party-ID", asked);
+        }
+        alone.message(&invite);
+        assert_eq!(alone.arrivals.pop().expect("a call").called, expected, "{user} {asked}");
+    }
+}
+
+#[test]
+fn an_account_has_the_trunks_domain_and_our_own_host_in_its_contact() {
+    for (domain, account, registrar) in [
+        (None, "trunk.example", "sip:trunk.example:5080"),
+        (Some("account.example"), "account.example", "sip:account.example"),
+    ] {
+        let domain = domain.map(str::to_owned);
+        let mut alone = Alone::with(Trunk { host: "trunk.example".to_owned(), port: 5080, domain, ..registering() });
+        let register = registers(&mut alone).pop().expect("REGISTER");
+        assert_eq!(register.uri().expect("has one").to_string(), registrar);
+        assert_eq!(register.header("To"), Some(format!("<sip:us@{account}>").as_str()));
+        assert_eq!(register.header("Contact"), Some("<sip:plenum@198.51.100.1:5060>"));
+        alone.call("+4940555");
+        let invite = alone.sent().into_iter().rfind(|sent| sent.method() == Some(&Method::Invite)).expect("INVITE");
+        let from = invite.sender().expect("has one").uri;
+        assert_eq!((from.user().as_deref(), from.host.as_str()), (Some("+4930123"), account));
+    }
+}
+
+/// Registered by TCP, with the first messages answered.
+fn registered(contacts: &str) -> Alone {
+    let mut alone = Alone::with(Trunk { transport: Transport::Tcp, options_interval: seconds(60), ..registering() });
+    for sent in alone.sent() {
+        let mut granted = answer(&sent, 200, "r");
+        granted.set("Contact", contacts);
+        alone.message(&granted);
+    }
+    assert_eq!(alone.states.last().expect("told").registration, Registration::Registered);
+    alone
+}
+
+#[test]
+fn of_all_contacts_of_an_account_ours_says_for_how_long_and_the_shortest_where_it_is_not_known() {
+    let refreshed = |contacts: &str| {
+        let mut alone = registered(contacts);
+        (1..4_000).find(|_| {
+            alone.pass(seconds(1));
+            !registers(&mut alone).is_empty()
+        })
+    };
+    let ours = "<sip:plenum@198.51.100.1:5060;transport=tcp;alias=192.0.2.9~4711~2>;expires=600";
+    assert_eq!(
+        refreshed(&format!("<sip:desk@192.0.2.7>;expires=60, {ours}, <sip:plenum@192.0.2.8>;expires=30")),
+        Some(540)
+    );
+    assert_eq!(refreshed("<sip:desk@192.0.2.7>;expires=300, <sip:plenum@192.0.2.8:4711>;expires=120"), Some(108));
+}
+
+#[test]
+fn who_loses_the_connection_it_registered_by_registers_anew() {
+    let mut alone = registered("<sip:plenum@198.51.100.1:5060;transport=tcp>;expires=600");
+    alone.pass(seconds(30));
+    alone.sent();
+    alone.agent.unreachable(alone.now, TRUNK);
+    alone.pass(seconds(0));
+    let again = registers(&mut alone);
+    assert_eq!(again.len(), 1, "at once");
+    alone.agent.unreachable(alone.now, TRUNK);
+    alone.drain();
+    assert!(registers(&mut alone).is_empty());
+    assert_eq!(alone.states.last().expect("told").registration, Registration::Refused(503));
+    alone.leave();
+    alone.agent.unreachable(alone.now, TRUNK);
+    alone.pass(seconds(600));
+    assert!(registers(&mut alone).is_empty(), "who leaves does not register");
+}
+
+#[test]
+fn a_trunk_that_was_away_is_registered_at_when_it_is_back() {
+    let mut alone = registered("<sip:plenum@198.51.100.1:5060;transport=tcp>;expires=3600");
+    alone.pass(seconds(240));
+    assert!(!alone.states.last().expect("told").healthy);
+    let options = alone.sent().into_iter().rfind(|sent| sent.method() == Some(&Method::Options)).expect("we ask on");
+    alone.message(&answer(&options, 200, ""));
+    alone.pass(seconds(0));
+    assert!(alone.states.last().expect("told").healthy);
+    assert_eq!(registers(&mut alone).len(), 1);
 }
 
 #[test]
