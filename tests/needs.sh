@@ -29,6 +29,20 @@ install_packages() {
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
+# A telephone provider. Debian starts what it installs; nobody wants a telephone exchange at their address for that.
+need_kamailio() {
+    PATH=$PATH:/usr/sbin
+    export PATH
+    if command -v kamailio >/dev/null 2>&1 && ls /usr/lib/*/kamailio/modules/tls.so >/dev/null 2>&1; then
+        return 0
+    fi
+    install_packages kamailio kamailio-tls-modules || return 1
+    if command -v systemctl >/dev/null 2>&1; then
+        $as_root systemctl disable --now kamailio >/dev/null 2>&1
+    fi
+    return 0
+}
+
 node_is_new_enough() {
     command -v npm >/dev/null 2>&1 && command -v node >/dev/null 2>&1 &&
         [ "$(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0)" -ge 20 ]
