@@ -205,7 +205,8 @@ impl Store {
         rows.into_iter().map(member_of_row).collect()
     }
 
-    /// Messages of others that a member has not read, counted up to a hundred. What was taken back says nothing any more.
+    /// Messages of others that a member has not read, and calls that they did not take, counted up to a hundred. What was taken back says
+    /// nothing any more.
     ///
     /// # Errors
     /// When the store fails.
@@ -214,10 +215,12 @@ impl Store {
             "SELECT count(*) FROM (
                  SELECT e.seq FROM member m JOIN event e ON e.thread_id = m.thread_id
                      AND e.seq > m.read_seq AND e.seq > m.visible_after
-                 WHERE m.thread_id = $1 AND m.user_id = $2 AND m.until IS NULL AND e.kind = 'message'
-                     AND (e.client_id IS NULL OR e.client_id NOT LIKE $2 || ':%')
-                     -- As it is written: within a text the quotes are escaped.
-                     AND e.body NOT LIKE '%\"deleted\":true%'
+                 WHERE m.thread_id = $1 AND m.user_id = $2 AND m.until IS NULL
+                     -- Bodies as they are written: within a text the quotes are escaped.
+                     AND (e.kind = 'message' AND (e.client_id IS NULL OR e.client_id NOT LIKE $2 || ':%')
+                             AND e.body NOT LIKE '%\"deleted\":true%'
+                         OR e.kind = 'phoneCall'
+                             AND (e.body LIKE '%\"state\":\"missed\"%' OR e.body LIKE '%\"state\":\"message\"%'))
                  LIMIT $3
              ) AS newer",
         )

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::id::{ThreadId, UserId};
+use crate::id::{CallId, MeetingId, ThreadId, UserId};
 use crate::policy::schedule::Times;
-use crate::protocol::{ChatRole, EventBody, MemberView, Message, Reaction, Sender};
+use crate::protocol::{ChatRole, EventBody, MemberView, Message, PhoneCallState, Reaction, Sender};
 
 const FEW: u32 = 5;
 
@@ -344,6 +344,28 @@ async fn chats_are_listed_newest_first_with_what_is_unread_and_said_last() {
     assert_eq!(chats[0].preview.as_ref().unwrap().seq, 2);
     let next = store.chats_of(ada.id, chats[0].chat.place, 10).await.unwrap();
     assert_eq!(next.iter().map(|chat| chat.chat.id).collect::<Vec<_>>(), [quiet]);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_took_is_unread_until_its_chat_is_read() {
+    use PhoneCallState::{Answered, Declined, Message, Missed, Ringing};
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).await;
+    let ada = user(&store, "Ada").await;
+    for (becomes, unread) in [(Missed, 1), (Message, 1), (Answered, 0), (Declined, 0)] {
+        let thread = group(&store, &[&ada]).await;
+        let mut seq = 0;
+        for state in [Ringing, becomes] {
+            // Whoever calls themselves so is no state.
+            let caller = Some("\"state\":\"missed\"".to_owned());
+            let (call_id, meeting_id) = (CallId::generate(), MeetingId::generate());
+            let event = EventBody::PhoneCall { call_id, meeting_id, caller, state, until: None };
+            seq = append(&store, thread, event).await.unwrap();
+        }
+        assert_eq!(store.unread(thread, ada.id).await.unwrap(), unread, "{becomes:?}");
+        store.mark_read(thread, ada.id, seq).await.unwrap();
+        assert_eq!(store.unread(thread, ada.id).await.unwrap(), 0, "{becomes:?}");
+    }
 }
 
 #[tokio::test]

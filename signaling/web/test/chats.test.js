@@ -117,6 +117,17 @@ test('unread are messages of others: counted by the server before, by events aft
   assert.deepEqual([unread(state, 'a'), unreadInAll(state)], [4, 4], 'what is here is counted, not estimated');
 });
 
+test('a call that was not taken is unread, as its caller’s message is, until it is read', () => {
+  const call = (seq, state) => happened(seq, 'phoneCall', { callId: 'c', meetingId: 'm', caller: '+49••78', state });
+  for (const [becomes, count] of [['missed', 1], ['message', 1], ['answered', 0], ['declined', 0]]) {
+    const told = after(begin(body('a')), news('a', call(1, 'ringing'), call(2, becomes)));
+    assert.equal(unread(told, 'a'), count, becomes);
+    assert.equal(unread(after(told, read('a', ME, 2)), 'a'), 0, becomes);
+    const listed = after(begin(body('a', { lastSeq: 2, unread: count })), page('a', [call(1, 'ringing'), call(2, becomes)], 3, 0));
+    assert.equal(unread(listed, 'a'), count, `${becomes}, counted by the server before`);
+  }
+});
+
 test('read on another device is read here; read in the middle is asked for', () => {
   let state = begin(body('a', { lastSeq: 9, unread: 4 }));
   state = after(state, read('a', ME, 7));

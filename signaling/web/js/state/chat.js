@@ -75,9 +75,12 @@ export const hasEarlier = ({ floor, visibleAfter }) => floor > visibleAfter;
 /** @param {ThreadEvent} event @param {string} me @returns {event is MessageEvent_} */
 export const isOfOthers = (event, me) => event.kind === 'message' && event.from.userId !== me;
 
+/** What counts as unread: messages of others, and calls that were not taken. @param {ThreadEvent} event @param {string} me */
+const isUnread = (event, me) => isOfOthers(event, me) || (event.kind === 'phoneCall' && (event.state === 'missed' || event.state === 'message'));
+
 /** @param {Chat} chat @param {string} me */
 export const unreadOf = ({ older, events, readUpTo }, me) =>
-  older + events.filter((event) => event.seq > readUpTo && isOfOthers(event, me)).length;
+  older + events.filter((event) => event.seq > readUpTo && isUnread(event, me)).length;
 
 /**
  * What the server says of it by now. What is known by events is kept: it is the same or newer.
@@ -125,7 +128,7 @@ function previewAfter(preview, event) {
 export function prepend(chat, page, before, floor, me) {
   // Asked twice, or the piece began anew in between.
   if (before !== chat.floor + 1) return chat;
-  const older = floor <= chat.readUpTo ? 0 : Math.max(0, chat.older - page.filter((event) => event.seq > chat.readUpTo && isOfOthers(event, me)).length);
+  const older = floor <= chat.readUpTo ? 0 : Math.max(0, chat.older - page.filter((event) => event.seq > chat.readUpTo && isUnread(event, me)).length);
   const events = [...fold(page, chat.events), ...chat.events];
   const preview = events.findLast(isShown) ?? chat.preview;
   return arrived({ ...chat, events, floor, older, preview }, page, me);
