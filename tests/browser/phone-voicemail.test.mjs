@@ -36,6 +36,8 @@ before(async () => {
     phone: { numbers__1__number: '+49 30 5550', numbers__1__user: 'Organiser', voicemail_ring_seconds: RINGS },
   });
   [ada, phone] = await Promise.all([openOrganiser(server, { person: ADA, words: true }), startPhone({ number: NUMBER, port, tone: TONES[PHONE] })]);
+  await ada.context.addInitScript(hearBells);
+  await ada.page.reload();
 }, { timeout: 60_000 });
 
 after(async () => {
@@ -43,6 +45,34 @@ after(async () => {
   await ada?.close();
   await server?.stop();
 }, { timeout: 30_000 });
+
+/** In the page: how loud what it plays by itself is. */
+function hearBells() {
+  const played = [];
+  window.AudioContext = class extends AudioContext {
+    #ear = super.createAnalyser();
+    constructor(...options) {
+      super(...options);
+      this.#ear.connect(super.destination);
+      played.push({ context: this, ear: this.#ear });
+    }
+    get destination() {
+      return this.#ear ?? super.destination;
+    }
+  };
+  window.__bell = () => {
+    const levels = played.filter(({ context }) => context.state === 'running').map(({ ear }) => {
+      const samples = new Float32Array(ear.fftSize);
+      ear.getFloatTimeDomainData(samples);
+      return Math.hypot(...samples) / Math.sqrt(samples.length);
+    });
+    return Math.max(0, ...levels);
+  };
+}
+
+const bell = () => ada.page.evaluate(() => window.__bell());
+const rings = (least) => until('the bell', async () => (await bell()) > least);
+const isStill = () => until('no bell', async () => (await bell()) === 0);
 
 /** For the called one the number is whole. */
 const notice = () => ada.page.getByText(`${NUMBER} is calling`);
@@ -78,7 +108,10 @@ test('the list says after a reload what became of the call, and its chat has the
   await ada.page.reload();
   const row = ada.page.getByRole('link', { name: `Call from ${MASKED}` });
   await row.getByText(`${MASKED} left a message.`).waitFor();
+  const unread = () => ada.page.locator('[data-unread]', { has: row }).getAttribute('data-unread');
+  assert.equal(await unread(), '1', 'as if somebody had written');
   await row.click();
+  await until('it to be read', async () => (await unread()) === '0');
   const back = ada.page.locator('.thread-line', { hasText: 'left a message' }).getByRole('link', { name: NUMBER, exact: true });
   assert.equal(await back.getAttribute('href'), `tel:${NUMBER}`);
   await ada.page.locator('.thread-line', { hasText: `${NUMBER} called.` }).waitFor();
@@ -89,7 +122,9 @@ test('who says nothing leaves a missed call and no recording', { timeout: 90_000
   const before = (await recordings()).length;
   const call = phone.dial(lineOf(server, OWN));
   await notice().waitFor();
+  await rings(0.02);
   await ada.page.getByRole('button', { name: 'Decline' }).click();
+  await isStill();
   await call.answered();
   phone.mute();
   await call.hears(['voicemail', 'beep', 'goodbye']);
@@ -155,11 +190,15 @@ test('who is in a meeting hears of a call there, stays to decline, and leaves it
   phone.hangUp();
   await call.ended();
 
+  await isStill();
   call = phone.dial(lineOf(server, OWN));
+  await rings(0.002);
+  assert.ok((await bell()) < 0.1, 'softer than alone');
   await press(ada, 'Leave and answer');
   await until('Ada to have left the meeting', () => eve.page.evaluate(() => !window.plenum.state().participants.some(({ displayName }) => displayName === 'Ada')));
   await call.answered();
   await hears(ada, PHONE);
+  await isStill();
   assert.notEqual(ada.page.url(), meeting);
   await press(ada, 'Chat');
   await ada.page.locator('.chat-line').getByRole('link', { name: NUMBER, exact: true }).waitFor();

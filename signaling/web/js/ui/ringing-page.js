@@ -7,6 +7,7 @@
 import { feedEnv } from '../app/browser.js';
 import { keepAnswer, secretOf } from '../app/place.js';
 import { Ringing } from '../app/ringing.js';
+import { createBell } from '../media/bell.js';
 import { pageBefore, pollEvents } from '../protocol/chats-http.js';
 import { Feed } from '../protocol/feed.js';
 import { listMeetings, readMeeting } from '../protocol/http.js';
@@ -17,6 +18,9 @@ import { createRinging } from './ringing.js';
 
 /** A call that rings has told little else. */
 const FIRST = 20;
+/** How loud it rings, and how loud where a meeting is to be heard as well. */
+const VOLUME = 0.5;
+const VOLUME_WITHIN = 0.12;
 
 /** @typedef {{ go: (path: string) => unknown, isHere: (meetingId: string) => boolean }} Within A meeting: how it is left for another one, and whether it is that one. */
 
@@ -31,8 +35,19 @@ export function openRinging(within) {
     return leave(path);
   };
   const ringing = new Ringing({ api, explain, ...within, go });
+  const bell = createBell(within ? VOLUME_WITHIN : VOLUME);
+  const end = ringing.store.subscribe((calls) => bell(calls.length > 0));
   void ringing.look().catch(() => {});
-  return { ringing, ...createRinging(ringing, within && words.leaveAndAnswer) };
+  const { element, dispose } = createRinging(ringing, within && words.leaveAndAnswer);
+  return {
+    ringing,
+    element,
+    dispose() {
+      end();
+      bell(false);
+      dispose();
+    },
+  };
 }
 
 /** With a feed of its own. @param {Within} [within] */
