@@ -11,6 +11,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use plenum::config::{Announce, Config, Encrypt, LogFormat, Origin, Recorder, Refused};
 use proptest::prelude::*;
@@ -311,6 +312,11 @@ fn a_phone_gateway_arrives_parsed_with_defaults_for_what_is_not_said_and_its_pas
         (second.transport, second.srtp, second.inbound, second.rank),
         (Transport::Tls, Srtp::Required, false, 2)
     );
+    assert_eq!(
+        (first.sessions, first.options_interval, first.register, first.rank),
+        (100, Duration::from_secs(60), false, 0)
+    );
+    assert_eq!((first.sources.len(), second.sources.len(), second.codecs.len()), (1, 0, 0));
     assert!(!format!("{config:?}").contains("s3cret"));
 
     let gateway = config.phone.gateway(&[]).unwrap();

@@ -64,11 +64,16 @@ fn doctor_says_that_a_trunk_answers_and_with_what() {
 
 #[test]
 fn doctor_says_what_is_wrong_with_a_trunk_and_what_to_do() {
-    let trunk = Trunk::answering(503);
-    let (output, text) = doctor("127.0.0.1", trunk.address.port());
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("BAD   trunk lab") && text.contains("503"), "{text}");
-    trunk.thread.join().unwrap();
+    for (code, advice) in [(503, "it takes no calls"), (403, "Tell the provider this machine's address")] {
+        let trunk = Trunk::answering(code);
+        let (output, text) = doctor("127.0.0.1", trunk.address.port());
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains("BAD   trunk lab") && text.contains(&code.to_string()) && text.contains(advice),
+            "{text}"
+        );
+        trunk.thread.join().unwrap();
+    }
 
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (output, text) = doctor("127.0.0.1", silent.local_addr().unwrap().port());

@@ -339,6 +339,32 @@ test('who calls from an address that is no trunk’s gets no answer at all', { t
   outside.end();
 });
 
+test('telephones of all codecs hear each other and the page, and are heard', { timeout: 90_000 }, async (t) => {
+  const room = await createMeeting(ada, 'Codecs', OPEN);
+  const { conferenceId } = await dialInOf(ada, room);
+  await join(ada, room.joinWebUrl, 'Ada');
+  const kinds = [['PCMA', 2, 8_000], ['G722', 4, 16_000], ['opus', 5, 48_000]];
+  const all = await Promise.all(kinds.map(async ([codecs, voice]) => {
+    const telephone = await startPhone({ number: `+49305552${voice}0`, tone: TONES[voice], codecs });
+    t.after(() => telephone.end());
+    return { codecs, voice, telephone, call: await dialIntoMeeting(telephone, conferenceId) };
+  }));
+  assert.deepEqual(all.map(({ call: theirs }) => theirs.rate), kinds.map(([, , rate]) => rate), 'each has its own');
+  await Promise.all(all.map(({ voice }) => hears(ada, voice)));
+  await Promise.all(all.map(async ({ codecs, voice, call: theirs }) => {
+    const others = [ADA, ...kinds.map(([, one]) => one).filter((one) => one !== voice)];
+    await until(`everybody at the telephone of ${codecs}`, async () => {
+      const heard = await theirs.next(0.5);
+      const shares = others.map((one) => share(heard, TONES[one]));
+      if (shares.some((one) => one < 0.08)) throw new Error(shares.join());
+      return true;
+    });
+    assert.ok(share(await theirs.next(1), TONES[voice]) < 0.01, `${codecs}: nobody hears themselves`);
+  }));
+  for (const { telephone } of all) telephone.hangUp();
+  await gone(ada);
+});
+
 test('by TLS, with sound that must be encrypted, both hear each other', { timeout: 60_000 }, async () => {
   const folder = mkdtempSync(path(tmpdir(), 'plenum-tls-'));
   const made = certificate(folder);

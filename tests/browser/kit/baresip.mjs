@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +21,11 @@ import { amplitude, PHONE_RATE, promptsIn } from './sound.mjs';
 import { until } from './wait.mjs';
 
 const MODULES = process.env.BARESIP_MODULES ?? '/usr/lib/baresip/modules';
-/** Before the samples. */
+/** Before the samples; in it, from here on, how many channels and how many samples a second. */
 const WAV_HEADER = 44;
+const [WAV_CHANNELS, WAV_RATE] = [22, 24];
+/** Codecs as accounts name them. */
+const CODECS = { PCMU: 'PCMU', PCMA: 'PCMA', G722: 'G722/16000/1', opus: 'opus/48000/2' };
 /** From key to key: baresip makes each last 240 ms, and the next one wait. */
 const KEY_MS = 250;
 /** Samples of 10 ms. */
@@ -40,7 +43,7 @@ process.on('exit', () => living.forEach((phone) => phone.end()));
  * @param {'udp' | 'tcp' | 'tls'} [options.transport] by which it calls
  * @param {string} [options.certificate] TLS: PEM file of its certificate and key
  * @param {string} [options.mediaenc] such as `srtp-mand`
- * @param {string} [options.codecs] which it offers
+ * @param {'PCMU' | 'PCMA' | 'G722' | 'opus'} [options.codecs] which it offers
  * @param {boolean} [options.answers] picks up by itself
  */
 export async function startPhone(options) {
@@ -78,7 +81,7 @@ class Phone {
       'call_max_calls 4',
       'jitter_buffer_type off',
       `module_path ${MODULES}`,
-      ...['g711', 'aubridge', 'ausine', 'sndfile', 'srtp'].map((name) => `module ${name}.so`),
+      ...['g711', 'g722', 'opus', 'aubridge', 'ausine', 'sndfile', 'srtp'].map((name) => `module ${name}.so`),
       'module_tmp account.so',
       'module_app menu.so',
       'module_app ctrl_tcp.so',
@@ -95,7 +98,7 @@ class Phone {
     const account = [
       `<sip:${number}@${address}:${this.port}>`,
       'regint=0',
-      `audio_codecs=${codecs}`,
+      `audio_codecs=${CODECS[codecs]}`,
       ...(mediaenc ? [`mediaenc=${mediaenc}`] : []),
       ...(answers ? ['answermode=auto'] : []),
     ];
@@ -228,12 +231,14 @@ class Call {
     return (await until('the end of the call', () => this.#event('CALL_CLOSED'), options)).param;
   }
 
+  /** At the rate of a telephone, whatever the codec's is: of its first channel every so many samples. */
   #samples(way, from) {
     const file = this.#phone.file(way, this.#old);
     if (!file || !existsSync(file)) return new Float32Array();
     const bytes = readFileSync(file);
-    const count = Math.max(0, Math.floor((bytes.length - WAV_HEADER) / 2) - from);
-    return Float32Array.from({ length: count }, (_, n) => bytes.readInt16LE(WAV_HEADER + 2 * (from + n)) / 32_768);
+    const step = stepOf(bytes);
+    const count = Math.max(0, Math.floor((bytes.length - WAV_HEADER) / step) - from);
+    return Float32Array.from({ length: count }, (_, n) => bytes.readInt16LE(WAV_HEADER + step * (from + n)) / 32_768);
   }
 
   /** What it has heard so far. @param {number} [from] the first sample that is wanted */
@@ -246,10 +251,18 @@ class Call {
     return this.#samples('enc', from);
   }
 
+  /** Samples a second of the codec that was agreed on. */
+  get rate() {
+    const file = this.#phone.file('dec', this.#old);
+    return file && readStart(file).readUInt32LE(WAV_RATE);
+  }
+
   /** Where `heard` is now. @param {'dec' | 'enc'} way */
   position(way = 'dec') {
     const file = this.#phone.file(way, this.#old);
-    return file && existsSync(file) ? Math.max(0, (statSync(file).size - WAV_HEADER) / 2) : 0;
+    if (!file || !existsSync(file)) return 0;
+    const { size } = statSync(file);
+    return size <= WAV_HEADER ? 0 : Math.floor((size - WAV_HEADER) / stepOf(readStart(file)));
   }
 
   /** Waits for as much new sound as this. */
@@ -299,6 +312,19 @@ class Call {
       return true;
     }, options);
   }
+}
+
+/** Bytes from one sample of a telephone's rate to the next. @param {Buffer} wav */
+function stepOf(wav) {
+  return wav.length < WAV_HEADER ? 2 : 2 * wav.readUInt16LE(WAV_CHANNELS) * (wav.readUInt32LE(WAV_RATE) / PHONE_RATE);
+}
+
+function readStart(file) {
+  const start = Buffer.alloc(WAV_HEADER);
+  const handle = openSync(file);
+  readSync(handle, start);
+  closeSync(handle);
+  return start;
 }
 
 /** The time that tests and pages share. */
