@@ -5,10 +5,12 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { after, afterEach, before, test } from 'node:test';
+import { beginnings, hearPackets, judgeDelays } from './kit/ear.mjs';
 import { TONES } from './kit/media.mjs';
-import { createMeeting, hears, join, openOrganiser, press } from './kit/meeting.mjs';
+import { createMeeting, hears, join, openOrganiser, press, routeMedia } from './kit/meeting.mjs';
 import { counted } from './kit/metrics.mjs';
 import { freePort } from './kit/ports.mjs';
+import { startProxy } from './kit/proxy.mjs';
 import { openSound, PCMA, PCMU, rtp } from './kit/rtp.mjs';
 import { NO_SOUND, openCaller } from './kit/sip.mjs';
 import { playScenario } from './kit/sipp.mjs';
@@ -17,16 +19,25 @@ import { dialInOf, startPhoneServer } from './kit/trunk.mjs';
 import { report, until } from './kit/wait.mjs';
 
 /** Persons whose voices are these tones. */
-const [ADA, PHONE, STRANGER] = [0, 2, 5];
+const [ADA, PHONE, OTHER, STRANGER] = [0, 2, 4, 5];
+/** What the server may add to one way, from packet to packet. */
+const DELAY_MAX_MS = 100;
 
 let server;
+/** Between Ada's page and the server, to see when her packets leave. */
+let proxy;
+let sees = () => {};
 let ada;
 let dialIn;
 
 before(async () => {
   const port = await freePort();
   server = await startPhoneServer({ trunks: [{ name: 'lab', host: '127.0.0.1', port }] });
-  ada = await openOrganiser(server, { person: ADA, words: true });
+  [ada, proxy] = await Promise.all([
+    openOrganiser(server, { person: ADA, words: true }),
+    startProxy({ udpTarget: server.port, sees: (direction, packet) => sees(direction, packet) }),
+  ]);
+  await routeMedia(ada, proxy.udpPort);
   const meeting = await createMeeting(ada, 'Interop', { lobbyBypassSettings: { scope: 'organization', isDialInBypassEnabled: true } });
   dialIn = await dialInOf(ada, meeting);
   await join(ada, meeting.joinWebUrl, 'Ada');
@@ -34,6 +45,7 @@ before(async () => {
 
 after(async () => {
   await ada?.close();
+  proxy?.close();
   await server?.stop();
 }, { timeout: 30_000 });
 
@@ -50,8 +62,8 @@ const scenario = (name, sound, more = {}) => playScenario({ scenario: name, to: 
 const hearsAda = (sound) => until('Ada at the phone', async () => share(await sound.next(0.5), TONES[ADA]) > 0.5);
 
 /** A call that is in the meeting: SIPp speaks, and this is its sound. */
-async function inTheMeeting(t, { name = 'call', payloadType = PCMU, codecs = '0 101' } = {}) {
-  const sound = await openSound({ tone: TONES[PHONE], payloadType });
+async function inTheMeeting(t, { name = 'call', voice = PHONE, payloadType = PCMU, codecs = '0 101' } = {}) {
+  const sound = await openSound({ tone: TONES[voice], payloadType });
   const call = await scenario(name, sound, { keys: { codecs } });
   t.after(() => {
     sound.close();
@@ -59,8 +71,7 @@ async function inTheMeeting(t, { name = 'call', payloadType = PCMU, codecs = '0 
   });
   await sound.hears(['conference-id']);
   await sound.press(`${dialIn.conferenceId}#`);
-  await seated();
-  await Promise.all([hears(ada, PHONE), hearsAda(sound)]);
+  await Promise.all([hears(ada, voice), hearsAda(sound)]);
   return { call, sound };
 }
 
@@ -68,6 +79,24 @@ async function hangUp({ call }) {
   await call.next();
   await call.done();
 }
+
+test('from packet to packet a mix adds little, from the page to a phone and from a phone to another one', { timeout: 60_000 }, async (t) => {
+  const [one, other] = [await inTheMeeting(t), await inTheMeeting(t, { voice: OTHER })];
+  const packets = await hearPackets(ada);
+  sees = packets.sees;
+  const said = await one.sound.words(8);
+  sees = () => {};
+  const ways = [
+    ['from a phone to a phone', said, beginnings(other.sound.levels(TONES[PHONE]))],
+    ['from the page to a phone', beginnings(packets.levels), beginnings(other.sound.levels(TONES[ADA]))],
+  ];
+  for (const [way, from, to] of ways) {
+    const [fastest] = judgeDelays(t, way, from, to);
+    assert.ok(fastest <= DELAY_MAX_MS, `${way}: ${fastest} ms`);
+  }
+  await hangUp(one);
+  await hangUp(other);
+});
 
 test('an INVITE without an offer; hold is answered and silent both ways, and ends', { timeout: 60_000 }, async (t) => {
   const { call, sound } = await inTheMeeting(t, { name: 'hold' });

@@ -6,7 +6,7 @@
  * test <─events───────────────────────────────────────────────┘ └─sndfile─> dump-*-dec.wav (heard), dump-*-enc.wav (said)
  * ```
  *
- * Both sounds are written as they come, before any buffer for playing: that a sample is in the file is when it came.
+ * What is said is written as it leaves. What is heard is written behind its jitter buffer, which holds five packets: 100 ms later.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { freePort } from './ports.mjs';
 import { amplitude, PHONE_RATE, promptsIn } from './sound.mjs';
-import { until } from './wait.mjs';
+import { now, until } from './wait.mjs';
 
 const MODULES = process.env.BARESIP_MODULES ?? '/usr/lib/baresip/modules';
 /** Before the samples; in it, from here on, how many channels and how many samples a second. */
@@ -79,7 +79,6 @@ class Phone {
       ...(certificate ? [`sip_certificate ${certificate}`, 'sip_verify_server no'] : []),
       'call_local_timeout 120',
       'call_max_calls 4',
-      'jitter_buffer_type off',
       `module_path ${MODULES}`,
       ...['g711', 'g722', 'opus', 'aubridge', 'ausine', 'sndfile', 'srtp'].map((name) => `module ${name}.so`),
       'module_tmp account.so',
@@ -326,6 +325,3 @@ function readStart(file) {
   closeSync(handle);
   return start;
 }
-
-/** The time that tests and pages share. */
-export const now = () => performance.timeOrigin + performance.now();

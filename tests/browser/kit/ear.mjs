@@ -1,6 +1,8 @@
 /**
- * How loud a tone is in a page's sound, and when it begins: of what its microphone sends, and of what it receives.
+ * How loud a tone is in a page's sound, and when it begins: of what its microphone sends, in the page and in its packets, and of what it receives.
  */
+import assert from 'node:assert/strict';
+import { now, report } from './wait.mjs';
 
 /**
  * Listens in the page for a time.
@@ -88,6 +90,45 @@ export async function watchTone({ page }, tone) {
   return () => page.evaluate(() => window.__toneWatch());
 }
 
+/**
+ * Hears a page's microphone on its way: when each packet of it came by a proxy, and how loud it says that it is (RFC 6464), which nobody encrypts.
+ *
+ * @param {{page: import('playwright-core').Page}} viewer
+ * @returns {Promise<{sees: (direction: 'up' | 'down', packet: Buffer) => void, levels: {at: number, level: number}[]}>} `sees` of the proxy
+ */
+export async function hearPackets({ page }) {
+  const { ssrc, id } = await page.evaluate(async () => {
+    const { pc } = window.plenum;
+    const own = [...(await pc.getStats()).values()].find(({ type, kind }) => type === 'outbound-rtp' && kind === 'audio');
+    const [, number] = /a=extmap:(\d+)\S* urn:ietf:params:rtp-hdrext:ssrc-audio-level/.exec(pc.localDescription.sdp);
+    return { ssrc: own.ssrc, id: Number(number) };
+  });
+  const levels = [];
+  const sees = (direction, packet) => {
+    if (direction !== 'up' || packet.readUInt32BE(8) !== ssrc) return;
+    const level = extension(packet, id);
+    if (level) levels.push({ at: now(), level: 10 ** (-(level[0] & 0x7f) / 20) });
+  };
+  return { sees, levels };
+}
+
+/** One header extension of one byte's head (RFC 8285 §4.2). @param {Buffer} packet @param {number} wanted @returns {Buffer | null} */
+function extension(packet, wanted) {
+  let at = 12 + 4 * (packet[0] & 0x0f);
+  if ((packet[0] & 0x10) === 0 || packet.readUInt16BE(at) !== 0xbede) return null;
+  const end = at + 4 + 4 * packet.readUInt16BE(at + 2);
+  for (at += 4; at < end;) {
+    const [id, length] = [packet[at] >> 4, (packet[at] & 0x0f) + 1];
+    if (packet[at] === 0) {
+      at += 1;
+      continue;
+    }
+    if (id === wanted) return packet.subarray(at + 1, at + 1 + length);
+    at += 1 + length;
+  }
+  return null;
+}
+
 /** When the level comes up through half of its usual loudness, after so much quiet. @returns {number[]} times of the crossings */
 export function beginnings(levels, quietMs = 120) {
   const loud = usual(levels);
@@ -119,3 +160,16 @@ export const buffered = ({ page }) => page.evaluate(async () => {
   }
   return { delay, emitted };
 });
+
+/**
+ * How much later what began on one side began on the other, printed word by word, the fastest first: that the machine of a test held up
+ * another one is not the server's.
+ *
+ * @param {import('node:test').TestContext} t @param {string} way @param {number[]} here @param {number[]} there times of the same clock
+ */
+export function judgeDelays(t, way, here, there) {
+  const words = here.flatMap((began) => there.filter((at) => at > began && at < began + 700).slice(0, 1).map((at) => at - began));
+  report(t, `${way}, word by word`, words.map(Math.round).join(', '));
+  assert.ok(words.length >= 4, `${words.length} words of ${here.length} were heard`);
+  return words.sort((one, other) => one - other);
+}

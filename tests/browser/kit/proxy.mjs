@@ -34,10 +34,11 @@ export { PROFILES } from './lane.mjs';
  * @param {number} [options.udpTarget] port of the server's UDP side
  * @param {number} [options.seed]
  * @param {boolean} [options.refuseUpgrade] answer every WebSocket handshake with 403, as some company proxies do
+ * @param {(direction: 'up' | 'down', packet: Buffer) => void} [options.sees] is shown every RTP packet as it comes here
  */
-export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade = false } = {}) {
+export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade = false, sees = () => {} } = {}) {
   console.log(`proxy seed ${seed}`);
-  const link = new Link(seed);
+  const link = new Link(seed, sees);
   const tcp = tcpTarget && new TcpSide(link, tcpTarget, refuseUpgrade);
   const udp = udpTarget && new UdpSide(link, udpTarget);
   const plans = new Later();
@@ -104,9 +105,11 @@ export async function startProxy({ tcpTarget, udpTarget, seed = 1, refuseUpgrade
 class Link {
   isCut = false;
   lanes;
+  #sees;
   #counters = { up: counters(), down: { ...counters(), stale: 0 } };
 
-  constructor(seed) {
+  constructor(seed, sees) {
+    this.#sees = sees;
     // A generator for each direction: traffic one way does not change the luck of the other.
     this.lanes = { up: new Lane(seed), down: new Lane(seed + 1) };
   }
@@ -120,6 +123,7 @@ class Link {
    * @param {() => boolean} isStale whether it is for an address that is no more
    */
   carry(direction, datagram, later, send, isStale = () => false) {
+    if (isRtp(datagram)) this.#sees(direction, datagram);
     const lane = this.lanes[direction];
     const counters = this.#counters[direction];
     if (this.isCut) counters.cut += 1;

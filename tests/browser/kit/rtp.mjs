@@ -6,11 +6,13 @@
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { PHONE_RATE, promptsIn } from './sound.mjs';
-import { until } from './wait.mjs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { amplitude, PHONE_RATE, promptsIn } from './sound.mjs';
+import { now, until } from './wait.mjs';
 
 const PACKET = 160;
 const PACKET_MS = 20;
+const VOLUME = 0.4;
 /** Packets of a key that is pressed, the three of its end apart. */
 const KEY_PACKETS = 5;
 export const [PCMU, PCMA, EVENTS] = [0, 8, 101];
@@ -38,6 +40,10 @@ class Sound {
   #keys = [];
   #pressed = [];
   #talks = true;
+  #isLoud = true;
+  #wasLoud = true;
+  #began = [];
+  #packets = [];
   #timer;
 
   constructor(socket, tone, payloadType) {
@@ -66,7 +72,14 @@ class Sound {
     this.peer ??= { address, port };
     this.received += 1;
     const decode = (packet[1] & 0x7f) === PCMA ? fromAlaw : fromUlaw;
+    const from = this.#heard.length;
     for (const byte of packet.subarray(12)) this.#heard.push(decode(byte));
+    this.#packets.push({ at: now(), from });
+  }
+
+  /** How loud a tone was in each packet, and when that came. @returns {{at: number, level: number}[]} */
+  levels(tone) {
+    return this.#packets.map(({ at, from }, n) => ({ at, level: amplitude(this.#heard.slice(from, this.#packets[n + 1]?.from), tone) }));
   }
 
   /** What it heard. @param {number} [from] first sample */
@@ -100,6 +113,18 @@ class Sound {
     this.#talks = talks;
   }
 
+  /** Says a word, and another one, with as much silence between: packets as well. @returns {Promise<number[]>} when the first packet of each was sent */
+  async words(count, ms = 400) {
+    this.#began = [];
+    for (let n = 0; n < count; n += 1) {
+      for (const loud of [false, true]) {
+        this.#isLoud = loud;
+        await pause(ms);
+      }
+    }
+    return this.#began;
+  }
+
   /** Presses keys one after the other. @returns {Promise<unknown>} when the last is released */
   press(keys) {
     for (const key of keys) this.#keys.push('0123456789*#ABCD'.indexOf(key));
@@ -112,7 +137,10 @@ class Sound {
     for (const done of this.#pressed.splice(0)) done();
     const payload = Buffer.alloc(PACKET);
     const encode = this.#payloadType === PCMA ? toAlaw : toUlaw;
-    for (let n = 0; n < PACKET; n += 1) payload[n] = encode(0.4 * Math.sin((2 * Math.PI * this.#tone * (this.#timestamp + n)) / PHONE_RATE));
+    const volume = this.#isLoud ? VOLUME : 0;
+    if (this.#isLoud && !this.#wasLoud) this.#began.push(now());
+    this.#wasLoud = this.#isLoud;
+    for (let n = 0; n < PACKET; n += 1) payload[n] = encode(volume * Math.sin((2 * Math.PI * this.#tone * (this.#timestamp + n)) / PHONE_RATE));
     if (this.#talks) this.raw(rtp(this.#payloadType, this.#sequence, this.#timestamp, this.#ssrc, payload));
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#timestamp += PACKET;

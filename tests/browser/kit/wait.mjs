@@ -27,6 +27,9 @@ export async function until(what, probe, { timeout = 15_000 } = {}) {
   throw new Error(`waited ${timeout} ms for ${what}; last seen: ${describe(last)}`);
 }
 
+/** The time that tests and pages share. */
+export const now = () => performance.timeOrigin + performance.now();
+
 /** Prints a measured time, so that a run's log holds the figures. */
 export function report(t, name, value, unit = 'ms') {
   t.diagnostic(`${name}: ${typeof value === 'number' ? Math.round(value * 10) / 10 : value} ${unit}`.trim());
