@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { after, afterEach, before, test } from 'node:test';
-import { beginnings, hearPackets, judgeDelays } from './kit/ear.mjs';
+import { beginnings, hearPackets, judgeDelays, watchTone } from './kit/ear.mjs';
 import { TONES } from './kit/media.mjs';
 import { createMeeting, hears, join, openOrganiser, press, routeMedia } from './kit/meeting.mjs';
 import { counted } from './kit/metrics.mjs';
@@ -22,6 +22,8 @@ import { report, until } from './kit/wait.mjs';
 const [ADA, PHONE, OTHER, STRANGER] = [0, 2, 4, 5];
 /** What the server may add to one way, from packet to packet. */
 const DELAY_MAX_MS = 100;
+/** Of a telephone at the page; a busy machine has gaps of its own. */
+const GAP_MAX_MS = 500;
 
 let server;
 /** Between Ada's page and the server, to see when her packets leave. */
@@ -233,6 +235,30 @@ test('sound that is not what SDP said is dropped and counted, and the sound that
   for (const [why, least] of [['payload_type', 40], ['malformed', 40]]) {
     await until(`so many of ${why}`, async () => (await count('sip_packets_dropped_total', { why })) - before[why] >= least);
   }
+});
+
+test('of a telephone that loses a twentieth the page misses hardly anything, nothing waits, and the loss is told', { timeout: 60_000 }, async (t) => {
+  const before = { lost: await count('sip_packets_lost_total'), received: await count('sip_packets_received_total') };
+  const [lossy, other] = [await inTheMeeting(t), await inTheMeeting(t, { voice: OTHER })];
+  lossy.sound.loses(20);
+  const stop = await watchTone(ada, TONES[PHONE]);
+  await lossy.sound.next(8);
+  const { longestGap, concealed, seconds } = await stop();
+  report(t, `the telephone at the page, over ${seconds.toFixed(1)} s: longest gap`, longestGap);
+  report(t, 'audibly made up', (100 * concealed).toFixed(2), '%');
+  assert.ok(longestGap <= GAP_MAX_MS && concealed < 0.15, 'nothing stalls, and what is lost is made up');
+  // What had to wait for the lost would be late by now.
+  const said = await lossy.sound.words(5);
+  const [fastest] = judgeDelays(t, 'from it to another phone after that', said, beginnings(other.sound.levels(TONES[PHONE])));
+  assert.ok(fastest <= DELAY_MAX_MS, `${fastest} ms`);
+  await hangUp(lossy);
+  await until('the loss to be counted', async () => (await count('sip_packets_lost_total')) > before.lost);
+  await hangUp(other);
+  await until('both to be counted', async () => (await count('sip_calls')) === 0);
+  const [lost, received] = [(await count('sip_packets_lost_total')) - before.lost, (await count('sip_packets_received_total')) - before.received];
+  report(t, 'lost, as counted, of all that both sent', `${lost} of ${lost + received}`, '');
+  // Twelve seconds of fifty packets, of which every twentieth did not come, besides what was said before.
+  assert.ok(lost >= 25 && lost <= 45, `${lost}`);
 });
 
 test('a storm of keys is not followed, and the call and the meeting outlive it', { timeout: 60_000 }, async (t) => {

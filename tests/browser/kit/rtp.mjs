@@ -42,6 +42,8 @@ class Sound {
   #talks = true;
   #isLoud = true;
   #wasLoud = true;
+  #losesEvery = 0;
+  #voices = 0;
   #began = [];
   #packets = [];
   #timer;
@@ -113,6 +115,11 @@ class Sound {
     this.#talks = talks;
   }
 
+  /** Of its voice every so-manieth packet is lost on the way; 0: none. */
+  loses(every) {
+    this.#losesEvery = every;
+  }
+
   /** Says a word, and another one, with as much silence between: packets as well. @returns {Promise<number[]>} when the first packet of each was sent */
   async words(count, ms = 400) {
     this.#began = [];
@@ -141,7 +148,9 @@ class Sound {
     if (this.#isLoud && !this.#wasLoud) this.#began.push(now());
     this.#wasLoud = this.#isLoud;
     for (let n = 0; n < PACKET; n += 1) payload[n] = encode(volume * Math.sin((2 * Math.PI * this.#tone * (this.#timestamp + n)) / PHONE_RATE));
-    if (this.#talks) this.raw(rtp(this.#payloadType, this.#sequence, this.#timestamp, this.#ssrc, payload));
+    this.#voices += 1;
+    const isLost = this.#losesEvery > 0 && this.#voices % this.#losesEvery === 0;
+    if (this.#talks && !isLost) this.raw(rtp(this.#payloadType, this.#sequence, this.#timestamp, this.#ssrc, payload));
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#timestamp += PACKET;
   }

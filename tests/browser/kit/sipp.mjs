@@ -15,7 +15,7 @@ import { freePort } from './ports.mjs';
 import { until } from './wait.mjs';
 
 /** A scenario that gets no further ends by itself, with an error. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 40_000;
 
 const living = new Set();
 process.on('exit', () => living.forEach((sipp) => sipp.end()));
