@@ -138,7 +138,18 @@ async fn phones(config: &Config, runs: bool, tell: &mut impl FnMut(Finding)) {
     for trunk in gateway.stack.trunks {
         let name = trunk.name.clone();
         let registers = trunk.register;
+        let setting = match trunk.transport {
+            Transport::Tcp if config.phone.tcp.is_none() => Some("phone.tcp"),
+            Transport::Tls if config.phone.tls.is_none() => Some("phone.tls"),
+            _ => None,
+        };
         tell(ask(trunk).await);
+        if let Some(setting) = setting {
+            tell(Finding::Note(format!(
+                "trunk {name}: {setting} is not set, so it cannot connect to us. Its calls must come by the connection that we \
+                 open, as they do from most providers where one registers"
+            )));
+        }
         if registers {
             let text = format!(
                 "trunk {name}: registering is not tried here, as calls would come here then; the running server logs how it goes"

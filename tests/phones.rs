@@ -44,8 +44,13 @@ impl Trunk {
 }
 
 fn doctor(host: &str, port: u16) -> (Output, String) {
+    doctor_by("udp", host, port)
+}
+
+fn doctor_by(transport: &str, host: &str, port: u16) -> (Output, String) {
     let directory = tempfile::tempdir().unwrap();
     let mut command = plenum(directory.path(), &["doctor", "--listen", "127.0.0.1:0"]);
+    command.env("PLENUM__PHONE__TRUNKS__0__TRANSPORT", transport);
     command.env("PLENUM__PHONE__UDP", "127.0.0.1:0").env("PLENUM__PHONE__TRUNKS__0__HOST", host);
     command.env("PLENUM__PHONE__TRUNKS__0__PORT", port.to_string()).env("PLENUM__PHONE__TRUNKS__0__NAME", "lab");
     let output = command.output().unwrap();
@@ -83,6 +88,10 @@ fn doctor_says_what_is_wrong_with_a_trunk_and_what_to_do() {
     let (output, text) = doctor("no-such-trunk.invalid", 5060);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("no address of \"no-such-trunk.invalid\""), "{text}");
+    assert!(!text.contains("cannot connect to us"), "{text}");
+
+    let (_, text) = doctor_by("tcp", "no-such-trunk.invalid", 5060);
+    assert!(text.contains("note  trunk lab: phone.tcp is not set, so it cannot connect to us"), "{text}");
 }
 
 /// Ports that a process has UDP sockets at, or listens at by TCP, by what the kernel says.
