@@ -76,30 +76,33 @@ async function decodes(one, codec, options) {
 
 const tileOf = ({ page }, name) => page.evaluate((who) => window.__kit.tiles().find((tile) => tile.name === who), name);
 
+/** A tile has the picture of the encoder, sharp enough to be told: right after a change it may not be for a moment. */
+const shows = (one, name) => until(`the picture in the tile of ${name}`, async () => (await tileOf(one, name))?.picture?.person === 2);
+
 test('an encoder changes its codec, and who reads it sees no break', { timeout: 90_000 }, async (t) => {
   const published = await publish('Camera');
   assert.equal(published.status, 201, published.answer);
   assert.match(published.answer, /VP8\/90000[^]*H264\/90000/, 'VP8 stands first');
-  await until('the camera at Ada', async () => (await tileOf(ada, 'Camera'))?.picture?.person === 2);
-  await until('the camera at Bob', async () => (await tileOf(bob, 'Camera'))?.picture?.person === 2);
+  await shows(ada, 'Camera');
+  await shows(bob, 'Camera');
   const before = await received(ada);
   assert.ok(before.every(({ codec }) => codec === undefined || codec === 'video/VP8'), JSON.stringify(before));
   await change('video/H264');
   const started = performance.now();
   const { mid, freezeCount } = await decodes(ada, 'video/H264');
   report(t, 'H.264 in motion after', performance.now() - started);
-  assert.equal((await tileOf(ada, 'Camera')).picture.person, 2, 'the same person, in the same tile');
+  await shows(ada, 'Camera');
   assert.equal(freezeCount, before.find((slot) => slot.mid === mid).freezeCount, 'nothing stood still');
   await until('Bob to be sent none of it', async () => !(await tileOf(bob, 'Camera'))?.live || !(await tileOf(bob, 'Camera'))?.picture);
   assert.ok((await received(bob)).every(({ codec }) => codec !== 'video/H264'), 'which he never agreed on');
   await change('video/VP8');
-  await until('the camera at Bob again', async () => (await tileOf(bob, 'Camera'))?.picture?.person === 2);
+  await shows(bob, 'Camera');
   for (const codec of ['video/VP9', 'video/AV1', 'video/VP8']) {
     await change(codec);
     const changed = performance.now();
     await decodes(ada, codec, { timeout: 25_000 });
     report(t, `${codec} in motion after`, performance.now() - changed);
-    assert.equal((await tileOf(ada, 'Camera')).picture.person, 2);
+    await shows(ada, 'Camera');
   }
   const after = await decodes(ada, 'video/VP8');
   report(t, 'freezes at Ada', after.freezeCount, '');
@@ -109,7 +112,7 @@ test('an encoder that has nothing but H.264 is seen', { timeout: 60_000 }, async
   const published = await publish('Studio', 'video/H264');
   assert.equal(published.status, 201, published.answer);
   assert.doesNotMatch(published.answer, /VP8/);
-  await until('the studio at Ada', async () => (await tileOf(ada, 'Studio'))?.picture?.person === 2);
+  await shows(ada, 'Studio');
   // The picture of before, of the same fake camera, may still be there.
   await decodes(ada, 'video/H264');
 });
@@ -147,7 +150,7 @@ for (const codec of ['video/VP9', 'video/AV1']) test(`of one ${codec} stream in 
   const narrow = await becomes(ada, name, 'to be narrower', (width) => width < wide);
   report(t, `from ${wide} pixels to ${narrow} after`, performance.now() - started);
   assert.equal(await asked(), before, 'a step down costs no key frame');
-  assert.equal((await tileOf(ada, name)).picture.person, 2);
+  await shows(ada, name);
   await ada.page.setViewportSize({ width: 1600, height: 1000 });
   started = performance.now();
   const again = await becomes(ada, name, 'to be wide again', (width) => width >= wide);
