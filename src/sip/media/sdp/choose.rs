@@ -4,7 +4,7 @@
 //! Media, Capabilities ─> audio that is allowed? ─> first codec of theirs that is ours ─> events, times, addresses
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::crypto::CryptoLine;
 use super::parse::{Media, RtpMap};
@@ -103,21 +103,29 @@ pub(super) fn bitrate(media: &Media<'_>, payload_type: u8) -> u32 {
     asked.min().unwrap_or(OPUS_BITRATE).clamp(6_000, OPUS_BITRATE)
 }
 
-/// Where packets and reports go. `None` for the second: with the packets. `local`: where we are; from one family of
-/// addresses nothing reaches the other.
+/// Where packets and reports go. `None` for the second: with the packets. `local`: where we are. From one family of addresses nothing
+/// reaches the other, but a phone that has both, and says the one that we have not (Linphone does), sends from the other: nowhere, until
+/// its packets show where it is.
 pub(super) fn addresses(media: &Media<'_>, local: IpAddr) -> Result<(SocketAddr, Option<SocketAddr>), Refused> {
-    let is_for_one = |address: &IpAddr| match address {
-        IpAddr::V4(address) => local.is_ipv4() && !address.is_multicast() && !address.is_broadcast(),
-        IpAddr::V6(address) => local.is_ipv6() && !address.is_multicast(),
+    let nowhere = match local {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
-    let address = media.address.filter(is_for_one).ok_or(Refused::Address)?;
+    let reached = |address: IpAddr| {
+        let is_for_one = match address {
+            IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
+            IpAddr::V6(address) => !address.is_multicast(),
+        };
+        is_for_one.then_some(if address.is_ipv4() == local.is_ipv4() { address } else { nowhere })
+    };
+    let address = media.address.and_then(reached).ok_or(Refused::Address)?;
     let packets = SocketAddr::new(address, media.port);
     if media.is_muxed {
         return Ok((packets, None));
     }
     // RFC 3550 §11: the next port, unless RFC 3605 says another.
     let port = media.control_port.or_else(|| media.port.checked_add(1)).unwrap_or(media.port);
-    Ok((packets, Some(SocketAddr::new(media.control_address.filter(is_for_one).unwrap_or(address), port))))
+    Ok((packets, Some(SocketAddr::new(media.control_address.and_then(reached).unwrap_or(address), port))))
 }
 
 /// Who sends, as we see it. RFC 3264 §8.4: the address 0.0.0.0 was how RFC 2543 held somebody.

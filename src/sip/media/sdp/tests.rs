@@ -216,20 +216,26 @@ fn a_refresh_says_what_is_in_force() {
 
 #[test]
 fn addresses_that_we_cannot_send_to_are_refused() {
-    for address in [
-        "IN IP6 2001:db8::1",
-        "IN IP4 239.1.2.3",
-        "IN IP4 255.255.255.255",
-        "IN IP6 ff02::1",
-        "IN IP4 host.example",
-        "ATM NSAP 1",
-    ] {
+    for address in ["IN IP4 239.1.2.3", "IN IP4 255.255.255.255", "IN IP6 ff02::1", "IN IP4 host.example", "ATM NSAP 1"]
+    {
         assert_eq!(
             answer(&audio(&format!("m=audio 4000 RTP/AVP 0\r\nc={address}"))),
             Err(Refused::Address),
             "{address}"
         );
     }
+}
+
+/// Linphone on a machine with both families says the newer one, whatever its signalling goes by.
+#[test]
+fn a_phone_that_says_an_address_of_the_other_family_is_sent_nothing_until_it_is_heard() {
+    let offer = audio("m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::1");
+    let (negotiated, text) = answer(&offer).unwrap();
+    assert_eq!(negotiated.media.to_string(), "0.0.0.0:4000");
+    assert_eq!(negotiated.control.unwrap().to_string(), "0.0.0.0:4001");
+    assert_eq!(negotiated.direction, Direction::SendRecv, "it is not on hold");
+    assert!(text.contains("c=IN IP4 "), "and hears where we are");
+    assert_eq!(answer(&audio("m=audio 4000 RTP/AVP 0\r\nc=IN IP6 ::")).unwrap().0.direction, Direction::RecvOnly);
 }
 
 #[test]

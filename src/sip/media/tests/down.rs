@@ -200,6 +200,26 @@ fn reports_of_strangers_are_dropped_and_go_where_the_phones_come_from() {
     assert_eq!(line.leg.poll_report(line.now, Duration::ZERO).unwrap().0, nat(1_025));
 }
 
+#[test]
+fn to_a_phone_that_is_nowhere_yet_nothing_is_sent_until_it_is_heard() {
+    let nowhere = |port| Some(std::net::SocketAddr::from(([0, 0, 0, 0], port)));
+    let unknown = Negotiated { media: nowhere(4_000).unwrap(), control: nowhere(4_001), ..negotiated(Codec::Pcma) };
+    let mut line = Line::new(unknown.clone());
+    let mut sent = Vec::new();
+    for n in 0..4 {
+        if n == 2 {
+            line.packet(&rtp(8, false, 0, 0, 7, &[0; 160])).unwrap();
+        }
+        line.leg.send(Some(&tick(n)), |to, _| sent.push((n, to)));
+        line.waits(20);
+    }
+    assert_eq!(sent, [(2, phone_address()), (3, phone_address())]);
+    assert!(line.leg.poll_report(line.now + Duration::from_secs(9), Duration::ZERO).is_none(), "nor reports");
+    line.leg.renegotiate(unknown, line.now).unwrap();
+    line.leg.send(Some(&tick(4)), |to, _| sent.push((4, to)));
+    assert_eq!(sent.last(), Some(&(4, phone_address())), "where it is known to be");
+}
+
 /// Two legs, each the other's phone.
 #[test]
 fn reports_tell_both_sides_of_loss_and_of_the_way() {
