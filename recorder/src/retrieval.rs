@@ -5,14 +5,15 @@
 //!                               \--no--> manifest (recent ones are kept) --> object --> store
 //! ```
 //!
-//! A recording may go from spool to store between two looks; then the store is asked.
+//! A recording may go from spool to store between two looks; then the store is asked. It is live until nothing of it is local any more, so
+//! that it cannot be deleted in the store and come back from the spool.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::RecorderError;
 use crate::id::RecordingId;
-use crate::live::{Live, TrackProgress};
+use crate::live::{Live, Phase, TrackProgress};
 use crate::manifest::{FileRecord, Manifest};
 use crate::reading::{ByteRange, Contents, RecordedTrack, RecordingFile, Slice, resolve, stream_file};
 use crate::recorder::{Inner, Recorder, SPEAKERS, TIMELINE};
@@ -86,8 +87,8 @@ impl Recorder {
     ) -> Result<Slice, RecorderError> {
         if let Some(live) = self.inner.live(recording) {
             match self.inner.read_spooled(recording, &live, file, range).await {
-                // Stored a moment ago.
-                Err(RecorderError::NotFound) if self.inner.live(recording).is_none() => {}
+                // Stored a moment ago: what is local goes before the recording is taken for stored.
+                Err(RecorderError::NotFound) if live.phase() == Phase::Storing => {}
                 other => return other,
             }
         }

@@ -93,6 +93,31 @@ async fn ranges_are_exact_while_it_runs_and_when_it_is_stored() {
     assert!(matches!(studio.recorder.delete(TENANT, RECORDING).await, Err(RecorderError::NotFound)));
 }
 
+/// Between the removal of what is local and the last look at it: made long here by much to remove.
+#[tokio::test]
+async fn who_reads_while_the_local_copy_goes_is_given_the_stored_one() {
+    let data = tempfile::tempdir().unwrap();
+    let mut studio = Studio::open(data.path());
+    let _sender = studio.record(voice(500)).await;
+    studio.wait_for_bytes(1, 20_000).await;
+    let much = data.path().join("recordings").join(RECORDING.to_string()).join("much");
+    std::fs::create_dir(&much).unwrap();
+    (0..5_000).for_each(|n| std::fs::write(much.join(n.to_string()), []).unwrap());
+    studio.recorder.stop(RECORDING);
+    let mut reads = 0;
+    loop {
+        let is_stored = studio.recorder.contents(TENANT, RECORDING).await.unwrap().complete;
+        let (slice, bytes) = studio.read(0, None).await;
+        assert_eq!(slice.size, bytes.len() as u64);
+        reads += 1;
+        if is_stored {
+            break;
+        }
+    }
+    println!("{reads} reads");
+    studio.is_ready().await;
+}
+
 #[tokio::test]
 async fn a_meeting_that_ends_ends_its_recording() {
     let data = tempfile::tempdir().unwrap();
