@@ -99,7 +99,8 @@ export async function watchTone({ page }, tone) {
 export async function hearPackets({ page }) {
   const { ssrc, id } = await page.evaluate(async () => {
     const { pc } = window.plenum;
-    const own = [...(await pc.getStats()).values()].find(({ type, kind }) => type === 'outbound-rtp' && kind === 'audio');
+    const microphone = pc.getSenders().find(({ track }) => track?.kind === 'audio');
+    const own = [...(await microphone.getStats()).values()].find(({ type }) => type === 'outbound-rtp');
     const [, number] = /a=extmap:(\d+)\S* urn:ietf:params:rtp-hdrext:ssrc-audio-level/.exec(pc.localDescription.sdp);
     return { ssrc: own.ssrc, id: Number(number) };
   });
