@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::error::RecorderError;
 use crate::id::RecordingId;
-use crate::live::{Live, Phase, TrackProgress};
+use crate::live::{Live, TrackProgress};
 use crate::manifest::{FileRecord, Manifest};
 use crate::reading::{ByteRange, Contents, RecordedTrack, RecordingFile, Slice, resolve, stream_file};
 use crate::recorder::{Inner, Recorder, SPEAKERS, TIMELINE};
@@ -88,7 +88,7 @@ impl Recorder {
         if let Some(live) = self.inner.live(recording) {
             match self.inner.read_spooled(recording, &live, file, range).await {
                 // Stored a moment ago: what is local goes before the recording is taken for stored.
-                Err(RecorderError::NotFound) if live.phase() == Phase::Storing => {}
+                Err(RecorderError::NotFound) if !self.inner.is_local(recording).await => {}
                 other => return other,
             }
         }
@@ -135,6 +135,11 @@ impl Inner {
         let manifest = Arc::new(self.shelf(tenant, recording).manifest().await?);
         self.manifests.put(recording, &manifest);
         Ok(manifest)
+    }
+
+    async fn is_local(&self, recording: RecordingId) -> bool {
+        // What cannot be looked at is there: the store is not asked for it.
+        tokio::fs::try_exists(self.folder(recording)).await.unwrap_or(true)
     }
 
     async fn object(
