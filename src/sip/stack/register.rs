@@ -95,10 +95,11 @@ impl Registrar {
         self.again(now);
     }
 
-    /// Not before the first pause is over: who ends each connection is not stormed.
+    /// Not before the first pause is over: who ends each connection is not stormed. Nor while an answer is awaited, which may still come
+    /// (RFC 3261 §10.2).
     fn again(&mut self, now: Instant) {
         let soonest = self.asked.map_or(now, |asked| now.max(asked + PAUSE));
-        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
+        self.due = self.due.map(|due| due.min(soonest));
     }
 
     /// The server goes: no more attempts.
@@ -155,5 +156,8 @@ mod tests {
         assert_eq!(registrar.due(), due, "it knows already, and waits longer and longer");
         registrar.revived(at(110));
         assert_eq!(registrar.due(), Some(at(110)));
+        assert!(registrar.poll(at(110)));
+        registrar.revived(at(120));
+        assert_eq!(registrar.due(), None, "an answer is awaited");
     }
 }
