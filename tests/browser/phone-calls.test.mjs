@@ -3,12 +3,12 @@
  * by TLS with encrypted sound. Ada is there with her page, and what she and the phone hear is judged by pitch, loudness and time.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as path } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startPhone } from './kit/baresip.mjs';
+import { makeCertificate } from './kit/certificate.mjs';
 import { beginnings, buffered, judgeDelays, listen } from './kit/ear.mjs';
 import { TONES } from './kit/media.mjs';
 import { createMeeting, hears, join, openOrganiser, press } from './kit/meeting.mjs';
@@ -337,7 +337,7 @@ test('telephones of all codecs hear each other and the page, and are heard', { t
 
 test('by TLS, with sound that must be encrypted, both hear each other', { timeout: 60_000 }, async () => {
   const folder = mkdtempSync(path(tmpdir(), 'plenum-tls-'));
-  const made = certificate(folder);
+  const made = makeCertificate(folder, 'DNS:localhost,IP:127.0.0.1');
   const [port, tls] = [await freePort(), await freePort()];
   const secure = await startPhoneServer({
     trunks: [{ name: 'lab', host: '127.0.0.1', port, transport: 'tls', tls_ca: made.certificate, tls_server_name: 'localhost', srtp: 'required' }],
@@ -370,12 +370,3 @@ test('by TLS, with sound that must be encrypted, both hear each other', { timeou
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-/** A certificate for this machine that vouches for itself. */
-function certificate(folder) {
-  const [key, own, both] = ['key.pem', 'certificate.pem', 'both.pem'].map((name) => path(folder, name));
-  const wish = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost'];
-  execFileSync('openssl', [...wish, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', own], { stdio: 'ignore' });
-  writeFileSync(both, Buffer.concat([readFileSync(own), readFileSync(key)]));
-  return { key, certificate: own, both };
-}

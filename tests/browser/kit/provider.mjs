@@ -7,12 +7,13 @@
  *                      └ line3 ─TLS─ 127.0.0.13 ┘
  * ```
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCertificate } from './certificate.mjs';
 import { root } from './env.mjs';
 import { until } from './wait.mjs';
 
@@ -42,29 +43,25 @@ class Provider {
   lines = Object.keys(AT);
   #options;
   #folder = mkdtempSync(join(tmpdir(), 'plenum-provider-'));
+  #certificate;
   #child = null;
   #log = '';
 
   constructor(options) {
     this.#options = options;
-    const own = ['-keyout', this.#file('key.pem'), '-out', this.#file('certificate.pem')];
-    const wish = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=provider', '-addext', 'basicConstraints=critical,CA:FALSE'];
-    execFileSync('openssl', [...wish, '-addext', `subjectAltName=IP:${AT.tls}`, ...own], { stdio: 'ignore' });
-  }
-
-  #file(name) {
-    return join(this.#folder, name);
+    this.#certificate = makeCertificate(this.#folder, `IP:${AT.tls}`);
   }
 
   async start() {
     const words = {
       ...this.#options, ...AT,
       realm: 'provider.test', password: PASSWORD, expires: EXPIRES, nonce_seconds: NONCE,
-      certificate: this.#file('certificate.pem'), key: this.#file('key.pem'),
+      certificate: this.#certificate.certificate, key: this.#certificate.key,
     };
     const config = readFileSync(join(root, 'tests/phone/provider.cfg'), 'utf8').replace(/\{(\w+)\}/g, (whole, word) => words[word] ?? whole);
-    writeFileSync(this.#file('provider.cfg'), config);
-    const child = spawn('kamailio', ['-f', this.#file('provider.cfg'), '-DD', '-E', '-m', '16', '-M', '4', '-Y', this.#folder], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const file = join(this.#folder, 'provider.cfg');
+    writeFileSync(file, config);
+    const child = spawn('kamailio', ['-f', file, '-DD', '-E', '-m', '16', '-M', '4', '-Y', this.#folder], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#child = child;
     living.add(this);
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (this.#log += bytes));
@@ -123,7 +120,7 @@ class Provider {
       password: PASSWORD,
       register: true,
       options_seconds: 5,
-      ...(transport === 'tls' ? { tls_ca: this.#file('certificate.pem') } : {}),
+      ...(transport === 'tls' ? { tls_ca: this.#certificate.certificate } : {}),
     };
   }
 
